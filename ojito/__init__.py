@@ -1,0 +1,67 @@
+"""Ojito: small vision-language models to understand, train and run on your own machine.
+
+    pipe = ojito.load("runs/demo")
+    print(pipe.ask("photo.jpg", "how many stars?"))
+
+Names are imported when they are first used, so that `import ojito` does not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ojito import presets
+    from ojito.config import Config, ConfigError
+    from ojito.generate import Greedy, Temperature, TopK, TopP
+    from ojito.model import VLM
+    from ojito.pipeline import Answer, Pipeline, load
+    from ojito.presets import preset
+    from ojito.processor import Processor
+    from ojito.records import Batch, Sample, Turn
+
+__all__ = [
+    "VLM",
+    "Answer",
+    "Batch",
+    "Config",
+    "ConfigError",
+    "Greedy",
+    "Pipeline",
+    "Processor",
+    "Sample",
+    "Temperature",
+    "TopK",
+    "TopP",
+    "Turn",
+    "__version__",
+    "load",
+    "preset",
+    "presets",
+]
+
+_HOMES = {
+    "ojito.config": ("Config", "ConfigError"),
+    "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
+    "ojito.model": ("VLM",),
+    "ojito.pipeline": ("Answer", "Pipeline", "load"),
+    "ojito.presets": ("preset",),
+    "ojito.processor": ("Processor",),
+    "ojito.records": ("Batch", "Sample", "Turn"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "presets":
+        return importlib.import_module("ojito.presets")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'ojito' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

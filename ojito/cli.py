@@ -1,0 +1,252 @@
+"""The command line: START HERE, at `COMMANDS`, the one table of what can be typed.
+
+A command's module is imported when it runs: `--help` and a mistyped word are answered without waiting for torch.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import ojito
+
+DEBUG = "OJITO_DEBUG"
+"""The environment variable that asks for the traceback of a mistake."""
+
+MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+
+class Argument(NamedTuple):
+    """A word or flag of a command, as argparse's `add_argument` takes it."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """A command: what it is called and does, the module whose `run(args)` does it, its arguments, an example."""
+
+    name: str
+    about: str
+    module: str
+    arguments: tuple[Argument, ...]
+    example: str
+
+
+class UsageError(ValueError):
+    """Words that make no command."""
+
+
+def _argument(*names: str, **options: Any) -> Argument:
+    return Argument(names, options)
+
+
+COMMON = (
+    _argument("--json", action="store_true", help="write JSON, and nothing else, to stdout"),
+    _argument("--device", default="auto", help="auto (the GPU where there is one), cpu, cuda, cuda:1, mps"),
+    _argument("--seed", type=int, metavar="N", help="of all that is drawn at random; the same seed, the same result"),
+)
+
+MODEL = _argument("model", metavar="MODEL", help="a trained folder, or the name of a preset (random weights)")
+
+SAMPLING = (
+    _argument("--max-new-tokens", type=int, default=64, metavar="N", help="the longest answer, tokens (default 64)"),
+    _argument("--temperature", type=float, metavar="T", help="draw tokens; below 1 is bolder, 0 (default) is greedy"),
+    _argument("--top-k", type=int, metavar="K", help="draw among the K likeliest tokens"),
+    _argument("--top-p", type=float, metavar="P", help="draw among the likeliest tokens that together reach P"),
+    _argument("--repetition-penalty", type=float, default=1.0, metavar="R", help="above 1, used tokens get rarer"),
+    _argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be repeated"),
+)
+
+COMMANDS = (
+    Command(
+        "demo",
+        "train the tiny model on drawn scenes, and show what it sees",
+        "ojito.commands.demo",
+        (
+            _argument("--out", default="runs/demo", metavar="FOLDER", help="where to put it (default runs/demo)"),
+            _argument("--minutes", type=float, metavar="M", help="how long to train (default: the preset's)"),
+            _argument("--short", action="store_true", help="a few seconds of training, to see that it works"),
+        ),
+        "ojito demo",
+    ),
+    Command(
+        "train",
+        "train a model on your own pictures, or on a built-in source",
+        "ojito.commands.train",
+        (
+            _argument("--preset", metavar="NAME", help="where to start from (default tiny); see `ojito presets`"),
+            _argument("--config", metavar="FILE", help="a recipe in YAML; wins over the preset"),
+            _argument("--data", metavar="PATH", help="folder, .jsonl or .csv, or scenes or photos16; wins over both"),
+            _argument("--steps", type=int, metavar="N", help="how long to train, in steps"),
+            _argument("--minutes", type=float, metavar="M", help="or in minutes; with both, the first that is reached"),
+            _argument("--out", metavar="FOLDER", help="where to put the model (default runs/NAME)"),
+            _argument("--force", action="store_true", help="replace the model that --out holds"),
+            _argument("--print-config", action="store_true", help="print the whole recipe as YAML, and stop"),
+            _argument("settings", nargs="*", metavar="key=value", help="any setting: train.lr=3e-4; wins over all"),
+        ),
+        "ojito train --preset tiny --data captions.jsonl --out runs/mine --steps 500",
+    ),
+    Command(
+        "caption",
+        "say what is in pictures",
+        "ojito.commands.caption",
+        (
+            MODEL,
+            _argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of pictures"),
+            *SAMPLING,
+            _argument("--batch-size", type=int, default=16, metavar="N", help="pictures at once (default 16)"),
+        ),
+        "ojito caption runs/mine photo.jpg",
+    ),
+    Command(
+        "ask",
+        "ask about a picture; without a question, chat about it",
+        "ojito.commands.ask",
+        (
+            MODEL,
+            _argument("image", metavar="IMAGE", help="a picture"),
+            _argument("question", nargs="?", metavar="QUESTION", help="left out: one question a line, from stdin"),
+            *SAMPLING,
+        ),
+        'ojito ask runs/mine photo.jpg "what is it?"',
+    ),
+    Command(
+        "eval",
+        "score a model on questions or captions, with blank and exchanged pictures as controls",
+        "ojito.commands.eval",
+        (
+            MODEL,
+            _argument("data", metavar="DATA", help="folder, .jsonl or .csv, or scenes or photos16"),
+            _argument("--split", metavar="NAME", help="which rows (default: the recipe's, dev; or the only one)"),
+            _argument("--limit", type=int, metavar="N", help="only the first N rows"),
+            _argument("--no-controls", action="store_true", help="leave out the controls, a third of the time"),
+            _argument("--report", metavar="FILE", help="also write a page with the pictures, report.html"),
+            _argument("--max-new-tokens", type=int, default=64, metavar="N", help="the longest answer (default 64)"),
+            _argument("--batch-size", type=int, default=64, metavar="N", help="questions at once (default 64)"),
+        ),
+        "ojito eval runs/mine captions.jsonl --split dev --json",
+    ),
+    Command(
+        "info",
+        "show the parts of a model, their parameters, and the memory that it takes",
+        "ojito.commands.info",
+        (MODEL,),
+        "ojito info paligemma-3b-224",
+    ),
+    Command("presets", "list the models to start from", "ojito.commands.presets", (), "ojito presets"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: Its words, without "ojito"; None takes those that the program was started with.
+
+    Returns:
+        The exit code: 0, 2 for a mistake in the input, 130 for Ctrl-C.
+    """
+    try:
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here, where a closed pipe is still caught
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). Python flushes once more at its end; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (ValueError, OSError) as error:
+        if os.environ.get(DEBUG) or not _is_mistake(error):
+            raise
+        print(f"ojito: error: {_message(error)}", file=sys.stderr)
+        return MISTAKE
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        print(f"ojito {ojito.__version__}")
+        return 0
+    commands = {command.name: command for command in COMMANDS}
+    if words[0] not in commands:
+        raise UsageError(f"{words[0]!r} is not a command; {_nearest(words[0], list(commands))}")
+    command = commands[words[0]]
+    parser = _parser(command)
+    if "-h" in words or "--help" in words:
+        print(parser.format_help(), end="")
+        return 0
+    # Intermixed, so that key=value may stand between flags.
+    args, unknown = parser.parse_known_intermixed_args(words[1:])
+    if unknown:
+        flags = [name for argument in (*command.arguments, *COMMON) for name in argument.names if name[0] == "-"]
+        hint = _nearest(unknown[0].partition("=")[0], flags) if unknown[0][0] == "-" else f"see `{parser.prog} --help`"
+        raise UsageError(f"{command.name} does not take {unknown[0]!r}; {hint}")
+    return int(importlib.import_module(command.module).run(args))
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors as our one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def _parser(command: Command) -> _Parser:
+    parser = _Parser(
+        prog=f"ojito {command.name}",
+        description=f"{command.about[0].upper()}{command.about[1:]}.",
+        epilog=f"example: {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for argument in command.arguments:
+        parser.add_argument(*argument.names, **argument.options)
+    common = parser.add_argument_group("every command")
+    for argument in COMMON:
+        common.add_argument(*argument.names, **argument.options)
+    return parser
+
+
+def _overview() -> str:
+    width = max(len(command.name) for command in COMMANDS) + 2
+    rows = [f"  {command.name:<{width}}{command.about}" for command in COMMANDS]
+    examples = [f"  {command.example}" for command in COMMANDS if command.name in ("train", "caption", "ask", "eval")]
+    return "\n".join(
+        [
+            "usage: ojito COMMAND [ARGUMENT ...]\n",
+            "Small vision-language models, to understand, train and run.\n",
+            *rows,
+            "\n`ojito COMMAND --help` tells more. From your own pictures to a model that answers:\n",
+            *examples,
+            f"\n{DEBUG}=1 shows where in the code an error comes from.",
+        ]
+    )
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+
+
+def _is_mistake(error: BaseException) -> bool:
+    """Whether our own code refused the input, or the system a file. A ValueError from elsewhere is a bug of ours."""
+    if isinstance(error, OSError):
+        return error.filename is not None or error.errno is not None
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    raised_here = Path(__file__).parent in Path(frame.f_code.co_filename).parents
+    return raised_here or type(error).__module__.startswith("ojito.")
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror or error}"
+    return str(error)

@@ -1,0 +1,119 @@
+"""`ojito eval`: how good a model is, and whether it looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from ojito.commands.answering import load_model
+from ojito.config import Config
+from ojito.data import Scenes, Source, open_data
+from ojito.evaluate import Report, caption_baselines, evaluate, is_caption
+from ojito.pipeline import Pipeline
+from ojito.records import Sample
+
+
+def run(args: Namespace) -> int:
+    """Scores the model on a split."""
+    if args.limit is not None and args.limit < 1:
+        raise ValueError(f"--limit {args.limit} leaves no row; use 1 or more")
+    if args.batch_size < 1:
+        raise ValueError(f"--batch-size {args.batch_size} asks nothing; use 1 or more")
+    pipe = load_model(args)
+    source = open_source(pipe, args.data)
+    split = args.split or default_split(source, pipe)
+    rows = samples(source, split, args.limit)
+    with progress("asking") as shown:
+        report = evaluate(
+            pipe,
+            rows,
+            controls=() if args.no_controls else ("blank", "exchanged"),
+            batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+            seed=args.seed or 0,
+            progress=shown,
+        )
+    baselines = _baselines(source, split, rows, args.seed or 0)
+    if args.json:
+        values = {"model": args.model, "data": args.data, "split": split, **report.to_dict()}
+        print(json.dumps({**values, "baselines": baselines} if baselines else values, ensure_ascii=False, indent=1))
+        return 0
+    print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
+    print_scores(report, baselines)
+    return 0
+
+
+def open_source(pipe: Pipeline, path: str) -> Source | Scenes:
+    """The data at `path`, read as the model's recipe reads data."""
+    config = pipe.config or Config()
+    data = dataclasses.replace(config.data, path=path)
+    return open_data(dataclasses.replace(config, data=data, processor=pipe.processor.config))
+
+
+def default_split(source: Source | Scenes, pipe: Pipeline) -> str:
+    """The split that the recipe evaluates on; where the data have only one, that."""
+    wanted = (pipe.config or Config()).data.eval_split
+    return next(iter(source.splits)) if len(source.splits) == 1 else wanted
+
+
+def samples(source: Source | Scenes, split: str, limit: int | None = None) -> list[Sample]:
+    """The rows of a split, at most `limit` of them.
+
+    Raises:
+        ValueError: There is no such split.
+    """
+    if isinstance(source, Scenes):
+        return source.samples(split) if limit is None else source.samples(split, limit)
+    return source.samples(split)[:limit]
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, while there is a terminal to see it."""
+    with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(doing)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_scores(report: Report, baselines: dict[str, Any] | None) -> None:
+    """The scores as a table: all questions and each kind, with the controls beside what they control."""
+    tables = {"": Report(report.marks), "blank": Report(report.blank), "exchanged": Report(report.exchanged)}
+    tables = {name: table for name, table in tables.items() if table.marks}
+    captions = report.scores.overlap is not None
+    head = [name or "right" for name in tables] + [name or "overlap" for name in tables] * captions
+    kinds = ["all", *report.per_kind] if len(report.per_kind) > 1 else ["all"]
+    width = max(map(len, kinds))
+    print(" " * width + "      n" + "".join(f"{name:>11}" for name in head))
+    for kind in kinds:
+        beside = [table.scores if kind == "all" else table.per_kind.get(kind) for table in tables.values()]
+        cells = ["" if scores is None else f"{scores.exact_match:.1%}" for scores in beside]
+        cells += ["" if scores is None or scores.overlap is None else f"{scores.overlap:.3f}" for scores in beside]
+        n = report.scores.n if kind == "all" else report.per_kind[kind].n
+        print(f"{kind:<{width}}  {n:>5}" + "".join(f"{cell:>11}" for cell in cells).rstrip())
+    if len(tables) > 1:
+        print("\nblank, exchanged: the same with an empty picture, or with that of another row; what guessing is worth")
+    if baselines:
+        print(
+            f"\ncaptions without looking: overlap {baselines['constant_overlap']:.3f} for always saying "
+            f'"{baselines["constant"]}", {baselines["random_overlap"]:.3f} for random captions of the training rows'
+        )
+    for problem in report.problems:
+        print(f"ojito: not asked: {problem}", file=sys.stderr)
+
+
+def _baselines(source: Source | Scenes, split: str, rows: Sequence[Sample], seed: int) -> dict[str, Any] | None:
+    """What captions score that are chosen without looking, where the data have captions to choose from."""
+    if isinstance(source, Scenes) or split == "train" or "train" not in source.splits:
+        return None
+    train = source.samples("train")
+    if not all(any(is_caption(t) and t.answers for s in some for t in s.dialogue) for some in (train, rows)):
+        return None
+    return dataclasses.asdict(caption_baselines(train, rows, seed))

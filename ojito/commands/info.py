@@ -1,0 +1,130 @@
+"""`ojito info`: what a model is made of, and what it takes."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ojito.checkpoint import read_config
+from ojito.config import ConnectorConfig, DecoderConfig, ModelConfig, ResNetConfig, ViTConfig
+from ojito.device import fast_bfloat16, pick_device
+from ojito.model import VLM
+from ojito.presets import preset
+
+BYTES = {"float32": 4, "bfloat16": 2}
+TRAINING = 16
+"""Bytes a parameter while training: weight, gradient and AdamW's two moments, float32 each."""
+
+
+def run(args: Namespace) -> int:
+    """Shows the model; neither reads nor makes its weights."""
+    device = pick_device(args.device)
+    folder = Path(args.model)
+    name, config = read_config(folder) if folder.is_dir() else (args.model, preset(args.model).model)
+    parameters = count(on_meta(config))
+    total = sum(parameters.values())
+    files = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder.is_dir() else {}
+    runs_in = "bfloat16" if fast_bfloat16(device) else "float32"
+
+    if args.json:
+        values: dict[str, Any] = {
+            "name": name,
+            "parameters": {**parameters, "total": total},
+            "image_size": config.vision.image_size,
+            "image_tokens": config.image_tokens,
+            "max_positions": config.decoder.max_positions,
+            "device": str(device),
+            "dtype": runs_in,
+            "bytes": {
+                "weights": {dtype: total * size for dtype, size in BYTES.items()},
+                "cache_per_token": {dtype: cached(config.decoder) * size for dtype, size in BYTES.items()},
+                "training": total * TRAINING,
+            },
+            "files": files,
+        }
+        print(json.dumps(values, indent=1))
+        return 0
+
+    said = {"vision": _vision(config.vision), "connector": _connector(config.connector)}
+    said["decoder"] = _decoder(config.decoder)
+    print(f"{name}: {short(total)} parameters, {config.image_tokens} tokens a picture\n")
+    for part, number in parameters.items():
+        print(f"  {part:<10} {short(number):>7}  {said[part]}")
+    positions = config.decoder.max_positions
+    print(f"\nmemory, without activations (here it would run on {device} in {runs_in})")
+    for dtype, size in BYTES.items():
+        cache = memory(cached(config.decoder) * size * positions)
+        print(f"  {dtype:<10} {memory(total * size):>10}  and {cache} of cache for {positions} tokens")
+    print(f"  {'training':<10} {memory(total * TRAINING):>10}  weights, gradients and AdamW's moments in float32")
+    if files:
+        print("\nfiles")
+        for file, size in files.items():
+            print(f"  {file:<20} {memory(size):>10}")
+    return 0
+
+
+def on_meta(config: ModelConfig) -> VLM:
+    """The model without memory for its weights: shapes only."""
+    with torch.device("meta"):
+        return VLM(config)
+
+
+def count(model: VLM) -> dict[str, int]:
+    """Parameters of each part."""
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in model.parts.items()}
+
+
+def cached(config: DecoderConfig) -> int:
+    """Numbers that the cache keeps of one token: keys and values of every layer."""
+    return 2 * config.layers * config.num_kv_heads * config.head_size
+
+
+def short(number: int) -> str:
+    """A count in three or four digits: 1.85M, 222M, 2.92B."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number / size:.{2 if number < 10 * size else 1 if number < 100 * size else 0}f}{unit}"
+    return str(number)
+
+
+def memory(size: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _vision(config: ViTConfig | ResNetConfig) -> str:
+    if isinstance(config, ResNetConfig):
+        body = f"ResNet, {sum(config.blocks)} blocks, {config.width} wide"
+    else:
+        body = f"ViT, {_layers(config.layers)}, {config.width} wide, patch {config.patch_size}"
+    return f"{body}; picture {config.image_size} x {config.image_size}, {config.grid} x {config.grid} patches"
+
+
+def _connector(config: ConnectorConfig) -> str:
+    reduce = {
+        "none": "",
+        "perceiver": f"perceiver with {config.queries} queries, ",
+        "pixel_shuffle": f"pixel shuffle {config.factor} x {config.factor}, ",
+        "average_pool": f"average pool {config.factor} x {config.factor}, ",
+    }
+    return f"{reduce[config.reduce]}{config.project}"
+
+
+def _decoder(config: DecoderConfig) -> str:
+    heads = f"{config.heads} heads"
+    if config.num_kv_heads != config.heads:
+        heads += f" ({config.num_kv_heads} for keys and values)"
+    reach = f"{config.max_positions} {config.positions} positions, {config.mask} mask"
+    return f"{_layers(config.layers)}, {config.width} wide, {heads}, vocabulary {config.vocab_size}, {reach}"
+
+
+def _layers(number: int) -> str:
+    return f"{number} layer{'s' * (number != 1)}"

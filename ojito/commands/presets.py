@@ -1,0 +1,27 @@
+"""`ojito presets`: the models to start from."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from ojito.commands.info import count, on_meta, short
+from ojito.presets import PRESETS, describe, preset
+
+
+def run(args: Namespace) -> int:
+    """A line a preset."""
+    rows = []
+    for name in PRESETS:
+        config = preset(name).model
+        parameters = sum(count(on_meta(config)).values())
+        rows.append((name, parameters, config.image_tokens, describe(name)))
+    if args.json:
+        keys = ("name", "parameters", "image_tokens", "about")
+        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
+        return 0
+    width = max(len(name) for name in PRESETS)
+    print(f"{'name':<{width}}  parameters  image tokens  what it is")
+    for name, parameters, tokens, about in rows:
+        print(f"{name:<{width}}  {short(parameters):>10}  {tokens:>12}  {about}")
+    return 0

@@ -1,0 +1,175 @@
+"""`ojito train`: from a recipe to a model in a folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ojito.config import Config, ConfigError, merge, override, read, read_yaml, write
+from ojito.presets import settings_of
+
+if TYPE_CHECKING:
+    from ojito.data import Scenes, Source
+    from ojito.pipeline import Pipeline
+    from ojito.train import History
+
+DEFAULT = "tiny"
+WEIGHTS = "model.safetensors"
+
+
+def run(args: Namespace) -> int:
+    """Trains, saves, evaluates, and says what to try next. Ctrl-C ends the training, not the saving."""
+    config = recipe(args)
+    if args.print_config:
+        print(json.dumps(write(config), indent=1) if args.json else to_yaml(write(config)), end="\n" * args.json)
+        return 0
+    out = Path(args.out or f"runs/{config.name}")
+    if (out / WEIGHTS).exists() and not args.force:
+        raise ValueError(f"--out {out} holds a model already; choose another folder, or replace it with --force")
+    return _train(config, out, args)
+
+
+def recipe(args: Namespace) -> Config:
+    """The settings of the command line, each source of them winning over those before it.
+
+    preset < --config < --data, --steps, --minutes, --seed < key=value
+
+    Raises:
+        ConfigError: A setting is unknown or cannot be used.
+    """
+    values = read_yaml(args.config) if args.config else {}
+    in_file = values.pop("preset", None)
+    # A recipe without a preset is whole: what --print-config writes has all settings.
+    start = args.preset or in_file or (None if args.config else DEFAULT)
+    if start is not None:
+        if not isinstance(start, str):
+            raise ConfigError("preset", f"{start!r} is not the name of a preset; see `ojito presets`")
+        values = merge(settings_of(start), values)
+    values = merge(values, _flags(args))
+    return read(Config, override(values, args.settings))
+
+
+def _flags(args: Namespace) -> dict[str, Any]:
+    """The settings that have a flag of their own."""
+    train: dict[str, Any] = {}
+    if args.steps is not None or args.minutes is not None:
+        # The one that is given decides; what a preset says about the other would end the run early.
+        train = {"steps": args.steps or 0, "minutes": args.minutes or 0.0}
+    if args.seed is not None:
+        train["seed"] = args.seed
+    return {"data": {} if args.data is None else {"path": args.data}, "train": train}
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """The text of a recipe: groups indented, lists in one line, a line break as "\\n"."""
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def lists(dumper: Dumper, value: list[Any]) -> yaml.Node:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+
+    def texts(dumper: Dumper, value: str) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if "\n" in value else None)
+
+    Dumper.add_representer(list, lists)
+    Dumper.add_representer(str, texts)
+    return yaml.dump(dict(values), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _train(config: Config, out: Path, args: Namespace) -> int:
+    # Here, so that a setting that cannot be used is named before the seconds that torch takes.
+    from ojito.data import Batches, open_data
+    from ojito.device import pick_device
+    from ojito.pipeline import Pipeline
+    from ojito.train import Clock, TrainingError, fit, prepare
+
+    device = pick_device(args.device)
+    source = open_data(config)
+    model, processor = prepare(config, source, device)
+    pipe = Pipeline(model, processor, config)
+    _announce(pipe, config, source)
+    clock = Clock(config.train)
+    batches = Batches(source, processor, config.data, config.train, clock.progress)
+    can_evaluate = config.data.eval_split in source.splits
+    try:
+        history = fit(
+            model,
+            batches,
+            config.train,
+            clock,
+            out=out,
+            on_eval=(lambda: _evaluate(pipe, config, source)) if can_evaluate else None,
+        )
+    except TrainingError:
+        # The last good weights are worth keeping, but not worth a model that was there before.
+        if not (out / WEIGHTS).exists():
+            pipe.save(out)
+            print(f"ojito: the last good weights are in {out}", file=sys.stderr)
+        raise
+    if history.steps:
+        pipe.save(out)
+    scores = None
+    if history.evaluations and history.evaluations[-1]["step"] == history.steps:
+        scores = {k: v for k, v in history.evaluations[-1].items() if k not in ("step", "seconds")}
+    elif can_evaluate and not history.interrupted:
+        scores = _evaluate(pipe, config, source)
+    _conclude(history, scores, batches.problems, config, out, args)
+    return 130 if history.interrupted else 0
+
+
+def _announce(pipe: Pipeline, config: Config, source: Source | Scenes) -> None:
+    """What is about to happen, on stderr."""
+    from ojito.commands.info import count, short
+    from ojito.data import Scenes
+
+    rows = "endless" if isinstance(source, Scenes) else f"{len(source.samples(config.data.split))} rows"
+    train = config.train
+    long = [f"{train.steps} steps"] * (train.steps > 0) + [f"{train.minutes:g} minutes"] * (train.minutes > 0)
+    parameters = short(sum(count(pipe.model).values()))
+    print(
+        f"{config.name} ({parameters} parameters) learns from {source.name} ({rows}) on {pipe.device}: "
+        + " or ".join(long),
+        file=sys.stderr,
+    )
+
+
+def _evaluate(pipe: Pipeline, config: Config, source: Source | Scenes) -> dict[str, Any]:
+    """The scores of some rows of `data.eval_split`: exact match and, of captions, word overlap."""
+    from ojito.commands.eval import progress, samples
+    from ojito.evaluate import evaluate
+
+    rows = samples(source, config.data.eval_split, config.train.eval_samples)
+    with progress("evaluating") as shown:
+        return evaluate(pipe, rows, controls=(), progress=shown).scores.to_dict()
+
+
+def _conclude(
+    history: History, scores: dict[str, Any] | None, problems: list[str], config: Config, out: Path, args: Namespace
+) -> None:
+    loss = history.log[-1]["loss"] if history.log else None
+    if args.json:
+        values = {"out": str(out), "steps": history.steps, "seconds": round(history.seconds, 1), "loss": loss}
+        values.update(interrupted=history.interrupted, skipped_steps=history.skipped, bad_rows=problems)
+        print(json.dumps({**values, "split": config.data.eval_split, "evaluation": scores}, indent=1))
+        return
+    if problems:
+        print(f"ojito: {len(problems)} bad rows were left out", file=sys.stderr)
+    if not history.steps:
+        print("interrupted before the first step; nothing was saved")
+        return
+    said = "" if loss is None else f", loss {loss:.3f}"
+    print(f"{history.steps} steps in {history.seconds:.0f} s{said}; the model is in {out}")
+    if scores:
+        overlap = f", word overlap of captions {scores['overlap']:.3f}" if "overlap" in scores else ""
+        print(f"on {scores['n']} questions of {config.data.eval_split}: {scores['exact_match']:.1%} right{overlap}")
+    elif not history.interrupted:
+        print(f'no row has split "{config.data.eval_split}", so nothing was evaluated')
+    data = config.data.path
+    print(f'next:\n  ojito caption {out} PICTURE\n  ojito ask {out} PICTURE "what is it?"\n  ojito eval {out} {data}')

@@ -1,0 +1,218 @@
+"""Endless training batches. Batch number n depends on the seed and n alone, however many processes read pictures."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ojito.config import DataConfig, TrainConfig
+from ojito.data.sources import check_budget
+from ojito.processor import ImageError, Processor, RowError
+from ojito.records import Batch, Sample
+
+if TYPE_CHECKING:
+    from ojito.records import ImageLike
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """A source that ends: rows of a split, shuffled anew for every epoch."""
+
+    name: str
+    problems: list[str]
+
+    def samples(self, split: str) -> list[Sample]:
+        """The rows of a split."""
+        ...
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A source without end, which draws its samples."""
+
+    name: str
+
+    def stream(self, split: str, seed: int, progress: Callable[[], float] = ...) -> Iterator[Sample]:
+        """Samples without end, the same for the same seed; `progress` (0 to 1) may make them harder over a run."""
+        ...
+
+
+class Batches(Iterator[Batch]):
+    """Batches without end.
+
+    A row with a bad picture or too much text is left out of its batch, named in the log and counted.
+
+    Args:
+        source: Rows, or a stream.
+        processor: Writes them down.
+        config: The recipe's `data`: split, budget of bad rows, processes, cache.
+        train: The recipe's `train`: seed, and rows a batch, `batch_size` / `accumulate`.
+        progress: Share of the run that is done, asked before every batch.
+
+    Attributes:
+        problems: Every bad row met so far, those among them that the source found when it was opened.
+
+    Raises:
+        DataError: More bad rows than `config.max_bad`.
+    """
+
+    def __init__(
+        self,
+        source: Rows | Stream,
+        processor: Processor,
+        config: DataConfig,
+        train: TrainConfig,
+        progress: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.problems: list[str] = []
+        self._name, self._max_bad = source.name, config.max_bad
+        self._progress = progress
+        self._size = train.batch_size // train.accumulate
+        draw: _Draw
+        if isinstance(source, Stream):
+            self._total = 0  # grows as it is drawn
+            draw = _StreamDraw(source, config.split)
+        else:
+            self.problems += source.problems
+            draw = _RowsDraw(source.samples(config.split), train.seed)
+            self._total = len(draw.rows) + len(source.problems)
+        self._endless = isinstance(source, Stream)
+        self._met: set[int] = set()
+        self._work = _Work(draw, processor, config, train.seed, self._size)
+        self._results = iter(self._work_through(config.workers))
+
+    def __next__(self) -> Batch:
+        while True:
+            self._work.progress.fill_(self._progress())
+            batch, problems = next(self._results)
+            self._total += self._size * self._endless
+            for number, problem in problems.items():
+                if number not in self._met:
+                    self._met.add(number)
+                    self.problems.append(problem)
+                    log.warning("skipped %s", problem)
+            if problems:
+                check_budget(self._name, self.problems, self._total, self._max_bad)
+            if batch is not None:
+                return batch
+
+    def _work_through(self, workers: int) -> Iterator[tuple[Batch | None, dict[int, str]]]:
+        if not workers:
+            return (self._work[number] for number in itertools.count())
+        # The tokenizer's threads do not survive a fork; one process a worker is parallel enough.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        return iter(
+            DataLoader(
+                self._work,
+                batch_size=None,
+                sampler=itertools.count(),
+                num_workers=workers,
+                collate_fn=_as_it_is,
+            )
+        )
+
+
+class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
+    """Makes batch number n: what a process of the loader does.
+
+    Attributes:
+        progress: Of the run; in shared memory, because worker processes read it.
+    """
+
+    def __init__(self, draw: _Draw, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
+        self.progress = torch.zeros(())
+        self.progress.share_memory_()  # type: ignore[no-untyped-call]
+        self._draw, self._processor, self._seed, self._size = draw, processor, seed, size
+        self._read = _Cache(processor.raw_pixels, config.cache_mb * 2**20 // max(1, config.workers))
+
+    def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
+        """The batch, None if all its rows are bad; and what is wrong with which rows."""
+        rng = random.Random(f"{self._seed} batch {number}")
+        made, problems = [], {}
+        for place, sample in self._draw(number * self._size, self._size, rng, self.progress):
+            try:
+                made.append(self._processor.row(sample, training=True, rng=rng, read=self._read))
+            except RowError as problem:  # says where the row stands
+                problems[place] = str(problem)
+            except ImageError as problem:
+                problems[place] = f"{sample.origin}: {problem}" if sample.origin else str(problem)
+        return self._processor.batch(made) if made else None, problems
+
+
+class _Draw(Protocol):
+    """Samples number `start` to `start + count` of a run, each with the number of its row in the source."""
+
+    def __call__(
+        self, start: int, count: int, rng: random.Random, progress: torch.Tensor
+    ) -> Iterable[tuple[int, Sample]]: ...
+
+
+class _RowsDraw:
+    """Epoch after epoch, each in its own order. A batch may reach over the end of one into the next."""
+
+    def __init__(self, rows: Sequence[Sample], seed: int) -> None:
+        self.rows, self._seed = rows, seed
+        self._orders: dict[int, list[int]] = {}
+
+    def __call__(
+        self, start: int, count: int, rng: random.Random, progress: torch.Tensor
+    ) -> Iterator[tuple[int, Sample]]:
+        for place in range(start, start + count):
+            epoch, offset = divmod(place, len(self.rows))
+            row = self._order(epoch)[offset]
+            yield row, self.rows[row]
+
+    def _order(self, epoch: int) -> list[int]:
+        if epoch not in self._orders:
+            order = list(range(len(self.rows)))
+            random.Random(f"{self._seed} epoch {epoch}").shuffle(order)
+            self._orders = {epoch: order}
+        return self._orders[epoch]
+
+
+class _StreamDraw:
+    """A stream of its own for every batch, so that each process can draw any batch."""
+
+    def __init__(self, source: Stream, split: str) -> None:
+        self._source, self._split = source, split
+
+    def __call__(
+        self, start: int, count: int, rng: random.Random, progress: torch.Tensor
+    ) -> Iterator[tuple[int, Sample]]:
+        stream = self._source.stream(self._split, rng.getrandbits(63), lambda: float(progress))
+        return enumerate(itertools.islice(stream, count), start)
+
+
+class _Cache:
+    """Decoded pictures by path, until the memory is used up; the pictures after that are decoded every time."""
+
+    def __init__(self, read: Callable[[ImageLike], torch.Tensor], capacity: int) -> None:
+        self._read, self._left = read, capacity  # bytes
+        self._pictures: dict[str, torch.Tensor] = {}
+
+    def __call__(self, image: ImageLike) -> torch.Tensor:
+        if not isinstance(image, (str, Path)):
+            return self._read(image)
+        name = str(image)
+        picture = self._pictures.get(name)
+        if picture is None:
+            picture = self._read(image)
+            if picture.nbytes <= self._left:
+                self._left -= picture.nbytes
+                self._pictures[name] = picture
+        return picture
+
+
+def _as_it_is(made: T) -> T:
+    return made

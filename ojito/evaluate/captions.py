@@ -1,0 +1,180 @@
+"""How near a caption comes to the references: word overlap, and two captioners without eyes that a model has to beat.
+
+The score of a caption is that of the reference it is nearest to. Against one reference, the words that both share
+are counted, a repeated word as often as both have it; with `c` words in the caption, `r` in the reference and `s`
+shared, F1 = 2s / (c + r). The same is done for pairs of neighbouring words, and the mean of both is the overlap.
+
+    a red ball on grass   5 words   4 pairs
+    a ball on grass       4 words   3 pairs    shared: 4 words, 2 pairs    (8/9 + 4/7) / 2 = 0.73
+
+Identical words give 1, no shared word gives 0. Pairs make the order count; saying little loses on the reference's side
+of F1, and saying much on the caption's. It is a quick score for comparing with the baselines here. The published
+metrics (BLEU, CIDEr) also weigh longer runs of words, or rare ones.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ojito.records import Sample, Turn
+
+_WORD = re.compile(r"\w+(?:['’]\w+)*")
+_Grams = tuple[Counter[str], Counter[tuple[str, str]]]  # words, and pairs of neighbours
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, without case and punctuation."""
+    return _WORD.findall(text.casefold())
+
+
+def overlap(caption: str, references: Iterable[str]) -> float:
+    """Word overlap with the nearest reference, 0 to 1.
+
+    Raises:
+        ValueError: No references.
+    """
+    said = _grams(caption)
+    scores = [_overlap(said, _grams(reference)) for reference in references]
+    if not scores:
+        raise ValueError(f"the caption {caption!r} has no references to compare with; give at least one")
+    return max(scores)
+
+
+def is_caption(turn: Turn) -> bool:
+    """Whether a turn asks for a caption."""
+    return turn.kind == "caption" or not turn.prompt
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """What captions score that were chosen without looking.
+
+    Attributes:
+        constant: The training caption that describes the training pictures best, said of every picture.
+        constant_overlap: Its mean overlap with the references.
+        random_overlap: Mean overlap of training captions drawn at random.
+        n: Pictures described.
+    """
+
+    constant: str
+    constant_overlap: float
+    random_overlap: float
+    n: int
+
+
+def caption_baselines(train: Iterable[Sample], held_out: Iterable[Sample], seed: int = 0, draws: int = 5) -> Baselines:
+    """The baselines, chosen on `train` alone and scored on `held_out`.
+
+    Args:
+        train: Samples whose reference captions are the candidates.
+        held_out: Samples to score on.
+        seed: Of the random captions, and of the sample of pictures on which candidates are compared first.
+        draws: Random captions for each picture.
+
+    Raises:
+        ValueError: Either has no captions.
+    """
+    train_references, references = _references(train), _references(held_out)
+    for name, found in (("training", train_references), ("held-out", references)):
+        if not found:
+            raise ValueError(f"the {name} samples hold 0 captions, and the baselines need 1 or more; leave them out")
+    constant = best_constant(train_references, seed)
+    every = [caption for captions in train_references for caption in captions]
+    rng = random.Random(f"{seed} random captions")
+    drawn = [overlap(rng.choice(every), captions) for captions in references for _ in range(draws)]
+    return Baselines(
+        constant=constant,
+        constant_overlap=float(mean_overlaps([constant], references)[0]),
+        random_overlap=sum(drawn) / len(drawn),
+        n=len(references),
+    )
+
+
+def best_constant(references: Sequence[Sequence[str]], seed: int = 0, pictures: int = 300, finalists: int = 50) -> str:
+    """The one caption that describes all these pictures best, among their own references.
+
+    Comparing each candidate with each reference would take hours: all are compared on some of the pictures, and the
+    best of them on all.
+
+    Args:
+        references: The captions of each picture.
+        seed: Draws the pictures of the first round.
+        pictures: Pictures in the first round.
+        finalists: Captions in the second.
+    """
+    candidates = sorted({caption for captions in references for caption in captions})
+    if len(references) > pictures:
+        some = random.Random(f"{seed} first round").sample(references, pictures)
+        order = np.argsort(-mean_overlaps(candidates, some), kind="stable")
+        candidates = [candidates[i] for i in order[:finalists]]
+    return candidates[int(np.argmax(mean_overlaps(candidates, references)))]
+
+
+def mean_overlaps(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+    """Mean over all pictures of the `overlap` of each caption, said of every picture; shape (captions,).
+
+    Args:
+        captions: Candidates.
+        references: The captions of each picture, at least one.
+    """
+    said = [_grams(caption) for caption in captions]
+    known = [_grams(reference) for group in references for reference in group]
+    starts = np.cumsum([0] + [len(group) for group in references[:-1]])
+    tables = [_Table(said, known, order) for order in (0, 1)]
+    means = np.empty(len(said))
+    for i, grams in enumerate(said):
+        scores = [table.f1(grams[order]) for order, table in enumerate(tables)]
+        # As in `_overlap`: pairs do not count where neither text has any.
+        pairs = tables[1].totals + grams[1].total() > 0
+        both = np.where(pairs, (scores[0] + scores[1]) / 2, scores[0])
+        means[i] = np.maximum.reduceat(both, starts).mean()
+    return means
+
+
+class _Table:
+    """How often each reference has each n-gram; only of n-grams that captions and references share."""
+
+    def __init__(self, said: Sequence[_Grams], known: Sequence[_Grams], order: int) -> None:
+        asked = set().union(*(grams[order] for grams in said))
+        shared = sorted(asked.intersection(*[set().union(*(grams[order] for grams in known))]))
+        self._row = {gram: i for i, gram in enumerate(shared)}
+        self._counts = np.zeros((len(shared), len(known)), np.uint8)
+        for column, grams in enumerate(known):
+            for gram, count in grams[order].items():
+                if gram in self._row:
+                    self._counts[self._row[gram], column] = min(count, 255)
+        self.totals = np.array([grams[order].total() for grams in known])
+
+    def f1(self, grams: Counter) -> np.ndarray:  # type: ignore[type-arg]
+        """F1 against each reference."""
+        rows = [(self._row[gram], count) for gram, count in grams.items() if gram in self._row]
+        if not rows:
+            return np.zeros(len(self.totals))
+        index, most = (np.array(values) for values in zip(*rows, strict=True))
+        shared = np.minimum(self._counts[index], np.minimum(most, 255).astype(np.uint8)[:, None]).sum(0, dtype=np.int32)
+        return 2 * shared / (self.totals + grams.total())  # type: ignore[no-any-return]
+
+
+def _grams(text: str) -> _Grams:
+    found = words(text)
+    return Counter(found), Counter(zip(found, found[1:], strict=False))
+
+
+def _overlap(said: _Grams, known: _Grams) -> float:
+    scores = []
+    for ours, theirs in zip(said, known, strict=True):
+        total = ours.total() + theirs.total()
+        if total:  # two texts of one word have no pairs to compare
+            scores.append(2 * (ours & theirs).total() / total)
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+def _references(samples: Iterable[Sample]) -> list[tuple[str, ...]]:
+    """The references of every turn that asks for a caption."""
+    return [turn.answers for sample in samples for turn in sample.dialogue if is_caption(turn) and turn.answers]

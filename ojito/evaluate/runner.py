@@ -1,0 +1,282 @@
+"""START HERE: asks a model every question that has an answer, marks what it says, and asks again without the picture.
+
+A model can be right without looking: most questions have answers that are likelier than others. Two controls show
+how far that gets it. The same questions, with the same expected answers, about a blank picture; and about the picture
+of another row. Only what a model scores above its controls comes from seeing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from PIL import Image
+
+from ojito.evaluate.captions import is_caption, overlap
+from ojito.processor import ImageError, RowError
+from ojito.records import Sample, Turn
+
+if TYPE_CHECKING:
+    from ojito.pipeline import Pipeline
+    from ojito.records import ImageLike
+
+Control = Literal["blank", "exchanged"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One question, and what became of it.
+
+    Attributes:
+        sample: The picture as the model saw it, with this question as its last turn.
+        given: What the model said.
+        right: Whether that equals one of the answers, as `normalise` sees it.
+        overlap: Word overlap with the nearest reference; None where no caption was asked for.
+    """
+
+    sample: Sample
+    given: str
+    right: bool
+    overlap: float | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """The question with its answers."""
+        return self.sample.dialogue[-1]
+
+    @property
+    def kind(self) -> str:
+        """What was asked, for scores per kind."""
+        return self.turn.kind or ("caption" if is_caption(self.turn) else "question")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Marks in numbers.
+
+    Attributes:
+        n: Questions.
+        exact_match: Share of them with a right answer.
+        overlap: Mean word overlap of the captions among them; None where there are none.
+    """
+
+    n: int
+    exact_match: float
+    overlap: float | None = None
+
+    @classmethod
+    def of(cls, marks: Iterable[Mark]) -> Scores:
+        """The scores of these marks."""
+        marks = list(marks)
+        overlaps = [mark.overlap for mark in marks if mark.overlap is not None]
+        return cls(
+            n=len(marks),
+            exact_match=sum(mark.right for mark in marks) / len(marks) if marks else 0.0,
+            overlap=sum(overlaps) / len(overlaps) if overlaps else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; `overlap` only where there is one."""
+        values = {"n": self.n, "exact_match": round(self.exact_match, 4)}
+        return values if self.overlap is None else {**values, "overlap": round(self.overlap, 4)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All marks of an evaluation, in the order of the samples.
+
+    Attributes:
+        marks: With the pictures that belong to the questions.
+        blank: With a blank picture. Questions without a picture have no controls.
+        exchanged: With the picture of another row.
+        problems: Questions that could not be asked: a broken picture, too much text.
+    """
+
+    marks: tuple[Mark, ...]
+    blank: tuple[Mark, ...] = ()
+    exchanged: tuple[Mark, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> Scores:
+        """Over all kinds."""
+        return Scores.of(self.marks)
+
+    @property
+    def per_kind(self) -> dict[str, Scores]:
+        """By what was asked, in the order in which the kinds first come."""
+        return by_kind(self.marks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the scores, those per kind, those of the controls that were run, and the problems."""
+        values: dict[str, Any] = {**self.scores.to_dict(), "per_kind": _per_kind(self.marks)}
+        for name in get_args(Control):
+            marks = getattr(self, name)
+            if marks:
+                values[f"{name}_image"] = {**Scores.of(marks).to_dict(), "per_kind": _per_kind(marks)}
+        return {**values, "problems": list(self.problems)}
+
+
+def evaluate(
+    pipe: Pipeline,
+    samples: Sequence[Sample],
+    *,
+    controls: Sequence[Control] = ("blank", "exchanged"),
+    batch_size: int = 64,
+    max_new_tokens: int = 64,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Asks each turn that has answers, greedily, and marks what comes back.
+
+    In a dialogue, a question follows the turns before it with their true answers.
+
+    Args:
+        pipe: The model.
+        samples: Rows with answers; turns without are not asked.
+        controls: What to ask again.
+        batch_size: Questions asked at once.
+        max_new_tokens: The most that one answer may take.
+        seed: Of the exchange of pictures.
+        progress: Told how many questions are done, of how many.
+
+    Raises:
+        ValueError: No turn has answers, or none of the questions can be asked.
+    """
+    questions = [question for sample in samples for question in _questions(sample)]
+    if not questions:
+        raise ValueError(f"none of {len(samples)} samples has a turn with answers; give at least one to score against")
+    asker = _Asker(pipe, batch_size, max_new_tokens, len(questions) * (1 + len(controls)), progress)
+    marks = [mark for mark in asker.ask(questions) if mark]
+    if not marks:
+        raise ValueError(f"none of {len(questions)} questions can be asked; the first: {asker.problems[0]}")
+
+    asked = [mark.sample for mark in marks if mark.sample.images]
+    problems = tuple(asker.problems)
+    again: dict[str, tuple[Mark, ...]] = {}
+    for control in controls:
+        if control == "blank":
+            altered = [dataclasses.replace(s, images=[blank_image(pipe)] * len(s.images)) for s in asked]
+        else:
+            altered = exchange_images(asked, seed)
+        again[control] = tuple(mark for mark in asker.ask(altered) if mark)
+    return Report(tuple(marks), **again, problems=problems)
+
+
+def normalise(text: str) -> str:
+    """What exact match compares: without case, extra white space, and punctuation at the end.
+
+    Articles stay: "a ball" is not "ball". Canonically equal Unicode is equal.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" .,;:!?")
+
+
+def by_kind(marks: Iterable[Mark]) -> dict[str, Scores]:
+    """Scores of each kind of question, in the order in which the kinds first come."""
+    groups: dict[str, list[Mark]] = {}
+    for mark in marks:
+        groups.setdefault(mark.kind, []).append(mark)
+    return {kind: Scores.of(group) for kind, group in groups.items()}
+
+
+def blank_image(pipe: Pipeline) -> Image.Image:
+    """A picture that says nothing: the mean colour, zero everywhere once it is normalised."""
+    mean = pipe.processor.config.image.mean
+    return Image.new("RGB", (32, 32), tuple(round(255 * channel) for channel in mean))
+
+
+def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
+    """Each sample with the pictures of another: never its own, and as many. Equal pictures stay together.
+
+    A sample that has nobody to exchange with is left out.
+
+    Args:
+        samples: Samples with pictures.
+        seed: Of the exchange.
+    """
+    owners: dict[int, dict[tuple[object, ...], Sequence[ImageLike]]] = {}  # by number of pictures
+    for sample in samples:
+        owners.setdefault(len(sample.images), {}).setdefault(_identity(sample.images), sample.images)
+    other: dict[tuple[object, ...], Sequence[ImageLike]] = {}
+    for group in owners.values():
+        keys = list(group)
+        random.Random(f"{seed} exchange").shuffle(keys)
+        if len(keys) > 1:
+            # One step on along a shuffled circle is a permutation that leaves nobody in place.
+            other.update((key, group[keys[i - 1]]) for i, key in enumerate(keys))
+    keys_of = [_identity(sample.images) for sample in samples]
+    return [dataclasses.replace(s, images=other[key]) for s, key in zip(samples, keys_of, strict=True) if key in other]
+
+
+class _Asker:
+    """Puts questions to the model in batches of similar length, and marks the answers.
+
+    Attributes:
+        problems: Questions that could not be asked so far.
+    """
+
+    def __init__(self, pipe: Pipeline, batch_size: int, max_new_tokens: int, total: int, progress: Progress) -> None:
+        self.problems: list[str] = []
+        self._pipe, self._batch_size, self._max_new_tokens = pipe, batch_size, max_new_tokens
+        self._done, self._total, self._progress = 0, total, progress
+
+    def ask(self, questions: Sequence[Sample]) -> list[Mark | None]:
+        """A mark for each question, in their order; None for one that cannot be asked."""
+        marks: list[Mark | None] = [None] * len(questions)
+        # Prompts of one length need no padding, and the same prompt tends to get answers of one length.
+        order = sorted(range(len(questions)), key=lambda i: _prompt_order(questions[i]))
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            for row, text in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
+                marks[row] = None if text is None else _mark(questions[row], text)
+            self._done += len(rows)
+            self._progress(self._done, self._total)
+        return marks
+
+    def _answers(self, batch: list[Sample]) -> list[str | None]:
+        try:
+            return [str(answer) for answer in self._pipe.generate(batch, max_new_tokens=self._max_new_tokens)]
+        except (ImageError, RowError) as problem:
+            if len(batch) > 1:  # one bad row shall not cost the others their marks
+                return [text for sample in batch for text in self._answers([sample])]
+            origin = batch[0].origin
+            self.problems.append(str(problem) if str(problem).startswith(origin) else f"{origin}: {problem}")
+            return [None]
+
+
+def _questions(sample: Sample) -> list[Sample]:
+    """A sample for every turn that has answers: that turn last, those before it as they were."""
+    turns = sample.dialogue
+    return [
+        dataclasses.replace(sample, prompt="", turns=turns[: i + 1]) for i, turn in enumerate(turns) if turn.answers
+    ]
+
+
+def _mark(question: Sample, given: str) -> Mark:
+    turn = question.dialogue[-1]
+    return Mark(
+        sample=question,
+        given=given,
+        right=normalise(given) in {normalise(answer) for answer in turn.answers},
+        overlap=overlap(given, turn.answers) if is_caption(turn) else None,
+    )
+
+
+def _prompt_order(question: Sample) -> tuple[int, int, str]:
+    turns = question.dialogue
+    return len(question.images), sum(len(turn.prompt) for turn in turns), turns[-1].prompt
+
+
+def _identity(images: Sequence[ImageLike]) -> tuple[object, ...]:
+    """Equal for the same files or the same objects."""
+    return tuple(str(image) if isinstance(image, (str, Path)) else id(image) for image in images)
+
+
+def _per_kind(marks: Iterable[Mark]) -> dict[str, Any]:
+    return {kind: scores.to_dict() for kind, scores in by_kind(marks).items()}

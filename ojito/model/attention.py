@@ -1,0 +1,131 @@
+"""The only attention: one function in two forms that agree, and the module that projects into it and out of it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ojito.model.cache import KVCache
+from ojito.model.rope import Rotation, rotate
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, softcap: float = 0.0, dropout: float = 0.0
+) -> Tensor:
+    """Each query's weighted mean of the values.
+
+    Args:
+        q: (B, H, T, K).
+        k: (B, G, S, K); H / G query heads in a row share a key head.
+        v: (B, G, S, K).
+        mask: Bool, broadcast to (B, H, T, S), True where a query may attend to a key; None means everywhere.
+        scale: Factor on the products of queries and keys.
+        softcap: Scores are squeezed into +-softcap by tanh; 0 means not. Only the written form can.
+        dropout: Share of the weights that are dropped.
+
+    Returns:
+        (B, H, T, K).
+    """
+    if softcap or prefers_written(q, k):
+        return attend_written(q, k, v, mask, scale, softcap, dropout)
+    return attend_sdpa(q, k, v, mask, scale, dropout)
+
+
+def prefers_written(q: Tensor, k: Tensor) -> bool:
+    return q.device.type == "cpu" and q.shape[2] * k.shape[2] <= 256 * 256
+
+
+def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0) -> Tensor:
+    """PyTorch's fused form, which never holds the (T, S) weights in memory."""
+    shared = k.shape[1] != q.shape[1]
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale, enable_gqa=shared)
+
+
+def attend_written(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, softcap: float = 0.0, dropout: float = 0.0
+) -> Tensor:
+    """The formula itself: softmax(q k^T) v."""
+    (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
+    q = q.reshape(B, G, H // G * T, K)  # the query heads of one key head, as one long query: no key is repeated
+    scores = (q * scale) @ k.transpose(-1, -2)  # (B, G, H/G T, S)
+    scores = scores.view(B, H, T, S)
+    if softcap:
+        scores = softcap * (scores / softcap).tanh()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    return (weights.view(B, G, H // G * T, S) @ v).view(B, H, T, K)
+
+
+class Attention(nn.Module):
+    """Multi-head attention: of a sequence to itself, or (with `context`) to another one.
+
+    Args:
+        width: Of the input and the output.
+        heads: Query heads.
+        kv_heads: Key and value heads; 0 means `heads`.
+        head_dim: Size of a head; 0 means width / heads.
+        bias: Whether the four projections have one.
+        scale: Factor on the scores; 0 means 1 / sqrt(head_dim).
+        softcap: See `attend`.
+        dropout: Share of the attention weights that training drops.
+        layer: Which of the cache's layers is this module's.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        kv_heads: int = 0,
+        head_dim: int = 0,
+        *,
+        bias: bool = True,
+        scale: float = 0.0,
+        softcap: float = 0.0,
+        dropout: float = 0.0,
+        layer: int = 0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = heads, kv_heads or heads
+        self.head_dim = head_dim or width // heads
+        self.scale = scale or self.head_dim**-0.5
+        self.softcap, self.dropout, self.layer = softcap, dropout, layer
+        # Separate at rest, so that mapping a public checkpoint onto them is renaming.
+        self.q = nn.Linear(width, self.heads * self.head_dim, bias=bias)
+        self.k = nn.Linear(width, self.kv_heads * self.head_dim, bias=bias)
+        self.v = nn.Linear(width, self.kv_heads * self.head_dim, bias=bias)
+        self.out = nn.Linear(self.heads * self.head_dim, width, bias=bias)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None = None,
+        turn: Rotation | None = None,
+        cache: KVCache | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
+        """What each place gathers.
+
+        Args:
+            hidden: (B, T, D), which asks.
+            mask: (B, 1, T, S) bool, True = may attend.
+            turn: Rotary positions of `hidden`.
+            cache: Keys and values of earlier tokens, which this call adds to.
+            context: (B, S, D), which is read; None means `hidden` itself.
+
+        Returns:
+            (B, T, D).
+        """
+        read = hidden if context is None else context
+        q = self.q(hidden).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # (B, H, T, K)
+        k = self.k(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)  # (B, G, S, K)
+        v = self.v(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)
+        if turn is not None:
+            q, k = rotate(q, turn), rotate(k, turn)
+        if cache is not None:
+            k, v = cache.update(self.layer, k, v)
+        gathered = attend(q, k, v, mask, self.scale, self.softcap, self.dropout if self.training else 0.0)
+        return self.out(gathered.transpose(1, 2).flatten(2))

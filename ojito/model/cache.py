@@ -1,0 +1,71 @@
+"""The key-value cache: what decoding one token needs of all tokens before it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ojito.config import DecoderConfig
+from ojito.model.masks import Places
+
+
+class KVCache:
+    """Keys, values and places of what a decoder has read, in memory that is allocated once.
+
+    A forward pass first calls `extend` with the places of its tokens, then `update` once in every layer.
+
+    Attributes:
+        length: Tokens read so far, in every row.
+        capacity: Tokens that fit.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        rows: int,
+        length: int,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        """An empty cache for `rows` rows of up to `length` tokens."""
+        shape = (config.layers, rows, config.num_kv_heads, length, config.head_size)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.places = Places(
+            positions=torch.zeros(rows, length, dtype=torch.int64, device=device),
+            segments=torch.zeros(rows, length, dtype=torch.int64, device=device),
+            prefix=torch.zeros(rows, length, dtype=torch.bool, device=device),
+        )
+        self.capacity = length
+        self.length = 0
+
+    def extend(self, places: Places) -> Places:
+        """Make room for the tokens at these places; return the places of all tokens so far.
+
+        Raises:
+            ValueError: They do not fit, or they are for another number of rows.
+        """
+        rows, new = places.positions.shape
+        if rows != self.keys.shape[1]:
+            raise ValueError(f"the cache holds {self.keys.shape[1]} rows but got {rows}; make one for {rows} rows")
+        if self.length + new > self.capacity:
+            raise ValueError(
+                f"the cache is full: it holds {self.length} of at most {self.capacity} tokens and got {new} more; "
+                f"make one with a length of {self.length + new} or more"
+            )
+        start, self.length = self.length, self.length + new
+        self.places.positions[:, start : self.length] = places.positions
+        self.places.segments[:, start : self.length] = places.segments
+        self.places.prefix[:, start : self.length] = places.prefix
+        return Places(
+            self.places.positions[:, : self.length],
+            self.places.segments[:, : self.length],
+            self.places.prefix[:, : self.length],
+        )
+
+    def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store a layer's new keys and values (B, G, T, K); return those of all tokens so far, (B, G, S, K)."""
+        start = self.length - k.shape[2]
+        self.keys[layer, :, :, start : self.length] = k
+        self.values[layer, :, :, start : self.length] = v
+        return self.keys[layer, :, :, : self.length], self.values[layer, :, :, : self.length]

@@ -1,0 +1,119 @@
+"""ONE decoder for GPT-2, LLaMA, SmolLM2, Gemma and Gemma 2: `DecoderConfig` holds the differences."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ojito.config import DecoderConfig
+from ojito.model.attention import Attention
+from ojito.model.cache import KVCache
+from ojito.model.masks import Places, may_attend
+from ojito.model.mlp import MLPS
+from ojito.model.norms import make_norm
+from ojito.model.rope import Rotation, rotation
+
+
+class Decoder(nn.Module):
+    """Token ids to embeddings (`embed`), embeddings to hidden states (`forward`), hidden states to logits (`head`).
+
+    The three steps are apart because visual tokens enter after the first, and because training and generation want
+    logits at a few places only.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.embedding_scale = config.width**0.5 if config.scale_embeddings else 1.0
+        learned = config.positions == "learned"
+        self.positions = nn.Embedding(config.max_positions, config.width) if learned else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.norm = make_norm(config.norm, config.width, config.norm_eps)
+        self.untied_head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(B, T) ids to (B, T, D)."""
+        return self.embedding(tokens) * self.embedding_scale
+
+    def forward(self, hidden: Tensor, places: Places, cache: KVCache | None = None) -> Tensor:
+        """Embeddings of text and images, at their places, to hidden states after the final norm.
+
+        Args:
+            hidden: (B, T, D).
+            places: Of these T tokens.
+            cache: What was read before; these tokens are added to it.
+
+        Returns:
+            (B, T, D).
+
+        Raises:
+            ValueError: A position that is out of the model's range, or a full cache.
+        """
+        last, limit = int(places.positions.max()), self.config.max_positions
+        if last >= limit:
+            raise ValueError(
+                f"position {last} is beyond the decoder's max_positions {limit}; shorten the text or raise "
+                f"model.decoder.max_positions to {last + 1} or more"
+            )
+        if self.positions is not None:
+            hidden = hidden + self.positions(places.positions)  # visual tokens have positions, too
+        hidden = self.dropout(hidden)
+        turn = None
+        if self.config.positions == "rope":
+            turn = rotation(places.positions, self.config.head_size, self.config.rope_theta)
+        keys = places if cache is None else cache.extend(places)
+        windows = {block.window for block in self.blocks}
+        masks = {window: may_attend(places, keys, self.config.mask, window) for window in windows}
+        for block in self.blocks:
+            hidden = block(hidden, masks[block.window], turn, cache)
+        return self.norm(hidden)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """(..., D) to float32 logits (..., V)."""
+        weight = self.embedding.weight if self.untied_head is None else self.untied_head.weight
+        logits = F.linear(hidden, weight).float()
+        cap = self.config.final_softcap
+        return cap * (logits / cap).tanh() if cap else logits
+
+
+class Block(nn.Module):
+    """One layer of the decoder.
+
+    hidden ─┬─ norm ─ attention ─ [post norm] ─ + ─┬─ norm ─ mlp ─ [post norm] ─ + ─ hidden
+            └───────────────────────────────────┘  └─────────────────────────────┘
+    """
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        self.window = config.window if layer % 2 == 0 else 0
+        self.attention_norm = make_norm(config.norm, config.width, config.norm_eps)
+        self.attention = Attention(
+            config.width,
+            config.heads,
+            config.num_kv_heads,
+            config.head_size,
+            bias=config.bias,
+            scale=config.score_scale,
+            softcap=config.attention_softcap,
+            dropout=config.dropout,
+            layer=layer,
+        )
+        self.mlp_norm = make_norm(config.norm, config.width, config.norm_eps)
+        self.mlp = MLPS[config.mlp](config.width, config.mlp_dim, config.activation, config.bias)
+        self.attention_post_norm: nn.Module = nn.Identity()
+        self.mlp_post_norm: nn.Module = nn.Identity()
+        if config.post_norms:
+            self.attention_post_norm = make_norm(config.norm, config.width, config.norm_eps)
+            self.mlp_post_norm = make_norm(config.norm, config.width, config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, hidden: Tensor, mask: Tensor, turn: Rotation | None = None, cache: KVCache | None = None
+    ) -> Tensor:
+        """(B, T, D) to (B, T, D); the mask is (B, 1, T, S)."""
+        branch = self.attention(self.attention_norm(hidden), mask, turn, cache)
+        hidden = hidden + self.dropout(self.attention_post_norm(branch))
+        branch = self.mlp(self.mlp_norm(hidden))
+        return hidden + self.dropout(self.mlp_post_norm(branch))

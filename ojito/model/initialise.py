@@ -1,0 +1,42 @@
+"""All initialisation, in one place. Loading a checkpoint replaces every value that is drawn here."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ojito.model.decoder import Decoder
+from ojito.model.resnet import Bottleneck
+
+
+@torch.no_grad()
+def initialise(model: nn.Module) -> None:
+    """Draw every parameter of a model anew, from PyTorch's current random state."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            # GPT-2's 0.02, made right for any width: sqrt(1 / (3 * 768)) = 0.0208.
+            nn.init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
+        elif isinstance(module, nn.Conv2d) and module.bias is None:
+            # Before a batch norm and ReLU (He et al. 2015, arXiv 1502.01852): gradients keep their size going down.
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Conv2d):
+            # A patch stem, or the last step of a convolutional one, is a linear map of its window.
+            nn.init.normal_(module.weight, std=(3 * module.weight[0].numel()) ** -0.5)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=(3 * module.embedding_dim) ** -0.5)
+        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
+            nn.init.ones_(module.weight)
+        if isinstance(getattr(module, "bias", None), nn.Parameter):
+            nn.init.zeros_(module.bias)
+
+    for module in model.modules():
+        if isinstance(module, Decoder) and module.config.scale_embeddings:
+            # Multiplied by sqrt(width), a token enters with variance 1; the tied head reads it with that of its inputs.
+            nn.init.normal_(module.embedding.weight, std=module.config.width**-0.5)
+        elif isinstance(module, Bottleneck):
+            # Every block starts as the identity, which lets deep networks train from scratch (arXiv 1706.02677).
+            nn.init.zeros_(module.widen[1].weight)
+        for block in getattr(module, "blocks", ()):
+            # Each block adds twice to its stream: the sum of all additions keeps the variance of one (GPT-2).
+            for last in (block.attention.out, block.mlp.down):
+                last.weight.mul_((2 * len(module.blocks)) ** -0.5)

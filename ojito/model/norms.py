@@ -1,0 +1,50 @@
+"""Normalisation: LayerNorm, RMSNorm and Gemma's RMSNorm."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm, as in LLaMA: normalise in float32, cast, then multiply by the weight.
+
+    Source: Zhang and Sennrich 2019, arXiv 1910.07467; the order of cast and multiply is transformers' `LlamaRMSNorm`.
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., D)."""
+        # Squares of bfloat16 lose the small coordinates, so the mean is taken in float32 whatever the model's dtype.
+        normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
+        return normed.to(hidden.dtype) * self.weight
+
+
+class RMSNormPlusOne(nn.Module):
+    """Root mean square norm, as in Gemma: multiply by 1 + weight in float32, then cast. The weight starts at 0.
+
+    Source: transformers' `GemmaRMSNorm`.
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.zeros(width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., D)."""
+        normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
+        return (normed * (1 + self.weight.float())).to(hidden.dtype)
+
+
+NORMS = {"layer": nn.LayerNorm, "rms": RMSNorm, "rms_plus_one": RMSNormPlusOne}
+
+
+def make_norm(kind: str, width: int, eps: float) -> nn.Module:
+    """The norm of that name ("layer", "rms", "rms_plus_one")."""
+    return NORMS[kind](width, eps)

@@ -1,0 +1,60 @@
+"""A residual network as vision tower: the places of its last feature map are the patches."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ojito.config import ResNetConfig
+
+
+class ResNet(nn.Module):
+    """Pixels (N, 3, h, w) to patches (N, P, D), in reading order. Bottleneck blocks, version 1.5, no classifier.
+
+    Source: He et al. 2015, arXiv 1512.03385; v1.5 puts a stage's stride on its 3x3 convolution, not on the 1x1 before it.
+    """
+
+    def __init__(self, config: ResNetConfig) -> None:
+        super().__init__()
+        self.stem = conv_norm(3, config.stem_width, 7, stride=2)
+        self.stages = nn.ModuleList()
+        width_in = config.stem_width
+        for i, num_blocks in enumerate(config.blocks):
+            width = config.width // 2 ** (len(config.blocks) - 1 - i)  # every stage doubles it
+            strides = [1 if i == 0 else 2] + [1] * (num_blocks - 1)
+            blocks = []
+            for stride in strides:
+                blocks.append(Bottleneck(width_in, width, stride))
+                width_in = width
+            self.stages.append(nn.Sequential(*blocks))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, h, w) to (N, P, D)."""
+        features = F.relu(self.stem(images))
+        features = F.max_pool2d(features, 3, stride=2, padding=1)
+        for stage in self.stages:
+            features = stage(features)
+        return features.flatten(2).transpose(1, 2)
+
+
+class Bottleneck(nn.Module):
+    """1x1 to a quarter of the width, 3x3, 1x1 back, added to the input."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.narrow = conv_norm(width_in, width // 4, 1)
+        self.look = conv_norm(width // 4, width // 4, 3, stride)
+        self.widen = conv_norm(width // 4, width, 1)
+        reshapes = stride != 1 or width_in != width
+        self.shortcut = conv_norm(width_in, width, 1, stride) if reshapes else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
+        branch = self.widen(F.relu(self.look(F.relu(self.narrow(features)))))
+        return F.relu(branch + self.shortcut(features))
+
+
+def conv_norm(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """A convolution and its batch norm, which makes a bias pointless."""
+    conv = nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width))

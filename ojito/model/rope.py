@@ -1,0 +1,32 @@
+"""Rotary positions: a head's numbers are turned, pair by pair, by angles that grow with the position.
+
+Source: Su et al. 2021, arXiv 2104.09864, in the rotate-half layout of the public LLaMA and Gemma checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Rotation = tuple[Tensor, Tensor]
+"""Cosines and sines, each (B, 1, T, K)."""
+
+
+def rotation(positions: Tensor, head_dim: int, theta: float) -> Rotation:
+    """Cosines and sines of the angles for these positions (B, T), in float32.
+
+    The frequencies are computed anew in every forward pass instead of kept in a buffer: they cost microseconds, `meta`
+    cannot lose them, and no `.to(bfloat16)` can round them (which would be 1.4 rad off at position 1024).
+    """
+    exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
+    angles = positions[:, None, :, None].float() * theta**-exponents  # (B, 1, T, K/2)
+    angles = torch.cat((angles, angles), dim=-1)  # number i is paired with number i + K/2
+    return angles.cos(), angles.sin()
+
+
+def rotate(heads: Tensor, turn: Rotation) -> Tensor:
+    """Queries or keys (B, H, T, K), turned."""
+    cos, sin = turn
+    first, second = heads.chunk(2, dim=-1)
+    quarter = torch.cat((-second, first), dim=-1)
+    return heads * cos.to(heads.dtype) + quarter * sin.to(heads.dtype)

@@ -1,0 +1,86 @@
+"""START HERE: the vision-language model. Encode the images, connect, merge with the text, decode.
+
+images ─ vision ─ patches ─ connector ─ visual ┐
+├ merge ─ hidden ─ decoder ─ head ─ logits
+tokens ─ embedding ─────────────────────────── ┘
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ojito.config import ModelConfig, ResNetConfig
+from ojito.model.cache import KVCache
+from ojito.model.connectors import Connector
+from ojito.model.decoder import Decoder
+from ojito.model.initialise import initialise
+from ojito.model.masks import Places
+from ojito.model.resnet import ResNet
+from ojito.model.vit import ViT
+from ojito.records import IMAGE, Batch
+
+
+class VLM(nn.Module):
+    """A vision-language model: every one of Ojito's, by its config."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        vision = config.vision
+        self.vision = ResNet(vision) if isinstance(vision, ResNetConfig) else ViT(vision)
+        self.connector = Connector(config)
+        self.decoder = Decoder(config.decoder)
+        initialise(self)
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The three parts, by the names that settings use for them."""
+        return {"vision": self.vision, "connector": self.connector, "decoder": self.decoder}
+
+    def forward(self, batch: Batch, cache: KVCache | None = None) -> Tensor:
+        """Logits (B, T, V), float32: at each place, for the token that comes next. Arguments as for `features`."""
+        return self.head(self.features(batch, cache))
+
+    def features(self, batch: Batch, cache: KVCache | None = None) -> Tensor:
+        """Hidden states (B, T, D) after the final norm.
+
+        Args:
+            batch: What to read. Images are encoded in the call that brings them, and never again.
+            cache: What was read before; this batch is added to it.
+
+        Raises:
+            ValueError: Image places and visual tokens differ in number, a position is out of range, the cache is full.
+        """
+        visual = None if batch.images is None else self.encode(batch.images)
+        hidden = self.embed(batch.tokens, visual)
+        return self.decoder(hidden, Places(batch.positions, batch.segments, batch.prefix), cache)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Pixels (N, 3, h, w) to visual tokens (N, P, D)."""
+        dtype = next(self.vision.parameters()).dtype
+        return self.connector(self.vision(images.to(dtype)))
+
+    def embed(self, tokens: Tensor, visual: Tensor | None) -> Tensor:
+        """Tokens (B, T) to their embeddings (B, T, D), with visual tokens, in order, wherever a token is `IMAGE`.
+
+        Raises:
+            ValueError: There are more or fewer such places than visual tokens.
+        """
+        is_image = tokens == IMAGE
+        num_places = int(is_image.sum())
+        num_visual = 0 if visual is None else visual.shape[0] * visual.shape[1]
+        if num_places != num_visual:
+            num_images = 0 if visual is None else len(visual)
+            raise ValueError(
+                f"{num_places} places for image tokens but {num_visual} image tokens from {num_images} images; "
+                f"write {self.config.image_tokens} places for each image, as Processor does"
+            )
+        hidden = self.decoder.embed(tokens.masked_fill(is_image, 0))
+        if visual is None:
+            return hidden
+        # After the scaling of text embeddings: visual tokens are not scaled.
+        return hidden.masked_scatter(is_image[..., None], visual.to(hidden.dtype))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., D) to float32 logits (..., V)."""
+        return self.decoder.head(hidden)

@@ -1,0 +1,160 @@
+"""START HERE: samples to a `Batch`, and generated ids back to text."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ojito.config import ConfigError, ProcessorConfig, read, write
+from ojito.processor.images import normalise, raw_pixels
+from ojito.processor.prompts import Row, RowError, Writer
+from ojito.processor.tokenizers import Tokenizer
+from ojito.records import IGNORE, PADDING, Batch, Sample
+
+if TYPE_CHECKING:
+    from ojito.records import ImageLike
+
+CONFIG_FILE, TOKENIZER_FILE = "processor.json", "tokenizer.json"
+
+
+class Processor:
+    """Pictures and words to tensors.
+
+    Args:
+        config: The recipe's `processor`.
+        tokenizer: Text to ids and back.
+        image_size: Side of the model's square picture, pixels.
+        image_tokens: Places that one picture takes in a row, `ModelConfig.image_tokens`.
+
+    Raises:
+        ConfigError: Prompt settings that contradict each other.
+    """
+
+    def __init__(self, config: ProcessorConfig, tokenizer: Tokenizer, image_size: int, image_tokens: int) -> None:
+        prompt = config.prompt
+        if prompt.turns == "blind" and prompt.image == "inline":
+            raise ConfigError(
+                "processor.prompt.image", "inline hides a turn's image from the others with turns=blind; use front"
+            )
+        if prompt.turns == "blind" and not prompt.separator:
+            raise ConfigError(
+                "processor.prompt.separator", "'' leaves a blind turn no place to answer from; use for example '\\n'"
+            )
+        self.config, self.tokenizer = config, tokenizer
+        self.image_size, self.image_tokens = image_size, image_tokens
+        self._writer = Writer(prompt, tokenizer, image_tokens)
+
+    def __call__(self, samples: Sequence[Sample], training: bool = False, rng: random.Random | None = None) -> Batch:
+        """Rows that a model can read.
+
+        Args:
+            samples: The rows.
+            training: With answers and targets, padded on the right. Otherwise the rows end where the last turn's
+                answer begins, and are padded on the left, so that all of them go on at the same place.
+            rng: Draws one of a turn's several answers in training; without it, the first is taken.
+
+        Raises:
+            ImageError: A picture cannot be read.
+            RowError: A sample cannot be written as tokens.
+        """
+        if isinstance(samples, Sample) or not samples:
+            found = "one Sample" if isinstance(samples, Sample) else "an empty one"
+            raise ValueError(f"the processor takes a list of samples, not {found}; write [sample]")
+        return self.batch([self.row(sample, training, rng) for sample in samples], left=not training)
+
+    def row(
+        self,
+        sample: Sample,
+        training: bool = False,
+        rng: random.Random | None = None,
+        read: Callable[[ImageLike], torch.Tensor] | None = None,
+    ) -> Row:
+        """One row of a batch; a loader can do without a bad one. As for `__call__`, and:
+
+        Args:
+            sample: The row.
+            training: With answer and targets.
+            rng: Draws one of several answers.
+            read: Stands in for `raw_pixels`, for example a cache of it.
+
+        Raises:
+            ImageError: A picture cannot be read.
+            RowError: The sample cannot be written as tokens.
+        """
+        if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
+            kind = type(sample.images).__name__
+            raise RowError(sample.origin, f"images is one {kind}, not a list; write images=[picture]")
+        row = self._writer.write(sample, training, rng)
+        row.pictures = [(read or self.raw_pixels)(image) for image in sample.images]
+        return row
+
+    def raw_pixels(self, image: ImageLike) -> torch.Tensor:
+        """The picture fitted to the model's square, (3, h, w) uint8.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return raw_pixels(image, self.image_size, self.config.image)
+
+    def batch(self, rows: Sequence[Row], left: bool = False) -> Batch:
+        """Rows padded to one length, on the right or the left, and their pictures normalised."""
+        shape = (len(rows), max(len(row.tokens) for row in rows))  # (B, T)
+        tokens = np.full(shape, self.tokenizer.pad, np.int64)
+        positions = np.zeros(shape, np.int64)
+        segments = np.full(shape, PADDING, np.int64)
+        prefix = np.zeros(shape, np.bool_)
+        targets = np.full(shape, IGNORE, np.int64)
+        for i, row in enumerate(rows):
+            place = slice(shape[1] - len(row.tokens), None) if left else slice(len(row.tokens))
+            tokens[i, place] = row.tokens
+            positions[i, place] = row.positions
+            segments[i, place] = row.segments
+            prefix[i, place] = row.prefix
+            targets[i, place] = row.targets
+        raw = [picture for row in rows for picture in row.pictures]
+        return Batch(
+            tokens=torch.from_numpy(tokens),
+            positions=torch.from_numpy(positions),
+            segments=torch.from_numpy(segments),
+            prefix=torch.from_numpy(prefix),
+            targets=torch.from_numpy(targets),
+            images=normalise(torch.stack(raw), self.config.image) if raw else None,
+        )
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of generated ids."""
+        return self.tokenizer.decode([int(i) for i in ids])
+
+    def save(self, folder: Path | str) -> None:
+        """Writes processor.json and tokenizer.json."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        values = {"image_size": self.image_size, "image_tokens": self.image_tokens, **write(self.config)}
+        (folder / CONFIG_FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.tokenizer.save(folder / TOKENIZER_FILE)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Processor:
+        """The processor that `save` wrote. Reads these two files and nothing else.
+
+        Raises:
+            ConfigError: A file is missing or damaged.
+        """
+        path = Path(folder) / CONFIG_FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(str(path), f"cannot be read ({error.strerror}); give a folder that was saved") from None
+        except ValueError:
+            raise ConfigError(str(path), "is not JSON; save the model again") from None
+        sizes = [values.pop(key, None) for key in ("image_size", "image_tokens")] if isinstance(values, dict) else []
+        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ConfigError(str(path), "needs image_size and image_tokens, whole numbers; save the model again")
+        config = read(ProcessorConfig, values, str(path))
+        return cls(config, Tokenizer.read(Path(folder) / TOKENIZER_FILE), *sizes)

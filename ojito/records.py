@@ -1,0 +1,101 @@
+"""The shared nouns: what a person hands in (`Sample`, `Turn`) and what a model reads (`Batch`).
+
+Processor and model never import each other; they meet in `Batch`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:  # `ojito --help` reads this file too, and must not wait for torch
+    import torch
+    from PIL import Image
+
+    ImageLike = Union[str, Path, bytes, Image.Image]
+
+IGNORE = -100
+"""A target that no loss counts (PyTorch's own `ignore_index`)."""
+
+IMAGE = -1
+"""The token at a place that one visual feature fills. Never a vocabulary id, so no tokenizer needs a slot for it."""
+
+SHARED = 0
+"""The segment that every other segment of its row may read: the image, and all of an ordinary row."""
+
+PADDING = -1
+"""The segment of padding: nobody reads it."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question about the images and, where known, its answers.
+
+    Attributes:
+        prompt: The question. Empty asks for a caption, in the words of the processor's `prompt.caption`.
+        answers: Acceptable answers or reference captions; training draws one, scoring accepts any.
+        kind: What is asked ("colour", "caption", ...), for scores per kind.
+    """
+
+    prompt: str = ""
+    answers: tuple[str, ...] = ()
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A row: zero, one or several images, and one or several turns about them.
+
+    Attributes:
+        images: Paths, encoded bytes or PIL images.
+        prompt: Short for a single turn without an answer, `turns=(Turn(prompt),)`.
+        turns: The dialogue. Leave it empty to use `prompt`.
+        split: "train", "dev", ...; empty when the data has none.
+        origin: Where the row comes from ("captions.jsonl:12"), for messages.
+    """
+
+    images: Sequence[ImageLike] = ()
+    prompt: str = ""
+    turns: tuple[Turn, ...] = ()
+    split: str = ""
+    origin: str = ""
+
+    @property
+    def dialogue(self) -> tuple[Turn, ...]:
+        """The turns, whichever way the sample was written."""
+        if self.turns and self.prompt:
+            raise ValueError(f"a Sample takes prompt or turns, not both (prompt is {self.prompt!r}); put it in a Turn")
+        return self.turns or (Turn(self.prompt),)
+
+
+@dataclass
+class Batch:
+    """Rows of tokens, ready for the model. B rows, T positions, N images.
+
+    Attributes:
+        tokens: (B, T) int64 vocabulary ids; `IMAGE` where a visual feature goes, in the order of `images`.
+        positions: (B, T) int64, counted from 0 in reading order. A turn that is blind to the others
+            counts on from the shared part, so that it cannot tell whether it has neighbours.
+        segments: (B, T) int64: `SHARED`, 1, 2, ... for blind turns, `PADDING`.
+        prefix: (B, T) bool: image and prompt tokens. A prefix-LM reads these in both directions.
+        targets: (B, T) int64: the token that the logits AT this place shall predict (already shifted), or `IGNORE`.
+        images: (N, 3, h, w) float pixels, normalised as the vision tower expects; None when no row has an image.
+    """
+
+    tokens: torch.Tensor
+    positions: torch.Tensor
+    segments: torch.Tensor
+    prefix: torch.Tensor
+    targets: torch.Tensor
+    images: torch.Tensor | None = field(default=None)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        moved = {}
+        for f in dataclasses.fields(self):
+            tensor = getattr(self, f.name)
+            moved[f.name] = None if tensor is None else tensor.to(device, non_blocking=True)
+        return Batch(**moved)

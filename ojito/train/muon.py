@@ -1,0 +1,92 @@
+"""Muon: momentum whose every update is made orthogonal, for the matrices inside a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+STEPS = 5
+COEFFICIENTS = (3.4445, -4.775, 2.0315)
+"""Of the polynomial that pushes singular values towards 1. Tuned for speed: five steps leave them within 0.7 to 1.2."""
+
+
+class Muon(Optimizer):
+    """Momentum, orthogonalised: every direction of a matrix learns at one speed, however weak its gradient.
+
+    Differs from `torch.optim.Muon` in three ways. It takes the kernels of convolutions, as matrices (channels out, all
+    else). It computes in float32: bfloat16 is many times slower on most CPUs. And it is quick about it, see
+    `orthogonalise`; matrices of one shape go together.
+
+    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
+
+    Args:
+        params: Parameters, or groups of them, of two dimensions or more.
+        lr: Learning rate; a matrix with more rows than columns gets sqrt(rows / columns) times as much.
+        momentum: Share of the running mean of gradients that is kept.
+        weight_decay: Decoupled, as in AdamW.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Updates every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            same_shape: dict[torch.Size, list[Tensor]] = {}
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    same_shape.setdefault(weight.shape, []).append(weight)
+            for weights in same_shape.values():
+                self._update(weights, group["lr"], group["momentum"], group["weight_decay"])
+        return loss
+
+    def _update(self, weights: list[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
+        directions = []
+        for weight in weights:
+            gradient, state = weight.grad, self.state[weight]
+            assert gradient is not None  # noqa: S101 - `step` leaves the others out
+            if not state:
+                state["momentum"] = torch.zeros_like(weight)
+            state["momentum"].lerp_(gradient, 1 - momentum)
+            directions.append(gradient.lerp(state["momentum"], momentum).flatten(1))  # Nesterov: one step ahead
+        updates = orthogonalise(torch.stack(directions).float())
+        rows, columns = updates.shape[1:]
+        for weight, update in zip(weights, updates, strict=True):
+            weight.mul_(1 - lr * weight_decay)
+            weight.add_(update.view_as(weight), alpha=-lr * max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Matrices (n, rows, columns) with their singular values pushed to about 1, by Newton-Schulz iteration.
+
+    Each step maps x to (a + b g + c g g) x, where g = x x^T. It needs x for g alone, and g changes as simply as x does:
+    so the steps multiply small square matrices, and the long ones are touched twice. This takes float32.
+    """
+    a, b, c = COEFFICIENTS
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]  # no singular value above 1
+    gram = x @ x.mT
+    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    product = one.expand_as(gram)
+    for _ in range(STEPS):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * one
+        product = factor @ product
+        gram = factor @ factor @ gram
+    x = product @ x
+    return x.mT if tall else x

@@ -1,0 +1,82 @@
+"""How far a run is, and the learning rate that goes with it. Steps and minutes are one scale, from 0 to 1."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ojito.config import TrainConfig
+
+
+def factor(progress: float, config: TrainConfig) -> float:
+    """What the peak learning rate is multiplied with.
+
+    It rises from 0 over the first `config.warmup` of the run. Then "cosine" falls along half a cosine to 0 at the
+    end; "wsd" (warm-up, stable, decay) stays at 1 and falls in a line to 0 over the last `config.decay`.
+
+    Args:
+        progress: Share of the run that is done, 0 to 1.
+        config: Names the schedule.
+    """
+    if progress < config.warmup:
+        return progress / config.warmup
+    if config.schedule == "cosine":
+        return 0.5 + 0.5 * math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup))
+    left = 1 - progress
+    return min(1.0, left / config.decay) if config.decay else 1.0
+
+
+class Clock:
+    """How far a run is. The data ask it, too: `Batches(..., progress=clock.progress)`.
+
+    A run has `config.steps`, or `config.minutes` of wall-clock time, or both; then whichever is further along counts.
+
+    Attributes:
+        step: Steps that are done.
+    """
+
+    def __init__(self, config: TrainConfig, now: Callable[[], float] = time.monotonic) -> None:
+        self.step = 0
+        self._steps, self._limit = config.steps, 60 * config.minutes  # seconds
+        self._now = now
+        self._started: float | None = None
+        self._paused = 0.0
+
+    def start(self) -> None:
+        """From here on the time counts."""
+        self._started, self._paused, self.step = self._now(), 0.0, 0
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start, pauses left out."""
+        return 0.0 if self._started is None else self._now() - self._started - self._paused
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time in here does not count: evaluation."""
+        before = self._now()
+        try:
+            yield
+        finally:
+            self._paused += self._now() - before
+
+    def progress(self, ahead: float = 0.0) -> float:
+        """Share of the run that is done, 0 to 1.
+
+        Args:
+            ahead: Steps to add: 0.5 is the middle of the step that comes next.
+        """
+        by_steps = (self.step + ahead) / self._steps if self._steps > 0 else 0.0
+        by_time = self.seconds / self._limit if self._limit > 0 else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is over: another step would go beyond the steps, or probably beyond the time."""
+        if 0 < self._steps <= self.step:
+            return True
+        if self._limit <= 0 or self.step == 0:
+            return False
+        return self.seconds * (self.step + 1) / self.step > self._limit

@@ -1,0 +1,280 @@
+import itertools
+import json
+import logging
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from PIL import Image
+
+from ojito.config import Config, DataConfig, ProcessorConfig, TokenizerConfig, TrainConfig, read
+from ojito.data import Batches, DataError, Scenes, Source, open_data, read_source, training_texts
+from ojito.processor import Processor, Tokenizer
+from ojito.records import IMAGE, Sample, Turn
+
+CONFIG = ProcessorConfig(tokenizer=TokenizerConfig(kind="characters"))
+TOKENIZER = Tokenizer.train(CONFIG.tokenizer, ["abcdefghijklmnopqrstuvwxyz 0123456789?\n"], 100)
+PROCESSOR = Processor(CONFIG, TOKENIZER, image_size=8, image_tokens=1)
+TRAIN = TrainConfig(batch_size=4, seed=3)
+
+
+def picture_rows(folder, count, broken=()):
+    rows = []
+    for number in range(count):
+        path = folder / f"{number}.png"
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+        if number in broken:
+            path.write_bytes(path.read_bytes()[:45])
+        rows.append(Sample([path], turns=(Turn("", (f"number {number}", f"or {number}")),), origin=f"row {number}"))
+    return Source("rows", rows)
+
+
+def take(source, count, config=DataConfig(), train=TRAIN, processor=PROCESSOR, **options):  # noqa: B008
+    return list(itertools.islice(Batches(source, processor, config, train, **options), count))
+
+
+def answers(batch):
+    """The answer of every row, read back from its targets."""
+    return [PROCESSOR.decode(t[t >= 0]) for t in batch.targets]
+
+
+def numbers(batch):
+    return [int(text.split()[-1]) for text in answers(batch)]
+
+
+def same(left, right):
+    return all(
+        torch.equal(getattr(a, name), getattr(b, name))
+        for a, b in zip(left, right, strict=True)
+        for name in ("tokens", "positions", "segments", "prefix", "targets", "images")
+    )
+
+
+def test_every_epoch_holds_every_row_once_in_an_order_of_its_own(tmp_path):
+    epochs = [
+        [n for batch in take(picture_rows(tmp_path, 12), 9) for n in numbers(batch)][i : i + 12] for i in (0, 12, 24)
+    ]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_epoch_that_is_no_multiple_of_the_batch_goes_on_into_the_next(tmp_path):
+    drawn = [n for batch in take(picture_rows(tmp_path, 6), 3) for n in numbers(batch)]
+    assert sorted(drawn[:6]) == sorted(drawn[6:]) == list(range(6))
+
+
+def test_batch_may_be_larger_than_the_source(tmp_path):
+    (batch,) = take(picture_rows(tmp_path, 3), 1, train=replace(TRAIN, batch_size=9))
+    assert sorted(numbers(batch)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_pictures_stay_with_their_answers(tmp_path):
+    for batch in take(picture_rows(tmp_path, 12), 3):
+        red = ((batch.images[:, 0, 0, 0] * 0.5 + 0.5) * 255).round().int()
+        assert red.tolist() == numbers(batch)
+
+
+def test_seed_changes_output_reproducibly(tmp_path):
+    source = picture_rows(tmp_path, 12)
+    assert same(take(source, 5), take(source, 5))
+    assert [numbers(b) for b in take(source, 5)] != [numbers(b) for b in take(source, 5, train=replace(TRAIN, seed=4))]
+
+
+def test_all_answers_of_a_row_are_drawn(tmp_path):
+    said = {text for batch in take(picture_rows(tmp_path, 2), 20) for text in answers(batch)}
+    assert said == {"number 0", "or 0", "number 1", "or 1"}
+
+
+def test_batch_size_and_accumulate_change_output(tmp_path):
+    source = picture_rows(tmp_path, 12)
+    assert len(take(source, 1, train=replace(TRAIN, batch_size=6))[0].tokens) == 6
+    assert len(take(source, 1, train=replace(TRAIN, batch_size=6, accumulate=3))[0].tokens) == 2
+
+
+def test_split_changes_output(tmp_path):
+    source = picture_rows(tmp_path, 4)
+    source.rows[2] = replace(source.rows[2], split="dev")
+    (batch,) = take(source, 1, DataConfig(split="dev"))
+    assert numbers(batch) == [2] * 4
+    with pytest.raises(DataError, match=r"rows has no split 'test'; it has train \(3\), dev \(1\)"):
+        take(source, 1, DataConfig(split="test"))
+
+
+def test_worker_processes_make_the_same_batches(tmp_path):
+    source = picture_rows(tmp_path, 12, broken=(5,))
+    alone, shared = (take(source, 7, DataConfig(max_bad=0.5, workers=workers)) for workers in (0, 2))
+    assert same(alone, shared)
+
+
+def test_worker_processes_report_bad_rows(tmp_path):
+    with pytest.raises(DataError, match=r"1 of 12 rows are bad"):
+        take(picture_rows(tmp_path, 12, broken=(5,)), 7, DataConfig(workers=2))
+
+
+def test_bad_picture_is_named_counted_once_and_skipped_again(tmp_path, caplog):
+    source = picture_rows(tmp_path, 12, broken=(5,))
+    batches = Batches(source, PROCESSOR, DataConfig(max_bad=0.1), TRAIN)
+    with caplog.at_level(logging.WARNING):
+        drawn = [n for batch in itertools.islice(batches, 9) for n in numbers(batch)]
+    assert sorted(drawn) == sorted([n for n in range(12) if n != 5] * 3)
+    assert batches.problems == [f"row 5: {tmp_path / '5.png'}: is damaged or cut off; save or copy it again"]
+    assert caplog.text.count("skipped row 5") == 1
+
+
+def test_odd_pictures_are_learned_and_bad_ones_skipped_the_same_every_time(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = Image.new("RGB", (8, 8), "red")
+    odd = {
+        "cmyk.jpg": (plain.convert("CMYK"), {}),
+        "grey16.png": (Image.new("I;16", (8, 8), 40_000), {}),
+        "palette.png": (plain.convert("P"), {}),
+        "animated.gif": (plain.convert("P"), {"save_all": True, "append_images": [Image.new("P", (8, 8), 3)]}),
+        "turned.jpg": (plain, {"exif": exif}),
+        "thin.png": (Image.new("RGB", (1, 999)), {}),
+    }
+    for name, (image, options) in odd.items():
+        image.save(tmp_path / name, **options)
+    whole = (tmp_path / "cmyk.jpg").read_bytes()
+    (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "words.png").write_text("not a picture")
+    (tmp_path / "empty.png").touch()
+    names = [*odd, "truncated.jpg", "words.png", "empty.png", "missing.png"]
+    rows = [json.dumps({"image": name, "caption": f"number {n}"}) for n, name in enumerate(names)]
+    (tmp_path / "rows.jsonl").write_text("\n".join([*rows, '{"image": ']))
+
+    def run():
+        batches = Batches(read_source(tmp_path, max_bad=0.5), PROCESSOR, DataConfig(max_bad=0.5), TRAIN)
+        learned = {n for batch in itertools.islice(batches, 4) for n in numbers(batch)}
+        return learned, batches.problems
+
+    learned, problems = run()
+    assert learned == set(range(len(odd)))
+    assert sorted(int(problem.split(":")[1]) for problem in problems) == [7, 8, 9, 10, 11]
+    assert run() == (learned, problems)
+
+
+def test_row_with_too_much_text_is_skipped_like_a_bad_picture(tmp_path):
+    source = picture_rows(tmp_path, 12)
+    source.rows[7] = replace(source.rows[7], turns=(Turn("", ("long " * 200,)),))
+    batches = Batches(source, PROCESSOR, DataConfig(max_bad=0.1), TRAIN)
+    assert 7 not in [n for batch in itertools.islice(batches, 3) for n in numbers(batch)]
+    assert batches.problems[0].startswith("row 7: has 1")
+
+
+def test_bad_pictures_and_bad_rows_share_one_budget(tmp_path):
+    source = picture_rows(tmp_path, 19, broken=(5,))
+    source.problems.append("rows:20: is not JSON")
+    assert take(source, 9, DataConfig(max_bad=0.1))
+    with pytest.raises(DataError, match=r"rows: 2 of 20 rows are bad, more than data.max_bad=0.09 allows"):
+        take(source, 9, DataConfig(max_bad=0.09))
+
+
+def test_batch_without_a_single_good_row_is_passed_over(tmp_path):
+    source = picture_rows(tmp_path, 3, broken=(0, 2))
+    batches = take(source, 4, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1))
+    assert [numbers(batch) for batch in batches] == [[1]] * 4
+
+
+def test_cache_reads_a_picture_once(tmp_path):
+    source = picture_rows(tmp_path, 4)
+    batches = Batches(source, PROCESSOR, DataConfig(), TRAIN)
+    first = next(batches)
+    for row in source.rows:
+        row.images[0].unlink()
+    assert sorted(numbers(next(batches))) == sorted(numbers(first)) == [0, 1, 2, 3]
+
+
+def test_cache_mb_changes_output(tmp_path):
+    source = picture_rows(tmp_path, 4)
+    batches = Batches(source, PROCESSOR, DataConfig(cache_mb=0), TRAIN)
+    next(batches)
+    for row in source.rows:
+        row.images[0].unlink()
+    with pytest.raises(DataError, match="does not exist"):
+        next(batches)
+
+
+def test_rows_without_pictures_make_batches():
+    source = Source("text", [Sample(turns=(Turn("what?", ("a",)),))])
+    (batch,) = take(source, 1)
+    assert batch.images is None
+
+
+# ------------------------------------------------------------------------------------------------------------ streams
+
+
+@dataclass
+class Counting:
+    """A stream whose answers tell how it was asked for."""
+
+    name: str = "counting"
+    length: int = 1
+    seeds: list = field(default_factory=list)
+
+    def stream(self, split, seed, progress=lambda: 0.0):
+        for number in itertools.count():
+            done = round(100 * progress())
+            yield Sample(turns=(Turn("q" * self.length, (f"{split} {seed % 1000} {number} {done}",)),))
+
+
+def test_stream_gets_split_progress_and_a_new_seed_for_every_batch():
+    done = iter([0.0, 0.25, 0.5])
+    batches = take(Counting(), 3, DataConfig(split="dev"), progress=lambda: next(done))
+    said = [[text.split() for text in answers(batch)] for batch in batches]
+    assert [[(split, number, p) for split, _, number, p in rows] for rows in said] == [
+        [("dev", str(number), p) for number in range(4)] for p in ("0", "25", "50")
+    ]
+    assert len({rows[0][1] for rows in said}) == 3
+
+
+def test_stream_gives_the_same_batches_in_worker_processes():
+    alone, shared = (take(Counting(), 5, DataConfig(workers=workers)) for workers in (0, 2))
+    assert [answers(batch) for batch in alone] == [answers(batch) for batch in shared]
+
+
+def test_stream_of_bad_rows_ends_instead_of_searching_for_ever():
+    with pytest.raises(DataError, match=r"counting: 4 of 4 rows are bad"):
+        take(Counting(length=600), 1)
+
+
+def test_scenes_are_streamed_with_their_pictures():
+    config = read(Config, {"processor": {"prompt": {"turns": "blind"}}, "data": {"scenes": {"questions": 3}}})
+    source = open_data(config)
+    assert isinstance(source, Scenes)
+    tokenizer = Tokenizer.train(config.processor.tokenizer, training_texts(source, config, drawn=50), 400)
+    processor = Processor(config.processor, tokenizer, 48, 9)
+    batches = take(source, 2, processor=processor)
+    assert [batch.images.shape for batch in batches] == [(4, 3, 48, 48)] * 2
+    assert all((batch.tokens == IMAGE).sum() == 36 for batch in batches)
+    assert max(int(batch.segments.max()) for batch in batches) == 3
+
+
+# -------------------------------------------------------------------------------------------------------- open a recipe
+
+
+def test_open_data_knows_files_and_built_in_sources(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.png", "caption": "x", "question": "q", "answer": "a"}')
+    config = read(Config, {"data": {"path": str(tmp_path)}})
+    assert [len(row.turns) for row in open_data(config).rows] == [1, 1]
+    blind = read(Config, {"data": {"path": str(tmp_path)}, "processor": {"prompt": {"turns": "blind"}}})
+    assert [len(row.turns) for row in open_data(blind).rows] == [2]
+    pytest.importorskip("skimage")
+    assert len(open_data(read(Config, {"data": {"path": "photos16"}})).rows) == 16
+
+
+def test_open_data_passes_max_bad_on(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.png", "caption": "x"}\n{')
+    with pytest.raises(DataError, match="1 of 2 rows"):
+        open_data(read(Config, {"data": {"path": str(tmp_path)}}))
+    assert open_data(read(Config, {"data": {"path": str(tmp_path), "max_bad": 0.5}})).problems
+
+
+def test_training_texts_are_those_of_the_training_split(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    rows = [json.dumps({"image": "a.png", "caption": c, "split": s}) for c, s in [("x", "train"), ("y", "dev")]]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    config = read(Config, {"data": {"path": str(tmp_path)}})
+    assert list(training_texts(read_source(tmp_path), config)) == ["caption", "\n", "x"]

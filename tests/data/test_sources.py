@@ -1,0 +1,200 @@
+import json
+import logging
+
+import pytest
+from PIL import Image
+
+from ojito.data import DataError, read_source
+from ojito.records import Turn
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("a.jpg", "b.png", "sub/c.webp"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    return tmp_path
+
+
+def jsonl(folder, *rows, name="rows.jsonl"):
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / name
+
+
+def turns(folder, row, **options):
+    return [sample.turns for sample in read_source(jsonl(folder, row), **options).rows]
+
+
+def caption(*texts, kind="caption"):
+    return Turn("", texts, kind)
+
+
+# -------------------------------------------------------------------------------------------------------- forms of rows
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"caption": "a dog"}, [(caption("a dog"),)]),
+        ({"caption": "  a dog\n"}, [(caption("a dog"),)]),
+        ({"captions": ["a dog", "a pup"]}, [(caption("a dog", "a pup"),)]),
+        ({"caption": "a dog", "kind": "short"}, [(caption("a dog", kind="short"),)]),
+        ({"question": "what?", "answer": "dog"}, [(Turn("what?", ("dog",)),)]),
+        ({"question": "how many?", "answer": 2}, [(Turn("how many?", ("2",)),)]),
+        ({"question": "what?", "answers": ["dog", "pup"], "kind": "x"}, [(Turn("what?", ("dog", "pup"), "x"),)]),
+        ({"question": "what?", "answer": "dog", "kind": None, "id": 7}, [(Turn("what?", ("dog",)),)]),
+        (
+            {"conversations": [{"from": "human", "value": "<image>\nwhat?"}, {"from": "gpt", "value": "dog"}] * 2},
+            [(Turn("<image>\nwhat?", ("dog",)),) * 2],
+        ),
+        (
+            {"conversations": [{"from": "user", "value": "hm?"}, {"from": "assistant", "value": "dog"}]},
+            [(Turn("hm?", ("dog",)),)],
+        ),
+        (
+            {"qa": [{"question": "q", "answer": "a", "kind": "x"}, {"question": "r", "answers": ["b"]}], "kind": "y"},
+            [(Turn("q", ("a",), "x"),), (Turn("r", ("b",), "y"),)],
+        ),
+    ],
+)
+def test_row_becomes_turns(folder, row, expected):
+    assert turns(folder, {"image": "a.jpg", **row}) == expected
+
+
+def test_captions_and_questions_of_a_row_are_packed_into_one_sample_on_demand(folder):
+    row = {
+        "image": "a.jpg",
+        "captions": ["a dog"],
+        "qa": [{"question": "q", "answer": "a"}],
+        "question": "r",
+        "answer": "b",
+    }
+    parts = [caption("a dog"), Turn("r", ("b",)), Turn("q", ("a",))]
+    assert turns(folder, row) == [(part,) for part in parts]
+    assert turns(folder, row, pack=True) == [tuple(parts)]
+
+
+def test_images_are_paths_relative_to_the_file(folder):
+    path = jsonl(
+        folder,
+        {"image": "a.jpg", "caption": "x"},
+        {"image": ["sub/c.webp", "b.png"], "caption": "x"},
+        {"image": [], "caption": "x"},
+        {"image": str(folder / "b.png"), "caption": "x"},
+    )
+    found = [list(row.images) for row in read_source(path).rows]
+    a, b, c = folder / "a.jpg", folder / "b.png", folder / "sub/c.webp"
+    assert found == [[a], [c, b], [], [b]]
+
+
+def test_rows_know_where_they_come_from(folder):
+    path = jsonl(folder, {"image": "a.jpg", "caption": "x"}, "", {"image": "a.jpg", "caption": "x", "split": "dev"})
+    assert [(row.origin, row.split) for row in read_source(path).rows] == [
+        ("rows.jsonl:1", ""),
+        ("rows.jsonl:3", "dev"),
+    ]
+
+
+def test_byte_order_mark_windows_lines_blank_lines_and_duplicates_are_fine(folder):
+    line = json.dumps({"image": "a.jpg", "caption": "é\u2028"}, ensure_ascii=False)
+    (folder / "rows.jsonl").write_bytes(("\ufeff" + line + "\r\n\r\n  \r\n" + line).encode())
+    assert [row.turns for row in read_source(folder / "rows.jsonl").rows] == [(caption("é"),)] * 2
+
+
+# ------------------------------------------------------------------------------------------------------------ folders
+
+
+def test_folder_with_captions_csv_joins_the_captions_of_a_picture(folder):
+    (folder / "captions.csv").write_text(
+        '\ufeffImage,Caption\r\na.jpg,"a dog, lying"\r\nb.png,a cat\r\na.jpg,a pup\r\n'
+    )
+    rows = read_source(folder).rows
+    assert [(row.images[0].name, row.turns) for row in rows] == [
+        ("a.jpg", (caption("a dog, lying", "a pup"),)),
+        ("b.png", (caption("a cat"),)),
+    ]
+    assert rows[1].origin == "captions.csv:3"
+
+
+def test_csv_of_questions_and_splits(folder):
+    (folder / "own.csv").write_text(
+        "image,question,answer,split,kind\na.jpg,what?,dog,train,x\na.jpg,what?,dog,dev,\nb.png,how?,well,,\n"
+    )
+    source = read_source(folder / "own.csv")
+    assert source.splits == {"train": 2, "dev": 1}
+    assert [row.turns[0] for row in source.samples("train")] == [
+        Turn("what?", ("dog",), "x"),
+        Turn("how?", ("well",)),
+    ]
+
+
+def test_csv_keeps_captions_of_different_splits_apart(folder):
+    (folder / "captions.csv").write_text("image,caption,split\na.jpg,one,train\na.jpg,two,dev\n")
+    source = read_source(folder)
+    assert [source.samples(split)[0].turns[0].answers for split in ("train", "dev")] == [("one",), ("two",)]
+
+
+def test_folder_with_a_jsonl_file(folder):
+    jsonl(folder, {"image": "a.jpg", "caption": "x"}, name="whatever.jsonl")
+    assert len(read_source(folder).rows) == 1
+
+
+def test_folder_of_pictures_with_texts_of_the_same_name(folder):
+    (folder / "a.txt").write_text("a dog\n\na pup\n")
+    (folder / "b.txt").write_text("\ufeffa cat")
+    rows = read_source(str(folder)).rows
+    assert [(row.images, row.turns, row.origin) for row in rows] == [
+        ([folder / "a.jpg"], (caption("a dog", "a pup"),), "a.txt"),
+        ([folder / "b.png"], (caption("a cat"),), "b.txt"),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- splits and budget
+
+
+def test_rows_without_a_split_belong_to_train(folder):
+    source = read_source(jsonl(folder, *[{"image": "a.jpg", "caption": "x", "split": s} for s in ("", "dev", "train")]))
+    assert source.splits == {"train": 2, "dev": 1}
+    assert [row.origin for row in source.samples("train")] == ["rows.jsonl:1", "rows.jsonl:3"]
+
+
+GOOD = {"image": "a.jpg", "caption": "x"}
+BAD = {"image": "missing.jpg", "caption": "x"}
+
+
+def test_bad_rows_within_the_budget_are_named_counted_and_skipped(folder, caplog):
+    with caplog.at_level(logging.WARNING):
+        source = read_source(jsonl(folder, BAD, *[GOOD] * 38, "{"))
+    assert len(source.rows) == 38
+    assert [problem.split(": ")[0] for problem in source.problems] == ["rows.jsonl:1", "rows.jsonl:40"]
+    assert "missing.jpg: does not exist" in caplog.text
+    assert "skipped 2 of 40 rows" in caplog.text
+
+
+def test_bad_rows_above_the_budget_stop_and_list_the_first(folder):
+    path = jsonl(folder, *[BAD] * 7, *[GOOD] * 93)
+    with pytest.raises(DataError) as error:
+        read_source(path)
+    lines = str(error.value).splitlines()
+    assert lines[0] == (
+        "rows.jsonl: 7 of 100 rows are bad, more than data.max_bad=0.05 allows; mend them or raise the limit"
+    )
+    assert [line.split(": ")[0].strip() for line in lines[1:]] == [f"rows.jsonl:{n}" for n in range(1, 6)] + [
+        "and 2 more"
+    ]
+
+
+def test_max_bad_changes_output(folder):
+    path = jsonl(folder, *[BAD] * 7, *[GOOD] * 93)
+    assert len(read_source(path, max_bad=0.07).rows) == 93
+
+
+def test_many_missing_pictures_in_a_large_folder_are_told_quickly(folder):
+    for number in range(300):
+        (folder / f"{number:04}.jpg").touch()
+    source = read_source(jsonl(folder, GOOD, *[{"image": f"x{n}.jpg", "caption": "x"} for n in range(3000)]), max_bad=1)
+    assert len(source.problems) == 3000
+    assert (
+        "did you mean" not in source.problems[-1]
+    )  # looking for the nearest of many names, 3,000 times, takes minutes

@@ -1,0 +1,150 @@
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from ojito.config import ConfigError, ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
+from ojito.processor import Processor, RowError, Tokenizer
+from ojito.processor.images import pixels
+from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
+
+RED, BLUE = Image.new("RGB", (9, 7), "red"), Image.new("RGB", (5, 8), "blue")
+CONFIG = ProcessorConfig(tokenizer=TokenizerConfig(kind="characters"))
+TOKENIZER = Tokenizer.train(CONFIG.tokenizer, ["what colour is it? red blue both caption\n"], 100)
+SAMPLES = [
+    Sample([RED], turns=(Turn("what colour?", ("red",)),)),
+    Sample([BLUE, RED], turns=(Turn("what?", ("both",)), Turn("is it?", ("red", "blue")))),
+    Sample([], turns=(Turn("is it blue?", ("it is",)),)),
+]
+FIELDS = ("tokens", "positions", "segments", "prefix", "targets")
+
+
+def processor(config=CONFIG, image_size=8, image_tokens=4):
+    return Processor(config, TOKENIZER, image_size, image_tokens)
+
+
+@pytest.mark.parametrize("turns", ["chat", "blind"])
+@pytest.mark.parametrize("training", [True, False])
+def test_batched_equals_single_with_padding_beside(training, turns):
+    made = processor(replace(CONFIG, prompt=PromptConfig(turns=turns)))
+    batch = made(SAMPLES, training)
+    for number, sample in enumerate(SAMPLES):
+        single = made([sample], training)
+        length = single.tokens.shape[1]
+        place = slice(0, length) if training else slice(batch.tokens.shape[1] - length, None)
+        for name in FIELDS:
+            assert torch.equal(getattr(batch, name)[number, place], getattr(single, name)[0])
+        padding = torch.ones(batch.tokens.shape[1], dtype=torch.bool)
+        padding[place] = False
+        assert (batch.tokens[number, padding] == TOKENIZER.pad).all()
+        assert (batch.segments[number, padding] == PADDING).all()
+        assert (batch.targets[number, padding] == IGNORE).all()
+        assert not batch.prefix[number, padding].any()
+
+
+def test_batch_has_the_types_and_shapes_of_records():
+    batch = processor()(SAMPLES, training=True)
+    for name in FIELDS:
+        tensor = getattr(batch, name)
+        assert tensor.shape == batch.tokens.shape
+        assert tensor.dtype == (torch.bool if name == "prefix" else torch.int64)
+    assert (batch.images.shape, batch.images.dtype) == ((3, 3, 8, 8), torch.float32)
+
+
+def test_image_places_and_images_agree_in_number_and_order():
+    batch = processor()(SAMPLES)
+    assert (batch.tokens == IMAGE).sum(1).tolist() == [4, 8, 0]
+    config = ImageConfig()
+    assert torch.equal(batch.images, torch.stack([pixels(image, 8, config) for image in (RED, BLUE, RED)]))
+
+
+def test_batch_without_pictures_has_no_images():
+    assert processor()(SAMPLES[2:]).images is None
+
+
+def test_training_changes_output():
+    learned, asked = (processor()(SAMPLES, training) for training in (True, False))
+    assert (learned.targets != IGNORE).any()
+    assert (asked.targets == IGNORE).all()
+    assert (asked.segments[:, -1] != PADDING).all()  # all rows go on at the same place
+    assert (learned.segments[:, 0] != PADDING).all()
+
+
+def test_rng_changes_output_reproducibly():
+    targets = {seed: processor()(SAMPLES, True, random.Random(seed)).targets.tolist() for seed in range(8)}
+    assert len({str(t) for t in targets.values()}) == 2
+    assert targets == {seed: processor()(SAMPLES, True, random.Random(seed)).targets.tolist() for seed in range(8)}
+
+
+def test_image_size_and_image_tokens_change_output():
+    assert processor(image_size=6)(SAMPLES).images.shape == (3, 3, 6, 6)
+    assert (processor(image_tokens=9)(SAMPLES).tokens == IMAGE).sum() == 27
+
+
+def test_image_config_changes_output():
+    dark = replace(CONFIG, image=ImageConfig(mean=(1.0, 1.0, 1.0)))
+    assert not torch.equal(processor(dark)(SAMPLES).images, processor()(SAMPLES).images)
+
+
+def test_decode_reads_a_tensor_of_ids():
+    assert processor().decode(torch.tensor([*TOKENIZER.encode("red"), TOKENIZER.eos])) == "red"
+
+
+def test_read_stands_in_for_reading():
+    row = processor().row(SAMPLES[0], read=lambda image: torch.full((3, 8, 8), 7, dtype=torch.uint8))
+    assert (row.pictures[0] == 7).all()
+
+
+@pytest.mark.parametrize("turns", ["chat", "blind"])
+def test_saved_processor_roundtrips(turns, tmp_path):
+    config = replace(
+        CONFIG, image=ImageConfig(fit="pad", max_pixels=100), prompt=PromptConfig(turns=turns, caption="ü")
+    )
+    processor(config).save(tmp_path / "new" / "folder")
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["processor.json", "tokenizer.json"]
+    again = Processor.load(tmp_path / "new" / "folder")
+    assert (again.config, again.image_size, again.image_tokens) == (config, 8, 4)
+    first, second = processor(config)(SAMPLES, True), again(SAMPLES, True)
+    assert all(torch.equal(getattr(first, name), getattr(second, name)) for name in (*FIELDS, "images"))
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{}", '{"image_size": 8}', '{"image_size": 8, "image_tokens": -1}', "\x00"]
+)
+def test_damaged_processor_file_is_refused(content, tmp_path):
+    processor().save(tmp_path)
+    (tmp_path / "processor.json").unlink()
+    if content is not None:
+        (tmp_path / "processor.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"processor.json: "):
+        Processor.load(tmp_path)
+
+
+def test_missing_tokenizer_file_is_refused(tmp_path):
+    processor().save(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"tokenizer.json: cannot be read"):
+        Processor.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "key"),
+    [(PromptConfig(turns="blind", image="inline"), "image"), (PromptConfig(turns="blind", separator=""), "separator")],
+)
+def test_prompts_that_contradict_themselves_are_refused(prompt, key):
+    with pytest.raises(ConfigError, match=f"^processor.prompt.{key}: .*; use"):
+        processor(replace(CONFIG, prompt=prompt))
+
+
+@pytest.mark.parametrize("samples", [[], SAMPLES[0]])
+def test_anything_but_a_list_of_samples_is_refused(samples):
+    with pytest.raises(ValueError, match=r"takes a list of samples, .*; write \[sample\]"):
+        processor()(samples)
+
+
+@pytest.mark.parametrize("lone", ["a.jpg", RED, b"abc"])
+def test_lone_picture_instead_of_a_list_is_refused(lone):
+    with pytest.raises(RowError, match=r"row:3: images is one .*; write images=\[picture\]"):
+        processor()([Sample(lone, "what?", origin="row:3")])

@@ -1,0 +1,204 @@
+"""Rows are drawn: a letter is a token, `i` an image place, `^` bos, `$` eos, `|` the separator, `.` no target."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from ojito.config import PromptConfig, TokenizerConfig
+from ojito.processor import RowError, Tokenizer, texts
+from ojito.processor.prompts import Writer, without_marks
+from ojito.records import IGNORE, IMAGE, Sample, Turn
+
+CHARACTERS = Tokenizer.train(TokenizerConfig(kind="characters"), ["abcdefghqrst|<image>\n"], 100)
+CHAT = PromptConfig(separator="|", caption="c")
+BLIND = replace(CHAT, turns="blind")
+QA = Turn("qr", ("ab",))
+TWO = Sample(["p"], turns=(QA, Turn("s", ("d", "ef"))))
+
+
+def drawn(ids):
+    names = {IMAGE: "i", IGNORE: ".", CHARACTERS.bos: "^", CHARACTERS.eos: "$"}
+    return "".join(names.get(i) or CHARACTERS.decode([i]) for i in ids)
+
+
+def write(sample, config=CHAT, training=True, image_tokens=2, rng=None):
+    return Writer(config, CHARACTERS, image_tokens).write(sample, training, rng)
+
+
+def draw(sample, config=CHAT, **options):
+    row = write(sample, config, **options)
+    marks = "".join("x" if p else "." for p in row.prefix)
+    digits = ("".join(map(str, numbers)) for numbers in (row.segments, row.positions))
+    return [drawn(row.tokens), drawn(row.targets), marks, *digits]
+
+
+def test_one_turn_labels_its_answer_and_eos():
+    assert draw(Sample(["p"], turns=(QA,))) == [
+        "ii^qr|ab$",
+        ".....ab$.",
+        "xxxxxx...",
+        "000000000",
+        "012345678",
+    ]
+
+
+def test_chat_reads_earlier_turns_and_only_the_first_question_is_prefix():
+    assert draw(TWO) == [
+        "ii^qr|ab$s|d$",
+        ".....ab$..d$.",
+        "xxxxxx.......",
+        "0000000000000",
+        "0123456789101112",
+    ]
+
+
+def test_blind_turns_count_on_from_the_image_each_in_its_own_segment():
+    assert draw(TWO, BLIND) == [
+        "ii^qr|ab$s|d$",
+        ".....ab$..d$.",
+        "xxxxxx...xx..",
+        "0001111112222",
+        "0123456783456",
+    ]
+
+
+def test_blind_turn_alone_is_the_same_computation_as_packed():
+    alone = write(replace(TWO, turns=TWO.turns[1:]), BLIND)
+    packed = write(TWO, BLIND)
+    for name in ("tokens", "targets", "positions", "prefix"):
+        values = getattr(packed, name)
+        assert getattr(alone, name) == values[:3] + values[9:]
+
+
+def test_generation_ends_where_the_last_answer_begins():
+    assert draw(TWO, training=False)[:2] == ["ii^qr|ab$s|", "..........."]
+
+
+def test_generation_writes_only_the_last_blind_turn():
+    assert draw(TWO, BLIND, training=False) == ["ii^s|", ".....", "xxxxx", "00011", "01234"]
+
+
+def test_training_row_begins_with_the_generation_row():
+    for config in (CHAT, BLIND, replace(CHAT, loss="all")):
+        sample = Sample(["p"], turns=(QA,))
+        learned, asked = write(sample, config), write(sample, config, training=False)
+        for name in ("tokens", "positions", "segments", "prefix"):
+            assert getattr(learned, name)[: len(asked.tokens)] == getattr(asked, name)
+
+
+def test_every_target_is_the_next_token_of_its_segment():
+    for config in (CHAT, BLIND, replace(CHAT, loss="all"), replace(BLIND, loss="all")):
+        row = write(TWO, config)
+        for place, target in enumerate(row.targets):
+            if target != IGNORE:
+                assert target == row.tokens[place + 1]
+                assert row.segments[place] == row.segments[place + 1]
+                assert row.positions[place] + 1 == row.positions[place + 1]
+                assert not row.prefix[place + 1]  # a prefix-LM must not see what it is to predict
+
+
+def test_loss_all_labels_the_questions_and_takes_them_out_of_the_prefix():
+    assert draw(TWO, replace(CHAT, loss="all"))[1:3] == ["..qr|ab$s|d$.", "xxx.........."]
+    # the first token of a blind question follows the image, which has no room for a target of each turn
+    assert draw(TWO, replace(BLIND, loss="all"))[1:3] == ["...r|ab$.|d$.", "xxx.........."]
+
+
+def test_bos_changes_output():
+    assert draw(TWO, replace(CHAT, bos=False))[0] == "iiqr|ab$s|d$"
+
+
+def test_separator_changes_output():
+    assert draw(TWO, replace(CHAT, separator="gh"))[0] == "ii^qrghab$sghd$"
+    assert draw(TWO, replace(CHAT, separator=""))[:2] == ["ii^qrab$sd$", "....ab$.d$."]
+
+
+def test_caption_changes_output():
+    sample = Sample(["p"], turns=(Turn("", ("ab",)),))
+    assert draw(sample)[0] == "ii^c|ab$"
+    assert draw(sample, replace(CHAT, caption="gh"))[0] == "ii^gh|ab$"
+
+
+def test_image_tokens_changes_output():
+    assert draw(TWO, image_tokens=4)[0] == "iiii^qr|ab$s|d$"
+
+
+def test_images_stand_in_front_as_many_as_there_are():
+    assert draw(Sample([], turns=(QA,)))[0] == "^qr|ab$"
+    assert draw(Sample(["p", "q", "r"], turns=(QA,)))[0] == "iiiiii^qr|ab$"
+
+
+def test_front_leaves_marks_out():
+    assert draw(Sample(["p"], turns=(Turn("<image>\nqr", ("ab",)),)))[0] == "ii^qr|ab$"
+    assert [without_marks(text) for text in ("<image>\na", "a\n<image>", "a <image> b", "<image>")] == [
+        "a",
+        "a",
+        "a  b",
+        "",
+    ]
+
+
+INLINE = replace(CHAT, image="inline")
+
+
+def test_inline_writes_images_where_the_text_marks_them():
+    sample = Sample(["p", "q"], turns=(Turn("q<image>r<image>", ("a",)), Turn("s", ("d",))))
+    assert draw(sample, INLINE)[:3] == ["^qiirii|a$s|d$", ".......a$..d$.", "xxxxxxxx......"]
+
+
+def test_inline_image_of_a_later_turn_is_no_prefix():
+    sample = Sample(["p"], turns=(Turn("q", ("a",)), Turn("<image>s", ("d",))))
+    assert draw(sample, INLINE)[::2][:2] == ["^q|a$iis|d$", "xxx........"]
+
+
+def test_inline_without_marks_puts_images_in_front():
+    assert draw(TWO, INLINE) == draw(TWO, CHAT)
+
+
+@pytest.mark.parametrize("images", [[], ["p"], ["p", "q", "r"]])
+def test_inline_marks_that_do_not_fit_the_images_are_refused(images):
+    sample = Sample(images, turns=(Turn("<image>q<image>", ("a",)),), origin="rows:7")
+    with pytest.raises(RowError, match=f"rows:7: the text has <image> marks for 2 images, but there are {len(images)}"):
+        write(sample, INLINE)
+
+
+def test_rng_draws_one_of_the_answers_reproducibly():
+    sample = Sample([], turns=(Turn("q", ("a", "b", "d")),))
+    rows = [draw(sample, rng=random.Random(seed))[0] for seed in range(30)]
+    assert set(rows) == {"^q|a$", "^q|b$", "^q|d$"}
+    assert rows == [draw(sample, rng=random.Random(seed))[0] for seed in range(30)]
+    assert draw(sample)[0] == "^q|a$"
+
+
+@pytest.mark.parametrize(("answers", "problem"), [((), "has no answer"), (("",), "an empty"), ((" \n",), "an empty")])
+def test_turn_without_an_answer_is_refused_in_training(answers, problem):
+    sample = Sample(["p"], turns=(QA, Turn("s", answers)), origin="rows:7")
+    with pytest.raises(RowError, match=rf"^rows:7: turn 2 \('s'\) .*{problem}.*; give it one"):
+        write(sample)
+    assert write(sample, training=False)
+
+
+def test_earlier_chat_turn_needs_its_answer_in_generation_too():
+    sample = Sample(["p"], turns=(Turn("q"), Turn("s")))
+    with pytest.raises(RowError, match="turn 1"):
+        write(sample, training=False)
+    assert write(sample, BLIND, training=False)
+
+
+def test_max_tokens_counts_text_and_not_images():
+    config = replace(CHAT, max_tokens=7)
+    assert write(Sample(["p"] * 5, turns=(QA,)), config)
+    with pytest.raises(
+        RowError, match=r"sample: has 11 tokens of text, more than processor.prompt.max_tokens 7; shorten"
+    ):
+        write(TWO, config)
+
+
+def test_row_of_nothing_is_refused():
+    with pytest.raises(RowError, match="neither image nor text"):
+        write(Sample(), replace(CHAT, caption="", separator="", bos=False), training=False)
+
+
+def test_texts_are_all_that_the_model_reads_and_writes():
+    samples = [Sample(["p"], turns=(Turn("", ("a", "b")), Turn("<image>\nq", ("d",))))]
+    assert list(texts(samples, CHAT)) == ["c", "|", "a", "b", "q", "|", "d"]

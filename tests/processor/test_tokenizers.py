@@ -1,0 +1,148 @@
+import json
+
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import models
+
+from ojito.config import ConfigError, TokenizerConfig
+from ojito.processor import Tokenizer
+
+TEXTS = ["a red ball and a blue ball", "what colour is the ball?", "red", "red", "blue", "blue", "\n", "\n", "\n"] * 2
+BPE = Tokenizer.train(TokenizerConfig(), TEXTS, 400)
+CHARACTERS = Tokenizer.train(TokenizerConfig(kind="characters"), TEXTS, 400)
+
+
+def file_with(folder, *special_tokens):
+    made = tokenizers.Tokenizer(models.WordLevel({"red": 0, "?": 1}, unk_token="?"))
+    made.add_special_tokens(list(special_tokens))
+    made.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=30).map(lambda text: text.lstrip(" ")))
+def test_bpe_roundtrips_any_text(text):
+    assert BPE.decode(BPE.encode(text)) == text
+
+
+@pytest.mark.parametrize("tokenizer", [BPE, CHARACTERS], ids=["bpe", "characters"])
+def test_tokenizer_roundtrips_what_it_learned_from(tokenizer):
+    assert [tokenizer.decode(tokenizer.encode(text)) for text in TEXTS] == TEXTS
+
+
+def test_bpe_writes_an_answer_the_same_alone_and_in_a_sentence():
+    (red,) = BPE.encode("red")
+    assert red in BPE.encode("a red ball")
+
+
+def test_bpe_learns_the_separator_as_one_token():
+    assert len(BPE.encode("\n")) == 1
+
+
+def test_bpe_holds_every_byte():
+    assert BPE.size >= 259
+    assert BPE.decode(BPE.encode("Ω♥🙂")) == "Ω♥🙂"
+
+
+def test_characters_are_one_token_each():
+    assert len(CHARACTERS.encode("a red ball")) == len("a red ball")
+
+
+def test_characters_that_were_never_seen_are_unknown_and_write_nothing():
+    assert CHARACTERS.decode(CHARACTERS.encode("red Ω")) == "red "
+
+
+@pytest.mark.parametrize("kind", ["bpe", "characters"])
+def test_special_tokens_in_a_text_are_plain_text(kind):
+    tokenizer = Tokenizer.train(TokenizerConfig(kind=kind), ["the token <eos> ends <pad>"], 400)
+    ids = tokenizer.encode("<eos><pad>")
+    assert not {tokenizer.eos, tokenizer.pad, tokenizer.bos} & set(ids)
+    assert tokenizer.decode(ids) == "<eos><pad>"
+
+
+def test_decode_leaves_special_tokens_out():
+    assert BPE.decode([BPE.bos, *BPE.encode("red"), BPE.eos, BPE.pad]) == "red"
+
+
+@pytest.mark.parametrize("kind", ["bpe", "characters"])
+def test_training_twice_gives_the_same_file(kind, tmp_path):
+    for name in ("a", "b"):
+        Tokenizer.train(TokenizerConfig(kind=kind), TEXTS, 300).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("tokenizer", [BPE, CHARACTERS], ids=["bpe", "characters"])
+def test_saved_tokenizer_roundtrips(tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = Tokenizer.read(tmp_path / "tokenizer.json")
+    assert again.encode("a red <eos> ball?") == tokenizer.encode("a red <eos> ball?")
+    assert (again.size, again.pad, again.bos, again.eos) == (
+        tokenizer.size,
+        tokenizer.pad,
+        tokenizer.bos,
+        tokenizer.eos,
+    )
+
+
+@pytest.mark.parametrize(("kind", "small", "large"), [("bpe", 260, 265), ("characters", 6, 9)])
+def test_vocab_size_limits_what_is_learned(kind, small, large):
+    sizes = [Tokenizer.train(TokenizerConfig(kind=kind), TEXTS, size).size for size in (small, large)]
+    assert sizes == [small, large]
+    assert Tokenizer.train(TokenizerConfig(kind=kind, vocab_size=small), TEXTS, large).size == small
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 258), ("characters", 4)])
+def test_vocab_size_too_small_is_refused(kind, size):
+    with pytest.raises(ConfigError, match=f"vocab_size: {size} .*; use"):
+        Tokenizer.train(TokenizerConfig(kind=kind), TEXTS, size)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["<pad>", "<eos>", "<bos>"], ("<pad>", "<bos>", "<eos>")),
+        (["<s>", "</s>"], ("</s>", "<s>", "</s>")),
+        (["<|endoftext|>"], ("<|endoftext|>", None, "<|endoftext|>")),
+        (["<|endoftext|>", "<|im_start|>", "<|im_end|>"], ("<|im_end|>", "<|im_start|>", "<|im_end|>")),
+    ],
+)
+def test_file_names_its_pad_bos_and_eos(names, expected, tmp_path):
+    path = file_with(tmp_path, *names)
+    ids = json.loads(path.read_text())
+    ids = {token["content"]: token["id"] for token in ids["added_tokens"]}
+    found = Tokenizer.train(TokenizerConfig(kind="file", path=str(path)), [], 100)
+    assert (found.pad, found.bos, found.eos) == tuple(ids.get(name) for name in expected)
+    assert found.size == 2 + len(names)
+
+
+def test_file_without_an_end_of_text_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"tokenizer.json: has none of the tokens <eos>, .* could not end"):
+        Tokenizer.read(file_with(tmp_path, "<pad>"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[1, 2]", b"\xff\xfe"])
+def test_file_that_is_no_tokenizer_is_refused(content, tmp_path):
+    path = tmp_path / "tokenizer.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="give"):
+        Tokenizer.read(path)
+
+
+def test_file_cannot_switch_on_padding_or_truncation(tmp_path):
+    path = file_with(tmp_path, "<eos>")
+    hostile = tokenizers.Tokenizer.from_file(str(path))
+    hostile.enable_padding(length=9)
+    hostile.enable_truncation(1)
+    hostile.save(str(path))
+    assert Tokenizer.read(path).encode("red") == (0,)
+
+
+def test_encode_remembers_texts_and_forgets_when_full(monkeypatch):
+    monkeypatch.setattr("ojito.processor.tokenizers._MEMORY", 2)
+    tokenizer = Tokenizer.train(TokenizerConfig(), TEXTS, 300)
+    red = tokenizer.encode("red")
+    assert tokenizer.encode("red") is red
+    assert [tokenizer.encode(text) for text in ("blue", "ball", "red")][2] == red

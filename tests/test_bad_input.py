@@ -1,0 +1,305 @@
+"""The table of docs/bad-input.md, held true: each case is tried, and its message is what the page says.
+
+`python tests/test_bad_input.py` writes the page anew. A case is a description and something to do in a folder of its
+own; add one, write the page, read it.
+"""
+
+import io
+import json
+import logging
+import os
+import struct
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ojito.config import Config, ConfigError, ProcessorConfig, TokenizerConfig, override, read, read_yaml
+from ojito.data import DataError, read_source
+from ojito.processor import ImageError, Processor, RowError, Tokenizer
+from ojito.processor.images import open_image
+from ojito.records import Sample, Turn
+
+PAGE = Path(__file__).parent.parent / "docs" / "bad-input.md"
+
+
+def message(action):
+    """What a user reads: the error's text, or what the command wrote (a case may return that)."""
+    try:
+        said = action()
+    except (ConfigError, DataError, ImageError, RowError, ValueError) as error:
+        return str(error)
+    assert isinstance(said, str), "the input was accepted"
+    return said
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+
+
+def encoded(kind="PNG", size=(20, 20)):
+    file = io.BytesIO()
+    Image.effect_noise(size, 99).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+def picture(content, name="photo.jpg"):
+    def action():
+        Path(name).write_bytes(content)
+        open_image(name)
+
+    return action
+
+
+def png_of(width, height):
+    ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + ihdr
+        + struct.pack(">I", zlib.crc32(ihdr))
+        + struct.pack(">I", 0)
+        + b"IDAT"
+        + bytes(4)
+    )
+
+
+def near_miss():
+    Path("holiday.jpg").write_bytes(encoded("JPEG"))
+    open_image("holidy.jpg")
+
+
+PICTURES = {
+    "cut off": picture(encoded("JPEG")[:300]),
+    "only a beginning": picture(encoded("PNG")[:20], "photo.png"),
+    "empty file": picture(b""),
+    "text, not a picture": picture(b"hello there, no picture"),
+    "TIFF": picture(encoded("TIFF"), "scan.tif"),
+    "PDF": picture(b"%PDF-1.7 and so on", "scan.pdf"),
+    "HEIC from a telephone": picture(b"\0\0\0\x18ftypheic\0\0\0\0", "photo.heic"),
+    "too many pixels": picture(png_of(9000, 9000), "huge.png"),
+    "decompression bomb": picture(png_of(60_000, 60_000), "bomb.png"),
+    "missing": lambda: open_image("photo.jpg"),
+    "misspelt": near_miss,
+    "missing folder": lambda: open_image("photos/photo.jpg"),
+    "a folder": lambda: open_image("."),
+    "address in the network": lambda: open_image("https://example.org/photo.jpg"),
+    "empty bytes": lambda: open_image(b""),
+    "a number": lambda: open_image(7),
+}
+
+# ----------------------------------------------------------------------------------------------------------------- rows
+
+
+def rows(*lines, name="rows.jsonl", good=0):
+    def action():
+        Path("a.jpg").write_bytes(encoded("JPEG"))
+        good_lines = ['{"image": "a.jpg", "caption": "x"}'] * good
+        texts = [line if isinstance(line, (str, bytes)) else json.dumps(line) for line in lines]
+        Path(name).write_bytes(b"\n".join(t if isinstance(t, bytes) else t.encode() for t in [*texts, *good_lines]))
+        source = read_source(name, max_bad=1 if good else 0.05)
+        return "\n".join(source.problems)
+
+    return action
+
+
+def one(row):
+    """One bad row among good ones: what is said about it."""
+    return rows(row, good=1)
+
+
+def talk(*messages):
+    return one({"image": "a.jpg", "conversations": [{"from": who, "value": text} for who, text in messages]})
+
+
+ROWS = {
+    "not JSON": one('{"image": "a.jpg", "caption": "a red'),
+    "not an object": one("[1, 2]"),
+    "not UTF-8": one(b'{"image": "a.jpg", "caption": "\xe9"}'),
+    "no image": one({"caption": "a dog"}),
+    "misspelt key": one({"imgae": "a.jpg", "caption": "a dog"}),
+    "nothing to learn": one({"image": "a.jpg"}),
+    "misspelt caption": one({"image": "a.jpg", "captoin": "a dog"}),
+    "image of the wrong type": one({"image": 7, "caption": "a dog"}),
+    "missing picture": one({"image": "b.jpg", "caption": "a dog"}),
+    "picture in the network": one({"image": "https://example.org/a.jpg", "caption": "a dog"}),
+    "empty caption": one({"image": "a.jpg", "caption": " "}),
+    "caption of the wrong type": one({"image": "a.jpg", "caption": ["a dog"]}),
+    "captions of the wrong type": one({"image": "a.jpg", "captions": "a dog"}),
+    "no captions": one({"image": "a.jpg", "captions": []}),
+    "caption and captions": one({"image": "a.jpg", "caption": "a dog", "captions": ["a dog"]}),
+    "question without answer": one({"image": "a.jpg", "question": "what?"}),
+    "answer of the wrong type": one({"image": "a.jpg", "question": "is it?", "answer": True}),
+    "qa of the wrong type": one({"image": "a.jpg", "qa": ["what?"]}),
+    "conversation without an answer": talk(("human", "what?")),
+    "conversation out of turn": talk(("gpt", "a dog")),
+    "message without value": one({"image": "a.jpg", "conversations": [{"from": "human"}]}),
+}
+
+
+def written(prompt=None, **sample):
+    def action():
+        config = read(ProcessorConfig, {"tokenizer": {"kind": "characters"}, "prompt": prompt or {}})
+        tokenizer = Tokenizer.train(config.tokenizer, ["abc"], 100)
+        Processor(config, tokenizer, image_size=8, image_tokens=4)(
+            [Sample(origin="rows.jsonl:1", **sample)], training=True
+        )
+
+    return action
+
+
+ROWS |= {
+    "too much text": written(turns=(Turn("", ("a" * 600,)),)),
+    "no answer to learn": written(turns=(Turn("what?"),)),
+    "marks that do not fit the images": written({"image": "inline"}, turns=(Turn("<image>what?", ("a",)),)),
+    "one picture instead of a list": written(images="a.jpg", turns=(Turn("what?", ("a",)),)),
+}
+
+# ---------------------------------------------------------------------------------------------------- lists and folders
+
+
+def folder(**files):
+    def action():
+        Path("mine").mkdir()
+        for name, content in files.items():
+            (Path("mine") / name.replace("_", ".")).write_bytes(content)
+        return "\n".join(read_source("mine", max_bad=0.5).problems)
+
+    return action
+
+
+LISTS = {
+    "missing": lambda: read_source("mine"),
+    "misspelt": lambda: (Path("captions.jsonl").touch(), read_source("caption.jsonl")),
+    "of another kind": lambda: (Path("rows.json").touch(), read_source("rows.json")),
+    "empty list": rows(),
+    "empty folder": folder(),
+    "folder with two lists": folder(a_jsonl=b"", b_jsonl=b""),
+    "picture without a text": folder(a_png=encoded(), a_txt=b"a dog", b_png=encoded()),
+    "text without a picture": folder(a_png=encoded(), a_txt=b"a dog", b_txt=b"a cat"),
+    "CSV with other columns": rows("file,text", "a.jpg,a dog", name="rows.csv"),
+    "CSV with semicolons": rows("image;caption", "a.jpg;a dog", name="rows.csv"),
+    "CSV with a comma in a caption": rows("image,caption", "a.jpg,a dog, lying", *["a.jpg,x"] * 19, name="rows.csv"),
+    "CSV that is not UTF-8": rows("image,caption", b"a.jpg,caf\xe9", name="rows.csv"),
+    "more bad rows than data.max_bad": rows(*['{"image": "b.jpg", "caption": "x"}'] * 7),
+    "no such split": lambda: rows(good=3)() or read_source("rows.jsonl").samples("dev"),
+}
+
+# ------------------------------------------------------------------------------------------------------------- settings
+
+
+def setting(*settings):
+    return lambda: read(Config, override({}, settings))
+
+
+def recipe(content):
+    def action():
+        Path("recipe.yaml").write_text(content)
+        read(Config, read_yaml("recipe.yaml"))
+
+    return action
+
+
+SETTINGS = {
+    "unknown key": setting("train.learning_rate=1"),
+    "misspelt key": setting("train.batchsize=8"),
+    "not a setting": setting("train.lr"),
+    "into a value": setting("name=mine", "name.first=x"),
+    "word for a number": setting("train.steps=many"),
+    "number with a comma": setting("train.lr=0,001"),
+    "fraction for a whole number": setting("train.steps=1.5"),
+    "word for true or false": setting("processor.prompt.bos=maybe"),
+    "one value for a list": setting("train.freeze=vision"),
+    "not one of the choices": setting("model.decoder.mlp=gate"),
+    "below the limit": setting("train.batch_size=0"),
+    "outside 0 to 1": setting("model.decoder.dropout=1.5"),
+    "width not divisible by heads": setting("model.decoder.width=100"),
+    "picture not divisible by patch": setting("model.vision.image_size=100"),
+    "connector that does not fit": setting("model.connector.reduce=pixel_shuffle", "model.connector.factor=3"),
+    "no room for text": setting("model.decoder.max_positions=128"),
+    "no training at all": setting("train.steps=0"),
+    "nothing to train": setting("train.freeze=[vision, connector, decoder]"),
+    "batch not divisible by accumulate": setting("train.accumulate=3"),
+    "another tower": setting("model.vision.kind=vgg"),
+    "blind turns with inline images": written({"turns": "blind", "image": "inline"}),
+    "vocabulary too small": lambda: Tokenizer.train(TokenizerConfig(vocab_size=100), [], 100),
+    "tokenizer file without a path": setting("processor.tokenizer.kind=file"),
+    "tokenizer file that is missing": lambda: Tokenizer.read("tokenizer.json"),
+    "tokenizer file of another kind": lambda: (
+        Path("tokenizer.json").write_text("{}"),
+        Tokenizer.read("tokenizer.json"),
+    ),
+    "pixel limit of nothing": setting("processor.image.max_pixels=0"),
+    "recipe that is missing": lambda: read_yaml("recipe.yaml"),
+    "recipe that is not YAML": recipe("train: {lr: 1e-3"),
+    "recipe that is not a mapping": recipe("- train"),
+    "folder that is no model": lambda: Processor.load("runs"),
+}
+
+# ------------------------------------------------------------------------------------ the command line: add cases here
+
+COMMANDS = {}
+
+SECTIONS = {
+    "Pictures": PICTURES,
+    "Rows": ROWS,
+    "Lists and folders": LISTS,
+    "Settings": SETTINGS,
+    "Command line": COMMANDS,
+}
+CASES = [(section, what) for section, cases in SECTIONS.items() for what in cases]
+
+INTRODUCTION = """# Bad input, and what Ojito says about it
+
+A message names the place, the problem and the remedy. A bad row or picture is skipped, named and counted; training
+stops when more than the share `data.max_bad` of them is bad. Everything else stops at once, in a command with one line
+and exit code 2. No input is sent anywhere, and no message needs a traceback to be understood.
+
+`tests/test_bad_input.py` tries every line of this page and compares the message; it also writes the page.
+"""
+
+
+def page(messages):
+    lines = [INTRODUCTION]
+    for section, cases in SECTIONS.items():
+        if cases:
+            lines += [f"## {section}\n", "| Input | Message |", "|---|---|"]
+            lines += [f"| {what} | {cell(messages[section, what])} |" for what in cases] + [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def cell(text):
+    fence = "``" if "`" in text else "`"
+    return "<br>".join(f"{fence}{line.strip()}{fence}".replace("|", r"\|") for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("section", "what"), CASES, ids=[f"{s}: {w}" for s, w in CASES])
+def test_bad_input_gets_the_message_that_the_page_promises(section, what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = message(SECTIONS[section][what])
+    assert said
+    assert f"| {what} | {cell(said)} |" in PAGE.read_text(encoding="utf-8"), "run: python tests/test_bad_input.py"
+
+
+def test_page_holds_nothing_but_what_is_tried():
+    table = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    assert len(table) == len(CASES) + sum(bool(cases) for cases in SECTIONS.values())
+
+
+def main():
+    logging.disable()
+    messages = {}
+    home = Path.cwd()
+    for section, what in CASES:
+        with tempfile.TemporaryDirectory() as place:
+            os.chdir(place)
+            messages[section, what] = message(SECTIONS[section][what])
+            os.chdir(home)
+    PAGE.write_text(page(messages), encoding="utf-8")
+    print(f"wrote {PAGE} with {len(messages)} messages")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

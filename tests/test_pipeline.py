@@ -1,0 +1,430 @@
+import ast
+import dataclasses
+import json
+import re
+import string
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import ojito
+from ojito import pipeline as module
+from ojito.checkpoint import CheckpointError
+from ojito.config import Config, ConfigError, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
+from ojito.generate import Generation, Greedy, Temperature
+from ojito.model import VLM
+from ojito.pipeline import Answer, Pipeline, load
+from ojito.processor import Processor, Tokenizer
+from ojito.records import Sample, Turn
+
+CONFIG = Config(
+    name="toy",
+    model=ModelConfig(
+        vision=ViTConfig(image_size=16, patch_size=8, width=32, layers=1, heads=2, mlp_dim=64),
+        decoder=DecoderConfig(vocab_size=259, width=32, layers=1, heads=2, mlp_dim=64, max_positions=128),
+    ),
+    processor=ProcessorConfig(tokenizer=TokenizerConfig(kind="characters")),
+)
+
+
+def make(config=CONFIG, kind="characters"):
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.train(TokenizerConfig(kind=kind), [string.printable], 259)
+    processor = Processor(config.processor, tokenizer, config.model.vision.image_size, config.model.image_tokens)
+    pipe = Pipeline(VLM(config.model).eval(), processor, config)
+    for parameter in pipe.model.parameters():  # sharp, so that pictures and questions change what it says
+        parameter.data.mul_(4 if parameter.ndim > 1 else 1)
+    return pipe
+
+
+@pytest.fixture
+def pipe():
+    return make()
+
+
+@pytest.fixture
+def picture():
+    return Image.effect_noise((40, 30), 90)
+
+
+@pytest.fixture
+def presets(monkeypatch):
+    """Two presets, whatever the real ones are."""
+    known = {"tiny": CONFIG, "tinier": dataclasses.replace(CONFIG, name="tinier")}
+    stub = types.ModuleType("ojito.presets")
+    stub.PRESETS, stub.preset = known, known.__getitem__
+    monkeypatch.setitem(sys.modules, "ojito.presets", stub)
+    return known
+
+
+def says(monkeypatch, pipe, *texts):
+    """Makes the engine say these texts, token by token, then the end of text; one for each row."""
+    rows = [list(pipe.processor.tokenizer.encode(text)) for text in texts]
+    says_ids(monkeypatch, *rows)
+
+
+def says_ids(monkeypatch, *rows):
+    def stream(model, batch, *, stop=None, **_):
+        made = [Generation() for _ in rows]
+        for step in range(max(map(len, rows)) + 1):
+            for number, (row, ids) in enumerate(zip(made, rows, strict=True)):
+                if row.finish:
+                    continue
+                if step == len(ids):
+                    row.finish = "eos"
+                    continue
+                row.tokens.append(ids[step])
+                if stop and stop(number, row.tokens):
+                    row.finish = "stop"
+            yield made
+
+    monkeypatch.setattr(module, "stream", stream)
+    monkeypatch.setattr(module, "generate", lambda *args, **options: [*stream(*args, **options)][-1])
+
+
+# -------------------------------------------------------------------------------------------------------------- answers
+
+
+def test_answers_are_their_text(pipe, picture):
+    answer = pipe.ask(picture, "what is it", max_new_tokens=5)
+    assert isinstance(answer, Answer)
+    assert str(answer) == answer.text == pipe.processor.decode(answer.tokens)
+    assert len(answer.tokens) == 5
+    assert answer.finish == "length"
+
+
+def test_ask_and_caption_are_generate_for_one_picture(pipe, picture):
+    ask, caption = pipe.generate([Sample([picture], "what"), Sample([picture])], max_new_tokens=9)
+    assert pipe.ask(picture, "what", max_new_tokens=9) == ask
+    assert pipe.caption(picture, max_new_tokens=9) == caption
+    assert ask != caption
+
+
+def test_pictures_come_as_paths_bytes_or_images(pipe, picture, tmp_path):
+    path = tmp_path / "photo.png"
+    picture.save(path)
+    answers = [pipe.ask(image, "what", max_new_tokens=9) for image in (path, str(path), path.read_bytes(), picture)]
+    assert len(set(answers)) == 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+@pytest.mark.parametrize("sampler", [Greedy(), Temperature()], ids=str)
+def test_batch_size_changes_no_answer(pipe, picture, batch_size, sampler):
+    samples = [Sample([picture], "a" * n) for n in (5, 1, 9, 3)] + [Sample(turns=(Turn("b", ("c",)), Turn("d")))]
+    options = {"max_new_tokens": 12, "sampler": sampler, "seed": 3}
+    assert pipe.generate(samples, batch_size=batch_size, **options) == pipe.generate(samples, **options)
+
+
+def test_no_samples_give_no_answers(pipe):
+    assert pipe.generate([]) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_new_tokens": 3},
+        {"sampler": Temperature(3.0)},
+        {"repetition_penalty": 50.0},
+        {"sampler": Temperature(3.0), "seed": 9},
+    ],
+    ids=str,
+)
+def test_option_changes_the_answer(pipe, picture, change):
+    base = {"sampler": change["sampler"], "seed": 1} if "seed" in change else {}
+    options = {"max_new_tokens": 20, **base}
+    assert pipe.ask(picture, "what", **{**options, **change}) != pipe.ask(picture, "what", **options)
+    changed = "".join(pipe.stream(picture, "what", **{**options, **change}))
+    assert changed == str(pipe.ask(picture, "what", **{**options, **change}))
+    assert changed != "".join(pipe.stream(picture, "what", **options))
+
+
+def test_ids_beyond_the_tokenizer_are_never_chosen(pipe, picture):
+    answer = pipe.ask(picture, "what", max_new_tokens=60, sampler=Temperature(100.0))
+    assert max(answer.tokens) < pipe.processor.tokenizer.size
+
+
+@pytest.mark.parametrize("stop", [["STOP"], "STOP", ("x", "ST")])
+def test_stop_string_ends_the_text_and_is_not_part_of_it(monkeypatch, pipe, picture, stop):
+    says(monkeypatch, pipe, "one STOP two")
+    answer = pipe.ask(picture, "what", stop=stop)
+    assert str(answer) == "one "
+    assert answer.finish == "stop"
+    assert len(answer.tokens) == len("one STOP" if "ST" not in list(stop) else "one ST")
+
+
+def test_stop_string_stops_each_row_by_itself(monkeypatch, pipe, picture):
+    says(monkeypatch, pipe, "one. two", "three", "four.")
+    answers = pipe.generate([Sample([picture])] * 3, stop=["."])
+    assert [(str(a), a.finish) for a in answers] == [("one", "stop"), ("three", "eos"), ("four", "stop")]
+
+
+def test_empty_stop_string_is_an_error(pipe, picture):
+    with pytest.raises(ValueError, match="stop holds ''"):
+        pipe.ask(picture, "what", stop=["a", ""])
+
+
+def test_lone_sample_is_an_error(pipe):
+    with pytest.raises(ValueError, match=r"write \[sample\]"):
+        pipe.generate(Sample(prompt="a"))
+
+
+def test_batch_size_of_zero_is_an_error(pipe):
+    with pytest.raises(ValueError, match="batch_size=0 answers nothing"):
+        pipe.generate([Sample(prompt="a")], batch_size=0)
+
+
+# ------------------------------------------------------------------------------------------------------------ streaming
+
+
+def test_stream_gives_the_text_of_ask_piece_by_piece(pipe, picture):
+    pieces = list(pipe.stream(picture, "what", max_new_tokens=15))
+    assert "".join(pieces) == str(pipe.ask(picture, "what", max_new_tokens=15))
+    assert len(pieces) > 1
+    assert all(pieces)
+
+
+def test_stream_without_a_question_is_a_caption(pipe, picture):
+    assert "".join(pipe.stream(picture, max_new_tokens=9)) == str(pipe.caption(picture, max_new_tokens=9))
+
+
+def test_stream_never_ends_a_piece_within_a_character(monkeypatch, picture):
+    pipe = make(kind="bpe")  # single bytes
+    says(monkeypatch, pipe, "ñ 🦉 ok")
+    assert list(pipe.stream(picture)) == ["ñ", " ", "🦉", " ", "o", "k"]
+
+
+def test_stream_gives_broken_characters_once_the_text_has_ended(monkeypatch, picture):
+    pipe = make(kind="bpe")
+    ids = list(pipe.processor.tokenizer.encode("a🦉"))[:-1]
+    says_ids(monkeypatch, ids)
+    assert "".join(pipe.stream(picture)) == str(pipe.ask(picture, "")) == pipe.processor.decode(ids)
+
+
+def test_stream_never_gives_the_beginning_of_a_stop_string(monkeypatch, pipe, picture):
+    says(monkeypatch, pipe, "a ST ab STOP c")
+    pieces = list(pipe.stream(picture, stop=["STOP"]))
+    assert pieces == ["a", " ", "ST ", "a", "b", " "]
+    says(monkeypatch, pipe, "a STO")
+    assert "".join(pipe.stream(picture, stop=["STOP"])) == "a STO"
+
+
+# ------------------------------------------------------------------------------------------------------ saving, loading
+
+
+def same(a, b, picture):
+    samples = [Sample([picture], "what"), Sample([picture, picture], "which one")]
+    with torch.no_grad():
+        return torch.equal(a.model(a.processor(samples)), b.model(b.processor(samples)))
+
+
+def test_saved_model_roundtrips_with_bit_equal_logits(pipe, picture, tmp_path):
+    pipe.save(tmp_path / "run")
+    loaded = load(tmp_path / "run", device="cpu", dtype="float32")
+    assert same(pipe, loaded, picture)
+    assert not loaded.model.training
+    assert loaded.config == CONFIG
+    assert loaded.name == "toy"
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "config.json", "model.safetensors", "processor.json", "recipe.yaml", "tokenizer.json",
+    ]  # fmt: skip
+
+
+def test_model_without_recipe_is_saved_without_one(pipe, picture, tmp_path):
+    bare = Pipeline(pipe.model, pipe.processor)
+    bare.save(tmp_path)
+    assert not (tmp_path / "recipe.yaml").exists()
+    assert load(tmp_path, "cpu").config is None
+
+
+def test_loaded_model_can_be_saved_into_its_own_folder_and_trained_on(pipe, picture, tmp_path):
+    pipe.save(tmp_path)
+    loaded = load(str(tmp_path), "cpu", "float32")
+    with torch.no_grad():
+        loaded.model.decoder.norm.weight.mul_(2)
+    loaded.save(tmp_path)
+    again = load(tmp_path, "cpu", "float32")
+    assert same(loaded, again, picture)
+    assert not same(pipe, again, picture)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [
+    ("float32", torch.float32), ("bfloat16", torch.bfloat16), (torch.bfloat16, torch.bfloat16), ("auto", None),
+])  # fmt: skip
+@pytest.mark.parametrize("fast", [True, False])
+def test_dtype_is_that_of_the_weights(pipe, presets, picture, tmp_path, monkeypatch, dtype, expected, fast):
+    monkeypatch.setattr(module, "fast_bfloat16", lambda device: fast)
+    expected = expected or (torch.bfloat16 if fast else torch.float32)
+    pipe.save(tmp_path)
+    for name in (tmp_path, "tiny"):
+        loaded = load(name, "cpu", dtype)
+        assert {p.dtype for p in loaded.model.parameters()} == {expected}
+        assert len(loaded.ask(picture, "what", max_new_tokens=3).tokens) == 3
+
+
+def test_preset_has_random_weights_from_the_seed(presets, picture):
+    a, b, c = (load("tiny", "cpu", "float32", seed=seed) for seed in (1, 1, 2))
+    assert same(a, b, picture)
+    assert not same(a, c, picture)
+    assert not a.model.training
+
+
+def test_loading_a_preset_leaves_pytorchs_own_random_state_alone(presets):
+    before = torch.get_rng_state()
+    load("tiny", "cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("characters", 104), ("bpe", 259)])
+def test_preset_knows_single_characters_or_bytes(presets, kind, size):
+    processor = dataclasses.replace(CONFIG.processor, tokenizer=TokenizerConfig(kind=kind))
+    presets["tiny"] = dataclasses.replace(CONFIG, processor=processor)
+    tokenizer = load("tiny", "cpu").processor.tokenizer
+    assert tokenizer.size == size
+    assert tokenizer.decode(tokenizer.encode("How many?")) == "How many?"
+
+
+def test_preset_survives_saving(presets, picture, tmp_path):
+    pipe = load("tiny", "cpu", "float32")
+    pipe.save(tmp_path)
+    assert same(pipe, load(tmp_path, "cpu", "float32"), picture)
+
+
+def test_folder_wins_over_a_preset_of_its_name(pipe, presets, tmp_path, monkeypatch):
+    pipe.name = "mine"
+    pipe.save(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    assert load("tiny", "cpu").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("tinyer", "did you mean tinier"), ("xyz", "presets are tiny, tinier"), ("runs/deom", "did you mean runs/demo")],
+)
+def test_name_that_is_nothing_gets_a_hint(presets, tmp_path, monkeypatch, name, hint):
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=re.escape(f"{name!r} is neither a folder nor a preset; {hint}")):
+        load(name, "cpu")
+
+
+def test_folder_without_a_model_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match=r"has no config\.json; give a folder"):
+        load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json", "processor.json"])
+def test_missing_file_is_named(pipe, tmp_path, missing):
+    pipe.save(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(CheckpointError, match=f"has no {re.escape(missing)}"):
+        load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("linked", ["tokenizer.json", "processor.json", "recipe.yaml"])
+def test_link_out_of_the_folder_is_refused(pipe, tmp_path, linked):
+    pipe.save(tmp_path / "run")
+    (tmp_path / "run" / linked).rename(tmp_path / linked)
+    (tmp_path / "run" / linked).symlink_to(tmp_path / linked)
+    with pytest.raises(CheckpointError, match="link to a place outside"):
+        load(tmp_path / "run", "cpu")
+
+
+def edit(path, change):
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["decoder"].update(layers=10**9), "asks for 1000000001 layers, but"),
+        (lambda m: m["vision"].update(layers=10**9), "asks for 1000000001 layers, but"),
+        (lambda m: m["decoder"].update(vocab_size=10**15), "GiB for its weights"),
+        (lambda m: m["decoder"].update(width=2 * 10**18), "beyond any memory"),
+        (lambda m: m["decoder"].update(mlp_dim=10**30), "beyond any memory"),
+        (lambda m: m["decoder"].update(mlp_dim=65), "differing"),
+    ],
+    ids=str,
+)
+def test_config_that_lies_is_an_error_before_memory_is_taken(pipe, tmp_path, change, message):
+    pipe.save(tmp_path)
+    edit(tmp_path / "config.json", lambda values: change(values["model"]))
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("setting", ["image_size", "image_tokens"])
+def test_processor_of_another_model_is_an_error(pipe, tmp_path, setting):
+    pipe.save(tmp_path)
+    edit(tmp_path / "processor.json", lambda values: values.update({setting: 99}))
+    with pytest.raises(CheckpointError, match="processor and model do not fit"):
+        load(tmp_path, "cpu")
+
+
+def test_recipe_that_cannot_be_read_is_named(pipe, tmp_path):
+    pipe.save(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("trian: {}")
+    with pytest.raises(ConfigError, match="did you mean train"):
+        load(tmp_path, "cpu")
+
+
+def test_model_too_large_for_the_memory_is_an_error_with_both_sizes(presets, pipe, tmp_path, monkeypatch):
+    pipe.save(tmp_path)
+    monkeypatch.setattr(module, "available_memory", lambda device: 2**10)
+    for name in ("tiny", tmp_path):
+        with pytest.raises(
+            ValueError, match=r"needs 0\.0 GiB for its weights in float32, and 0\.0 GiB are free on cpu"
+        ):
+            load(name, "cpu", "float32")
+
+
+@pytest.mark.parametrize(("argument", "message"), [
+    ({"device": "gpu"}, "device 'gpu' is not one of"), ({"dtype": "int8"}, "dtype 'int8' is not one of auto, float32"),
+])  # fmt: skip
+def test_device_or_dtype_that_is_not_there_is_an_error(argument, message):
+    with pytest.raises(ValueError, match=message):
+        load("tiny", **argument)
+
+
+def test_device_moves_the_model(pipe):
+    assert Pipeline(pipe.model, pipe.processor, device="cpu").device == torch.device("cpu")
+
+
+# ------------------------------------------------------------------------------------------------------ the public face
+
+
+def test_importing_ojito_does_not_import_torch():
+    code = "import sys, ojito; dir(ojito); ojito.Sample; assert 'torch' not in sys.modules; print(ojito.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.1.0"
+
+
+@pytest.mark.parametrize("name", [name for name in ojito.__all__ if name not in ("preset", "presets")])
+def test_public_name_is_there(name):
+    assert getattr(ojito, name) is not None
+    assert name in dir(ojito)
+
+
+@pytest.mark.parametrize("name", ["preset", "presets"])
+def test_public_preset_name_is_there(presets, name):
+    assert getattr(ojito, name) is not None
+
+
+def test_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        _ = ojito.lod
+
+
+def test_lazy_names_are_those_that_type_checkers_see():
+    tree = ast.parse(Path(ojito.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {(f"{node.module}", alias.name) for node in block.body for alias in node.names}
+    lazy = {(home, name) for home, names in ojito._HOMES.items() for name in names}
+    assert seen == lazy | {("ojito", "presets")}
+    assert {name for _, name in seen} | {"__version__"} == set(ojito.__all__)
