@@ -1,0 +1,226 @@
+"""The models to start from: each a handful of settings over the defaults of `config`, sharing what they share."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from ojito.config import Config, ConfigError, merge, override, read
+
+Settings = dict[str, Any]
+
+# ------------------------------------------------------------------------------------------- towers, decoders, families
+
+_VIT_B = {"image_size": 224, "patch_size": 16, "width": 768, "layers": 12, "heads": 12, "mlp_dim": 3072}
+
+_SIGLIP_B = {**_VIT_B, "activation": "gelu_tanh"}
+
+_GPT2 = {
+    "vocab_size": 50257, "width": 768, "layers": 12, "heads": 12, "mlp_dim": 3072, "mlp": "plain",
+    "activation": "gelu_tanh", "norm": "layer", "norm_eps": 1e-5, "positions": "learned", "max_positions": 1024,
+    "bias": True, "dropout": 0.1,
+}  # fmt: skip
+
+_SMOLLM2_135M = {
+    "vocab_size": 49152, "width": 576, "layers": 30, "heads": 9, "kv_heads": 3, "mlp_dim": 1536,
+    "norm_eps": 1e-5, "max_positions": 8192, "rope_theta": 100000.0,
+}  # fmt: skip
+
+_GEMMA = {
+    "vocab_size": 257216, "width": 2048, "layers": 18, "heads": 8, "kv_heads": 1, "head_dim": 256, "mlp_dim": 16384,
+    "activation": "gelu_tanh", "norm": "rms_plus_one", "max_positions": 8192, "scale_embeddings": True,
+    "mask": "prefix",
+}  # fmt: skip
+
+_GEMMA2 = {
+    **_GEMMA, "width": 2304, "layers": 26, "kv_heads": 4, "mlp_dim": 9216, "post_norms": True,
+    "attention_softcap": 50.0, "final_softcap": 30.0, "window": 4096,
+}  # fmt: skip
+
+# ImageNet's statistics are what a classic ViT or ResNet was trained with.
+_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "resample": "bilinear"}
+
+_CAREFUL = {"lr": 3e-4, "weight_decay": 0.1}
+
+
+def _paligemma(decoder: Settings, image_size: int = 224) -> Settings:
+    so400m = {
+        "image_size": image_size, "patch_size": 14, "width": 1152, "layers": 27, "heads": 16, "mlp_dim": 4304,
+        "activation": "gelu_tanh",
+    }  # fmt: skip
+    return {
+        "model": {"vision": so400m, "decoder": decoder},
+        "processor": {"prompt": {"caption": "caption en"}},
+        "train": {"lr": 1e-5, "batch_size": 8},
+    }
+
+
+def _scenes(width: int, stem_widths: list[int], encoder_layers: int, decoder_layers: int) -> Settings:
+    """A small model for drawn scenes: many blind questions share one look at the picture."""
+    heads = width // 32
+    return {
+        "model": {
+            "vision": {
+                "image_size": 48, "patch_size": 8, "width": width, "layers": encoder_layers, "heads": heads,
+                "mlp_dim": 4 * width, "stem": "conv", "stem_widths": stem_widths,
+            },
+            "decoder": {
+                "vocab_size": 512, "width": width, "layers": decoder_layers, "heads": heads, "mlp_dim": 4 * width,
+                "mlp": "plain", "activation": "relu2", "max_positions": 1024,
+            },
+        },
+        # One word, one token: the separator needs a place of its own, the begin of text does not.
+        "processor": {"prompt": {"turns": "blind", "bos": False}},
+        "data": {"path": "scenes"},
+    }  # fmt: skip
+
+
+_PRESETS: dict[str, tuple[str, Settings]] = {
+    "tiny": (
+        "the demo's: 48 px, learns drawn scenes in two minutes on a laptop",
+        merge(
+            _scenes(128, [32, 64, 128, 192], 1, 2),
+            {
+                "data": {"scenes": {"questions": 12, "curriculum": 0.6}},
+                "train": {
+                    "steps": 0, "minutes": 2.0, "batch_size": 16, "optimizer": "muon", "lr": 2e-3, "muon_lr": 0.02,
+                    "weight_decay": 0.02,
+                },
+            },
+        ),
+    ),
+    "scenes": (
+        "the demo's longer recipe: twenty minutes on a laptop",
+        merge(
+            _scenes(160, [32, 64, 128, 192], 1, 3),
+            {
+                "data": {"scenes": {"questions": 12, "curriculum": 0.3}},
+                "train": {
+                    "steps": 0, "minutes": 20.0, "batch_size": 16, "optimizer": "muon", "lr": 2e-3, "muon_lr": 0.02,
+                    "weight_decay": 0.02,
+                },
+            },
+        ),
+    ),
+    "vit-llama-96": (
+        "a 16-layer ViT, a linear projection, a thin LLaMA",
+        {
+            "model": {
+                "vision": {
+                    "image_size": 96, "patch_size": 16, "width": 512, "layers": 16, "heads": 8, "mlp_dim": 2048,
+                    "class_token": True, "dropout": 0.4,
+                },
+                "decoder": {"width": 128, "layers": 8, "heads": 8, "mlp_dim": 11008, "dropout": 0.4},
+            },
+            "data": {"path": "photos16"},
+            "train": {"steps": 300, "batch_size": 16, "lr": 3e-4, "weight_decay": 0.01},
+        },
+    ),
+    "minimal-gpt": (
+        "ViT-B/16 and GPT-2 small, joined by a two-layer MLP",
+        {
+            "model": {
+                "vision": {**_VIT_B, "class_token": True},
+                "connector": {"project": "mlp"},
+                "decoder": _GPT2,
+            },
+            "train": _CAREFUL,
+        },
+    ),
+    "minimal-resnet": (
+        "ResNet-50 and GPT-2 small, joined by a two-layer MLP",
+        {
+            "model": {"vision": {"kind": "resnet"}, "connector": {"project": "mlp"}, "decoder": _GPT2},
+            "processor": {"image": _IMAGENET},
+            "train": _CAREFUL,
+        },
+    ),
+    "minimal-smol": (
+        "SigLIP-B/16 and SmolLM2-135M, joined by a two-layer MLP",
+        {
+            "model": {"vision": _SIGLIP_B, "connector": {"project": "mlp"}, "decoder": _SMOLLM2_135M},
+            "train": _CAREFUL,
+        },
+    ),
+    "char": (
+        "a small ViT and a decoder that spells",
+        {
+            "model": {
+                "vision": {
+                    "image_size": 96, "patch_size": 16, "width": 192, "layers": 4, "heads": 6, "mlp_dim": 768,
+                },
+                "decoder": {
+                    **_GPT2, "vocab_size": 256, "width": 192, "layers": 4, "heads": 6, "mlp_dim": 768, "dropout": 0.0,
+                },
+            },
+            "processor": {"tokenizer": {"kind": "characters"}},
+            "train": {"lr": 1e-3},
+        },
+    ),
+    "nanovlm-222m": (
+        "SigLIP-B/16, pixel shuffle to 49 tokens, SmolLM2-135M",
+        {
+            "model": {
+                "vision": _SIGLIP_B,
+                "connector": {"reduce": "pixel_shuffle", "factor": 2, "bias": False},
+                "decoder": _SMOLLM2_135M,
+            },
+            # Its pixels are only scaled to 0..1.
+            "processor": {"image": {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}},
+            "train": {"lr": 1e-4, "connector_lr": 2e-3},
+        },
+    ),
+    "paligemma-3b-224": ("PaliGemma: SigLIP-So400m and Gemma 2B, prefix-LM", _paligemma(_GEMMA)),
+    "paligemma-3b-448": ("the same at 448 px", _paligemma(_GEMMA, 448)),
+    "paligemma-3b-896": ("the same at 896 px", _paligemma(_GEMMA, 896)),
+    "paligemma2-3b": ("PaliGemma 2 with Gemma 2 2B", _paligemma(_GEMMA2)),
+    "paligemma2-10b": (
+        "PaliGemma 2 with Gemma 2 9B",
+        _paligemma({**_GEMMA2, "width": 3584, "layers": 42, "heads": 16, "kv_heads": 8, "mlp_dim": 14336}),
+    ),
+    "paligemma2-28b": (
+        "PaliGemma 2 with Gemma 2 27B",
+        _paligemma(
+            {
+                **_GEMMA2, "width": 4608, "layers": 46, "heads": 32, "kv_heads": 16, "head_dim": 128,
+                "mlp_dim": 36864, "query_scalar": 144.0,
+            }  # fmt: skip
+        ),
+    ),
+}
+
+PRESETS: tuple[str, ...] = tuple(_PRESETS)
+"""The names, smallest first within each family."""
+
+
+def describe(name: str) -> str:
+    """One line on what a preset is."""
+    return _entry(name)[0]
+
+
+def settings_of(name: str) -> Settings:
+    """A preset's settings, as `config.read` takes them: only what differs from the defaults.
+
+    Raises:
+        ConfigError: No such preset; names the nearest.
+    """
+    return {"name": name, **copy.deepcopy(_entry(name)[1])}
+
+
+def preset(name: str, settings: Iterable[str] = ()) -> Config:
+    """The preset's recipe, with `dotted.key=value` settings over it.
+
+    Raises:
+        ConfigError: No such preset, or a setting that cannot be used.
+    """
+    return read(Config, override(settings_of(name), settings))
+
+
+def _entry(name: str) -> tuple[str, Settings]:
+    if name not in _PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(PRESETS)}"
+        raise ConfigError("preset", f"{name!r} is not one; {hint}")
+    return _PRESETS[name]
