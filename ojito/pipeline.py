@@ -250,7 +250,12 @@ def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipe
     return pipe
 
 
-def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int) -> Pipeline:
+def find_preset(name: str) -> Config:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: It is no preset, and no folder either; names the nearest of both.
+    """
     from ojito.presets import PRESETS, preset  # a folder needs none
 
     if name not in PRESETS:
@@ -261,7 +266,11 @@ def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int)
             near = difflib.get_close_matches(str(path), beside, 1)
         hint = f"did you mean {near[0]}?" if near else f"presets are {', '.join(PRESETS)}"
         raise ValueError(f"{name!r} is neither a folder nor a preset; {hint}")
-    config = preset(name)
+    return preset(name)
+
+
+def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int) -> Pipeline:
+    config = find_preset(name)
     _check_memory(name, _on_meta(config.model, name), torch.float32, torch.device("cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(seed)

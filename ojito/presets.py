@@ -39,6 +39,11 @@ _GEMMA2 = {
     "attention_softcap": 50.0, "final_softcap": 30.0, "window": 4096,
 }  # fmt: skip
 
+_GEMMA2_27B = {
+    **_GEMMA2, "width": 4608, "layers": 46, "heads": 32, "kv_heads": 16, "head_dim": 128, "mlp_dim": 36864,
+    "query_scalar": 144.0,
+}  # fmt: skip
+
 # ImageNet's statistics are what a classic ViT or ResNet was trained with.
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "resample": "bilinear"}
 
@@ -71,7 +76,6 @@ def _scenes(width: int, stem_widths: list[int], encoder_layers: int, decoder_lay
                 "mlp": "plain", "activation": "relu2", "max_positions": 1024,
             },
         },
-        # One word, one token: the separator needs a place of its own, the begin of text does not.
         "processor": {"prompt": {"turns": "blind", "bos": False}},
         "data": {"path": "scenes"},
     }  # fmt: skip
@@ -85,7 +89,12 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
             {
                 "data": {"scenes": {"questions": 12, "curriculum": 0.6}},
                 "train": {
-                    "steps": 0, "minutes": 2.0, "batch_size": 16, "optimizer": "muon", "lr": 2e-3, "muon_lr": 0.02,
+                    "steps": 0,
+                    "minutes": 2.0,
+                    "batch_size": 16,
+                    "optimizer": "muon",
+                    "lr": 2e-3,
+                    "muon_lr": 0.02,
                     "weight_decay": 0.02,
                 },
             },
@@ -98,7 +107,12 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
             {
                 "data": {"scenes": {"questions": 12, "curriculum": 0.3}},
                 "train": {
-                    "steps": 0, "minutes": 20.0, "batch_size": 16, "optimizer": "muon", "lr": 2e-3, "muon_lr": 0.02,
+                    "steps": 0,
+                    "minutes": 20.0,
+                    "batch_size": 16,
+                    "optimizer": "muon",
+                    "lr": 2e-3,
+                    "muon_lr": 0.02,
                     "weight_decay": 0.02,
                 },
             },
@@ -109,8 +123,14 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         {
             "model": {
                 "vision": {
-                    "image_size": 96, "patch_size": 16, "width": 512, "layers": 16, "heads": 8, "mlp_dim": 2048,
-                    "class_token": True, "dropout": 0.4,
+                    "image_size": 96,
+                    "patch_size": 16,
+                    "width": 512,
+                    "layers": 16,
+                    "heads": 8,
+                    "mlp_dim": 2048,
+                    "class_token": True,
+                    "dropout": 0.4,
                 },
                 "decoder": {"width": 128, "layers": 8, "heads": 8, "mlp_dim": 11008, "dropout": 0.4},
             },
@@ -149,10 +169,21 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         {
             "model": {
                 "vision": {
-                    "image_size": 96, "patch_size": 16, "width": 192, "layers": 4, "heads": 6, "mlp_dim": 768,
+                    "image_size": 96,
+                    "patch_size": 16,
+                    "width": 192,
+                    "layers": 4,
+                    "heads": 6,
+                    "mlp_dim": 768,
                 },
                 "decoder": {
-                    **_GPT2, "vocab_size": 256, "width": 192, "layers": 4, "heads": 6, "mlp_dim": 768, "dropout": 0.0,
+                    **_GPT2,
+                    "vocab_size": 256,
+                    "width": 192,
+                    "layers": 4,
+                    "heads": 6,
+                    "mlp_dim": 768,
+                    "dropout": 0.0,
                 },
             },
             "processor": {"tokenizer": {"kind": "characters"}},
@@ -180,15 +211,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         "PaliGemma 2 with Gemma 2 9B",
         _paligemma({**_GEMMA2, "width": 3584, "layers": 42, "heads": 16, "kv_heads": 8, "mlp_dim": 14336}),
     ),
-    "paligemma2-28b": (
-        "PaliGemma 2 with Gemma 2 27B",
-        _paligemma(
-            {
-                **_GEMMA2, "width": 4608, "layers": 46, "heads": 32, "kv_heads": 16, "head_dim": 128,
-                "mlp_dim": 36864, "query_scalar": 144.0,
-            }  # fmt: skip
-        ),
-    ),
+    "paligemma2-28b": ("PaliGemma 2 with Gemma 2 27B", _paligemma(_GEMMA2_27B)),
 }
 
 PRESETS: tuple[str, ...] = tuple(_PRESETS)

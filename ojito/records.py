@@ -94,8 +94,6 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        moved = {}
-        for f in dataclasses.fields(self):
-            tensor = getattr(self, f.name)
-            moved[f.name] = None if tensor is None else tensor.to(device, non_blocking=True)
-        return Batch(**moved)
+        tensors = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        moved = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None}
+        return dataclasses.replace(self, **moved)

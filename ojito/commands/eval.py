@@ -17,6 +17,7 @@ from ojito.commands.answering import load_model
 from ojito.config import Config
 from ojito.data import Scenes, Source, open_data
 from ojito.evaluate import Report, caption_baselines, evaluate, is_caption
+from ojito.evaluate.report import page, write_page
 from ojito.pipeline import Pipeline
 from ojito.records import Sample
 
@@ -42,6 +43,10 @@ def run(args: Namespace) -> int:
             progress=shown,
         )
     baselines = _baselines(source, split, rows, args.seed or 0)
+    if args.report:
+        about = f"{args.model} answers what {args.data} asks in its split {split}."
+        write_page(args.report, page(f"{pipe.name} on {split}", about, report))
+        print(f"ojito: the pictures and answers are in {args.report}", file=sys.stderr)
     if args.json:
         values = {"model": args.model, "data": args.data, "split": split, **report.to_dict()}
         print(json.dumps({**values, "baselines": baselines} if baselines else values, ensure_ascii=False, indent=1))

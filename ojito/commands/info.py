@@ -13,7 +13,7 @@ from ojito.checkpoint import read_config
 from ojito.config import ConnectorConfig, DecoderConfig, ModelConfig, ResNetConfig, ViTConfig
 from ojito.device import fast_bfloat16, pick_device
 from ojito.model import VLM
-from ojito.presets import preset
+from ojito.pipeline import find_preset
 
 BYTES = {"float32": 4, "bfloat16": 2}
 TRAINING = 16
@@ -24,7 +24,7 @@ def run(args: Namespace) -> int:
     """Shows the model; neither reads nor makes its weights."""
     device = pick_device(args.device)
     folder = Path(args.model)
-    name, config = read_config(folder) if folder.is_dir() else (args.model, preset(args.model).model)
+    name, config = read_config(folder) if folder.is_dir() else (args.model, find_preset(args.model).model)
     parameters = count(on_meta(config))
     total = sum(parameters.values())
     files = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder.is_dir() else {}

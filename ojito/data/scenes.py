@@ -171,10 +171,10 @@ def background(rng: random.Random) -> np.ndarray:
     ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
     plane = base + slope * (math.cos(angle) * ramp[None, :] + math.sin(angle) * ramp[:, None])
     noise = grain.standard_normal((SIDE, SIDE, 1), dtype=np.float32) * rng.uniform(0, 8)
-    return plane[:, :, None] + tint + noise  # type: ignore[no-any-return]
+    return plane[:, :, None] + tint + noise
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _silhouette(kind: str, side: int) -> np.ndarray:
     """How much of each pixel an object covers, (side, side, 1) in 0..1: drawn eight times larger, then averaged."""
     scale = 8
@@ -221,7 +221,7 @@ def _silhouette(kind: str, side: int) -> np.ndarray:
         ellipse(0.12, 0, 0.88, 0.66)
         polygon((0.4, 0.6), (0.6, 0.6), (0.6, 1), (0.4, 1))
     cover = np.asarray(picture, np.float32).reshape(side, scale, side, scale).mean((1, 3)) / 255
-    return cover[:, :, None]  # type: ignore[no-any-return]
+    return cover[:, :, None]
 
 
 # ------------------------------------------------------------------------------------------------------------- asking

@@ -14,18 +14,20 @@ metrics (BLEU, CIDEr) also weigh longer runs of words, or rare ones.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ojito.records import Sample, Turn
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
-_Grams = tuple[Counter[str], Counter[tuple[str, str]]]  # words, and pairs of neighbours
+_Grams = tuple[Counter[Any], Counter[Any]]  # words, and pairs of neighbours
 
 
 def words(text: str) -> list[str]:
@@ -141,8 +143,8 @@ class _Table:
     """How often each reference has each n-gram; only of n-grams that captions and references share."""
 
     def __init__(self, said: Sequence[_Grams], known: Sequence[_Grams], order: int) -> None:
-        asked = set().union(*(grams[order] for grams in said))
-        shared = sorted(asked.intersection(*[set().union(*(grams[order] for grams in known))]))
+        asked: set[Any] = set().union(*(grams[order] for grams in said))
+        shared = sorted(asked & set().union(*(grams[order] for grams in known)))
         self._row = {gram: i for i, gram in enumerate(shared)}
         self._counts = np.zeros((len(shared), len(known)), np.uint8)
         for column, grams in enumerate(known):
@@ -151,19 +153,19 @@ class _Table:
                     self._counts[self._row[gram], column] = min(count, 255)
         self.totals = np.array([grams[order].total() for grams in known])
 
-    def f1(self, grams: Counter) -> np.ndarray:  # type: ignore[type-arg]
+    def f1(self, grams: Counter[Any]) -> np.ndarray:
         """F1 against each reference."""
         rows = [(self._row[gram], count) for gram, count in grams.items() if gram in self._row]
         if not rows:
             return np.zeros(len(self.totals))
         index, most = (np.array(values) for values in zip(*rows, strict=True))
         shared = np.minimum(self._counts[index], np.minimum(most, 255).astype(np.uint8)[:, None]).sum(0, dtype=np.int32)
-        return 2 * shared / (self.totals + grams.total())  # type: ignore[no-any-return]
+        return 2 * shared / (self.totals + grams.total())
 
 
 def _grams(text: str) -> _Grams:
     found = words(text)
-    return Counter(found), Counter(zip(found, found[1:], strict=False))
+    return Counter(found), Counter(itertools.pairwise(found))
 
 
 def _overlap(said: _Grams, known: _Grams) -> float:

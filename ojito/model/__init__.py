@@ -6,9 +6,9 @@ Letters in shapes, here and in every file of this package:
     H query heads   G key/value heads    K head size        F hidden width of an MLP
     V vocabulary    N images             P patches          c, h, w channels, height, width in pixels
 
-Two habits hold throughout. Every learned table (tokens, positions, queries) is an `nn.Embedding`, so that the weights of
-`nn.Linear` are exactly the matrices that map hidden to hidden, plus an untied head. And no part keeps a buffer that its
-state dict lacks, so that a model built on `meta` is complete once its state dict is loaded.
+Two habits hold throughout. Every learned table (tokens, positions, queries) is an `nn.Embedding`, so that the weights
+of `nn.Linear` are exactly the matrices that map hidden to hidden, plus an untied head. And no part keeps a buffer that
+its state dict lacks, so that a model built on `meta` is complete once its state dict is loaded.
 """
 
 from ojito.model.cache import KVCache

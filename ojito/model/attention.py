@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,7 +32,13 @@ def attend(
 
 
 def prefers_written(q: Tensor, k: Tensor) -> bool:
-    return q.device.type == "cpu" and q.shape[2] * k.shape[2] <= 256 * 256
+    """Whether the written form is the faster one: for training on the CPU, at short lengths.
+
+    Measured on an AVX2 CPU in float32, forward and backward: 36 places 1.35 times as fast as the fused form, 64 places
+    1.25, 128 to 196 places even; without a backward pass, and beyond these lengths, the fused form wins by up to 2.
+    Where bfloat16 is fast (AMX), the fused form's backward pass loses by more.
+    """
+    return q.device.type == "cpu" and q.requires_grad and q.shape[2] * k.shape[2] <= 192 * 192
 
 
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0) -> Tensor:
@@ -53,8 +58,9 @@ def attend_written(
     if softcap:
         scores = softcap * (scores / softcap).tanh()
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype)
+        # Adding log(True) = 0 or log(False) = -inf: half the time of filling, which the backward pass repeats.
+        scores = scores + mask.to(scores.dtype).log()
+    weights = scores.softmax(dim=-1)
     if dropout:
         weights = F.dropout(weights, dropout)
     return (weights.view(B, G, H // G * T, S) @ v).view(B, H, T, K)

@@ -11,7 +11,7 @@ from ojito.config import ResNetConfig
 class ResNet(nn.Module):
     """Pixels (N, 3, h, w) to patches (N, P, D), in reading order. Bottleneck blocks, version 1.5, no classifier.
 
-    Source: He et al. 2015, arXiv 1512.03385; v1.5 puts a stage's stride on its 3x3 convolution, not on the 1x1 before it.
+    Source: He et al. 2015, arXiv 1512.03385; v1.5 puts a stage's stride on its 3x3 convolution, not on the 1x1 before.
     """
 
     def __init__(self, config: ResNetConfig) -> None:

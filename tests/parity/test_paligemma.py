@@ -71,9 +71,7 @@ def our_model(generation):
             "post_norms": True, "query_scalar": 7, "attention_softcap": 0.5, "final_softcap": 1.5, "window": WINDOW,
         }),
     )  # fmt: skip
-    vision = ViTConfig(
-        image_size=32, patch_size=8, width=36, layers=2, heads=3, mlp_dim=40, activation="gelu_tanh"
-    )
+    vision = ViTConfig(image_size=32, patch_size=8, width=36, layers=2, heads=3, mlp_dim=40, activation="gelu_tanh")
     return VLM(ModelConfig(vision, ConnectorConfig(), decoder)).eval()
 
 

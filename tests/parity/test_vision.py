@@ -61,9 +61,7 @@ def test_matches_reference_vit(randomise, load):
     for name in ("cls_token", "position_embeddings"):  # theirs have a leading 1, or two
         key = f"embeddings.{name}"
         state[key] = state[key].squeeze(0).squeeze(0) if name == "cls_token" else state[key].squeeze(0)
-    ours = ViT(
-        ViTConfig(image_size=32, patch_size=8, width=24, layers=2, heads=3, mlp_dim=40, class_token=True)
-    ).eval()
+    ours = ViT(ViTConfig(image_size=32, patch_size=8, width=24, layers=2, heads=3, mlp_dim=40, class_token=True)).eval()
     load(
         ours,
         state,

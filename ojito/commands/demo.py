@@ -1,0 +1,39 @@
+"""`ojito demo`: trains the tiny model, tells what it learned, and what to try next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from ojito import demo
+
+
+def run(args: Namespace) -> int:
+    """Runs the demo and shows its scores."""
+    out = Path(args.out)
+    scores = demo.run(
+        out,
+        minutes=args.minutes or 0.0,
+        short=args.short,
+        device=args.device,
+        seed=args.seed or 0,
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    if args.json:
+        print(json.dumps(scores, indent=1))
+        return 0
+    print(f"\nafter {scores['train_seconds']:.0f} s of training, right answers to questions about")
+    for key, about in (
+        ("exact_match", "new pictures"),
+        ("exact_match_unseen_combinations", "pairs of colour and kind that it never saw"),
+        ("exact_match_blank_image", "nothing: the picture is blank"),
+        ("exact_match_exchanged_image", "another picture than it is shown"),
+    ):
+        print(f"  {scores[key]:6.1%}  {about}")
+    print(f"\nsee {out / 'report.html'} and {out / 'scores.json'}; next:")
+    print(f"  ojito ask {out / 'model'} {out / 'pictures' / 'scene1.png'}    # chat with the model")
+    print("  ojito train --data YOUR_FOLDER --out runs/mine --minutes 10    # your own pictures and captions")
+    print("  ojito train --preset scenes    # the longer recipe; `ojito presets` lists bigger models")
+    return 0

@@ -1,0 +1,179 @@
+"""A page that shows an evaluation: scores beside their controls, the loss curve, pictures with what the model said.
+
+One HTML file without scripts or other files, readable in light and dark.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from ojito.evaluate.runner import Mark, Report, Scores, by_kind
+from ojito.processor.images import open_image
+
+Tile = tuple[str, str, str]
+"""A number on top of the page: its value, its name, a remark."""
+
+_SIDE = 224  # pixels of a picture on the page
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2024; --soft: #667079; --line: #dfe3e6; --card: #fff; --page: #f6f7f8;
+  --right: #13803f; --wrong: #b93325; --seen: #2f6fde; --blind: #b9c2ca }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8eaec; --soft: #98a2ab; --line: #30363c; --card: #1d2125;
+  --page: #141719; --right: #4cc27c; --wrong: #f0806f; --seen: #6ea0f5; --blind: #4d565e } }
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 1120px; padding: 32px 24px; background: var(--page); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif }
+h1 { font-size: 30px; margin: 0 } h2 { font-size: 20px; margin: 40px 0 12px }
+p { color: var(--soft); margin: 4px 0 16px; max-width: 75ch }
+.tiles, .cards { display: grid; gap: 16px }
+.tiles { grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); margin-top: 24px }
+.cards { grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)) }
+.tile, .card, .panel { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px }
+.tile b { display: block; font-size: 30px; line-height: 1.2 } .tile span { display: block; color: var(--soft) }
+.card img { width: 100%; border-radius: 8px; image-rendering: pixelated; display: block }
+.card dl { margin: 12px 0 0; font-size: 15px } dt { color: var(--soft); margin-top: 6px } dd { margin: 0 }
+.right { color: var(--right) } .wrong { color: var(--wrong) } .wanted { color: var(--soft) }
+table { width: 100%; border-collapse: collapse } th { text-align: left; font-weight: 600 }
+td, th { padding: 7px 10px 7px 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums }
+.bar { background: var(--line); border-radius: 3px; height: 7px; margin: 3px 0; min-width: 120px }
+.bar i { display: block; height: 100%; border-radius: 3px; background: var(--blind) }
+.bar .seen { background: var(--seen) }
+svg { width: 100%; height: auto; display: block } svg text { fill: var(--soft); font-size: 13px }
+"""
+
+
+def page(
+    title: str,
+    about: str,
+    report: Report,
+    *,
+    tiles: Sequence[Tile] = (),
+    losses: Sequence[Mapping[str, float]] = (),
+    cards: int = 24,
+) -> str:
+    """The HTML of a page about an evaluation.
+
+    Args:
+        title: Its headline.
+        about: One or two sentences below it.
+        report: The evaluation.
+        tiles: Numbers for the top; left out, the report's own.
+        losses: Lines of a training log with `seconds` and `loss`, for the curve.
+        cards: The most pictures to show; their questions come from all kinds in turn.
+    """
+    parts = [
+        f"<h1>{escape(title)}</h1><p>{escape(about)}</p>",
+        f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles or _own_tiles(report))}</div>',
+        "<h2>By kind of question</h2>",
+        "<p>Blue is the share of right answers. The bars below it are the controls: the same questions about a blank "
+        "picture and about the picture of another row. What is not above them did not come from looking.</p>",
+        f'<div class="panel">{_table(report)}</div>',
+    ]
+    if len(losses) > 1:
+        parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
+    parts += ["<h2>Pictures and answers</h2>", f'<div class="cards">{_cards(report.marks, cards)}</div>']
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def write_page(path: Path | str, html: str) -> None:
+    """Puts a page into a file, whose folder is made where it is missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+
+
+def _own_tiles(report: Report) -> list[Tile]:
+    scores = report.scores
+    tiles = [(f"{scores.exact_match:.1%}", "exact match", f"{scores.n} questions")]
+    if scores.overlap is not None:
+        tiles.append((f"{scores.overlap:.3f}", "word overlap", "captions, 0 to 1"))
+    for name, marks in (("blank picture", report.blank), ("exchanged picture", report.exchanged)):
+        if marks:
+            tiles.append((f"{Scores.of(marks).exact_match:.1%}", name, "exact match without looking"))
+    return tiles
+
+
+def _tile(value: str, name: str, remark: str) -> str:
+    return f'<div class="tile"><b>{escape(value)}</b>{escape(name)}<span>{escape(remark)}</span></div>'
+
+
+def _table(report: Report) -> str:
+    blank, exchanged = by_kind(report.blank), by_kind(report.exchanged)
+    rows = ["<tr><th>Kind<th>Questions<th>Right<th>Blank<th>Exchanged<th></tr>"]
+    for kind, scores in report.per_kind.items():
+        cells, bars = "", ""
+        for beside, style in ((scores, "seen"), (blank.get(kind), ""), (exchanged.get(kind), "")):
+            cells += f"<td>{'–' if beside is None else f'{beside.exact_match:.0%}'}"
+            if beside is not None:
+                bars += f'<div class="bar"><i class="{style}" style="width:{beside.exact_match:.1%}"></i></div>'
+        rows.append(f"<tr><td>{escape(kind)}<td>{scores.n}{cells}<td>{bars}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _curve(losses: Sequence[Mapping[str, float]], width: int = 1040, height: int = 260) -> str:
+    """The loss against seconds, as SVG with its axes."""
+    left, bottom, top = 44, 34, 12
+    end, most = max(line["seconds"] for line in losses), max(line["loss"] for line in losses)
+    end, most = end or 1.0, most or 1.0
+
+    def at(seconds: float, loss: float) -> tuple[float, float]:
+        return left + (width - left - 12) * seconds / end, top + (height - top - bottom) * (1 - loss / most)
+
+    marks = []
+    for i in range(5):
+        x, base = at(end * i / 4, 0)
+        _, y = at(0, most * i / 4)
+        marks.append(f'<text x="{x:.0f}" y="{base + 20:.0f}" text-anchor="middle">{end * i / 4:.0f} s</text>')
+        marks.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{most * i / 4:.1f}</text>')
+        marks.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.0f}" y2="{y:.0f}" stroke="var(--line)"/>')
+    points = " ".join("{:.1f},{:.1f}".format(*at(line["seconds"], line["loss"])) for line in losses)
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Loss from {losses[0]["loss"]:.2f} to '
+        f'{losses[-1]["loss"]:.2f} in {end:.0f} seconds">{"".join(marks)}'
+        f'<polyline points="{points}" fill="none" stroke="var(--seen)" stroke-width="2.5"/></svg>'
+    )
+
+
+def _cards(marks: Sequence[Mark], most: int) -> str:
+    """A card a picture, the kinds of question in turn, with all that was asked about it."""
+    groups: dict[object, list[Mark]] = {}
+    for mark in marks:
+        if mark.sample.images:
+            image = mark.sample.images[0]
+            groups.setdefault(str(image) if isinstance(image, (str, Path)) else id(image), []).append(mark)
+    return "".join(_card(group) for group in list(groups.values())[:most])
+
+
+def _card(marks: Sequence[Mark]) -> str:
+    answers = []
+    for mark in marks:
+        style, sign = ("right", "✓ right") if mark.right else ("wrong", "✗ wrong")
+        if mark.overlap is not None and not mark.right:
+            style, sign = "", f"overlap {mark.overlap:.2f}"
+        wanted = "" if mark.right else f'<dd class="wanted">expected: {escape(mark.turn.answers[0])}</dd>'
+        question = escape(mark.turn.prompt or "caption")
+        answers.append(
+            f'<dt>{question}</dt><dd class="{style}">{escape(mark.given) or "(nothing)"} <small>{sign}</small></dd>'
+            + wanted
+        )
+    alt = escape(f"picture asked about: {marks[0].turn.prompt or 'caption'}", quote=True)
+    return f'<div class="card"><img alt="{alt}" src="{_data_uri(marks[0])}"><dl>{"".join(answers)}</dl></div>'
+
+
+def _data_uri(mark: Mark) -> str:
+    picture = open_image(mark.sample.images[0])
+    if max(picture.size) > _SIDE:
+        picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
