@@ -472,6 +472,54 @@ def test_eval_as_a_table_shows_each_kind(run, trained):
     assert {"all", "caption", "where", "colour"} <= {line.split()[0] for line in said.splitlines() if line}
 
 
+def test_eval_report_is_a_page_with_the_pictures(run, trained, pictures, tmp_path):
+    code, _, err = run("eval", trained, pictures, "--report", tmp_path / "new" / "report.html")
+    page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert code == 0
+    assert "report.html" in err
+    assert page.count("data:image/png;base64,") == 2
+
+
+def test_train_and_eval_read_real_photographs(run, data_folder, recipe, tmp_path):
+    data = data_folder / "flickr8k_128" / "captions.jsonl"
+    words = ("--data", data, "--out", tmp_path / "mine", "train.eval_samples=4", "processor.prompt.max_tokens=90")
+    code, said, _ = run("train", "--config", recipe, *words, "--json")
+    assert code == 0
+    assert json.loads(said)["bad_rows"] == []
+    assert json.loads(said)["evaluation"]["n"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "handed"),
+    [
+        ((), {"minutes": 0.0, "short": False, "device": "auto", "seed": 0}),
+        (("--short", "--seed", 4), {"minutes": 0.0, "short": True, "device": "auto", "seed": 4}),
+        (("--minutes", 3, "--device", "cpu"), {"minutes": 3.0, "short": False, "device": "cpu", "seed": 0}),
+    ],
+)
+def test_demo_shows_its_scores_and_three_commands_to_try(run, monkeypatch, tmp_path, words, handed):
+    from ojito import demo
+
+    keys = ("exact_match", "exact_match_unseen_combinations", "exact_match_blank_image", "exact_match_exchanged_image")
+    scores = {"train_seconds": 120.4, **{key: 0.1 * number for number, key in enumerate(keys, 1)}}
+    got = {}
+
+    def trained(out, *, say, **options):
+        got.update(options, out=out)
+        say("training")
+        return scores
+
+    monkeypatch.setattr(demo, "run", trained)
+    code, said, err = run("demo", "--out", tmp_path / "d", *words)
+    assert code == 0
+    assert got == {**handed, "out": tmp_path / "d"}
+    assert err == "training\n"
+    assert all(f"{share:.1%}" in said for share in (0.1, 0.2, 0.3, 0.4))
+    assert str(tmp_path / "d" / "report.html") in said
+    assert sum(line.startswith("  ojito ") for line in said.splitlines()) == 3
+    assert json.loads(run("demo", "--json", *words)[1]) == scores
+
+
 def test_info_of_a_folder_counts_parts_and_lists_files(run, trained):
     code, said, _ = run("info", trained, "--json")
     values = json.loads(said)

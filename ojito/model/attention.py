@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.model.cache import KVCache
+from ojito.model.masks import to_add
 from ojito.model.rope import Rotation, rotate
 
 
@@ -18,7 +20,8 @@ def attend(
         q: (B, H, T, K).
         k: (B, G, S, K); H / G query heads in a row share a key head.
         v: (B, G, S, K).
-        mask: Bool, broadcast to (B, H, T, S), True where a query may attend to a key; None means everywhere.
+        mask: Broadcast to (B, H, T, S): bool, True where a query may attend to a key, or numbers to add to the scores,
+            which is faster where one mask serves many layers (`masks.to_add`). None means everywhere.
         scale: Factor on the products of queries and keys.
         softcap: Scores are squeezed into +-softcap by tanh; 0 means not. Only the written form can.
         dropout: Share of the weights that are dropped.
@@ -58,8 +61,8 @@ def attend_written(
     if softcap:
         scores = softcap * (scores / softcap).tanh()
     if mask is not None:
-        # Adding log(True) = 0 or log(False) = -inf: half the time of filling, which the backward pass repeats.
-        scores = scores + mask.to(scores.dtype).log()
+        # Added, because filling takes twice the time, and again in the backward pass.
+        scores = scores + (to_add(mask, scores.dtype) if mask.dtype == torch.bool else mask)
     weights = scores.softmax(dim=-1)
     if dropout:
         weights = F.dropout(weights, dropout)
@@ -117,7 +120,7 @@ class Attention(nn.Module):
 
         Args:
             hidden: (B, T, D), which asks.
-            mask: (B, 1, T, S) bool, True = may attend.
+            mask: (B, 1, T, S), see `attend`.
             turn: Rotary positions of `hidden`.
             cache: Keys and values of earlier tokens, which this call adds to.
             context: (B, S, D), which is read; None means `hidden` itself.

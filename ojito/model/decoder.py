@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ojito.config import DecoderConfig
 from ojito.model.attention import Attention
 from ojito.model.cache import KVCache
-from ojito.model.masks import Places, may_attend
+from ojito.model.masks import Places, may_attend, to_add
 from ojito.model.mlp import MLPS
 from ojito.model.norms import make_norm
 from ojito.model.rope import Rotation, rotation
@@ -30,6 +30,7 @@ class Decoder(nn.Module):
         self.positions = nn.Embedding(config.max_positions, config.width) if learned else None
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.windows = [config.window if layer % 2 == 0 else 0 for layer in range(config.layers)]
         self.norm = make_norm(config.norm, config.width, config.norm_eps)
         self.untied_head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
 
@@ -64,10 +65,12 @@ class Decoder(nn.Module):
         if self.config.positions == "rope":
             turn = rotation(places.positions, self.config.head_size, self.config.rope_theta)
         keys = places if cache is None else cache.extend(places)
-        windows = {block.window for block in self.blocks}
-        masks = {window: may_attend(places, keys, self.config.mask, window) for window in windows}
-        for block in self.blocks:
-            hidden = block(hidden, masks[block.window], turn, cache)
+        masks = {
+            window: to_add(may_attend(places, keys, self.config.mask, window), hidden.dtype)
+            for window in set(self.windows)
+        }
+        for block, window in zip(self.blocks, self.windows, strict=True):
+            hidden = block(hidden, masks[window], turn, cache)
         return self.norm(hidden)
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -87,7 +90,6 @@ class Block(nn.Module):
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
-        self.window = config.window if layer % 2 == 0 else 0
         self.attention_norm = make_norm(config.norm, config.width, config.norm_eps)
         self.attention = Attention(
             config.width,
@@ -112,7 +114,7 @@ class Block(nn.Module):
     def forward(
         self, hidden: Tensor, mask: Tensor, turn: Rotation | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """(B, T, D) to (B, T, D); the mask is (B, 1, T, S)."""
+        """(B, T, D) to (B, T, D); the mask (B, 1, T, S) is added to the scores."""
         branch = self.attention(self.attention_norm(hidden), mask, turn, cache)
         hidden = hidden + self.dropout(self.attention_post_norm(branch))
         branch = self.mlp(self.mlp_norm(hidden))

@@ -26,17 +26,19 @@ def initialise(model: nn.Module) -> None:
             nn.init.normal_(module.weight, std=(3 * module.embedding_dim) ** -0.5)
         elif isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
             nn.init.ones_(module.weight)
-        if isinstance(getattr(module, "bias", None), nn.Parameter):
-            nn.init.zeros_(module.bias)
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
     for module in model.modules():
         if isinstance(module, Decoder) and module.config.scale_embeddings:
-            # Multiplied by sqrt(width), a token enters with variance 1; the tied head reads it with that of its inputs.
+            # Multiplied by sqrt(width), a token enters with variance 1.
             nn.init.normal_(module.embedding.weight, std=module.config.width**-0.5)
         elif isinstance(module, Bottleneck):
             # Every block starts as the identity, which lets deep networks train from scratch (arXiv 1706.02677).
-            nn.init.zeros_(module.widen[1].weight)
-        for block in getattr(module, "blocks", ()):
+            nn.init.zeros_(module.widen.norm.weight)
+        elif isinstance(module, nn.ModuleList):
             # Each block adds twice to its stream: the sum of all additions keeps the variance of one (GPT-2).
-            for last in (block.attention.out, block.mlp.down):
-                last.weight.mul_((2 * len(module.blocks)) ** -0.5)
+            for name, last in module.named_modules():
+                if isinstance(last, nn.Linear) and name.endswith((".attention.out", ".mlp.down")):
+                    last.weight.mul_((2 * len(module)) ** -0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ojito.records import SHARED
@@ -51,3 +52,8 @@ def may_attend(queries: Places, keys: Places, mask: str, window: int = 0) -> Ten
         visible = visible | (queries.prefix[:, :, None] & keys.prefix[:, None, :])
     same = (key_segment == SHARED) | (key_segment == query_segment)
     return (visible & same)[:, None]
+
+
+def to_add(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """The mask as numbers to add to attention scores: log(True) = 0 where it may attend, log(False) = -inf elsewhere."""
+    return mask.to(dtype).log()

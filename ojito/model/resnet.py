@@ -16,7 +16,7 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.stem = conv_norm(3, config.stem_width, 7, stride=2)
+        self.stem = ConvNorm(3, config.stem_width, 7, stride=2)
         self.stages = nn.ModuleList()
         width_in = config.stem_width
         for i, num_blocks in enumerate(config.blocks):
@@ -42,11 +42,11 @@ class Bottleneck(nn.Module):
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
-        self.narrow = conv_norm(width_in, width // 4, 1)
-        self.look = conv_norm(width // 4, width // 4, 3, stride)
-        self.widen = conv_norm(width // 4, width, 1)
+        self.narrow = ConvNorm(width_in, width // 4, 1)
+        self.look = ConvNorm(width // 4, width // 4, 3, stride)
+        self.widen = ConvNorm(width // 4, width, 1)
         reshapes = stride != 1 or width_in != width
-        self.shortcut = conv_norm(width_in, width, 1, stride) if reshapes else nn.Identity()
+        self.shortcut = ConvNorm(width_in, width, 1, stride) if reshapes else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
@@ -54,7 +54,14 @@ class Bottleneck(nn.Module):
         return F.relu(branch + self.shortcut(features))
 
 
-def conv_norm(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+class ConvNorm(nn.Module):
     """A convolution and its batch norm, which makes a bias pointless."""
-    conv = nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(width))
+
+    def __init__(self, width_in: int, width: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
+        return self.norm(self.conv(features))  # type: ignore[no-any-return]

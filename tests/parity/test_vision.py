@@ -97,8 +97,8 @@ def test_matches_reference_resnet(randomise, load):
         ours,
         reference.state_dict(),
         {
-            r"\.0\.weight$": ".convolution.weight",
-            r"\.1\.(\w+)$": r".normalization.\1",
+            r"\bconv\b": "convolution",
+            r"\bnorm\b": "normalization",
             r"^stem": "embedder.embedder",
             r"^stages\.(\d)": r"encoder.stages.\1.layers",
             r"narrow": "layer.0",
