@@ -353,14 +353,26 @@ class ProcessorConfig:
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """The drawn scenes: how hard they are, and how the difficulty grows over a training run."""
+    """The drawn scenes: how hard they are, and how the difficulty grows over a training run.
+
+    Attributes:
+        max_objects: The most objects of a scene, 1 to 9.
+        questions: Turns about one training scene; the caption is always one of them.
+        curriculum: Shares of the run at which scenes may hold a second, third, ... object; empty allows all at once.
+            Things are named first, one to a picture, and told apart later.
+    """
 
     max_objects: int = 4
-    questions: int = 12
-    curriculum: float = 0.0
+    questions: int = 5
+    curriculum: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         _positive(self, "max_objects", "questions")
+        if self.max_objects > 9:
+            raise ConfigError("max_objects", f"{self.max_objects} do not fit the nine places of a scene; use 9 or less")
+        for share in self.curriculum:
+            if not 0 <= share <= 1:
+                raise ConfigError("curriculum", f"{share} is no share of the run; use numbers from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _scenes(width: int, stem_widths: list[int], encoder_layers: int, decoder_lay
     return {
         "model": {
             "vision": {
-                "image_size": 48, "patch_size": 8, "width": width, "layers": encoder_layers, "heads": heads,
+                "image_size": 48, "patch_size": 16, "width": width, "layers": encoder_layers, "heads": heads,
                 "mlp_dim": 4 * width, "stem": "conv", "stem_widths": stem_widths,
             },
             "decoder": {
@@ -85,9 +85,9 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
     "tiny": (
         "the demo's: 48 px, learns drawn scenes in two minutes on a laptop",
         merge(
-            _scenes(128, [32, 64, 128, 192], 1, 2),
+            _scenes(128, [32, 64, 128, 192], 0, 2),
             {
-                "data": {"scenes": {"questions": 12, "curriculum": 0.6}},
+                "data": {"scenes": {"questions": 5, "curriculum": [0.35, 0.5, 0.5]}},
                 "train": {
                     "steps": 0,
                     "minutes": 2.0,
@@ -103,9 +103,9 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
     "scenes": (
         "the demo's longer recipe: twenty minutes on a laptop",
         merge(
-            _scenes(160, [32, 64, 128, 192], 1, 3),
+            _scenes(192, [48, 96, 192, 256], 0, 3),
             {
-                "data": {"scenes": {"questions": 12, "curriculum": 0.3}},
+                "data": {"scenes": {"questions": 5, "curriculum": [0.15, 0.25, 0.25]}},
                 "train": {
                     "steps": 0,
                     "minutes": 20.0,

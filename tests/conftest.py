@@ -1,12 +1,20 @@
 """What all tests share: markers for what a machine may lack, and small pictures."""
 
+import builtins
 import os
 from pathlib import Path
 
 # Before torch is imported: threads on tiny tensors only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import jaxtyping
 import pytest
+
+# The shapes in the model's signatures, checked at every call. Before the model is imported; and by their bare names,
+# because the model itself does not import jaxtyping, which its users need not have.
+for name in ("Bool", "Float", "Int"):
+    setattr(builtins, name, getattr(jaxtyping, name))
+jaxtyping.install_import_hook("ojito.model", "beartype.beartype")
 
 DATA = "OJITO_DATA"
 

@@ -56,7 +56,7 @@ def test_vit_llama_96_adds_up():
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens"), [("paligemma-3b-224", 256), ("paligemma-3b-896", 4096), ("nanovlm-222m", 49), ("tiny", 36)]
+    ("name", "tokens"), [("paligemma-3b-224", 256), ("paligemma-3b-896", 4096), ("nanovlm-222m", 49), ("tiny", 9)]
 )
 def test_image_takes_the_known_number_of_tokens(name, tokens):
     assert preset(name).model.image_tokens == tokens

@@ -34,6 +34,9 @@ SIZES = {"small": (9, 10, 11), "big": (14, 15, 16)}  # pixels
 QUESTIONS = (
     "colour", "what", "count kind", "count colour", "exists", "relation", "where", "kinds", "size", "caption",
 )  # fmt: skip
+FIRST_QUESTIONS = ("colour", "what", "where", "kinds", "size", "caption")
+"""What to ask while a curriculum shows one object to a picture: its properties, which counting and comparing build on."""
+
 UNSEEN = frozenset((kind, tuple(COLOURS)[(3 * i + 1) % 8]) for i, kind in enumerate(KINDS))
 """The colour-kind pairs that no training scene holds: one colour of every kind."""
 
@@ -74,7 +77,7 @@ class Scenes:
     def stream(
         self, split: str = "train", seed: int = 0, progress: Callable[[], float] = lambda: 1.0
     ) -> Iterator[Sample]:
-        """Training scenes without end; while `progress` < `config.curriculum`, scenes hold fewer objects.
+        """Training scenes without end; `config.curriculum` says when they hold more objects.
 
         Args:
             split: "train"; the others are fixed, see `samples`.
@@ -85,7 +88,8 @@ class Scenes:
         while True:
             most = self._most_objects(progress())
             things = draw_things(rng, rng.randint(1, most), unseen=split == "unseen")
-            yield Sample([paint(things, rng)], turns=self._turns(things, rng), split=split, origin="scenes")
+            kinds = FIRST_QUESTIONS if most == 1 < self.config.max_objects else QUESTIONS
+            yield Sample([paint(things, rng)], turns=self._turns(things, kinds, rng), split=split, origin="scenes")
 
     def samples(self, split: str, count: int = 1000, seed: int = 0) -> list[Sample]:
         """`count` scenes with one question each, the ten kinds of question in turn.
@@ -105,20 +109,20 @@ class Scenes:
         return rows
 
     def _most_objects(self, progress: float) -> int:
-        if progress >= self.config.curriculum:
+        if not self.config.curriculum:
             return self.config.max_objects
-        return 1 + int(progress / self.config.curriculum * self.config.max_objects)
+        return min(1 + sum(progress >= share for share in self.config.curriculum), self.config.max_objects)
 
-    def _turns(self, things: list[Thing], rng: random.Random) -> tuple[Turn, ...]:
-        """`config.questions` different questions about one scene, of kinds as even as the scene allows."""
-        turns: dict[tuple[str, str], Turn] = {}
+    def _turns(self, things: list[Thing], kinds: tuple[str, ...], rng: random.Random) -> tuple[Turn, ...]:
+        """The caption, which tells most, and other questions of these kinds, as evenly as the scene allows."""
+        turns = {"": Turn("", (caption(things),), "caption")}  # by prompt
         for _ in range(4):
-            for kind in rng.sample(QUESTIONS, len(QUESTIONS)):
-                turn = ask(kind, things, rng)
-                if turn:
-                    turns.setdefault((turn.prompt, turn.kind), turn)
+            for kind in rng.sample(kinds, len(kinds)):
                 if len(turns) == self.config.questions:
                     return tuple(turns.values())
+                turn = ask(kind, things, rng)
+                if turn:
+                    turns.setdefault(turn.prompt, turn)
         return tuple(turns.values())
 
 

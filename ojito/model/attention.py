@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,24 +12,30 @@ from ojito.model.cache import KVCache
 from ojito.model.masks import to_add
 from ojito.model.rope import Rotation, rotate
 
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Bool, Float
+
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, softcap: float = 0.0, dropout: float = 0.0
-) -> Tensor:
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S K"],
+    mask: Bool[Tensor, "#B #H T S"] | Float[Tensor, "#B #H T S"] | None,
+    scale: float,
+    softcap: float = 0.0,
+    dropout: float = 0.0,
+) -> Float[Tensor, "B H T K"]:
     """Each query's weighted mean of the values.
 
     Args:
-        q: (B, H, T, K).
-        k: (B, G, S, K); H / G query heads in a row share a key head.
-        v: (B, G, S, K).
-        mask: Broadcast to (B, H, T, S): bool, True where a query may attend to a key, or numbers to add to the scores,
+        q: Queries.
+        k: Keys; H / G query heads in a row share a key head.
+        v: Values, with the keys' heads.
+        mask: Bool, True where a query may attend to a key, or numbers to add to the scores,
             which is faster where one mask serves many layers (`masks.to_add`). None means everywhere.
         scale: Factor on the products of queries and keys.
         softcap: Scores are squeezed into +-softcap by tanh; 0 means not. Only the written form can.
         dropout: Share of the weights that are dropped.
-
-    Returns:
-        (B, H, T, K).
     """
     if softcap or prefers_written(q, k):
         return attend_written(q, k, v, mask, scale, softcap, dropout)
@@ -51,8 +59,14 @@ def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: flo
 
 
 def attend_written(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, softcap: float = 0.0, dropout: float = 0.0
-) -> Tensor:
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S K"],
+    mask: Bool[Tensor, "#B #H T S"] | Float[Tensor, "#B #H T S"] | None,
+    scale: float,
+    softcap: float = 0.0,
+    dropout: float = 0.0,
+) -> Float[Tensor, "B H T K"]:
     """The formula itself: softmax(q k^T) v."""
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     q = q.reshape(B, G, H // G * T, K)  # the query heads of one key head, as one long query: no key is repeated
@@ -110,23 +124,20 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        hidden: Tensor,
-        mask: Tensor | None = None,
+        hidden: Float[Tensor, "B T D"],
+        mask: Bool[Tensor, "#B 1 T S"] | Float[Tensor, "#B 1 T S"] | None = None,
         turn: Rotation | None = None,
         cache: KVCache | None = None,
-        context: Tensor | None = None,
-    ) -> Tensor:
+        context: Float[Tensor, "B S D"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
         """What each place gathers.
 
         Args:
-            hidden: (B, T, D), which asks.
-            mask: (B, 1, T, S), see `attend`.
+            hidden: What asks.
+            mask: See `attend`.
             turn: Rotary positions of `hidden`.
             cache: Keys and values of earlier tokens, which this call adds to.
-            context: (B, S, D), which is read; None means `hidden` itself.
-
-        Returns:
-            (B, T, D).
+            context: What is read; None means `hidden` itself.
         """
         read = hidden if context is None else context
         q = self.q(hidden).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # (B, H, T, K)

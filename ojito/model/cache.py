@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from ojito.config import DecoderConfig
 from ojito.model.masks import Places
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float
 
 
 class KVCache:
@@ -63,8 +68,10 @@ class KVCache:
             self.places.prefix[:, : self.length],
         )
 
-    def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values (B, G, T, K); return those of all tokens so far, (B, G, S, K)."""
+    def update(
+        self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
+    ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
+        """Store a layer's new keys and values; return those of all tokens so far."""
         start = self.length - k.shape[2]
         self.keys[layer, :, :, start : self.length] = k
         self.values[layer, :, :, start : self.length] = v

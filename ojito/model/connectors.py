@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from ojito.config import ModelConfig
 from ojito.model.attention import Attention
 from ojito.model.mlp import PlainMLP
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float
 
 
 class Connector(nn.Module):
@@ -24,8 +29,8 @@ class Connector(nn.Module):
             self.reduce = Perceiver(width, c.queries, c.layers, c.heads)
         self.project = make_projection(width, config.decoder.width, c.project, c.mlp_dim, c.bias)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        """(N, P, vision width) to (N, P', decoder width)."""
+    def forward(self, patches: Float[Tensor, "N P vision"]) -> Float[Tensor, "N visual D"]:
+        """The visual tokens."""
         return self.project(self.reduce(patches))
 
 
@@ -47,7 +52,7 @@ class PixelShuffle(nn.Module):
         super().__init__()
         self.grid, self.factor = grid, factor
 
-    def forward(self, patches: Tensor) -> Tensor:
+    def forward(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N visual folded"]:
         """(N, P, D) to (N, P / factor^2, D factor^2)."""
         side = self.grid // self.factor
         blocks = patches.view(len(patches), side, self.factor, side, self.factor, -1)  # row, dy, column, dx, channel
@@ -61,7 +66,7 @@ class AveragePool(nn.Module):
         super().__init__()
         self.grid, self.factor = grid, factor
 
-    def forward(self, patches: Tensor) -> Tensor:
+    def forward(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N visual D"]:
         """(N, P, D) to (N, P / factor^2, D)."""
         side = self.grid // self.factor
         blocks = patches.view(len(patches), side, self.factor, side, self.factor, -1)  # row, dy, column, dx, channel
@@ -81,8 +86,8 @@ class Perceiver(nn.Module):
         self.blocks = nn.ModuleList(PerceiverBlock(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        """(N, P, D) to (N, queries, D)."""
+    def forward(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N queries D"]:
+        """What the queries have read."""
         context = self.patch_norm(patches)
         hidden = self.queries.weight.expand(len(patches), -1, -1)
         for block in self.blocks:
@@ -100,7 +105,9 @@ class PerceiverBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = PlainMLP(width, 4 * width, "gelu", bias=True)
 
-    def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
-        """Queries (N, Q, D) and patches (N, P, D) to (N, Q, D)."""
+    def forward(
+        self, hidden: Float[Tensor, "N queries D"], context: Float[Tensor, "N P D"]
+    ) -> Float[Tensor, "N queries D"]:
+        """One layer."""
         hidden = hidden + self.attention(self.attention_norm(hidden), context=context)
         return hidden + self.mlp(self.mlp_norm(hidden))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +14,9 @@ from ojito.model.masks import Places, may_attend, to_add
 from ojito.model.mlp import MLPS
 from ojito.model.norms import make_norm
 from ojito.model.rope import Rotation, rotation
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float, Int
 
 
 class Decoder(nn.Module):
@@ -25,7 +30,6 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.embedding_scale = config.width**0.5 if config.scale_embeddings else 1.0
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.max_positions, config.width) if learned else None
         self.dropout = nn.Dropout(config.dropout)
@@ -34,20 +38,23 @@ class Decoder(nn.Module):
         self.norm = make_norm(config.norm, config.width, config.norm_eps)
         self.untied_head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """(B, T) ids to (B, T, D)."""
-        return self.embedding(tokens) * self.embedding_scale
+    def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """The embeddings of token ids."""
+        hidden: Tensor = self.embedding(tokens)
+        if self.config.scale_embeddings:
+            # A factor in the model's own dtype: Gemma was trained with the root rounded to bfloat16.
+            hidden = hidden * hidden.new_full((), self.config.width**0.5)
+        return hidden
 
-    def forward(self, hidden: Tensor, places: Places, cache: KVCache | None = None) -> Tensor:
+    def forward(
+        self, hidden: Float[Tensor, "B T D"], places: Places, cache: KVCache | None = None
+    ) -> Float[Tensor, "B T D"]:
         """Embeddings of text and images, at their places, to hidden states after the final norm.
 
         Args:
-            hidden: (B, T, D).
+            hidden: Text tokens as `embed` gives them, and visual tokens.
             places: Of these T tokens.
             cache: What was read before; these tokens are added to it.
-
-        Returns:
-            (B, T, D).
 
         Raises:
             ValueError: A position that is out of the model's range, or a full cache.
@@ -73,8 +80,8 @@ class Decoder(nn.Module):
             hidden = block(hidden, masks[window], turn, cache)
         return self.norm(hidden)
 
-    def head(self, hidden: Tensor) -> Tensor:
-        """(..., D) to float32 logits (..., V)."""
+    def head(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """Logits, in float32."""
         weight = self.embedding.weight if self.untied_head is None else self.untied_head.weight
         logits = F.linear(hidden, weight).float()
         cap = self.config.final_softcap

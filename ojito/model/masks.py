@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ojito.records import SHARED
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -15,17 +19,17 @@ class Places:
     """What a mask depends on, for each place of each row.
 
     Attributes:
-        positions: (B, T) int64, in reading order.
-        segments: (B, T) int64: `SHARED`, 1, 2, ..., `PADDING`.
-        prefix: (B, T) bool: image and prompt.
+        positions: In reading order.
+        segments: `SHARED`, 1, 2, ..., `PADDING`.
+        prefix: Whether it is image or prompt.
     """
 
-    positions: Tensor
-    segments: Tensor
-    prefix: Tensor
+    positions: Int[Tensor, "B T"]
+    segments: Int[Tensor, "B T"]
+    prefix: Bool[Tensor, "B T"]
 
 
-def may_attend(queries: Places, keys: Places, mask: str, window: int = 0) -> Tensor:
+def may_attend(queries: Places, keys: Places, mask: str, window: int = 0) -> Bool[Tensor, "B 1 T S"]:
     """Whether each query may attend to each key.
 
     A query reads the shared segment and its own. Within these it reads what came before it and itself, no further back
@@ -41,7 +45,7 @@ def may_attend(queries: Places, keys: Places, mask: str, window: int = 0) -> Ten
         window: Latest tokens that are visible, the query itself included; 0 means all.
 
     Returns:
-        (B, 1, T, S) bool, True where the query may attend to the key.
+        True where the query may attend to the key.
     """
     query_segment, key_segment = queries.segments[:, :, None], keys.segments[:, None, :]
     distance = queries.positions[:, :, None] - keys.positions[:, None, :]  # (B, T, S)
@@ -54,6 +58,6 @@ def may_attend(queries: Places, keys: Places, mask: str, window: int = 0) -> Ten
     return (visible & same)[:, None]
 
 
-def to_add(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """The mask as numbers to add to attention scores: log(True) = 0 where it may attend, log(False) = -inf elsewhere."""
-    return mask.to(dtype).log()
+def to_add(mask: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
+    """The mask as numbers to add to scores: 0 where a query may attend, -inf elsewhere."""
+    return torch.where(mask, 0.0, float("-inf")).to(dtype)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float
 
 
 def relu2(hidden: Tensor) -> Tensor:
@@ -31,8 +35,8 @@ class PlainMLP(nn.Module):
         self.up = nn.Linear(width, mlp_dim, bias=bias)
         self.down = nn.Linear(mlp_dim, width, bias=bias)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+    def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        """Each place on its own."""
         return self.down(self.activation(self.up(hidden)))
 
 
@@ -49,8 +53,8 @@ class GatedMLP(nn.Module):
         self.up = nn.Linear(width, mlp_dim, bias=bias)
         self.down = nn.Linear(mlp_dim, width, bias=bias)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+    def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        """Each place on its own."""
         return self.down(self.activation(self.gate(hidden)) * self.up(hidden))
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float
 
 
 class RMSNorm(nn.Module):
@@ -18,8 +23,8 @@ class RMSNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+    def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        """The hidden states, normalised."""
         # Squares of bfloat16 lose the small coordinates, so the mean is taken in float32 whatever the model's dtype.
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return normed.to(hidden.dtype) * self.weight
@@ -36,8 +41,8 @@ class RMSNormPlusOne(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.zeros(width))
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+    def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        """The hidden states, normalised."""
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return (normed * (1 + self.weight.float())).to(hidden.dtype)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.config import ResNetConfig
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float
 
 
 class ResNet(nn.Module):
@@ -28,8 +33,8 @@ class ResNet(nn.Module):
                 width_in = width
             self.stages.append(nn.Sequential(*blocks))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, h, w) to (N, P, D)."""
+    def forward(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
+        """The pictures' patches."""
         features = F.relu(self.stem(images))
         features = F.max_pool2d(features, 3, stride=2, padding=1)
         for stage in self.stages:
@@ -64,4 +69,4 @@ class ConvNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
-        return self.norm(self.conv(features))  # type: ignore[no-any-return]
+        return self.norm(self.conv(features))

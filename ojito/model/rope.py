@@ -5,15 +5,20 @@ Source: Su et al. 2021, arXiv 2104.09864, in the rotate-half layout of the publi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float, Int
 
 Rotation = tuple[Tensor, Tensor]
 """Cosines and sines, each (B, 1, T, K)."""
 
 
-def rotation(positions: Tensor, head_dim: int, theta: float) -> Rotation:
-    """Cosines and sines of the angles for these positions (B, T), in float32.
+def rotation(positions: Int[Tensor, "B T"], head_dim: int, theta: float) -> Rotation:
+    """Cosines and sines of the angles for these positions, in float32.
 
     The frequencies are computed anew in every forward pass instead of kept in a buffer: they cost microseconds, `meta`
     cannot lose them, and no `.to(bfloat16)` can round them (which would be 1.4 rad off at position 1024).
@@ -24,8 +29,8 @@ def rotation(positions: Tensor, head_dim: int, theta: float) -> Rotation:
     return angles.cos(), angles.sin()
 
 
-def rotate(heads: Tensor, turn: Rotation) -> Tensor:
-    """Queries or keys (B, H, T, K), turned."""
+def rotate(heads: Float[Tensor, "B H T K"], turn: Rotation) -> Float[Tensor, "B H T K"]:
+    """Queries or keys, turned."""
     cos, sin = turn
     first, second = heads.chunk(2, dim=-1)
     quarter = torch.cat((-second, first), dim=-1)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from ojito.config import ViTConfig
 from ojito.model.attention import Attention
 from ojito.model.mlp import PlainMLP
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float
 
 
 class ViT(nn.Module):
@@ -25,8 +30,8 @@ class ViT(nn.Module):
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, config.norm_eps) if config.final_norm else nn.Identity()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, h, w) to (N, P, D)."""
+    def forward(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
+        """The pictures' patches."""
         hidden = self.stem(images).flatten(2).transpose(1, 2)  # (N, P, D)
         if self.class_token is not None:
             hidden = torch.cat((self.class_token.expand(len(hidden), 1, -1), hidden), dim=1)
@@ -48,8 +53,8 @@ class EncoderBlock(nn.Module):
         self.mlp = PlainMLP(config.width, config.mlp_dim, config.activation, bias=True)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(N, P, D) to (N, P, D)."""
+    def forward(self, hidden: Float[Tensor, "N P D"]) -> Float[Tensor, "N P D"]:
+        """One layer."""
         hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden)))
         return hidden + self.dropout(self.mlp(self.mlp_norm(hidden)))
 

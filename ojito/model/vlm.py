@@ -1,11 +1,12 @@
 """START HERE: the vision-language model. Encode the images, connect, merge with the text, decode.
 
-images ─ vision ─ patches ─ connector ─ visual ┐
-├ merge ─ hidden ─ decoder ─ head ─ logits
-tokens ─ embedding ─────────────────────────── ┘
+images ─ vision ─ patches ─ connector ─ visual ─┐
+tokens ─ embedding ─────────────────────────────┴─ merge ─ hidden ─ decoder ─ head ─ logits
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -18,6 +19,9 @@ from ojito.model.masks import Places
 from ojito.model.resnet import ResNet
 from ojito.model.vit import ViT
 from ojito.records import IMAGE, Batch
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float, Int
 
 
 class VLM(nn.Module):
@@ -37,31 +41,42 @@ class VLM(nn.Module):
         """The three parts, by the names that settings use for them."""
         return {"vision": self.vision, "connector": self.connector, "decoder": self.decoder}
 
-    def forward(self, batch: Batch, cache: KVCache | None = None) -> Tensor:
-        """Logits (B, T, V), float32: at each place, for the token that comes next. Arguments as for `features`."""
+    def forward(self, batch: Batch, cache: KVCache | None = None) -> Float[Tensor, "B T V"]:
+        """Logits, in float32: at each place, for the token that comes next. Arguments as for `features`."""
         return self.head(self.features(batch, cache))
 
-    def features(self, batch: Batch, cache: KVCache | None = None) -> Tensor:
-        """Hidden states (B, T, D) after the final norm.
+    def features(self, batch: Batch, cache: KVCache | None = None) -> Float[Tensor, "B T D"]:
+        """Hidden states after the final norm.
 
         Args:
             batch: What to read. Images are encoded in the call that brings them, and never again.
             cache: What was read before; this batch is added to it.
 
         Raises:
-            ValueError: Image places and visual tokens differ in number, a position is out of range, the cache is full.
+            ValueError: Images of another size, image places and visual tokens that differ in number, a position that
+                is out of range, a full cache.
         """
         visual = None if batch.images is None else self.encode(batch.images)
         hidden = self.embed(batch.tokens, visual)
         return self.decoder(hidden, Places(batch.positions, batch.segments, batch.prefix), cache)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Pixels (N, 3, h, w) to visual tokens (N, P, D)."""
+    def encode(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
+        """Pixels to visual tokens.
+
+        Raises:
+            ValueError: The images are of another size than the vision tower's.
+        """
+        size, (height, width) = self.config.vision.image_size, images.shape[-2:]
+        if (height, width) != (size, size):
+            raise ValueError(
+                f"images are {height} x {width} pixels but the vision tower reads {size} x {size}; "
+                "resize them, as Processor does"
+            )
         dtype = next(self.vision.parameters()).dtype
         return self.connector(self.vision(images.to(dtype)))
 
-    def embed(self, tokens: Tensor, visual: Tensor | None) -> Tensor:
-        """Tokens (B, T) to their embeddings (B, T, D), with visual tokens, in order, wherever a token is `IMAGE`.
+    def embed(self, tokens: Int[Tensor, "B T"], visual: Float[Tensor, "N P D"] | None) -> Float[Tensor, "B T D"]:
+        """Tokens to their embeddings, with visual tokens, in their order, wherever a token is `IMAGE`.
 
         Raises:
             ValueError: There are more or fewer such places than visual tokens.
@@ -81,6 +96,6 @@ class VLM(nn.Module):
         # After the scaling of text embeddings: visual tokens are not scaled.
         return hidden.masked_scatter(is_image[..., None], visual.to(hidden.dtype))
 
-    def head(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., D) to float32 logits (..., V)."""
+    def head(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """Hidden states to float32 logits."""
         return self.decoder.head(hidden)

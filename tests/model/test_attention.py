@@ -1,0 +1,114 @@
+import pytest
+import torch
+
+from ojito.model import attention
+from ojito.model.attention import Attention, attend, attend_sdpa, attend_written
+from ojito.model.masks import to_add
+
+B, T, S, K = 2, 7, 9, 6
+
+
+def heads(num_heads, num_kv_heads, requires_grad=False):
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((B, num_heads, T, K), (B, num_kv_heads, S, K), (B, num_kv_heads, S, K))
+    return [torch.randn(shape, generator=generator).requires_grad_(requires_grad) for shape in shapes]
+
+
+def some_mask():
+    mask = torch.rand(B, 1, T, S, generator=torch.Generator().manual_seed(1)) < 0.5
+    mask[..., 0] = True
+    return mask
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(4, 4), (4, 2), (4, 1)])
+def test_both_forms_agree_with_gradients(num_heads, num_kv_heads, masked):
+    mask = some_mask() if masked else None
+    results = []
+    for form in (attend_sdpa, attend_written):
+        tensors = heads(num_heads, num_kv_heads, requires_grad=True)
+        gathered = form(*tensors, mask, 0.3)
+        gathered.square().sum().backward()
+        results.append([gathered, *(tensor.grad for tensor in tensors)])
+    for fused, written in zip(*results, strict=True):
+        torch.testing.assert_close(fused, written, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [attend_sdpa, attend_written])
+def test_mask_may_be_given_as_numbers_to_add(form):
+    tensors, mask = heads(4, 2), some_mask()
+    torch.testing.assert_close(form(*tensors, mask, 0.3), form(*tensors, to_add(mask, torch.float32), 0.3))
+
+
+@pytest.mark.parametrize("form", [attend_sdpa, attend_written])
+def test_key_that_no_query_may_attend_to_changes_nothing(form):
+    q, k, v = heads(4, 2)
+    mask = torch.ones(1, 1, T, S, dtype=torch.bool)
+    mask[..., 3] = False
+    before = form(q, k, v, mask, 0.3)
+    k[:, :, 3], v[:, :, 3] = 9.0, -9.0
+    torch.testing.assert_close(form(q, k, v, mask, 0.3), before)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_attend_is_either_form(requires_grad):
+    tensors = heads(4, 2, requires_grad)
+    torch.testing.assert_close(attend(*tensors, some_mask(), 0.3), attend_written(*tensors, some_mask(), 0.3))
+
+
+@pytest.mark.parametrize(
+    ("length", "requires_grad", "softcap", "form"),
+    [
+        (7, True, 0.0, "attend_written"),
+        (7, False, 0.0, "attend_sdpa"),
+        (7, False, 5.0, "attend_written"),  # the fused form cannot
+        (300, True, 0.0, "attend_sdpa"),
+    ],
+)
+def test_form_is_written_for_training_at_short_lengths_only(monkeypatch, length, requires_grad, softcap, form):
+    used = []
+    for name in ("attend_written", "attend_sdpa"):
+        monkeypatch.setattr(attention, name, lambda q, *_, name=name: used.append(name) or q)
+    q = torch.randn(1, 2, length, K, requires_grad=requires_grad)
+    attend(q, q, q, None, 0.3, softcap)
+    assert used == [form]
+
+
+def test_scale_changes_output():
+    tensors = heads(2, 2)
+    assert not torch.allclose(attend(*tensors, None, 0.3), attend(*tensors, None, 0.4))
+
+
+def test_softcap_changes_output_and_bounds_the_scores():
+    q, k, v = heads(2, 2)
+    capped = attend(q * 1000, k, v, None, 1.0, softcap=1e-3)
+    torch.testing.assert_close(capped, v.mean(dim=2, keepdim=True).expand_as(capped), rtol=0, atol=1e-2)
+    assert not torch.allclose(attend(q, k, v, None, 1.0, softcap=1.0), attend(q, k, v, None, 1.0))
+
+
+@pytest.mark.parametrize("form", [attend_sdpa, attend_written])
+def test_dropout_changes_output(form):
+    tensors = heads(2, 2)
+    assert not torch.allclose(form(*tensors, None, 0.3, dropout=0.5), form(*tensors, None, 0.3))
+
+
+def test_attention_drops_weights_in_training_only():
+    torch.manual_seed(0)
+    module, hidden = Attention(12, 2, dropout=0.5), torch.randn(1, 4, 12)
+    assert not torch.allclose(module(hidden), module(hidden))
+    module.eval()
+    torch.testing.assert_close(module(hidden), module(hidden))
+
+
+def test_context_is_what_attention_reads():
+    torch.manual_seed(0)
+    module, hidden, context = Attention(12, 2), torch.randn(1, 4, 12), torch.randn(1, 6, 12)
+    assert module(hidden, context=context).shape == hidden.shape
+    assert not torch.allclose(module(hidden, context=context), module(hidden))
+    torch.testing.assert_close(module(hidden, context=hidden), module(hidden))
+
+
+def test_bias_gives_every_projection_one():
+    for bias in (True, False):
+        module = Attention(12, 2, bias=bias)
+        assert all((x.bias is not None) == bias for x in (module.q, module.k, module.v, module.out))

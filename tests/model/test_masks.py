@@ -1,0 +1,142 @@
+import pytest
+import torch
+
+from ojito.model.masks import Places, may_attend, to_add
+from ojito.records import PADDING
+
+
+def places(segments, prefix, positions=None):
+    """Places from a drawing: one character a place. Positions count within what each segment may read."""
+    numbers = [PADDING if letter == "." else int(letter) for letter in segments]
+    if positions is None:
+        positions, shared = [], numbers.count(0)
+        for i, segment in enumerate(numbers):
+            before = numbers[:i].count(segment)
+            positions.append(before if segment <= 0 else shared + before)
+    return Places(
+        torch.tensor([positions]), torch.tensor([numbers]), torch.tensor([[letter == "p" for letter in prefix]])
+    )
+
+
+def drawn(mask):
+    return ["".join("x" if may else "-" for may in row) for row in mask[0, 0]]
+
+
+def test_causal_mask_reads_what_came_before():
+    here = places("00000", "pp___")  # a prefix changes nothing
+    assert drawn(may_attend(here, here, "causal")) == [
+        "x----",
+        "xx---",
+        "xxx--",
+        "xxxx-",
+        "xxxxx",
+    ]
+
+
+def test_prefix_mask_reads_the_prefix_in_both_directions():
+    here = places("000000", "pppp__")
+    assert drawn(may_attend(here, here, "prefix")) == [
+        "xxxx--",
+        "xxxx--",
+        "xxxx--",
+        "xxxx--",
+        "xxxxx-",
+        "xxxxxx",
+    ]
+
+
+@pytest.mark.parametrize("mask", ["causal", "prefix"])
+def test_left_padding_is_read_by_padding_only(mask):
+    here = places("..000", "__pp_")
+    assert [line[:2] for line in drawn(may_attend(here, here, mask))] == [
+        "x-",
+        "xx",
+        "--",
+        "--",
+        "--",
+    ]
+
+
+@pytest.mark.parametrize("mask", ["causal", "prefix"])
+def test_right_padding_is_read_by_padding_only(mask):
+    here = places("000..", "pp___", positions=[0, 1, 2, 0, 0])
+    assert [line[3:] for line in drawn(may_attend(here, here, mask))] == [
+        "--",
+        "--",
+        "--",
+        "xx",
+        "xx",
+    ]
+
+
+def test_blind_turns_read_the_shared_part_and_themselves():
+    here = places("0011122", "pp" + "p__" + "p_")
+    assert drawn(may_attend(here, here, "causal")) == [
+        "x------",
+        "xx-----",
+        "xxx----",
+        "xxxx---",
+        "xxxxx--",
+        "xx---x-",
+        "xx---xx",
+    ]
+
+
+def test_blind_turns_of_a_prefix_mask_hide_their_prompts_from_the_image():
+    here = places("0011122", "pp" + "pp_" + "p_")
+    assert drawn(may_attend(here, here, "prefix")) == [
+        "xx-----",
+        "xx-----",
+        "xxxx---",
+        "xxxx---",
+        "xxxxx--",
+        "xx---x-",
+        "xx---xx",
+    ]
+
+
+def test_window_hides_what_is_further_back():
+    here = places("00000", "_____")
+    assert drawn(may_attend(here, here, "causal", window=2)) == [
+        "x----",
+        "xx---",
+        "-xx--",
+        "--xx-",
+        "---xx",
+    ]
+
+
+def test_window_of_a_prefix_mask_binds_the_answer_only():
+    here = places("000000", "ppp___")
+    assert drawn(may_attend(here, here, "prefix", window=2)) == [
+        "xxx---",
+        "xxx---",
+        "xxx---",
+        "--xx--",
+        "---xx-",
+        "----xx",
+    ]
+
+
+def test_window_counts_positions_not_columns():
+    here = places("0011122", "pp" + "___" + "__")
+    assert drawn(may_attend(here, here, "causal", window=3))[5:] == ["xx---x-", "-x---xx"]
+
+
+def test_query_of_a_cache_reads_all_keys_so_far():
+    keys = places(".00000", "_ppp__")
+    query = places("0", "_", positions=[4])
+    assert drawn(may_attend(query, keys, "prefix")) == ["-xxxxx"]
+
+
+@pytest.mark.parametrize("mask", ["causal", "prefix"])
+@pytest.mark.parametrize("window", [0, 1, 3])
+def test_no_row_is_all_false(mask, window):
+    here = places("..00112200..", "__pp_p_p____")
+    assert may_attend(here, here, mask, window).any(dim=-1).all()
+
+
+def test_mask_to_add_is_zero_or_minus_infinity():
+    added = to_add(torch.tensor([True, False]), torch.bfloat16)
+    assert added.dtype == torch.bfloat16
+    assert added.tolist() == [0.0, float("-inf")]

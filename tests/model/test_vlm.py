@@ -1,0 +1,239 @@
+"""The whole model: every decoder style with either vision tower."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from ojito.config import ConnectorConfig, ViTConfig
+from ojito.model import VLM, KVCache
+from ojito.records import IMAGE, PADDING, Batch
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def changed(batch, **fields):
+    return dataclasses.replace(batch, **fields)
+
+
+def with_token(batch, place, token):
+    tokens = batch.tokens.clone()
+    tokens[:, place] = token
+    return changed(batch, tokens=tokens)
+
+
+# ----------------------------------------------------------------------------------- the same result, however it is fed
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_equals_unpadded(model, row, pad, side):
+    batch = row(model)
+    logits = model(pad(batch, **{side: 4}))
+    kept = logits[:, 4:] if side == "left" else logits[:, :-4]
+    torch.testing.assert_close(kept, model(batch), **CLOSE)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_batched_equals_single(model, row, join, side):
+    rows = [row(model, 5, 6, 1, seed=1), row(model, 3, 2, 0, seed=2), row(model, 7, 3, 2, seed=3)]
+    batch = join(rows, side)
+    logits = model(batch)
+    for i, single in enumerate(rows):
+        torch.testing.assert_close(logits[i][batch.segments[i] != PADDING], model(single)[0], **CLOSE)
+
+
+def test_cached_equals_uncached(model, row, join, columns):
+    batch = join([row(model, 5, 6, seed=1), row(model, 2, 6, seed=2)], "left")  # unequal prompts, aligned answers
+    length = batch.tokens.shape[1]
+    cache = KVCache(model.config.decoder, 2, length)
+    pieces = [model(columns(batch, 0, length - 6, images=True), cache)]
+    pieces += [model(columns(batch, t, t + 1), cache) for t in range(length - 6, length)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), model(batch), **CLOSE)
+
+
+def test_blind_turns_packed_equal_each_alone(model, row):
+    shared, lengths = row(model, prompt=2, answer=0), (5, 3, 4)
+    begin = shared.tokens.shape[1]
+
+    def with_turns(*turns):
+        parts = [shared]
+        for turn in turns:
+            words = row(model, prompt=2, answer=lengths[turn] - 2, num_images=0, seed=10 + turn)
+            segments = torch.full_like(words.segments, 1 + turn)
+            parts.append(changed(words, positions=begin + words.positions, segments=segments))
+        names = [field.name for field in dataclasses.fields(Batch) if field.name != "images"]
+        return Batch(**{n: torch.cat([getattr(p, n) for p in parts], dim=1) for n in names}, images=shared.images)
+
+    packed = model(with_turns(0, 1, 2))[:, begin:].split(lengths, dim=1)
+    for turn in range(3):
+        torch.testing.assert_close(packed[turn], model(with_turns(turn))[:, begin:], **CLOSE)
+
+
+# ---------------------------------------------------------------------------------------- what reads what, and what not
+
+
+def test_later_token_never_changes_earlier_logits(model, row):
+    batch = row(model, prompt=5, answer=6)
+    before, length = model(batch), batch.tokens.shape[1]
+    for place in range(length - 6, length):
+        after = model(with_token(batch, place, int(batch.tokens[0, place]) % 30 + 1))
+        torch.testing.assert_close(after[:, :place], before[:, :place], rtol=0, atol=1e-6)
+        assert not torch.allclose(after[:, place], before[:, place], atol=1e-4)
+
+
+def test_prompt_is_read_backwards_by_a_prefix_mask_only(model, row):
+    batch = row(model, prompt=5, answer=6)
+    place = model.config.image_tokens + 4  # the prompt's last token
+    after, before = model(with_token(batch, place, int(batch.tokens[0, place]) % 30 + 1)), model(batch)
+    reads = not torch.allclose(after[:, :place], before[:, :place], atol=1e-4)
+    assert reads == (model.config.decoder.mask == "prefix")
+
+
+def test_image_changes_logits(model, row):
+    batch = row(model)
+    after = model(changed(batch, images=batch.images.flip(-1)))
+    assert not torch.allclose(after[:, -1], model(batch)[:, -1], atol=1e-4)
+
+
+def test_order_of_images_changes_logits(model, row):
+    batch = row(model, num_images=2)
+    after = model(changed(batch, images=batch.images.flip(0)))
+    assert not torch.allclose(after[:, -1], model(batch)[:, -1], atol=1e-4)
+
+
+def test_position_changes_logits(model, row):
+    batch = row(model)
+    spread = model(changed(batch, positions=2 * batch.positions))
+    assert not torch.allclose(spread[:, -1], model(batch)[:, -1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "connector",
+    [
+        ConnectorConfig(project="linear", bias=False),
+        ConnectorConfig(project="mlp"),
+        ConnectorConfig(reduce="pixel_shuffle", factor=2),
+        ConnectorConfig(reduce="average_pool", factor=2),
+        ConnectorConfig(reduce="perceiver", queries=3, heads=2),
+    ],
+    ids=lambda c: f"{c.reduce}-{c.project}",
+)
+@pytest.mark.parametrize(
+    "vision",
+    [
+        ViTConfig(image_size=32, patch_size=8, width=16, layers=1, heads=2, mlp_dim=32, class_token=True),
+        ViTConfig(image_size=32, patch_size=8, width=16, layers=0, heads=2, stem="conv", stem_widths=(4, 8, 8, 8)),
+        "resnet",
+    ],
+    ids=["class-token", "conv-stem", "resnet"],
+)
+def test_every_connector_and_tower_shows_the_image_in_its_known_number_of_tokens(build, row, connector, vision):
+    model = build("llama", vision, connector)
+    batch = row(model)
+    assert model.encode(batch.images).shape == (1, model.config.image_tokens, 24)
+    loss = model.train()(changed(batch, images=batch.images.requires_grad_())).square().mean()
+    loss.backward()
+    assert batch.images.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in model.parameters())
+
+
+# --------------------------------------------------------------------------------------------------- merging, by number
+
+
+def test_text_alone_needs_no_image(model, row):
+    batch = row(model, num_images=0)
+    assert model(batch).shape == (1, 11, 40)
+
+
+def test_visual_tokens_fill_the_image_places_in_order(build):
+    model = build()
+    tokens = torch.tensor([[5, IMAGE, IMAGE, 7], [IMAGE, 8, IMAGE, 9]])
+    visual = torch.arange(4.0)[None, :, None].expand(1, 4, 24)
+    hidden = model.embed(tokens, visual)
+    assert hidden[tokens == IMAGE][:, 0].tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(hidden[0, 0], model.decoder.embedding.weight[5])
+    torch.testing.assert_close(hidden[1, 3], model.decoder.embedding.weight[9])
+
+
+def test_text_is_scaled_and_visual_tokens_are_not(build):
+    model = build("gemma")
+    hidden = model.embed(torch.tensor([[IMAGE, 7]]), torch.ones(1, 1, 24))
+    torch.testing.assert_close(hidden[0, 0], torch.ones(24))
+    torch.testing.assert_close(hidden[0, 1], model.decoder.embedding.weight[7] * 24**0.5)
+
+
+def test_wrong_number_of_image_places_names_both_counts(build, row):
+    model = build()
+    batch = row(model)
+    with pytest.raises(ValueError, match="3 places for image tokens but 4 image tokens from 1 images; write 4 places"):
+        model(with_token(batch, 0, 1))
+    with pytest.raises(ValueError, match="4 places for image tokens but 0 image tokens from 0 images"):
+        model(changed(batch, images=None))
+    with pytest.raises(ValueError, match="0 places for image tokens but 4 image tokens from 1 images"):
+        model(changed(row(model, num_images=0), images=batch.images))
+
+
+def test_picture_of_another_size_names_both_sizes(build, row):
+    model = build()
+    with pytest.raises(ValueError, match="images are 24 x 16 pixels but the vision tower reads 16 x 16; resize them"):
+        model(changed(row(model), images=torch.zeros(1, 3, 24, 16)))
+
+
+def test_position_out_of_range_names_the_limit(model, row):
+    batch = row(model)
+    with pytest.raises(ValueError, match="position 64 is beyond the decoder's max_positions 64"):
+        model(changed(batch, positions=batch.positions + 65 - batch.tokens.shape[1]))
+
+
+# ----------------------------------------------------------------------------------------------------------- the object
+
+
+def test_logits_are_the_head_of_the_features_in_float32(build, row):
+    model = build("gemma2").to(torch.bfloat16)
+    batch = row(model)
+    features = model.features(batch)
+    assert features.dtype == torch.bfloat16
+    logits = model(batch)
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, model.head(features))
+
+
+def test_bfloat16_stays_near_float32(model, row):
+    batch = row(model)
+    full = model(batch).softmax(-1)
+    half = model.to(torch.bfloat16)(batch).softmax(-1)
+    assert (full - half).abs().max() < 0.1
+
+
+def test_model_built_on_meta_is_complete_once_loaded(model, row):
+    with torch.device("meta"):
+        empty = VLM(model.config)
+    empty.load_state_dict(model.state_dict(), assign=True)
+    assert torch.equal(empty.eval()(row(model)), model(row(model)))
+
+
+def test_parts_are_the_whole(model):
+    assert list(model.parts) == ["vision", "connector", "decoder"]
+    assert sum(p.numel() for part in model.parts.values() for p in part.parameters()) == sum(
+        p.numel() for p in model.parameters()
+    )
+
+
+def test_autocast_stays_near_float32(model, row):
+    batch = row(model)
+    full = model(batch).softmax(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(batch).softmax(-1)
+    assert (full - half).abs().max() < 0.1
+
+
+def test_autocast_trains(model, row):
+    with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16):
+        model.train()(row(model)).logsumexp(-1).mean().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_shapes_are_checked_in_tests(build):
+    with pytest.raises(TypeError, match="tokens"):
+        build().embed(torch.tensor([1, 2, 3]), None)
