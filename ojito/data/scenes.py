@@ -35,7 +35,7 @@ QUESTIONS = (
     "colour", "what", "count kind", "count colour", "exists", "relation", "where", "kinds", "size", "caption",
 )  # fmt: skip
 FIRST_QUESTIONS = ("colour", "what", "where", "kinds", "size", "caption")
-"""What to ask while a curriculum shows one object to a picture: its properties, which counting and comparing build on."""
+"""What to ask while a curriculum shows one object to a picture: its properties, on which all else builds."""
 
 UNSEEN = frozenset((kind, tuple(COLOURS)[(3 * i + 1) % 8]) for i, kind in enumerate(KINDS))
 """The colour-kind pairs that no training scene holds: one colour of every kind."""

@@ -1,0 +1,141 @@
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from ojito.config import ConfigError, ScenesConfig
+from ojito.data.scenes import COLOURS, KINDS, PLACES, QUESTIONS, SIDE, UNSEEN, Scenes, Thing, ask, draw_things, paint
+
+SCENE = [
+    Thing("star", "red", "big", 0),
+    Thing("ball", "blue", "small", 4),
+    Thing("ball", "red", "small", 8),
+]
+
+
+def first(count, **options):
+    return list(itertools.islice(Scenes(ScenesConfig(**options)).stream("train", 0), count))
+
+
+def every_answer(kind, things=SCENE, tries=60):
+    turns = [ask(kind, things, random.Random(i)) for i in range(tries)]
+    return {turn.prompt: turn.answers[0] for turn in turns if turn}
+
+
+def test_twelve_of_the_pairs_are_never_drawn_for_training():
+    rng = random.Random(0)
+    seen = {(t.kind, t.colour) for _ in range(3000) for t in draw_things(rng, rng.randint(1, 4))}
+    assert len(UNSEEN) == 12
+    assert seen == set(itertools.product(KINDS, COLOURS)) - UNSEEN
+
+
+def test_unseen_split_always_asks_about_a_pair_that_training_lacks():
+    rng = random.Random(0)
+    for _ in range(50):
+        thing = draw_things(rng, 3, unseen=True)[0]
+        assert (thing.kind, thing.colour) in UNSEEN
+    words = [f"{colour} {kind}" for kind, colour in UNSEEN]
+    captions = [s.turns[0].answers[0] for s in Scenes().samples("unseen", 200) if s.turns[0].kind == "caption"]
+    assert captions
+    assert all(any(word in text for word in words) for text in captions)
+
+
+@pytest.mark.parametrize("split", ["dev", "unseen"])
+def test_samples_ask_the_ten_kinds_evenly(split):
+    kinds = [sample.turns[0].kind for sample in Scenes().samples(split, 100)]
+    assert {kind: kinds.count(kind) for kind in QUESTIONS} == dict.fromkeys(QUESTIONS, 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("colour", {"what colour is the star?": "red"}),
+        ("what", {"what is the blue thing?": "ball"}),
+        ("where", {"where is the star?": "top left"}),
+        ("size", {"what size is the star?": "big"}),
+        ("kinds", {"which kinds?": "ball star"}),
+        ("caption", {"": "red star top left, blue ball middle, red ball bottom right"}),
+    ],
+)
+def test_question_is_unambiguous_and_its_answer_exact(kind, expected):
+    assert every_answer(kind) == expected
+
+
+def test_counts_are_exact():
+    counts = every_answer("count kind") | every_answer("count colour")
+    assert counts["how many balls?"] == "2"
+    assert counts["how many stars?"] == "1"
+    assert counts["how many red things?"] == "2"
+    assert counts["how many blue things?"] == "1"
+    assert all(
+        n == "0" for prompt, n in counts.items() if not any(w in prompt for w in ("ball", "star", "red", "blue"))
+    )
+
+
+def test_existence_is_about_both_properties_together():
+    answers = every_answer("exists", tries=300)
+    there = {f"is there a {t.colour} {t.kind}?" for t in SCENE}
+    assert {prompt for prompt, answer in answers.items() if answer == "yes"} == there
+    assert answers["is there a blue star?"] == "no"
+
+
+def test_relations_hold_in_the_picture():
+    things = [Thing("star", "red", "big", 0), Thing("moon", "blue", "small", 5)]
+    assert every_answer("relation", things) == {
+        "is the star left of the moon?": "yes",
+        "is the moon left of the star?": "no",
+        "is the star above the moon?": "yes",
+        "is the moon above the star?": "no",
+    }
+
+
+def test_object_is_painted_at_its_place_in_its_colour():
+    for place in range(len(PLACES)):
+        thing = Thing("box", "red", "big", place)
+        picture = np.asarray(paint([thing], random.Random(place)), np.int32)
+        middle = picture[thing.row * 16 + 8, thing.column * 16 + 8]
+        assert np.abs(middle - COLOURS["red"]).max() <= 16
+    assert picture.shape == (SIDE, SIDE, 3)
+
+
+def test_stream_is_decided_by_its_seed():
+    def look(seed):
+        sample = next(Scenes().stream("train", seed))
+        return sample.images[0].tobytes(), sample.turns
+
+    assert look(0) == look(0)
+    assert look(0) != look(1)
+
+
+def test_training_and_held_out_scenes_differ():
+    dev = {sample.images[0].tobytes() for sample in Scenes().samples("dev", 50)}
+    assert not dev & {sample.images[0].tobytes() for sample in first(50)}
+
+
+def test_questions_changes_the_number_of_turns_and_one_of_them_is_the_caption():
+    for sample in first(20, questions=3):
+        assert [turn.kind for turn in sample.turns].count("caption") == 1
+        assert len({turn.prompt for turn in sample.turns}) == 3
+
+
+def test_max_objects_changes_the_scenes():
+    objects = [sample.turns[0].answers[0].count(",") + 1 for sample in first(60, max_objects=2)]
+    assert set(objects) == {1, 2}
+
+
+@pytest.mark.parametrize(("progress", "most"), [(0.0, 1), (0.3, 2), (0.5, 3), (0.9, 4)])
+def test_curriculum_lets_more_objects_in_as_the_run_goes_on(progress, most):
+    scenes = Scenes(ScenesConfig(curriculum=(0.2, 0.4, 0.8)))
+    drawn = itertools.islice(scenes.stream("train", 0, lambda: progress), 80)
+    assert max(sample.turns[0].answers[0].count(",") + 1 for sample in drawn) == most
+
+
+def test_unknown_split_is_named():
+    with pytest.raises(ValueError, match="split 'test' is not one of scenes' train, dev, unseen"):
+        Scenes().samples("test", 3)
+
+
+def test_too_many_objects_are_refused():
+    with pytest.raises(ConfigError, match="10 do not fit the nine places"):
+        ScenesConfig(max_objects=10)
