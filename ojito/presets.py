@@ -87,7 +87,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         merge(
             _scenes(128, [32, 64, 128, 192], 0, 2),
             {
-                "data": {"scenes": {"questions": 5, "curriculum": [0.35, 0.5, 0.5]}},
+                "data": {"scenes": {"questions": 10, "curriculum": [0.3, 0.45, 0.45]}},
                 "train": {
                     "steps": 0,
                     "minutes": 2.0,
@@ -105,7 +105,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         merge(
             _scenes(192, [48, 96, 192, 256], 0, 3),
             {
-                "data": {"scenes": {"questions": 5, "curriculum": [0.15, 0.25, 0.25]}},
+                "data": {"scenes": {"questions": 10, "curriculum": [0.15, 0.25, 0.25]}},
                 "train": {
                     "steps": 0,
                     "minutes": 20.0,
