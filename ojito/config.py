@@ -304,14 +304,23 @@ class TokenizerConfig:
 
     Attributes:
         vocab_size: The most entries that training may learn; 0 means the decoder's `vocab_size`.
+        phrases: For kind=bpe: words that stand together in this share of the texts become one token, for example
+            0.02; 0 means that no token goes beyond a word.
         path: The file for kind=file.
     """
 
     kind: Literal["bpe", "characters", "file"] = "bpe"
     vocab_size: int = 0
+    phrases: float = 0.0
     path: str = ""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.phrases < 1:
+            raise ConfigError(
+                "phrases", f"{self.phrases} is no share of the texts; use for example 0.02, or 0 for none"
+            )
+        if self.phrases and self.kind != "bpe":
+            raise ConfigError("phrases", f"{self.phrases} is for kind=bpe, not kind={self.kind}; leave it at 0")
         if self.kind == "file" and not self.path:
             raise ConfigError("path", "'' names no file, and kind=file needs one; give the path of a tokenizer.json")
 
@@ -353,26 +362,20 @@ class ProcessorConfig:
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """The drawn scenes: how hard they are, and how the difficulty grows over a training run.
+    """The drawn scenes.
 
     Attributes:
         max_objects: The most objects of a scene, 1 to 9.
         questions: Turns about one training scene; the caption is always one of them.
-        curriculum: Shares of the run at which scenes may hold a second, third, ... object; empty allows all at once.
-            Things are named first, one to a picture, and told apart later.
     """
 
     max_objects: int = 4
     questions: int = 5
-    curriculum: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         _positive(self, "max_objects", "questions")
         if self.max_objects > 9:
             raise ConfigError("max_objects", f"{self.max_objects} do not fit the nine places of a scene; use 9 or less")
-        for share in self.curriculum:
-            if not 0 <= share <= 1:
-                raise ConfigError("curriculum", f"{share} is no share of the run; use numbers from 0 to 1")
 
 
 @dataclass(frozen=True)

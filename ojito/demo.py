@@ -17,7 +17,7 @@ from ojito.evaluate import Report, Scores, evaluate
 from ojito.evaluate.report import page, write_page
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
-from ojito.train import Clock, History, fit, prepare
+from ojito.train import History, fit, prepare
 
 QUESTIONS = 600  # of each measurement; 500 at the least, evenly of ten kinds
 SHORT_MINUTES = 0.25
@@ -46,9 +46,8 @@ def run(
     source = Scenes(config.data.scenes)
     say(f"training {config.name} on drawn scenes for {60 * minutes:.0f} s")
     model, processor = prepare(config, source, pick_device(device))
-    clock = Clock(config.train)
-    batches = Batches(source, processor, config.data, config.train, clock.progress)
-    history = fit(model, batches, config.train, clock, out=out)
+    batches = Batches(source, processor, config.data, config.train)
+    history = fit(model, batches, config.train, out=out)
     pipe = Pipeline(model, processor, config)
     pipe.save(out / "model")
 

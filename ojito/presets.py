@@ -76,7 +76,10 @@ def _scenes(width: int, stem_widths: list[int], encoder_layers: int, decoder_lay
                 "mlp": "plain", "activation": "relu2", "max_positions": 1024,
             },
         },
-        "processor": {"prompt": {"turns": "blind", "bos": False}},
+        "processor": {
+            "tokenizer": {"phrases": 0.02},
+            "prompt": {"turns": "blind", "bos": False, "separator": "", "caption": "describe"},
+        },
         "data": {"path": "scenes"},
     }  # fmt: skip
 
@@ -87,7 +90,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         merge(
             _scenes(128, [32, 64, 128, 192], 0, 2),
             {
-                "data": {"scenes": {"questions": 10, "curriculum": [0.3, 0.45, 0.45]}},
+                "data": {"scenes": {"questions": 10}},
                 "train": {
                     "steps": 0,
                     "minutes": 2.0,
@@ -105,7 +108,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         merge(
             _scenes(192, [48, 96, 192, 256], 0, 3),
             {
-                "data": {"scenes": {"questions": 10, "curriculum": [0.15, 0.25, 0.25]}},
+                "data": {"scenes": {"questions": 10}},
                 "train": {
                     "steps": 0,
                     "minutes": 20.0,

@@ -88,22 +88,20 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
     from ojito.data import Batches, open_data
     from ojito.device import pick_device
     from ojito.pipeline import Pipeline
-    from ojito.train import Clock, TrainingError, fit, prepare
+    from ojito.train import TrainingError, fit, prepare
 
     device = pick_device(args.device)
     source = open_data(config)
     model, processor = prepare(config, source, device)
     pipe = Pipeline(model, processor, config)
     _announce(pipe, config, source)
-    clock = Clock(config.train)
-    batches = Batches(source, processor, config.data, config.train, clock.progress)
+    batches = Batches(source, processor, config.data, config.train)
     can_evaluate = config.data.eval_split in source.splits
     try:
         history = fit(
             model,
             batches,
             config.train,
-            clock,
             out=out,
             on_eval=(lambda: _evaluate(pipe, config, source)) if can_evaluate else None,
         )

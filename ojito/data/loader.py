@@ -43,8 +43,8 @@ class Stream(Protocol):
 
     name: str
 
-    def stream(self, split: str, seed: int, progress: Callable[[], float] = ...) -> Iterator[Sample]:
-        """Samples without end, the same for the same seed; `progress` (0 to 1) may make them harder over a run."""
+    def stream(self, split: str, seed: int) -> Iterator[Sample]:
+        """Samples without end, the same for the same seed."""
         ...
 
 
@@ -58,7 +58,6 @@ class Batches(Iterator[Batch]):
         processor: Writes them down.
         config: The recipe's `data`: split, budget of bad rows, processes, cache.
         train: The recipe's `train`: seed, and rows a batch, `batch_size` / `accumulate`.
-        progress: Share of the run that is done, asked before every batch.
 
     Attributes:
         problems: Every bad row met so far, those among them that the source found when it was opened.
@@ -73,11 +72,9 @@ class Batches(Iterator[Batch]):
         processor: Processor,
         config: DataConfig,
         train: TrainConfig,
-        progress: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.problems: list[str] = []
         self._name, self._max_bad = source.name, config.max_bad
-        self._progress = progress
         self._size = train.batch_size // train.accumulate
         draw: _Draw
         if isinstance(source, Stream):
@@ -94,7 +91,6 @@ class Batches(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         while True:
-            self._work.progress.fill_(self._progress())
             batch, problems = next(self._results)
             self._total += self._size * self._endless
             for number, problem in problems.items():
@@ -124,15 +120,9 @@ class Batches(Iterator[Batch]):
 
 
 class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
-    """Makes batch number n: what a process of the loader does.
-
-    Attributes:
-        progress: Of the run; in shared memory, because worker processes read it.
-    """
+    """Makes batch number n: what a process of the loader does."""
 
     def __init__(self, draw: _Draw, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
-        self.progress = torch.zeros(())
-        self.progress.share_memory_()  # type: ignore[no-untyped-call]
         self._draw, self._processor, self._seed, self._size = draw, processor, seed, size
         self._read = _Cache(processor.raw_pixels, config.cache_mb * 2**20 // max(1, config.workers))
 
@@ -140,7 +130,7 @@ class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
         """The batch, None if all its rows are bad; and what is wrong with which rows."""
         rng = random.Random(f"{self._seed} batch {number}")
         made, problems = [], {}
-        for place, sample in self._draw(number * self._size, self._size, rng, self.progress):
+        for place, sample in self._draw(number * self._size, self._size, rng):
             try:
                 made.append(self._processor.row(sample, training=True, rng=rng, read=self._read))
             except RowError as problem:  # says where the row stands
@@ -153,9 +143,7 @@ class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
 class _Draw(Protocol):
     """Samples number `start` to `start + count` of a run, each with the number of its row in the source."""
 
-    def __call__(
-        self, start: int, count: int, rng: random.Random, progress: torch.Tensor
-    ) -> Iterable[tuple[int, Sample]]: ...
+    def __call__(self, start: int, count: int, rng: random.Random) -> Iterable[tuple[int, Sample]]: ...
 
 
 class _RowsDraw:
@@ -165,9 +153,7 @@ class _RowsDraw:
         self.rows, self._seed = rows, seed
         self._orders: dict[int, list[int]] = {}
 
-    def __call__(
-        self, start: int, count: int, rng: random.Random, progress: torch.Tensor
-    ) -> Iterator[tuple[int, Sample]]:
+    def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
         for place in range(start, start + count):
             epoch, offset = divmod(place, len(self.rows))
             row = self._order(epoch)[offset]
@@ -187,10 +173,8 @@ class _StreamDraw:
     def __init__(self, source: Stream, split: str) -> None:
         self._source, self._split = source, split
 
-    def __call__(
-        self, start: int, count: int, rng: random.Random, progress: torch.Tensor
-    ) -> Iterator[tuple[int, Sample]]:
-        stream = self._source.stream(self._split, rng.getrandbits(63), lambda: float(progress))
+    def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
+        stream = self._source.stream(self._split, rng.getrandbits(63))
         return enumerate(itertools.islice(stream, count), start)
 
 

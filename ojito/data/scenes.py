@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,6 @@ SIZES = {"small": (9, 10, 11), "big": (14, 15, 16)}  # pixels
 QUESTIONS = (
     "colour", "what", "count kind", "count colour", "exists", "relation", "where", "kinds", "size", "caption",
 )  # fmt: skip
-FIRST_QUESTIONS = ("colour", "what", "where", "kinds", "size", "caption")
-"""What to ask while a curriculum shows one object to a picture: its properties, on which all else builds."""
 
 UNSEEN = frozenset((kind, tuple(COLOURS)[(3 * i + 1) % 8]) for i, kind in enumerate(KINDS))
 """The colour-kind pairs that no training scene holds: one colour of every kind."""
@@ -74,22 +72,17 @@ class Scenes:
     def __init__(self, config: ScenesConfig | None = None) -> None:
         self.config = config or ScenesConfig()
 
-    def stream(
-        self, split: str = "train", seed: int = 0, progress: Callable[[], float] = lambda: 1.0
-    ) -> Iterator[Sample]:
-        """Training scenes without end; `config.curriculum` says when they hold more objects.
+    def stream(self, split: str = "train", seed: int = 0) -> Iterator[Sample]:
+        """Training scenes without end, with `config.questions` turns each.
 
         Args:
             split: "train"; the others are fixed, see `samples`.
-            seed: Of the stream; the same seed gives the same scenes at the same progress.
-            progress: Share of the training run that is done, 0 to 1.
+            seed: The same seed gives the same scenes.
         """
         rng = random.Random(f"scenes {split} {seed}")
         while True:
-            most = self._most_objects(progress())
-            things = draw_things(rng, rng.randint(1, most), unseen=split == "unseen")
-            kinds = FIRST_QUESTIONS if most == 1 < self.config.max_objects else QUESTIONS
-            yield Sample([paint(things, rng)], turns=self._turns(things, kinds, rng), split=split, origin="scenes")
+            things = draw_things(rng, rng.randint(1, self.config.max_objects), unseen=split == "unseen")
+            yield Sample([paint(things, rng)], turns=self._turns(things, rng), split=split, origin="scenes")
 
     def samples(self, split: str, count: int = 1000, seed: int = 0) -> list[Sample]:
         """`count` scenes with one question each, the ten kinds of question in turn.
@@ -108,16 +101,11 @@ class Scenes:
                 rows.append(Sample([paint(things, rng)], turns=(turn,), split=split, origin=f"scenes:{len(rows) + 1}"))
         return rows
 
-    def _most_objects(self, progress: float) -> int:
-        if not self.config.curriculum:
-            return self.config.max_objects
-        return min(1 + sum(progress >= share for share in self.config.curriculum), self.config.max_objects)
-
-    def _turns(self, things: list[Thing], kinds: tuple[str, ...], rng: random.Random) -> tuple[Turn, ...]:
-        """The caption, which tells most, and other questions of these kinds, as evenly as the scene allows."""
+    def _turns(self, things: list[Thing], rng: random.Random) -> tuple[Turn, ...]:
+        """The caption, which tells most, and other questions, their kinds as even as the scene allows."""
         turns = {"": Turn("", (caption(things),), "caption")}  # by prompt
         for _ in range(4):
-            for kind in rng.sample(kinds, len(kinds)):
+            for kind in rng.sample(QUESTIONS, len(QUESTIONS)):
                 if len(turns) == self.config.questions:
                     return tuple(turns.values())
                 turn = ask(kind, things, rng)

@@ -7,6 +7,7 @@ from torch import nn
 
 from ojito.model.decoder import Decoder
 from ojito.model.resnet import Bottleneck
+from ojito.model.vit import ViT
 
 
 @torch.no_grad()
@@ -34,6 +35,10 @@ def initialise(model: nn.Module) -> None:
         if isinstance(module, Decoder) and module.config.scale_embeddings:
             # Multiplied by sqrt(width), a token enters with variance 1.
             nn.init.normal_(module.embedding.weight, std=module.config.width**-0.5)
+        elif isinstance(module, ViT):
+            # Nearly as loud as fixed sines and cosines (0.7), and as what a stem says of a patch: at 0.02, "where" is
+            # the last thing that a model learns.
+            nn.init.normal_(module.positions.weight, std=0.5)
         elif isinstance(module, Bottleneck):
             # Every block starts as the identity, which lets deep networks train from scratch (arXiv 1706.02677).
             nn.init.zeros_(module.widen.norm.weight)

@@ -42,9 +42,11 @@ class Processor:
             raise ConfigError(
                 "processor.prompt.image", "inline hides a turn's image from the others with turns=blind; use front"
             )
-        if prompt.turns == "blind" and not prompt.separator:
+        if prompt.turns == "blind" and not (prompt.separator or prompt.caption):
             raise ConfigError(
-                "processor.prompt.separator", "'' leaves a blind turn no place to answer from; use for example '\\n'"
+                "processor.prompt.separator",
+                "'' leaves a blind turn without a question no place to answer from; use for example '\\n', or set "
+                "processor.prompt.caption",
             )
         self.config, self.tokenizer = config, tokenizer
         self.image_size, self.image_tokens = image_size, image_tokens

@@ -135,10 +135,10 @@ class Writer:
         return row
 
     def _question(self, row: Row, turn: Turn, *, inline: bool, segment: int, start: int, prefix: bool) -> int:
-        text = turn.prompt or self.config.caption
+        text = (turn.prompt if inline else without_marks(turn.prompt)) or self.config.caption
         learn = self.config.loss == "all"
         text_prefix = prefix and not learn  # what is to be predicted must not be read ahead
-        pieces = text.split(MARK) if inline else [without_marks(text)]
+        pieces = text.split(MARK) if inline else [text]
         for number, piece in enumerate(pieces):
             if number:
                 start = row.add(self._picture, segment=segment, start=start, prefix=prefix, learn=False)
@@ -181,7 +181,7 @@ def texts(samples: Iterable[Sample], config: PromptConfig) -> Iterator[str]:
     """Every text that these samples make the model read or write: what a tokenizer should learn from."""
     for sample in samples:
         for turn in sample.dialogue:
-            yield without_marks(turn.prompt or config.caption)
+            yield without_marks(turn.prompt) or config.caption
             yield config.separator
             yield from turn.answers
 

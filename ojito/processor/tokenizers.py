@@ -10,6 +10,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ojito.config import ConfigError, TokenizerConfig
+from ojito.processor.phrases import add_phrases, words_with_their_marks
 
 # What the three tokens are called in the files people have. Ours are the first of each row.
 PAD = ("<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>")
@@ -67,7 +68,7 @@ class Tokenizer:
             return cls.read(config.path)
         if config.kind == "characters":
             return cls(_characters(texts, size))
-        return cls(_bpe(texts, size))
+        return cls(_bpe(texts, size, config.phrases))
 
     @classmethod
     def read(cls, path: Path | str) -> Tokenizer:
@@ -129,7 +130,7 @@ def _characters(texts: Iterable[str], size: int) -> tokenizers.Tokenizer:
     return made
 
 
-def _bpe(texts: Iterable[str], size: int) -> tokenizers.Tokenizer:
+def _bpe(texts: Iterable[str], size: int, phrases: float) -> tokenizers.Tokenizer:
     """Byte-level BPE: the 256 bytes, so that nothing is unknown, and the most useful merges of them."""
     specials = [PAD[0], BOS[0], EOS[0]]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -140,13 +141,14 @@ def _bpe(texts: Iterable[str], size: int) -> tokenizers.Tokenizer:
             f"{size} has no room for the 256 bytes and {len(specials)} special tokens; "
             f"use {smallest} or more, or kind=characters",
         )
+    counts = Counter(texts)
     made = tokenizers.Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    made.pre_tokenizer = words_with_their_marks() if phrases else pre_tokenizers.ByteLevel(add_prefix_space=True)
     made.decoder = decoders.ByteLevel()
     made.train_from_iterator(
-        texts,
+        counts.elements(),
         trainers.BpeTrainer(
             vocab_size=size, min_frequency=2, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
         ),
     )
-    return made
+    return add_phrases(made, counts, phrases, size) if phrases else made

@@ -71,7 +71,7 @@ def fit(
         model: The model, in float32.
         batches: Without end; each holds `batch_size` / `accumulate` rows.
         config: The recipe's `train`.
-        clock: Of the run, if the data need to know how far it is.
+        clock: Of the run; for tests, whose time is their own.
         out: A folder for metrics.jsonl.
         on_eval: Called every `eval_every` steps, outside the time that counts; returns scores.
         on_log: Told each line of the log.

@@ -29,7 +29,7 @@ def factor(progress: float, config: TrainConfig) -> float:
 
 
 class Clock:
-    """How far a run is. The data ask it, too: `Batches(..., progress=clock.progress)`.
+    """How far a run is.
 
     A run has `config.steps`, or `config.minutes` of wall-clock time, or both; then whichever is further along counts.
 

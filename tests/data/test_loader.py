@@ -212,19 +212,17 @@ class Counting:
     length: int = 1
     seeds: list = field(default_factory=list)
 
-    def stream(self, split, seed, progress=lambda: 0.0):
+    def stream(self, split, seed):
         for number in itertools.count():
-            done = round(100 * progress())
-            yield Sample(turns=(Turn("q" * self.length, (f"{split} {seed % 1000} {number} {done}",)),))
+            yield Sample(turns=(Turn("q" * self.length, (f"{split} {seed % 1000} {number}",)),))
 
 
-def test_stream_gets_split_progress_and_a_new_seed_for_every_batch():
-    done = iter([0.0, 0.25, 0.5])
-    batches = take(Counting(), 3, DataConfig(split="dev"), progress=lambda: next(done))
+def test_stream_gets_split_and_a_new_seed_for_every_batch():
+    batches = take(Counting(), 3, DataConfig(split="dev"))
     said = [[text.split() for text in answers(batch)] for batch in batches]
-    assert [[(split, number, p) for split, _, number, p in rows] for rows in said] == [
-        [("dev", str(number), p) for number in range(4)] for p in ("0", "25", "50")
-    ]
+    assert [[(split, number) for split, _, number in rows] for rows in said] == [
+        [("dev", str(number)) for number in range(4)]
+    ] * 3
     assert len({rows[0][1] for rows in said}) == 3
 
 

@@ -124,13 +124,6 @@ def test_max_objects_changes_the_scenes():
     assert set(objects) == {1, 2}
 
 
-@pytest.mark.parametrize(("progress", "most"), [(0.0, 1), (0.3, 2), (0.5, 3), (0.9, 4)])
-def test_curriculum_lets_more_objects_in_as_the_run_goes_on(progress, most):
-    scenes = Scenes(ScenesConfig(curriculum=(0.2, 0.4, 0.8)))
-    drawn = itertools.islice(scenes.stream("train", 0, lambda: progress), 80)
-    assert max(sample.turns[0].answers[0].count(",") + 1 for sample in drawn) == most
-
-
 def test_unknown_split_is_named():
     with pytest.raises(ValueError, match="split 'test' is not one of scenes' train, dev, unseen"):
         Scenes().samples("test", 3)

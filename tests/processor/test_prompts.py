@@ -141,6 +141,16 @@ def test_front_leaves_marks_out():
 INLINE = replace(CHAT, image="inline")
 
 
+def test_question_that_is_a_mark_alone_asks_for_a_caption():
+    row = Sample(["p"], turns=(Turn("<image>", ("ab",)),))
+    assert draw(row)[0] == "ii^c|ab$"
+    assert next(texts([row], CHAT)) == "c"
+
+
+def test_blind_turns_without_a_separator_answer_from_the_end_of_the_question():
+    assert draw(TWO, replace(BLIND, separator=""))[:2] == ["ii^qrab$sd$", "....ab$.d$."]
+
+
 def test_inline_writes_images_where_the_text_marks_them():
     sample = Sample(["p", "q"], turns=(Turn("q<image>r<image>", ("a",)), Turn("s", ("d",))))
     assert draw(sample, INLINE)[:3] == ["^qiirii|a$s|d$", ".......a$..d$.", "xxxxxxxx......"]

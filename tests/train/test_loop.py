@@ -8,8 +8,9 @@ import torch
 from ojito.config import ResNetConfig, TrainConfig
 from ojito.model import VLM
 from ojito.records import Batch, Sample, Turn
-from ojito.train import Clock, TrainingError, fit, loop
+from ojito.train import TrainingError, fit, loop
 from ojito.train.loop import PATIENCE
+from ojito.train.schedule import Clock
 
 
 @pytest.fixture

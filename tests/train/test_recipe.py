@@ -8,7 +8,7 @@ from PIL import Image
 
 from ojito.config import ConfigError, DataConfig, TokenizerConfig
 from ojito.data import Batches, Scenes, open_data
-from ojito.train import Clock, fit, prepare
+from ojito.train import fit, prepare
 
 
 @pytest.fixture
@@ -82,7 +82,6 @@ def test_recipe_trains_from_data_to_loss(recipe):
     config = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, steps=40, batch_size=2, log_every=20))
     source = open_data(config)
     model, processor = prepare(config, source, "cpu")
-    clock = Clock(config.train)
-    batches = Batches(source, processor, config.data, config.train, clock.progress)
-    history = fit(model, batches, config.train, clock, quiet=True)
+    batches = Batches(source, processor, config.data, config.train)
+    history = fit(model, batches, config.train, quiet=True)
     assert history.log[-1]["loss"] < 0.5 * history.log[0]["loss"]
