@@ -66,9 +66,12 @@ SAMPLING = (
 COMMANDS = (
     Command(
         "demo",
-        "train the tiny model on drawn scenes, and show what it sees",
+        "train a small model on drawn scenes, and show what it sees",
         "ojito.commands.demo",
         (
+            _argument(
+                "--preset", default="tiny", metavar="NAME", help="tiny, or scenes: twenty minutes (default tiny)"
+            ),
             _argument("--out", default="runs/demo", metavar="FOLDER", help="where to put it (default runs/demo)"),
             _argument("--minutes", type=float, metavar="M", help="how long to train (default: the preset's)"),
             _argument("--short", action="store_true", help="a few seconds of training, to see that it works"),

@@ -1,4 +1,4 @@
-"""The demo: two minutes from nothing to a model that sees. Trains `tiny` on drawn scenes and shows what it learned."""
+"""The demo: two minutes from nothing to a model that sees. Trains on drawn scenes and shows what was learned."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ojito.config import ConfigError
 from ojito.data import Batches, Scenes
 from ojito.device import pick_device
 from ojito.evaluate import Report, Scores, evaluate
@@ -26,12 +27,20 @@ Say = Callable[[str], None]
 
 
 def run(
-    out: Path, *, minutes: float = 0.0, short: bool = False, device: str = "auto", seed: int = 0, say: Say = print
+    out: Path,
+    *,
+    recipe: str = "tiny",
+    minutes: float = 0.0,
+    short: bool = False,
+    device: str = "auto",
+    seed: int = 0,
+    say: Say = print,
 ) -> dict[str, Any]:
     """Trains, evaluates, and writes `report.html`, `scores.json`, `model/` and two `pictures/` into `out`.
 
     Args:
         out: The folder; what else it holds stays.
+        recipe: A preset that learns from scenes: "tiny", or "scenes", which takes longer and learns more.
         minutes: Of training; 0 takes the preset's.
         short: Train for seconds only and ask fewer questions: shows that it works, not how well.
         device: Where to train.
@@ -40,9 +49,14 @@ def run(
 
     Returns:
         What scores.json holds.
+
+    Raises:
+        ConfigError: No such preset, or one that learns from something else.
     """
-    minutes = minutes or (SHORT_MINUTES if short else preset("tiny").train.minutes)
-    config = preset("tiny", [f"train.minutes={minutes}", f"train.seed={seed}"])
+    minutes = minutes or (SHORT_MINUTES if short else preset(recipe).train.minutes)
+    config = preset(recipe, [f"train.minutes={minutes}", f"train.seed={seed}"])
+    if config.data.path != "scenes":
+        raise ConfigError("preset", f"{recipe} learns from {config.data.path}, not from scenes; use tiny or scenes")
     source = Scenes(config.data.scenes)
     say(f"training {config.name} on drawn scenes for {60 * minutes:.0f} s")
     model, processor = prepare(config, source, pick_device(device))

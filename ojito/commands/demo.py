@@ -1,4 +1,4 @@
-"""`ojito demo`: trains the tiny model, tells what it learned, and what to try next."""
+"""`ojito demo`: trains a small model, tells what it learned, and what to try next."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def run(args: Namespace) -> int:
     out = Path(args.out)
     scores = demo.run(
         out,
+        recipe=args.preset,
         minutes=args.minutes or 0.0,
         short=args.short,
         device=args.device,
@@ -35,5 +36,5 @@ def run(args: Namespace) -> int:
     print(f"\nsee {out / 'report.html'} and {out / 'scores.json'}; next:")
     print(f"  ojito ask {out / 'model'} {out / 'pictures' / 'scene1.png'}    # chat with the model")
     print("  ojito train --data YOUR_FOLDER --out runs/mine --minutes 10    # your own pictures and captions")
-    print("  ojito train --preset scenes    # the longer recipe; `ojito presets` lists bigger models")
+    print("  ojito demo --preset scenes --out runs/scenes    # a bigger model; `ojito presets` lists all")
     return 0

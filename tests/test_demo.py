@@ -1,0 +1,233 @@
+import functools
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+from ojito import Sample, Turn, demo, load
+from ojito.config import ConfigError
+from ojito.data import training_texts
+from ojito.evaluate import Mark, Report
+from ojito.presets import preset
+from ojito.train import History, recipe
+
+MATCHES = (
+    "exact_match",
+    "exact_match_unseen_combinations",
+    "exact_match_blank_image",
+    "exact_match_exchanged_image",
+)
+PRESET_MINUTES = preset("tiny").train.minutes
+
+
+def learn_from_few_texts(monkeypatch):
+    # The tokenizer's 2,000 scenes are most of the time that the demo takes besides training.
+    monkeypatch.setattr(recipe, "training_texts", functools.partial(training_texts, drawn=40))
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """All of the demo, with half a second of training and few questions."""
+    out = tmp_path_factory.mktemp("demo") / "runs" / "demo"
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        learn_from_few_texts(patch)
+        patch.setattr(demo, "QUESTIONS", 20)
+        scores = demo.run(out, minutes=0.01, device="cpu", seed=3, say=said.append)
+    return SimpleNamespace(out=out, scores=scores, said=said)
+
+
+def marks(right):
+    """`right` of four."""
+    sample = Sample([Image.new("RGB", (4, 4))], turns=(Turn("what?", ("x",), "what"),))
+    return tuple(Mark(sample, "x", number < right) for number in range(4))
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Runs the demo without training and asking; tells what it would have trained on and asked."""
+    learn_from_few_texts(monkeypatch)
+    evaluations = [Report(marks(3), blank=marks(1), exchanged=marks(0)), Report(marks(2))]
+
+    def run(**options):
+        met = SimpleNamespace(asked=[], said=[])
+
+        def fit(model, batches, config, *, out):
+            met.weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            met.batch, met.config, met.metrics = next(batches), config, out
+            return History(
+                steps=3,
+                seconds=2.04,
+                samples=48,
+                log=[{"seconds": 1.0, "loss": 3.0}, {"seconds": 2.0, "loss": 1.0}],
+            )
+
+        def evaluate(pipe, samples, *, controls=("blank", "exchanged"), seed=0):
+            met.asked.append(SimpleNamespace(samples=samples, controls=controls, seed=seed))
+            return evaluations[len(met.asked) - 1]
+
+        monkeypatch.setattr(demo, "fit", fit)
+        monkeypatch.setattr(demo, "evaluate", evaluate)
+        met.scores = demo.run(tmp_path, say=met.said.append, **{"device": "cpu", **options})
+        return met
+
+    return run
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+# ---------------------------------------------------------------------------------------------------------- all of it
+
+
+def test_demo_leaves_a_report_scores_a_model_and_pictures(shown):
+    names = {path.name for path in shown.out.iterdir()}
+    assert {"report.html", "scores.json", "model", "pictures"} <= names
+    assert json.loads((shown.out / "scores.json").read_text()) == shown.scores
+
+
+def test_scores_are_shares_of_equally_many_questions(shown):
+    assert 0 < shown.scores["train_seconds"] < 30
+    assert [key for key in MATCHES if not 0 <= shown.scores[key] <= 1] == []
+    assert shown.scores["questions"] == dict.fromkeys(MATCHES, 20)
+    assert {len(kinds) for kinds in shown.scores["per_kind"].values()} == {10}
+    assert set(shown.scores["per_kind"]) == set(MATCHES)
+
+
+def test_saved_model_answers_about_the_pictures(shown):
+    pipe = load(shown.out / "model", device="cpu", dtype="float32")
+    pictures = [shown.out / "pictures" / f"scene{number}.png" for number in (1, 2)]
+    assert pipe.name == "tiny"
+    assert sum(p.numel() for p in pipe.model.parameters()) == shown.scores["parameters"]
+    for picture in pictures:
+        assert Image.open(picture).size == (48, 48)
+        assert pipe.ask(picture, "what colour is the ball?", max_new_tokens=4).finish in ("eos", "length")
+    assert pictures[0].read_bytes() != pictures[1].read_bytes()
+
+
+def test_model_keeps_the_recipe_that_it_was_trained_by(shown):
+    config = load(shown.out / "model", device="cpu").config
+    assert (config.name, config.train.minutes, config.train.seed) == ("tiny", 0.01, 3)
+
+
+def test_report_shows_pictures_of_the_questions(shown):
+    html = (shown.out / "report.html").read_text(encoding="utf-8")
+    assert html.count('src="data:image/png;base64,') == 20
+    assert "20 questions about new scenes" in html
+
+
+def test_log_of_the_training_is_in_the_folder(shown):
+    lines = (shown.out / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == shown.scores["steps"] > 0
+
+
+def test_demo_says_how_long_it_trains_and_what_it_asks(shown):
+    assert shown.said == [
+        "training tiny on drawn scenes for 1 s",
+        "asking 20 questions about new scenes, 20 about pairs it never saw, and again without the picture",
+    ]
+
+
+# ---------------------------------------------------------------------------------------------- what it is made of
+
+
+def test_each_score_is_that_of_its_own_questions(quick):
+    scores = quick(short=True).scores
+    assert [scores[key] for key in MATCHES] == [0.75, 0.5, 0.25, 0.0]
+    assert [scores["per_kind"][key] for key in MATCHES] == [{"what": share} for share in (0.75, 0.5, 0.25, 0.0)]
+    assert scores["questions"] == dict.fromkeys(MATCHES, 4)
+
+
+def test_scores_tell_the_run_and_the_machine(quick):
+    scores = quick(short=True).scores
+    assert [scores[key] for key in ("train_seconds", "steps", "images", "images_per_second")] == [2.0, 3, 48, 23.5]
+    assert scores["machine"]["device"] == "cpu"
+    assert scores["machine"]["torch"] == torch.__version__
+
+
+def test_report_shows_the_scores_and_the_curve(quick, tmp_path):
+    scores = quick(short=True).scores
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    shown = re.findall(r"<b>([\d.]+%)</b>([^<]*)", html)
+    assert shown == [
+        ("75.0%", "right"),
+        ("50.0%", "on pairs it never saw"),
+        ("25.0%", "with a blank picture"),
+        ("0.0%", "with another picture"),
+    ]
+    assert "Loss from 3.00 to 1.00 in 2 seconds" in html
+    assert f"{scores['parameters']:,} parameters, trained from nothing for 2 seconds (48 pictures)" in html
+
+
+@pytest.mark.parametrize(("short", "count"), [(False, 600), (True, 100)])
+def test_new_scenes_and_unseen_pairs_are_asked_equally_often(quick, short, count):
+    met = quick(short=short)
+    new, unseen = met.asked
+    assert {sample.split for sample in new.samples} == {"dev"}
+    assert {sample.split for sample in unseen.samples} == {"unseen"}
+    assert len(new.samples) == len(unseen.samples) == count
+    assert (set(new.controls), set(unseen.controls)) == ({"blank", "exchanged"}, set())
+    assert met.said[1].startswith(f"asking {count} questions about new scenes, {count} about pairs")
+
+
+@pytest.mark.parametrize(
+    ("options", "minutes"),
+    [({}, PRESET_MINUTES), ({"short": True}, 0.25), ({"minutes": 0.5}, 0.5), ({"minutes": 0.5, "short": True}, 0.5)],
+    ids=str,
+)
+def test_minutes_of_training_are_the_presets_unless_said_otherwise(quick, monkeypatch, options, minutes):
+    monkeypatch.setattr(demo, "QUESTIONS", 10)
+    met = quick(**options)
+    assert met.config.minutes == minutes
+    assert met.config.steps == 0
+    assert met.said[0] == f"training tiny on drawn scenes for {60 * minutes:.0f} s"
+
+
+def test_recipe_is_the_preset_that_is_trained(quick, tmp_path):
+    met = quick(recipe="scenes", short=True)
+    assert met.said[0].startswith("training scenes on")
+    assert load(tmp_path / "model", device="cpu").name == "scenes"
+    assert met.scores["parameters"] > quick(short=True).scores["parameters"]
+
+
+def test_recipe_for_other_data_is_an_error(quick):
+    with pytest.raises(ConfigError, match="vit-llama-96 learns from photos16, not from scenes; use tiny or scenes"):
+        quick(recipe="vit-llama-96")
+
+
+def test_seed_decides_on_weights_scenes_and_exchange(quick):
+    first, again, other = (quick(short=True, seed=seed) for seed in (0, 0, 1))
+    assert same(first.weights, again.weights)
+    assert not same(first.weights, other.weights)
+    assert torch.equal(first.batch.images, again.batch.images)
+    assert not torch.equal(first.batch.images, other.batch.images)
+    assert [asked.seed for met in (first, other) for asked in met.asked] == [0, 0, 1, 1]
+
+
+def test_seed_is_zero_where_none_is_given(quick):
+    assert same(quick(short=True).weights, quick(short=True, seed=0).weights)
+
+
+def test_trained_weights_are_saved(quick, tmp_path):
+    weights = quick(short=True).weights
+    assert same(weights, load(tmp_path / "model", device="cpu", dtype="float32").model.state_dict())
+
+
+def test_folder_keeps_what_else_it_holds(quick, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert quick(short=True).metrics == tmp_path
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_pictures_to_ask_about_are_new(quick, tmp_path):
+    asked = {sample.images[0].tobytes() for sample in quick(short=True).asked[0].samples}
+    assert not asked & {Image.open(path).tobytes() for path in (tmp_path / "pictures").iterdir()}
+
+
+def test_demo_runs_where_it_is_told(quick):
+    with pytest.raises(ValueError, match="device 'gpu' is not one of auto, cpu"):
+        quick(device="gpu")
