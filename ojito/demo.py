@@ -22,6 +22,7 @@ from ojito.train import History, fit, prepare
 
 QUESTIONS = 600  # of each measurement; 500 at the least, evenly of ten kinds
 SHORT_MINUTES = 0.25
+RECIPES = ("tiny", "scenes")
 
 Say = Callable[[str], None]
 
@@ -36,11 +37,11 @@ def run(
     seed: int = 0,
     say: Say = print,
 ) -> dict[str, Any]:
-    """Trains, evaluates, and writes `report.html`, `scores.json`, `model/` and two `pictures/` into `out`.
+    """Trains, asks, and writes `report.html`, `scores.json`, `metrics.jsonl`, `model/` and `pictures/` into `out`.
 
     Args:
         out: The folder; what else it holds stays.
-        recipe: A preset that learns from scenes: "tiny", or "scenes", which takes longer and learns more.
+        recipe: One of `RECIPES`: the preset "tiny", or "scenes", which takes longer and learns more.
         minutes: Of training; 0 takes the preset's.
         short: Train for seconds only and ask fewer questions: shows that it works, not how well.
         device: Where to train.
@@ -51,12 +52,12 @@ def run(
         What scores.json holds.
 
     Raises:
-        ConfigError: No such preset, or one that learns from something else.
+        ConfigError: A preset that is not for scenes.
     """
+    if recipe not in RECIPES:
+        raise ConfigError("preset", f"{recipe} is not a recipe for drawn scenes; use {' or '.join(RECIPES)}")
     minutes = minutes or (SHORT_MINUTES if short else preset(recipe).train.minutes)
     config = preset(recipe, [f"train.minutes={minutes}", f"train.seed={seed}"])
-    if config.data.path != "scenes":
-        raise ConfigError("preset", f"{recipe} learns from {config.data.path}, not from scenes; use tiny or scenes")
     source = Scenes(config.data.scenes)
     say(f"training {config.name} on drawn scenes for {60 * minutes:.0f} s")
     model, processor = prepare(config, source, pick_device(device))

@@ -194,9 +194,10 @@ def test_recipe_is_the_preset_that_is_trained(quick, tmp_path):
     assert met.scores["parameters"] > quick(short=True).scores["parameters"]
 
 
-def test_recipe_for_other_data_is_an_error(quick):
-    with pytest.raises(ConfigError, match="vit-llama-96 learns from photos16, not from scenes; use tiny or scenes"):
-        quick(recipe="vit-llama-96")
+@pytest.mark.parametrize("name", ["vit-llama-96", "paligemma-3b-224", "none"])
+def test_recipe_for_other_data_is_an_error(quick, name):
+    with pytest.raises(ConfigError, match=f"preset: {name} is not a recipe for drawn scenes; use tiny or scenes"):
+        quick(recipe=name)
 
 
 def test_seed_decides_on_weights_scenes_and_exchange(quick):

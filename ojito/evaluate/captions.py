@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,13 +27,13 @@ import numpy as np
 
 from ojito.records import Sample, Turn
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
+_WORD = re.compile(r"\w+(?:'\w+)*")
 _Grams = tuple[Counter[Any], Counter[Any]]  # words, and pairs of neighbours
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, without case and punctuation."""
-    return _WORD.findall(text.casefold())
+    """The words of a text, without case and punctuation; canonically equal Unicode is equal."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
 
 
 def overlap(caption: str, references: Iterable[str]) -> float:
@@ -80,8 +81,10 @@ def caption_baselines(train: Iterable[Sample], held_out: Iterable[Sample], seed:
         draws: Random captions for each picture.
 
     Raises:
-        ValueError: Either has no captions.
+        ValueError: Either has no captions, or `draws` is below 1.
     """
+    if draws < 1:
+        raise ValueError(f"draws {draws} leaves nothing to average; use 1 or more")
     train_references, references = _references(train), _references(held_out)
     for name, found in (("training", train_references), ("held-out", references)):
         if not found:
@@ -140,7 +143,7 @@ def mean_overlaps(captions: Sequence[str], references: Sequence[Sequence[str]]) 
 
 
 class _Table:
-    """How often each reference has each n-gram; only of n-grams that captions and references share."""
+    """How often (255 at most) each reference has each n-gram; only of n-grams that captions and references share."""
 
     def __init__(self, said: Sequence[_Grams], known: Sequence[_Grams], order: int) -> None:
         asked: set[Any] = set().union(*(grams[order] for grams in said))

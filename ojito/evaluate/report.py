@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ojito.evaluate.runner import Mark, Report, Scores, by_kind
 from ojito.processor.images import open_image
@@ -20,6 +23,11 @@ Tile = tuple[str, str, str]
 """A number on top of the page: its value, its name, a remark."""
 
 _SIDE = 224  # pixels of a picture on the page
+
+_CONTROLS = (
+    "The bars below it are the controls: the same questions about a blank picture and about the picture of another "
+    "row. What is not above them did not come from looking."
+)
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #667079; --line: #dfe3e6; --card: #fff; --page: #f6f7f8;
@@ -54,7 +62,7 @@ def page(
     report: Report,
     *,
     tiles: Sequence[Tile] = (),
-    losses: Sequence[Mapping[str, float]] = (),
+    losses: Sequence[Mapping[str, Any]] = (),
     cards: int = 24,
 ) -> str:
     """The HTML of a page about an evaluation.
@@ -64,17 +72,17 @@ def page(
         about: One or two sentences below it.
         report: The evaluation.
         tiles: Numbers for the top; left out, the report's own.
-        losses: Lines of a training log with `seconds` and `loss`, for the curve.
+        losses: Lines of a training log with `seconds` and `loss`, for the curve; lines whose loss is None are left out.
         cards: The most pictures to show; their questions come from all kinds in turn.
     """
     parts = [
         f"<h1>{escape(title)}</h1><p>{escape(about)}</p>",
         f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles or _own_tiles(report))}</div>',
         "<h2>By kind of question</h2>",
-        "<p>Blue is the share of right answers. The bars below it are the controls: the same questions about a blank "
-        "picture and about the picture of another row. What is not above them did not come from looking.</p>",
+        f"<p>Blue is the share of right answers. {_CONTROLS if report.blank or report.exchanged else ''}</p>",
         f'<div class="panel">{_table(report)}</div>',
     ]
+    losses = [line for line in losses if line["loss"] is not None]
     if len(losses) > 1:
         parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
     parts += ["<h2>Pictures and answers</h2>", f'<div class="cards">{_cards(report.marks, cards)}</div>']
@@ -120,7 +128,7 @@ def _table(report: Report) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
-def _curve(losses: Sequence[Mapping[str, float]], width: int = 1040, height: int = 260) -> str:
+def _curve(losses: Sequence[Mapping[str, Any]], width: int = 1040, height: int = 260) -> str:
     """The loss against seconds, as SVG with its axes."""
     left, bottom, top = 44, 34, 12
     end, most = max(line["seconds"] for line in losses), max(line["loss"] for line in losses)
@@ -145,13 +153,18 @@ def _curve(losses: Sequence[Mapping[str, float]], width: int = 1040, height: int
 
 
 def _cards(marks: Sequence[Mark], most: int) -> str:
-    """A card a picture, the kinds of question in turn, with all that was asked about it."""
+    """A card a picture with all that was asked about it, and the kinds of its first question in turn."""
     groups: dict[object, list[Mark]] = {}
     for mark in marks:
         if mark.sample.images:
             image = mark.sample.images[0]
             groups.setdefault(str(image) if isinstance(image, (str, Path)) else id(image), []).append(mark)
-    return "".join(_card(group) for group in list(groups.values())[:most])
+    of_kind: dict[str, list[list[Mark]]] = {}
+    for group in groups.values():
+        of_kind.setdefault(group[0].kind, []).append(group)
+    rounds = itertools.zip_longest(*of_kind.values())
+    in_turn = [group for once in rounds for group in once if group]
+    return "".join(_card(group) for group in in_turn[:most])
 
 
 def _card(marks: Sequence[Mark]) -> str:
@@ -171,9 +184,9 @@ def _card(marks: Sequence[Mark]) -> str:
 
 
 def _data_uri(mark: Mark) -> str:
-    picture = open_image(mark.sample.images[0])
+    picture = open_image(mark.sample.images[0], max_pixels=sys.maxsize)  # the model read it: its limit was kept
     if max(picture.size) > _SIDE:
-        picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+        picture = ImageOps.contain(picture, (_SIDE, _SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ojito.records import ImageLike
 
 Control = Literal["blank", "exchanged"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
 Progress = Callable[[int, int], None]
 
 
@@ -116,7 +117,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the scores, those per kind, those of the controls that were run, and the problems."""
         values: dict[str, Any] = {**self.scores.to_dict(), "per_kind": _per_kind(self.marks)}
-        for name in get_args(Control):
+        for name in CONTROLS:
             marks = getattr(self, name)
             if marks:
                 values[f"{name}_image"] = {**Scores.of(marks).to_dict(), "per_kind": _per_kind(marks)}
@@ -147,30 +148,34 @@ def evaluate(
         progress: Told how many questions are done, of how many.
 
     Raises:
-        ValueError: No turn has answers, or none of the questions can be asked.
+        ValueError: An unknown control, a batch size below 1, no turn with answers, or none that can be asked.
     """
+    if isinstance(controls, str) or not set(controls) <= set(CONTROLS):
+        raise ValueError(f"controls {controls!r} are not among {', '.join(CONTROLS)}; give a list of them")
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} asks nothing; use 1 or more")
     questions = [question for sample in samples for question in _questions(sample)]
     if not questions:
         raise ValueError(f"none of {len(samples)} samples has a turn with answers; give at least one to score against")
-    asker = _Asker(pipe, batch_size, max_new_tokens, len(questions) * (1 + len(controls)), progress)
+    asker = _Asker(pipe, batch_size, max_new_tokens, progress)
+    asker.total = len(questions) * (1 + len(controls))  # until it is known which of them have pictures
     marks = [mark for mark in asker.ask(questions) if mark]
     if not marks:
         raise ValueError(f"none of {len(questions)} questions can be asked; the first: {asker.problems[0]}")
 
     asked = [mark.sample for mark in marks if mark.sample.images]
     problems = tuple(asker.problems)
-    again: dict[str, tuple[Mark, ...]] = {}
-    for control in controls:
-        if control == "blank":
-            altered = [dataclasses.replace(s, images=[blank_image(pipe)] * len(s.images)) for s in asked]
-        else:
-            altered = exchange_images(asked, seed)
-        again[control] = tuple(mark for mark in asker.ask(altered) if mark)
+    altered = {
+        control: blank_images(asked, pipe) if control == "blank" else exchange_images(asked, seed)
+        for control in controls
+    }
+    asker.total = len(questions) + sum(map(len, altered.values()))
+    again = {control: tuple(mark for mark in asker.ask(rows) if mark) for control, rows in altered.items()}
     return Report(tuple(marks), **again, problems=problems)
 
 
 def normalise(text: str) -> str:
-    """What exact match compares: without case, extra white space, and punctuation at the end.
+    """What exact match compares: without case, extra white space, and the sentence marks .,;:!? at the end.
 
     Articles stay: "a ball" is not "ball". Canonically equal Unicode is equal.
     """
@@ -189,6 +194,12 @@ def blank_image(pipe: Pipeline) -> Image.Image:
     """A picture that says nothing: the mean colour, zero everywhere once it is normalised."""
     mean = pipe.processor.config.image.mean
     return Image.new("RGB", (32, 32), tuple(round(255 * channel) for channel in mean))
+
+
+def blank_images(samples: Sequence[Sample], pipe: Pipeline) -> list[Sample]:
+    """Each sample with blank pictures, as many as it has."""
+    blank = blank_image(pipe)
+    return [dataclasses.replace(sample, images=[blank] * len(sample.images)) for sample in samples]
 
 
 def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
@@ -219,12 +230,14 @@ class _Asker:
 
     Attributes:
         problems: Questions that could not be asked so far.
+        total: Questions there will be, for whoever watches.
     """
 
-    def __init__(self, pipe: Pipeline, batch_size: int, max_new_tokens: int, total: int, progress: Progress) -> None:
+    def __init__(self, pipe: Pipeline, batch_size: int, max_new_tokens: int, progress: Progress) -> None:
         self.problems: list[str] = []
+        self.total = 0
         self._pipe, self._batch_size, self._max_new_tokens = pipe, batch_size, max_new_tokens
-        self._done, self._total, self._progress = 0, total, progress
+        self._done, self._progress = 0, progress
 
     def ask(self, questions: Sequence[Sample]) -> list[Mark | None]:
         """A mark for each question, in their order; None for one that cannot be asked."""
@@ -236,12 +249,13 @@ class _Asker:
             for row, text in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
                 marks[row] = None if text is None else _mark(questions[row], text)
             self._done += len(rows)
-            self._progress(self._done, self._total)
+            self._progress(self._done, self.total)
         return marks
 
     def _answers(self, batch: list[Sample]) -> list[str | None]:
         try:
-            return [str(answer) for answer in self._pipe.generate(batch, max_new_tokens=self._max_new_tokens)]
+            answers = self._pipe.generate(batch, max_new_tokens=self._max_new_tokens, batch_size=len(batch))
+            return [str(answer) for answer in answers]
         except (ImageError, RowError) as problem:
             if len(batch) > 1:  # one bad row shall not cost the others their marks
                 return [text for sample in batch for text in self._answers([sample])]
@@ -270,7 +284,8 @@ def _mark(question: Sample, given: str) -> Mark:
 
 def _prompt_order(question: Sample) -> tuple[int, int, str]:
     turns = question.dialogue
-    return len(question.images), sum(len(turn.prompt) for turn in turns), turns[-1].prompt
+    listed = isinstance(question.images, (list, tuple))  # if not, the processor says so
+    return len(question.images) if listed else 1, sum(len(turn.prompt) for turn in turns), turns[-1].prompt
 
 
 def _identity(images: Sequence[ImageLike]) -> tuple[object, ...]:

@@ -36,17 +36,17 @@ def add_phrases(made: tokenizers.Tokenizer, texts: Mapping[str, int], share: flo
         size: The most entries of the vocabulary.
     """
     made.encode_special_tokens = True  # "<eos>" in a text is five characters
-    rows = [(made.encode(text, add_special_tokens=False).tokens, count) for text, count in texts.items()]
-    enough = share * sum(texts.values())
+    rows = _Rows([made.encode(text, add_special_tokens=False).tokens for text in texts], list(texts.values()))
+    enough = max(share * sum(texts.values()), 2)
     state = json.loads(made.to_str())
     vocabulary, merges = state["model"]["vocab"], state["model"]["merges"]
     while len(vocabulary) < size:
-        pair, count = _most_frequent(rows)
-        if count < max(enough, 2):
+        pair, count = rows.most_frequent()
+        if count < enough:
             break
+        rows.merge(pair)
         merges.append(list(pair))
         vocabulary.setdefault("".join(pair), len(vocabulary))
-        rows = [(_merged(row, pair), count) for row, count in rows]
     made = tokenizers.Tokenizer.from_str(json.dumps(state))
     made.pre_tokenizer = _bytes()  # from now on, nothing is cut
     return made
@@ -56,12 +56,31 @@ def _bytes() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)
 
 
-def _most_frequent(rows: list[tuple[list[str], int]]) -> tuple[Pair, int]:
-    pairs: Counter[Pair] = Counter()
-    for row, count in rows:
-        for pair in itertools.pairwise(row):
-            pairs[pair] += count
-    return max(pairs.items(), key=lambda item: (item[1], item[0]), default=(("", ""), 0))
+class _Rows:
+    """Tokenized texts, and how often each pair of neighbours stands in them."""
+
+    def __init__(self, rows: list[list[str]], weights: list[int]) -> None:
+        self._rows, self._weights = rows, weights
+        self._counts: Counter[Pair] = Counter()
+        self._found: dict[Pair, set[int]] = {}  # rows that have, or once had, this pair
+        for number in range(len(rows)):
+            self._count(number, 1)
+
+    def most_frequent(self) -> tuple[Pair, int]:
+        """The pair that stands most often, and how often; equal ones by their letters."""
+        return max(self._counts.items(), key=lambda item: (item[1], item[0]), default=(("", ""), 0))
+
+    def merge(self, pair: Pair) -> None:
+        """Makes one token of the two, wherever they stand."""
+        for number in self._found.pop(pair):
+            self._count(number, -1)
+            self._rows[number] = _merged(self._rows[number], pair)
+            self._count(number, 1)
+
+    def _count(self, number: int, sign: int) -> None:
+        for pair in itertools.pairwise(self._rows[number]):
+            self._counts[pair] += sign * self._weights[number]
+            self._found.setdefault(pair, set()).add(number)
 
 
 def _merged(row: list[str], pair: Pair) -> list[str]:

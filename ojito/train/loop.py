@@ -91,7 +91,7 @@ def fit(
             while not clock.done:
                 rate = factor(clock.progress(ahead=0.5), config)
                 step = stepper.step(clock, rate)
-                clock.step += 1
+                clock.tick()
                 history.steps, history.seconds = clock.step, clock.seconds
                 history.samples += step.samples
                 window.add(step)

@@ -74,19 +74,29 @@ class Muon(Optimizer):
 def orthogonalise(matrices: Tensor) -> Tensor:
     """Matrices (n, rows, columns) with their singular values pushed to about 1, by Newton-Schulz iteration.
 
-    Each step maps x to (a + b g + c g g) x, where g = x x^T. It needs x for g alone, and g changes as simply as x does:
-    so the steps multiply small square matrices, and the long ones are touched twice. This takes float32.
+    Each step maps x to f(g) x, where g = x x^T and f(g) = a + b g + c g g. It needs x for g alone, and g changes as
+    simply as x does: to f(g) f(g) g. So the steps multiply small square matrices, and the long ones are touched twice.
+    This takes float32. For nearly square matrices the plain way has fewer products.
     """
-    a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]  # no singular value above 1
-    gram = x @ x.mT
-    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    product = one.expand_as(gram)
-    for _ in range(STEPS):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * one
-        product = factor @ product
-        gram = factor @ factor @ gram
-    x = product @ x
+    if x.shape[2] < 1.5 * x.shape[1]:
+        for _ in range(STEPS):
+            x = _factor(x @ x.mT) @ x
+    else:
+        gram = x @ x.mT
+        factor = product = _factor(gram)
+        for _ in range(STEPS - 1):
+            gram = factor @ factor @ gram
+            factor = _factor(gram)
+            product = factor @ product
+        x = product @ x
     return x.mT if tall else x
+
+
+def _factor(gram: Tensor) -> Tensor:
+    a, b, c = COEFFICIENTS
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
+    return factor

@@ -43,10 +43,17 @@ class Clock:
         self._now = now
         self._started: float | None = None
         self._paused = 0.0
+        self._first = 0.0
 
     def start(self) -> None:
         """From here on the time counts."""
         self._started, self._paused, self.step = self._now(), 0.0, 0
+
+    def tick(self) -> None:
+        """One more step is done."""
+        self.step += 1
+        if self.step == 1:
+            self._first = self.seconds
 
     @property
     def seconds(self) -> float:
@@ -79,4 +86,6 @@ class Clock:
             return True
         if self._limit <= 0 or self.step == 0:
             return False
-        return self.seconds * (self.step + 1) / self.step > self._limit
+        # The first step warms up, and says little about the next.
+        usual = (self.seconds - self._first) / max(self.step - 1, 1)
+        return self.seconds + usual > self._limit

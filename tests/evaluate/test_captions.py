@@ -20,7 +20,7 @@ def described(*references):
     ("text", "expected"),
     [
         ("A red Ball, on grass.", ["a", "red", "ball", "on", "grass"]),
-        ("don't 'quote' the dog’s ears", ["don't", "quote", "the", "dog’s", "ears"]),
+        ("don't 'quote' the dog’s ears", ["don't", "quote", "the", "dog's", "ears"]),
         ("black-and-white\n3 dogs", ["black", "and", "white", "3", "dogs"]),
         ("Straße", ["strasse"]),
         ("?!", []),
@@ -164,3 +164,13 @@ def test_only_captions_with_references_count():
 def test_baselines_without_captions_are_an_error(train, held_out, name):
     with pytest.raises(ValueError, match=f"the {name} samples hold 0 captions, and the baselines need 1 or more"):
         caption_baselines(train, held_out)
+
+
+def test_words_are_those_of_canonically_equal_text():
+    assert overlap("a caf\u00e9, don\u2019t", ["a cafe\u0301 don't"]) == 1
+
+
+def test_no_draws_are_an_error():
+    rows = [Sample(turns=(Turn("", ("a ball",)),))]
+    with pytest.raises(ValueError, match="draws 0 leaves nothing"):
+        caption_baselines(rows, rows, draws=0)

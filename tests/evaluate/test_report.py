@@ -76,6 +76,11 @@ def test_tiles_replace_the_reports_own():
     assert "exact match" not in html
 
 
+def test_controls_are_explained_where_there_are_some():
+    assert "The bars below it" not in make()
+    assert "The bars below it" in page("t", "a", Report((mark(),), blank=(mark(),)))
+
+
 def test_table_has_a_row_for_each_kind_with_its_controls():
     marks = (mark(kind="size"), mark(kind="size", right=False), mark(kind="hue"), mark(kind="size"), mark(kind="size"))
     report = Report(marks, blank=(mark(kind="size"), mark(kind="size", right=False)), exchanged=(mark(kind="size"),))
@@ -97,6 +102,12 @@ def test_table_has_a_row_for_each_kind_with_its_controls():
 def test_curve_needs_two_lines_of_the_log(losses):
     assert "<svg" not in make(losses=losses)
     assert "Loss while training" not in make(losses=losses)
+
+
+def test_lines_of_the_log_without_a_loss_are_left_out():
+    skipped = {"seconds": 70.0, "loss": None}
+    assert make(losses=[*LOSSES, skipped]) == make(losses=LOSSES)
+    assert "<svg" not in make(losses=[LOSSES[0], skipped])
 
 
 def test_curve_goes_through_the_log():
@@ -128,6 +139,13 @@ def test_cards_limit_the_pictures():
     shown = pictures(make(*marks, cards=3))
     assert [picture.getpixel((0, 0)) for picture in shown] == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
     assert not cards(make(*marks, cards=0))
+
+
+def test_cards_take_the_kinds_in_turn():
+    kinds = ["size", "size", "size", "hue", "hue", "where"]
+    marks = [mark(image=plain((n, 0, 0)), kind=kind) for n, kind in enumerate(kinds)]
+    shown = [picture.getpixel((0, 0))[0] for picture in pictures(make(*marks))]
+    assert shown == [0, 3, 5, 1, 4, 2]
 
 
 def test_all_questions_about_a_picture_share_its_card(tmp_path):
@@ -183,6 +201,12 @@ def test_small_picture_is_embedded_as_it_is():
 def test_large_picture_is_embedded_smaller():
     (embedded,) = pictures(make(mark(image=plain(size=(896, 448)))))
     assert embedded.size == (224, 112)
+
+
+def test_page_leaves_the_pictures_as_they_are():
+    image = plain(size=(896, 448))
+    make(mark(image=image))
+    assert image.size == (896, 448)
 
 
 @pytest.mark.parametrize("form", [str, lambda path: path, lambda path: path.read_bytes()], ids=["str", "path", "bytes"])

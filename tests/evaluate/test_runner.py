@@ -38,7 +38,8 @@ class Eye:
         self.processor = SimpleNamespace(config=ProcessorConfig(image=ImageConfig(mean=MEAN)))
         self._answer = answer or self._colour
 
-    def generate(self, samples, *, max_new_tokens):
+    def generate(self, samples, *, max_new_tokens, batch_size):
+        assert batch_size == len(samples)  # it is the evaluation that makes the batches
         for sample in samples:
             if sample.dialogue[-1].prompt == "too long":
                 raise RowError(sample.origin, "has 600 tokens of text")
@@ -223,6 +224,14 @@ def test_progress_counts_questions_over_all_controls(eye, samples):
     assert told == [(3, 12), (4, 12), (7, 12), (8, 12), (11, 12), (12, 12)]
 
 
+def test_progress_ends_at_its_total_where_some_have_no_controls(eye, samples):
+    told = []
+    broken = dataclasses.replace(samples[0], images=[b"no picture"])
+    rows = [Sample(turns=(Turn("what?", ("dark",)),)), broken, *samples]
+    evaluate(eye, rows, progress=lambda *numbers: told.append(numbers))
+    assert told == [(6, 18), (10, 14), (14, 14)]
+
+
 # ------------------------------------------------------------------------------------------------------------ controls
 
 
@@ -350,6 +359,19 @@ def test_nothing_that_can_be_asked_is_an_error(eye, samples):
         evaluate(eye, broken)
 
 
+@pytest.mark.parametrize("controls", [("blnak",), "blank", ("blank", "black")])
+def test_unknown_control_is_an_error_before_anything_is_asked(eye, samples, controls):
+    with pytest.raises(ValueError, match="are not among blank, exchanged; give a list"):
+        evaluate(eye, samples, controls=controls)
+    assert not eye.seen
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batch_size_below_one_is_an_error(eye, samples, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size {batch_size} asks nothing; use 1 or more"):
+        evaluate(eye, samples, batch_size=batch_size)
+
+
 def test_error_of_the_model_is_not_taken_for_a_bad_row(samples):
     def fail(sample):
         if sample.origin == samples[2].origin:
@@ -394,6 +416,7 @@ def test_bad_pictures_and_long_questions_do_not_stop_a_pipeline(pipe, noisy):
     cut = dataclasses.replace(noisy[0], images=[file.getvalue()[:200]], origin="cut")
     long = dataclasses.replace(noisy[0], turns=(Turn("a" * 600, ("x",)),), origin="long")
     alone = dataclasses.replace(noisy[0], images="a.png", origin="alone")
-    report = evaluate(pipe, [cut, *noisy, long, alone], controls=(), max_new_tokens=3)
+    lone = dataclasses.replace(noisy[0], images=noisy[0].images[0], origin="lone")
+    report = evaluate(pipe, [cut, *noisy, long, alone, lone], controls=(), max_new_tokens=3)
     assert given(report.marks) == [str(answer) for answer in pipe.generate(noisy, max_new_tokens=3)]
-    assert sorted(problem.split(":")[0] for problem in report.problems) == ["alone", "cut", "long"]
+    assert sorted(problem.split(":")[0] for problem in report.problems) == ["alone", "cut", "lone", "long"]

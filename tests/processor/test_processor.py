@@ -131,7 +131,10 @@ def test_missing_tokenizer_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("prompt", "key"),
-    [(PromptConfig(turns="blind", image="inline"), "image"), (PromptConfig(turns="blind", separator="", caption=""), "separator")],
+    [
+        (PromptConfig(turns="blind", image="inline"), "image"),
+        (PromptConfig(turns="blind", separator="", caption=""), "separator"),
+    ],
 )
 def test_prompts_that_contradict_themselves_are_refused(prompt, key):
     with pytest.raises(ConfigError, match=f"^processor.prompt.{key}: .*; use"):

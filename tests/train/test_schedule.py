@@ -79,8 +79,19 @@ def test_clock_is_done_when_another_step_would_take_too_long():
     time = Time()
     clock = Clock(TrainConfig(steps=0, minutes=1), time)
     clock.start()
-    for seconds, done in ((20, False), (40, False), (50, True)):
-        time.now, clock.step = 100 + seconds, clock.step + 1
+    for seconds, done in ((15, False), (35, False), (50, True)):
+        time.now = 100 + seconds
+        clock.tick()
+        assert clock.done is done, seconds
+
+
+def test_clock_does_not_judge_the_next_steps_by_a_slow_first_one():
+    time = Time()
+    clock = Clock(TrainConfig(steps=0, minutes=1), time)
+    clock.start()
+    for seconds, done in ((40, False), (45, False), (50, False), (55, False), (57, True)):
+        time.now = 100 + seconds
+        clock.tick()
         assert clock.done is done, seconds
 
 

@@ -1,0 +1,58 @@
+"""What every benchmark needs: turns by turns, medians, and the machine they were measured on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def in_turns(candidates: Mapping[str, Callable[[], Any]], rounds: int, device: torch.device) -> dict[str, float]:
+    """Median milliseconds of each candidate, measured A B A B: whatever else slows the machine slows both."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(rounds + 1):
+        for name, candidate in candidates.items():
+            _wait(device)
+            start = time.perf_counter()
+            candidate()
+            _wait(device)
+            if turn:  # the first one warms up
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where this is running."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    found = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def write(name: str, device: torch.device, result: Mapping[str, Any]) -> Path:
+    """Puts a result into results/, with the machine and the commit."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    path = RESULTS / f"{name}-{device.type}.json"
+    path.parent.mkdir(exist_ok=True)
+    values = {**result, "machine": machine(device), "commit": commit.stdout.strip()}
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
