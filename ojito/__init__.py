@@ -15,13 +15,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ojito import presets
-    from ojito.config import Config, ConfigError
+    from ojito.config import Config
     from ojito.generate import Greedy, Temperature, TopK, TopP
     from ojito.model import VLM
     from ojito.pipeline import Answer, Pipeline, load
     from ojito.presets import preset
     from ojito.processor import Processor
     from ojito.records import Batch, Sample, Turn
+    from ojito.settings import ConfigError
 
 __all__ = [
     "VLM",
@@ -44,13 +45,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ojito.config": ("Config", "ConfigError"),
+    "ojito.config": ("Config",),
     "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
     "ojito.model": ("VLM",),
     "ojito.pipeline": ("Answer", "Pipeline", "load"),
     "ojito.presets": ("preset",),
     "ojito.processor": ("Processor",),
     "ojito.records": ("Batch", "Sample", "Turn"),
+    "ojito.settings": ("ConfigError",),
 }
 
 

@@ -1,47 +1,52 @@
 """Every setting of Ojito, as frozen dataclasses that check themselves. No torch here.
 
-`read` turns a mapping (YAML, JSON) into a `Config`; `override` applies `train.lr=3e-4` to that mapping first.
-Whatever is wrong with it is one `ConfigError`: the key, the value, the remedy.
+`settings` makes them from YAML and the command line. Whatever is wrong is one `ConfigError`: key, value, remedy.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import re
-import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, Union
 
-import yaml
-
-T = TypeVar("T")
+from ojito.settings import ConfigError
 
 
-class ConfigError(ValueError):
-    """A setting that cannot be used: names the key, the value and the remedy in one line."""
-
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"{key}: {problem}")
-        self.key, self.problem = key, problem
-
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
-        return type(self), (self.key, self.problem)  # loader processes send it home
+def _entries(config: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    """Settings and their values; of a list, each entry: "blocks[0]"."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, (list, tuple)):
+            yield from ((f"{name}[{i}]", entry) for i, entry in enumerate(value))
+        else:
+            yield name, value
 
 
 def _positive(config: Any, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) <= 0:
-            raise ConfigError(name, f"{getattr(config, name)} must be greater than 0")
+    for name, value in _entries(config, *names):
+        if not value > 0:  # and not "<= 0", which nan is not either
+            raise ConfigError(name, f"{value} must be greater than 0")
+
+
+def _not_negative(config: Any, **zero: str) -> None:
+    """Takes what a 0 means, for each setting."""
+    for name, meaning in zero.items():
+        if not getattr(config, name) >= 0:
+            raise ConfigError(name, f"{getattr(config, name)} must be at least 0; use 0 for {meaning}")
 
 
 def _fraction(config: Any, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(config, name) < 1:
-            raise ConfigError(name, f"{getattr(config, name)} must be at least 0 and less than 1")
+    for name, value in _entries(config, *names):
+        if not 0 <= value < 1:
+            raise ConfigError(name, f"{value} must be at least 0 and less than 1")
+
+
+def _share(config: Any, **example: float) -> None:
+    """Unlike a fraction, a share may be the whole."""
+    for name, usual in example.items():
+        if not 0 <= getattr(config, name) <= 1:
+            raise ConfigError(name, f"{getattr(config, name)} must lie between 0 and 1, for example {usual}")
 
 
 def _divisible(config: Any, whole: str, part: str) -> None:
@@ -63,6 +68,7 @@ class ViTConfig:
     Attributes:
         image_size: Side of the square picture, pixels.
         patch_size: Side of a patch, pixels.
+        layers: Transformer layers; 0 leaves stem, positions and the last norm.
         stem: How pixels become patches: one strided convolution ("patch"), or a pyramid of 3x3 convolutions with batch
             norm ("conv"), which learns much faster from scratch (Xiao et al. 2021, arXiv 2106.14881).
         stem_widths: Channels after each convolution of the "conv" stem; as many of them halve the picture as
@@ -87,7 +93,8 @@ class ViTConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive(self, "image_size", "patch_size", "width", "heads", "mlp_dim")
+        _positive(self, "image_size", "patch_size", "width", "heads", "mlp_dim", "norm_eps", "stem_widths")
+        _not_negative(self, layers="the stem alone")
         _fraction(self, "dropout")
         _divisible(self, "image_size", "patch_size")
         _divisible(self, "width", "heads")
@@ -119,7 +126,7 @@ class ResNetConfig:
     width: int = 2048
 
     def __post_init__(self) -> None:
-        _positive(self, "image_size", "stem_width", "width")
+        _positive(self, "image_size", "stem_width", "blocks", "width")
         if not self.blocks:
             raise ConfigError("blocks", "[] has no stage; use for example [3, 4, 6, 3]")
         stride = self.stride
@@ -129,10 +136,13 @@ class ResNetConfig:
                 "image_size",
                 f"{self.image_size} is not divisible by the network's stride {stride}; use {lower} or {lower + stride}",
             )
-        halvings = 2 ** (len(self.blocks) - 1)
-        if self.width % (4 * halvings):
+        narrowest = 4 * 2 ** (len(self.blocks) - 1)
+        if self.width % narrowest:
+            lower = max(self.width // narrowest * narrowest, narrowest)
             raise ConfigError(
-                "width", f"{self.width} is not divisible by {4 * halvings} (4 x 2 per stage after the first)"
+                "width",
+                f"{self.width} is not divisible by {narrowest} (4, and 2 for every stage after the first); "
+                f"use {lower} or {lower + narrowest}",
             )
 
     @property
@@ -154,6 +164,7 @@ class ConnectorConfig:
         reduce: "pixel_shuffle" folds `factor` x `factor` patches into channels, "average_pool" averages them,
             "perceiver" lets `queries` learned queries read them through `layers` of cross-attention.
         project: One matrix, or two with a GELU between them.
+        mlp_dim: Width between the two; 0 means the decoder's.
     """
 
     reduce: Literal["none", "pixel_shuffle", "average_pool", "perceiver"] = "none"
@@ -167,6 +178,7 @@ class ConnectorConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "factor", "queries", "layers", "heads")
+        _not_negative(self, mlp_dim="the decoder's width")
         if self.reduce in ("pixel_shuffle", "average_pool") and self.factor < 2:
             raise ConfigError("factor", f"{self.factor} reduces nothing with reduce={self.reduce}; use 2 or more")
 
@@ -215,7 +227,9 @@ class DecoderConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive(self, "vocab_size", "width", "layers", "heads", "mlp_dim", "max_positions")
+        _positive(self, "vocab_size", "width", "layers", "heads", "mlp_dim", "max_positions", "norm_eps", "rope_theta")
+        _not_negative(self, kv_heads="as many as heads", head_dim="width / heads", query_scalar="head_dim")
+        _not_negative(self, attention_softcap="none", final_softcap="none", window="all tokens")
         _fraction(self, "dropout")
         if not self.head_dim:
             _divisible(self, "width", "heads")
@@ -252,14 +266,16 @@ class ModelConfig:
         c, grid = self.connector, self.vision.grid
         if c.reduce in ("pixel_shuffle", "average_pool") and grid % c.factor:
             fits = [f for f in range(2, grid + 1) if grid % f == 0]
+            remedy = f"use one of {fits}" if fits else "use connector.reduce=none"
             raise ConfigError(
                 "connector.factor",
-                f"{c.factor} does not divide the vision tower's grid of {grid}x{grid} patches; use one of {fits}",
+                f"{c.factor} does not divide the vision tower's grid of {grid}x{grid} patches; {remedy}",
             )
         if c.reduce == "perceiver" and self.vision.width % c.heads:
+            fits = [h for h in range(1, c.heads) if self.vision.width % h == 0]
             raise ConfigError(
                 "connector.heads",
-                f"{c.heads} does not divide vision.width {self.vision.width}; use a divisor, for example 8",
+                f"{c.heads} does not divide vision.width {self.vision.width}; use one of {fits}, or more",
             )
         if self.image_tokens >= self.decoder.max_positions:
             raise ConfigError(
@@ -294,7 +310,9 @@ class ImageConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "max_pixels")
-        if min(self.std) <= 0:
+        if not all(0 <= mean <= 1 for mean in self.mean):
+            raise ConfigError("mean", f"{list(self.mean)} must lie between 0 and 1; divide means of 0..255 by 255")
+        if not all(std > 0 for std in self.std):
             raise ConfigError("std", f"{list(self.std)} must be greater than 0 in every channel")
 
 
@@ -304,8 +322,9 @@ class TokenizerConfig:
 
     Attributes:
         vocab_size: The most entries that training may learn; 0 means the decoder's `vocab_size`.
-        phrases: For kind=bpe: words that stand together in this share of the texts become one token, for example
-            0.02; 0 means that no token goes beyond a word.
+        phrases: For kind=bpe: two neighbours that stand together at least this often become one token. Counted are
+            all times that they do, as a share of the number of texts, and every prompt, answer and separator is a
+            text: 0.02 is twice in a hundred. 0 means that no token goes beyond a word.
         path: The file for kind=file.
     """
 
@@ -315,6 +334,7 @@ class TokenizerConfig:
     path: str = ""
 
     def __post_init__(self) -> None:
+        _not_negative(self, vocab_size="the decoder's vocab_size")
         if not 0 <= self.phrases < 1:
             raise ConfigError(
                 "phrases", f"{self.phrases} is no share of the texts; use for example 0.02, or 0 for none"
@@ -336,7 +356,10 @@ class PromptConfig:
         caption: The prompt that asks for a caption.
         turns: "chat": a turn reads the turns before it; "blind": each turn reads the image and itself alone, so
             that many questions about one picture train in one row without seeing each other.
+        answers: What a turn with several answers (reference captions) teaches: "one" of them, drawn anew every time;
+            or "all", each as a blind turn of its own, for one look at the picture.
         loss: Labels on the answers only, or on the questions too ("all").
+        max_tokens: The most tokens of text in a row, image tokens not among them.
     """
 
     image: Literal["front", "inline"] = "front"
@@ -344,8 +367,16 @@ class PromptConfig:
     separator: str = "\n"
     caption: str = "caption"
     turns: Literal["chat", "blind"] = "chat"
+    answers: Literal["one", "all"] = "one"
     loss: Literal["answers", "all"] = "answers"
     max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        _positive(self, "max_tokens")
+        if self.answers == "all" and self.turns != "blind":
+            raise ConfigError(
+                "answers", f"all needs turns=blind, not turns={self.turns}: answers must not read each other"
+            )
 
 
 @dataclass(frozen=True)
@@ -388,7 +419,7 @@ class DataConfig:
         eval_split: The split to evaluate on during training; without such rows, nothing is evaluated.
         max_bad: Share of broken rows or pictures that is skipped (named and counted); above it training stops.
         workers: Processes that read pictures; 0 reads them between steps.
-        cache_mb: Memory for decoded pictures, MiB.
+        cache_mb: Memory for decoded pictures, MiB; 0 keeps none.
     """
 
     path: str = "scenes"
@@ -400,8 +431,10 @@ class DataConfig:
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_bad <= 1:
-            raise ConfigError("max_bad", f"{self.max_bad} must lie between 0 and 1, for example 0.05")
+        if not self.path:
+            raise ConfigError("path", "'' names nothing; give a folder, a .jsonl or .csv file, scenes or photos16")
+        _share(self, max_bad=0.05)
+        _not_negative(self, workers="reading between steps", cache_mb="no cache")
 
 
 Part = Literal["vision", "connector", "decoder"]
@@ -418,10 +451,14 @@ class TrainConfig:
         lr: Peak learning rate; vision_lr, connector_lr, decoder_lr replace it for their part where greater than 0.
         muon_lr: Peak learning rate of Muon on hidden matrices, with optimizer=muon; all else is AdamW's. A part with
             a learning rate of its own gets as much more or less of this one, too.
+        clip: The longest gradient, as a norm over all parameters; longer ones are scaled down to it. 0 clips nothing.
         freeze: Parts that do not learn.
         warmup: Share of the run over which the rate rises from 0.
         decay: Share of the run, at its end, over which schedule=wsd falls to 0.
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
+        log_every: Steps for a line of the log.
+        eval_every: Steps between evaluations; 0 evaluates at the end only.
+        eval_samples: The most rows of `data.eval_split` that an evaluation asks.
     """
 
     steps: int = 1000
@@ -448,11 +485,22 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _positive(self, "batch_size", "accumulate", "lr", "log_every")
+        _positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples")
         _divisible(self, "batch_size", "accumulate")
-        _fraction(self, "warmup")
+        _not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
+        _not_negative(self, weight_decay="none", clip="no clipping", eval_every="an evaluation at the end only")
+        _fraction(self, "betas", "warmup")
+        _share(self, decay=0.2)
+        if self.schedule == "wsd" and self.warmup + self.decay > 1:
+            raise ConfigError(
+                "decay",
+                f"{self.decay} and warmup {self.warmup} are more than the whole run; use {1 - self.warmup:g} or less",
+            )
         if self.steps <= 0 and self.minutes <= 0:
             raise ConfigError("steps", f"{self.steps} and minutes {self.minutes} leave no training; set one of them")
+        _not_negative(self, steps="as many as the minutes hold", minutes="as many as the steps take")
+        if self.seed.bit_length() > 63:
+            raise ConfigError("seed", f"{self.seed} is too large for PyTorch; use a number below 2**63")
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train; leave one part out")
 
@@ -466,162 +514,3 @@ class Config:
     processor: ProcessorConfig = field(default_factory=ProcessorConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-# ------------------------------------------------------------------------------------------- mappings in, mappings out
-
-
-def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
-    """The dataclass `cls` with these values; what is not given keeps its default.
-
-    Raises:
-        ConfigError: Unknown key (with the nearest known one), wrong type, impossible value or combination.
-    """
-    if not isinstance(values, Mapping):
-        raise ConfigError(key or "config", f"{values!r} is not a mapping of settings to values")
-    types_ = typing.get_type_hints(cls)
-    known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(_join(key, str(name)), f"unknown setting; {hint}")
-    made = {name: _value(types_[name], value, _join(key, name)) for name, value in values.items()}
-    try:
-        return cls(**made)
-    except ConfigError as error:
-        raise ConfigError(_join(key, error.key), error.problem) from None
-
-
-def write(config: Any) -> dict[str, Any]:
-    """The mapping that `read` turns back into this config: plain dicts, lists, numbers and strings."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-    return plain(dataclasses.asdict(config))
-
-
-def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """The mapping with each `dotted.key=value` set in it; the value is read as YAML.
-
-    Raises:
-        ConfigError: A setting without `=`, or one that reaches into a plain value.
-    """
-    result = _copy(values)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise ConfigError(setting, "is not a setting; write key=value, for example train.lr=3e-4")
-        *path, last = key.strip().split(".")
-        node = result
-        for name in path:
-            node = node.setdefault(name, {})
-            if not isinstance(node, dict):
-                raise ConfigError(key, f"{name} is a value, not a group of settings")
-        node[last] = parse_yaml(text, key)
-    return result
-
-
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Two mappings of settings, group by group; what `over` says wins."""
-    result = _copy(under)
-    for name, value in over.items():
-        if isinstance(value, Mapping) and isinstance(result.get(name), dict):
-            result[name] = merge(result[name], value)
-        else:
-            result[name] = _copy(value) if isinstance(value, Mapping) else value
-    return result
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats: `1e-3` is a number, which YAML 1.1 reads as a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
-
-
-def parse_yaml(text: str, origin: str) -> Any:
-    """The value of a YAML text.
-
-    Raises:
-        ConfigError: The text is not YAML; names `origin` and the line.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(origin, f"is not valid YAML{where}: {getattr(error, 'problem', None) or error}") from None
-
-
-def read_yaml(path: Path | str) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        ConfigError: No such file, not YAML, or not a mapping.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise ConfigError(str(path), f"cannot be read ({reason}); give the path of a YAML recipe") from None
-    values = parse_yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(str(path), "is not a mapping of settings; see `ojito train --print-config` for one")
-    return values
-
-
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
-
-
-def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-
-
-def _value(kind: Any, value: Any, key: str) -> Any:
-    """`value` as the annotated type `kind`, or a ConfigError that names both."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        return _tagged(args, value, key)
-    if dataclasses.is_dataclass(kind):
-        return value if isinstance(value, kind) else read(kind, value, key)  # type: ignore[arg-type]
-    if origin is Literal:
-        if value in args and not isinstance(value, bool):
-            return value
-        near = difflib.get_close_matches(str(value), [str(a) for a in args], 1)
-        hint = f"did you mean {near[0]}?" if near else "choose one of these"
-        raise ConfigError(key, f"{value!r} is not one of {', '.join(map(str, args))}; {hint}")
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(key, f"{value!r} is not a list; write [{value}]")
-        if args[-1] is Ellipsis:
-            return tuple(_value(args[0], v, f"{key}[{i}]") for i, v in enumerate(value))
-        if len(value) != len(args):
-            raise ConfigError(key, f"{list(value)} has {len(value)} entries, not {len(args)}")
-        return tuple(_value(a, v, f"{key}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True)))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
-        return value
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    raise ConfigError(key, f"{value!r} is not {words[kind]}")
-
-
-def _tagged(members: tuple[Any, ...], value: Any, key: str) -> Any:
-    """One of several dataclasses, chosen by the value's `kind`."""
-    if isinstance(value, members):
-        return value
-    if not isinstance(value, Mapping):
-        raise ConfigError(key, f"{value!r} is not a mapping of settings to values")
-    by_kind = {m.kind: m for m in members}
-    kind = value.get("kind", members[0].kind)
-    if kind not in by_kind:
-        raise ConfigError(_join(key, "kind"), f"{kind!r} is not one of {', '.join(by_kind)}; choose one of these")
-    return read(by_kind[kind], value, key)

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from ojito.config import ConfigError
 from ojito.data import Batches, Scenes
 from ojito.device import pick_device
 from ojito.evaluate import Report, Scores, evaluate
 from ojito.evaluate.report import page, write_page
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
+from ojito.settings import ConfigError
 from ojito.train import History, fit, prepare
 
 QUESTIONS = 600  # of each measurement; 500 at the least, evenly of ten kinds
@@ -63,6 +63,8 @@ def run(
     model, processor = prepare(config, source, pick_device(device))
     batches = Batches(source, processor, config.data, config.train)
     history = fit(model, batches, config.train, out=out)
+    if not history.steps:
+        raise KeyboardInterrupt  # there is nothing to ask yet, nor anything worth replacing an older model for
     pipe = Pipeline(model, processor, config)
     pipe.save(out / "model")
 
@@ -108,6 +110,7 @@ def _scores(pipe: Pipeline, history: History, report: Report, unseen: Report) ->
             for name, marks in asked.items()
         },
         "steps": history.steps,
+        "interrupted": history.interrupted,
         "images": history.samples,
         "images_per_second": round(history.samples / max(history.seconds, 1e-9), 1),
         "parameters": sum(p.numel() for p in pipe.model.parameters()),

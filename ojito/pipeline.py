@@ -13,13 +13,14 @@ import torch
 import yaml
 
 from ojito.checkpoint import CheckpointError, find_file, read_config, read_header, read_weights, save_model, saving
-from ojito.config import Config, ModelConfig, ResNetConfig, TokenizerConfig, read, read_yaml, write
+from ojito.config import Config, ModelConfig, ResNetConfig, TokenizerConfig
 from ojito.device import available_memory, fast_bfloat16, pick_device
 from ojito.generate import Generation, Greedy, Sampler, generate, stream
 from ojito.generate.engine import Finish
 from ojito.model import VLM
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Sample
+from ojito.settings import read, read_yaml, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -133,7 +134,7 @@ class Pipeline:
 
     def stream(
         self,
-        image: ImageLike,
+        image: ImageLike | Sample,
         prompt: str = "",
         *,
         max_new_tokens: int = 64,
@@ -144,7 +145,16 @@ class Pipeline:
     ) -> Iterator[str]:
         """The answer to one question in pieces, as they come; together they are the text of `ask`.
 
-        A piece never ends within a character, nor within what may become a stop string. Arguments as for `generate`.
+        A piece never ends within a character, nor within what may become a stop string.
+
+        Args:
+            image: The picture; or a Sample, whose last turn is the question.
+            prompt: The question about the picture; empty asks for a caption.
+            max_new_tokens: This and the others as for `generate`.
+            sampler: As there.
+            repetition_penalty: As there.
+            stop: As there.
+            seed: As there.
 
         Raises:
             ImageError: The picture cannot be read.
@@ -152,9 +162,10 @@ class Pipeline:
         """
         stop = _stop_texts(stop)
         said = ""
+        sample = image if isinstance(image, Sample) else Sample([image], prompt)
         steps = stream(
             self.model,
-            self.processor([Sample([image], prompt)]),
+            self.processor([sample]),
             eos=self.processor.tokenizer.eos,
             max_new_tokens=max_new_tokens,
             sampler=sampler,
@@ -174,12 +185,13 @@ class Pipeline:
     def save(self, folder: Path | str) -> None:
         """Writes the folder that `load` reads: config.json, model.safetensors, tokenizer, processor and recipe.
 
-        All or nothing; other files in the folder stay. See `checkpoint/native.py`.
+        All or nothing; other files in the folder stay. See `checkpoint/native.py`. The weights are written in the
+        dtype that they have: a model that is to be kept or trained on is loaded with dtype="float32".
 
         Raises:
             CheckpointError: The folder cannot be written.
         """
-        with saving(folder) as staging:
+        with saving(folder, without=() if self.config else (RECIPE,)) as staging:
             save_model(staging, self.name, self.model.config, self.model.state_dict())
             self.processor.save(staging)
             if self.config:
@@ -221,20 +233,12 @@ def load(
 
 
 def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipeline:
-    name, config = read_config(folder)
-    header = read_header(folder)
-    # Building costs time for every layer, on `meta` too: a config may not ask for more layers than there are tensors.
-    layers = _layers(config)
-    if layers > len(header):
-        raise CheckpointError(
-            f"{folder}: config.json asks for {layers} layers, but model.safetensors has {len(header)} tensors; "
-            "use the two files of one model"
-        )
-    model = _on_meta(config, str(folder))
+    name, model = read_shape(folder)
+    config = model.config
     _check_memory(name, model, dtype, device)
     for file in ("processor.json", "tokenizer.json"):
         find_file(folder, file)
-    processor = Processor.load(folder)
+    processor = Processor.load(folder, config.decoder.max_positions)
     sizes = (processor.image_size, processor.image_tokens)
     if sizes != (config.vision.image_size, config.image_tokens) or processor.tokenizer.size > config.decoder.vocab_size:
         raise CheckpointError(
@@ -248,6 +252,23 @@ def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipe
     pipe = Pipeline(model.eval(), processor, recipe)
     pipe.name = name
     return pipe
+
+
+def read_shape(folder: Path) -> tuple[str, VLM]:
+    """A saved model's name, and the model without memory for its weights.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or the config asks for what is not there.
+    """
+    name, config = read_config(folder)
+    layers, tensors = _layers(config), len(read_header(folder))
+    # Building costs time for every layer, on `meta` too: a config may not ask for more layers than there are tensors.
+    if layers > tensors:
+        raise CheckpointError(
+            f"{folder}: config.json asks for {layers} layers, but model.safetensors has {tensors} tensors; "
+            "use the two files of one model"
+        )
+    return name, on_meta(config, str(folder))
 
 
 def find_preset(name: str) -> Config:
@@ -271,7 +292,7 @@ def find_preset(name: str) -> Config:
 
 def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int) -> Pipeline:
     config = find_preset(name)
-    _check_memory(name, _on_meta(config.model, name), torch.float32, torch.device("cpu"))
+    _check_memory(name, on_meta(config.model, name), torch.float32, torch.device("cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = VLM(config.model).to(device, dtype)
@@ -279,8 +300,8 @@ def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int)
     tokens = TokenizerConfig(kind="characters" if kind == "characters" else "bpe")
     # 256 bytes and three special tokens leave no room for merges, which would have to be learned from text.
     tokenizer = Tokenizer.train(tokens, [string.printable], min(259, config.model.decoder.vocab_size))
-    processor = Processor(config.processor, tokenizer, config.model.vision.image_size, config.model.image_tokens)
-    return Pipeline(model.eval(), processor, config)
+    sizes = (config.model.vision.image_size, config.model.image_tokens, config.model.decoder.max_positions)
+    return Pipeline(model.eval(), Processor(config.processor, tokenizer, *sizes), config)
 
 
 def _layers(config: ModelConfig) -> int:
@@ -289,8 +310,12 @@ def _layers(config: ModelConfig) -> int:
     return in_vision + config.decoder.layers + (connector.layers if connector.reduce == "perceiver" else 0)
 
 
-def _on_meta(config: ModelConfig, name: str) -> VLM:
-    """The model without memory for its weights."""
+def on_meta(config: ModelConfig, name: str) -> VLM:
+    """The model without memory for its weights.
+
+    Raises:
+        CheckpointError: The config's sizes are absurd.
+    """
     try:
         with torch.device("meta"):
             return VLM(config)

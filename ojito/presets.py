@@ -7,7 +7,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from ojito.config import Config, ConfigError, merge, override, read
+from ojito.config import Config
+from ojito.settings import ConfigError, override, read
 
 Settings = dict[str, Any]
 
@@ -62,13 +63,14 @@ def _paligemma(decoder: Settings, image_size: int = 224) -> Settings:
     }
 
 
-def _scenes(width: int, stem_widths: list[int], encoder_layers: int, decoder_layers: int) -> Settings:
+def _scenes(width: int, stem_widths: list[int], decoder_layers: int, minutes: float) -> Settings:
     """A small model for drawn scenes: many blind questions share one look at the picture."""
     heads = width // 32
     return {
         "model": {
+            # No transformer layers: the tower is convolutions, positions and a norm.
             "vision": {
-                "image_size": 48, "patch_size": 16, "width": width, "layers": encoder_layers, "heads": heads,
+                "image_size": 48, "patch_size": 16, "width": width, "layers": 0, "heads": heads,
                 "mlp_dim": 4 * width, "stem": "conv", "stem_widths": stem_widths,
             },
             "decoder": {
@@ -78,48 +80,26 @@ def _scenes(width: int, stem_widths: list[int], encoder_layers: int, decoder_lay
         },
         "processor": {
             "tokenizer": {"phrases": 0.02},
-            "prompt": {"turns": "blind", "bos": False, "separator": "", "caption": "describe"},
+            "prompt": {
+                "turns": "blind", "answers": "all", "bos": False, "separator": "", "caption": "describe",
+            },
         },
-        "data": {"path": "scenes"},
+        "data": {"path": "scenes", "scenes": {"questions": 10}},
+        "train": {
+            "steps": 0, "minutes": minutes, "batch_size": 16, "optimizer": "muon", "lr": 2e-3, "muon_lr": 0.02,
+            "weight_decay": 0.02,
+        },
     }  # fmt: skip
 
 
 _PRESETS: dict[str, tuple[str, Settings]] = {
     "tiny": (
         "the demo's: 48 px, learns drawn scenes in two minutes on a laptop",
-        merge(
-            _scenes(128, [32, 64, 128, 192], 0, 2),
-            {
-                "data": {"scenes": {"questions": 10}},
-                "train": {
-                    "steps": 0,
-                    "minutes": 2.0,
-                    "batch_size": 16,
-                    "optimizer": "muon",
-                    "lr": 2e-3,
-                    "muon_lr": 0.02,
-                    "weight_decay": 0.02,
-                },
-            },
-        ),
+        _scenes(128, [32, 64, 128, 192], decoder_layers=2, minutes=2.0),
     ),
     "scenes": (
         "the demo's longer recipe: twenty minutes on a laptop",
-        merge(
-            _scenes(192, [48, 96, 192, 256], 0, 3),
-            {
-                "data": {"scenes": {"questions": 10}},
-                "train": {
-                    "steps": 0,
-                    "minutes": 20.0,
-                    "batch_size": 16,
-                    "optimizer": "muon",
-                    "lr": 2e-3,
-                    "muon_lr": 0.02,
-                    "weight_decay": 0.02,
-                },
-            },
-        ),
+        _scenes(192, [48, 96, 192, 256], decoder_layers=3, minutes=20.0),
     ),
     "vit-llama-96": (
         "a 16-layer ViT, a linear projection, a thin LLaMA",
@@ -218,7 +198,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
 }
 
 PRESETS: tuple[str, ...] = tuple(_PRESETS)
-"""The names, smallest first within each family."""
+"""The names: those for drawn scenes first, the largest last."""
 
 
 def describe(name: str) -> str:

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ojito.config import Config, ConfigError, ProcessorConfig, TokenizerConfig, override, read, read_yaml
+from ojito.config import Config, ProcessorConfig, TokenizerConfig
 from ojito.data import DataError, read_source
 from ojito.processor import ImageError, Processor, RowError, Tokenizer
 from ojito.processor.images import open_image
 from ojito.records import Sample, Turn
+from ojito.settings import ConfigError, override, read, read_yaml
 
 PAGE = Path(__file__).parent.parent / "docs" / "bad-input.md"
 
@@ -126,6 +127,7 @@ ROWS = {
     "missing picture": one({"image": "b.jpg", "caption": "a dog"}),
     "picture in the network": one({"image": "https://example.org/a.jpg", "caption": "a dog"}),
     "empty caption": one({"image": "a.jpg", "caption": " "}),
+    "half a character": one('{"image": "a.jpg", "caption": "nice \\ud83d"}'),
     "caption of the wrong type": one({"image": "a.jpg", "caption": ["a dog"]}),
     "captions of the wrong type": one({"image": "a.jpg", "captions": "a dog"}),
     "no captions": one({"image": "a.jpg", "captions": []}),
@@ -184,6 +186,10 @@ LISTS = {
     "CSV with a comma in a caption": rows("image,caption", "a.jpg,a dog, lying", *["a.jpg,x"] * 19, name="rows.csv"),
     "CSV that is not UTF-8": rows("image,caption", b"a.jpg,caf\xe9", name="rows.csv"),
     "more bad rows than data.max_bad": rows(*['{"image": "b.jpg", "caption": "x"}'] * 7),
+    "bad rows alone, with data.max_bad=1": lambda: (
+        Path("rows.jsonl").write_text("{"),
+        read_source("rows.jsonl", max_bad=1),
+    ),
     "no such split": lambda: rows(good=3)() or read_source("rows.jsonl").samples("dev"),
 }
 

@@ -10,7 +10,11 @@ import yaml
 from PIL import Image
 
 from ojito.cli import COMMANDS, main
-from ojito.config import ConfigError, read_yaml
+from ojito.data import DataError
+from ojito.pipeline import Pipeline
+from ojito.processor import Processor
+from ojito.settings import ConfigError, read_yaml
+from ojito.train import TrainingError
 
 MICRO = """
 name: micro
@@ -61,6 +65,16 @@ def run(capsys):
         return code, said.out, said.err
 
     return call
+
+
+def counting(call, sizes):
+    """A processor's call that notes how many samples it gets."""
+
+    def noting(processor, samples, *args, **options):
+        sizes.append(len(samples))
+        return call(processor, samples, *args, **options)
+
+    return noting
 
 
 def start(*words, **options):
@@ -294,25 +308,34 @@ def test_interrupt_before_the_first_step_saves_nothing(run, pictures, recipe, tm
     assert not (tmp_path / "mine" / "model.safetensors").exists()
 
 
-def test_failed_training_keeps_the_last_good_weights_but_not_in_place_of_a_model(
-    run, pictures, recipe, tmp_path, monkeypatch
+@pytest.mark.parametrize(("steps", "kept"), [(2, True), (0, False)])
+@pytest.mark.parametrize("error", [TrainingError, DataError])
+def test_training_that_fails_keeps_what_it_learned_but_not_in_place_of_a_model(
+    run, pictures, recipe, tmp_path, monkeypatch, error, steps, kept
 ):
-    import ojito.train
+    from ojito.data import Batches
 
     words = ("train", "--config", recipe, "--data", pictures, "--out", tmp_path / "mine")
     run(*words)
     before = (tmp_path / "mine" / "model.safetensors").read_bytes()
 
-    def hopeless(*args, **options):
-        raise ojito.train.TrainingError("the loss is not finite; lower train.lr")
+    original, served = Batches.__next__, []
 
-    monkeypatch.setattr(ojito.train, "fit", hopeless)
+    def fails(self):
+        served.append(1)
+        if len(served) > steps:
+            raise error("it does not go on; mend it")
+        return original(self)
+
+    monkeypatch.setattr(Batches, "__next__", fails)
     code, _, err = run(*words, "--force", "--seed", 3)
     assert (code, (tmp_path / "mine" / "model.safetensors").read_bytes()) == (2, before)
-    assert "ojito: error: the loss is not finite" in err
+    assert "ojito: error: it does not go on" in err
+    served.clear()
     code, _, err = run(*words[:-1], tmp_path / "new")
     assert code == 2
-    assert (tmp_path / "new" / "model.safetensors").is_file()
+    assert (tmp_path / "new" / "model.safetensors").is_file() is kept
+    assert ("the last good weights are in" in err) is kept
 
 
 def test_bad_rows_are_named_and_counted(run, pictures, recipe, tmp_path):
@@ -345,6 +368,24 @@ def test_captions_of_several_pictures_are_a_line_each_in_their_order(run, traine
 
 def test_caption_does_not_depend_on_the_batch(run, trained, pictures):
     assert run("caption", trained, pictures, "--batch-size", 1)[1] == run("caption", trained, pictures)[1]
+
+
+def test_captions_are_drawn_alike_in_any_batch_and_beside_broken_pictures(run, trained, pictures, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    drawn = ("--temperature", 5, "--seed", 3, "--max-new-tokens", 4)
+    every = run("caption", trained, pictures, *drawn)[1]
+    assert len({line.split("\t")[1] for line in every.splitlines()}) > 1
+    for batch_size in (1, 3):
+        assert (
+            run("caption", trained, tmp_path / "broken.png", pictures, *drawn, "--batch-size", batch_size)[1] == every
+        )
+
+
+def test_caption_batch_size_is_how_many_are_read_at_once(run, trained, pictures, monkeypatch):
+    sizes = []
+    monkeypatch.setattr("ojito.pipeline.Processor.__call__", counting(Processor.__call__, sizes))
+    run("caption", trained, *[pictures] * 5, "--max-new-tokens", 1, "--batch-size", 36)
+    assert sizes == [36, 4]
 
 
 def test_caption_as_json(run, trained, pictures):
@@ -419,6 +460,25 @@ def test_ask_without_a_question_answers_each_line_of_stdin(run, trained, picture
     assert [json.loads(line) for line in said.splitlines()] == single
 
 
+def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pictures, monkeypatch):
+    import io
+
+    asked = []
+    generate = Pipeline.generate
+
+    def noting(pipe, samples, **options):
+        asked.append([turn.prompt for turn in samples[0].dialogue])
+        return generate(pipe, samples, **options)
+
+    monkeypatch.setattr(Pipeline, "generate", noting)
+    long = "where? " * 5
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"a?\nb?\n{long}\n{long}\n"))
+    assert run("ask", trained, pictures / "0.png", "--max-new-tokens", 4, "--json", "--temperature", 5)[0] == 0
+    assert asked[:3] == [["a?"], ["a?", "b?"], ["a?", "b?", long.strip()]]
+    assert asked[3][-2:] == [long.strip()] * 2
+    assert asked[3][0] != "a?"  # the model has 96 positions
+
+
 def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, monkeypatch):
     import io
 
@@ -434,6 +494,14 @@ def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, m
     assert said == answer + "\n"
     assert err.count("> ") == 2
     assert "Ctrl-D ends" in err
+
+
+def test_report_that_cannot_be_written_costs_no_scores(run, trained, pictures):
+    words = ("eval", trained, pictures / "captions.jsonl", "--split", "dev", "--json")
+    code, said, err = run(*words, "--report", pictures)  # a folder
+    assert code == 2
+    assert json.loads(said)["n"] == 2
+    assert str(pictures) in err
 
 
 def test_eval_scores_a_split_with_controls_and_baselines(run, trained, pictures):
@@ -492,9 +560,10 @@ def test_train_and_eval_read_real_photographs(run, data_folder, recipe, tmp_path
 @pytest.mark.parametrize(
     ("words", "handed"),
     [
-        ((), {"minutes": 0.0, "short": False, "device": "auto", "seed": 0}),
-        (("--short", "--seed", 4), {"minutes": 0.0, "short": True, "device": "auto", "seed": 4}),
-        (("--minutes", 3, "--device", "cpu"), {"minutes": 3.0, "short": False, "device": "cpu", "seed": 0}),
+        ((), {}),
+        (("--preset", "scenes"), {"recipe": "scenes"}),
+        (("--short", "--seed", 4), {"short": True, "seed": 4}),
+        (("--minutes", 3, "--device", "cpu"), {"minutes": 3.0, "device": "cpu"}),
     ],
 )
 def test_demo_shows_its_scores_and_three_commands_to_try(run, monkeypatch, tmp_path, words, handed):
@@ -512,7 +581,8 @@ def test_demo_shows_its_scores_and_three_commands_to_try(run, monkeypatch, tmp_p
     monkeypatch.setattr(demo, "run", trained)
     code, said, err = run("demo", "--out", tmp_path / "d", *words)
     assert code == 0
-    assert got == {**handed, "out": tmp_path / "d"}
+    usual = {"recipe": "tiny", "minutes": 0.0, "short": False, "device": "auto", "seed": 0}
+    assert got == {**usual, **handed, "out": tmp_path / "d"}
     assert err == "training\n"
     assert all(f"{share:.1%}" in said for share in (0.1, 0.2, 0.3, 0.4))
     assert str(tmp_path / "d" / "report.html") in said

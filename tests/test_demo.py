@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from ojito import Sample, Turn, demo, load
-from ojito.config import ConfigError
 from ojito.data import training_texts
 from ojito.evaluate import Mark, Report
 from ojito.presets import preset
+from ojito.settings import ConfigError
 from ojito.train import History, recipe
 
 MATCHES = (
@@ -232,3 +232,12 @@ def test_pictures_to_ask_about_are_new(quick, tmp_path):
 def test_demo_runs_where_it_is_told(quick):
     with pytest.raises(ValueError, match="device 'gpu' is not one of auto, cpu"):
         quick(device="gpu")
+
+
+def test_demo_that_is_interrupted_at_once_replaces_nothing(quick, monkeypatch, tmp_path):
+    quick(short=True)
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    monkeypatch.setattr(demo, "fit", lambda *args, **options: History(interrupted=True))
+    with pytest.raises(KeyboardInterrupt):
+        demo.run(tmp_path, short=True, device="cpu", seed=1, say=lambda text: None)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before

@@ -15,12 +15,13 @@ from PIL import Image
 import ojito
 from ojito import pipeline as module
 from ojito.checkpoint import CheckpointError
-from ojito.config import Config, ConfigError, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
+from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.generate import Generation, Greedy, Temperature
 from ojito.model import VLM
 from ojito.pipeline import Answer, Pipeline, load
-from ojito.processor import Processor, Tokenizer
+from ojito.processor import Processor, RowError, Tokenizer
 from ojito.records import Sample, Turn
+from ojito.settings import ConfigError
 
 CONFIG = Config(
     name="toy",
@@ -428,3 +429,26 @@ def test_lazy_names_are_those_that_type_checkers_see():
     lazy = {(home, name) for home, names in ojito._HOMES.items() for name in names}
     assert seen == lazy | {("ojito", "presets")}
     assert {name for _, name in seen} | {"__version__"} == set(ojito.__all__)
+
+
+def test_saving_over_another_model_leaves_none_of_its_recipe(pipe, tmp_path):
+    pipe.save(tmp_path / "run")
+    assert (tmp_path / "run" / "recipe.yaml").is_file()
+    Pipeline(pipe.model, pipe.processor).save(tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.yaml").exists()
+    assert load(tmp_path / "run", device="cpu").config is None
+
+
+def test_row_that_is_too_long_for_the_decoder_is_named(pipe, picture, tmp_path):
+    pipe.save(tmp_path)
+    pipe = load(tmp_path, device="cpu")
+    most = pipe.model.config.decoder.max_positions
+    sample = Sample([picture] * most, "what", origin="rows:3")
+    with pytest.raises(RowError, match=f"^rows:3: needs .* and the decoder has {most}; use fewer images"):
+        pipe.generate([sample])
+
+
+def test_stream_takes_a_dialogue(pipe, picture):
+    sample = Sample([picture], turns=(Turn("b", ("c",)), Turn("d")))
+    (answer,) = pipe.generate([sample], max_new_tokens=9)
+    assert "".join(pipe.stream(sample, max_new_tokens=9)) == str(answer)

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from ojito.config import Config, ConfigError, read, write
+from ojito.config import Config
 from ojito.model import VLM
 from ojito.presets import PRESETS, describe, preset, settings_of
+from ojito.settings import ConfigError, read, write
 
 
 def count(module):
@@ -69,6 +70,11 @@ def test_every_preset_builds_says_what_it_is_and_survives_writing(name):
     assert describe(name)
     assert read(Config, write(config)) == config
     assert count(on_meta(name)) > 0
+
+
+def test_names_begin_with_those_for_drawn_scenes_and_end_with_the_largest():
+    assert PRESETS[:2] == ("tiny", "scenes")
+    assert PRESETS[-1] == max(PRESETS, key=lambda name: count(on_meta(name)))
 
 
 def test_setting_wins_over_the_preset():

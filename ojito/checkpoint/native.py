@@ -16,7 +16,7 @@ import filecmp
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ojito.config import ConfigError, ModelConfig, read, write
+from ojito.config import ModelConfig
+from ojito.settings import ConfigError, read, write
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STAGING = ".saving"
@@ -48,10 +49,14 @@ class CheckpointError(ValueError):
 
 
 @contextmanager
-def saving(folder: Path | str) -> Iterator[Path]:
+def saving(folder: Path | str, without: Sequence[str] = ()) -> Iterator[Path]:
     """A hidden folder to write files into; at the end they become the files of `folder`, as this module's text says.
 
     An exception leaves `folder` as it was. One process at a time saves into a folder.
+
+    Args:
+        folder: Where the model goes.
+        without: Files that this model does not have; those of a model that was there before are removed.
 
     Raises:
         CheckpointError: The folder cannot be written.
@@ -63,7 +68,7 @@ def saving(folder: Path | str) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)  # of a save that was cut short
         staging.mkdir()
         yield staging
-        _commit(staging, folder)
+        _commit(staging, folder, [name for name in without if (folder / name).exists()])
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CheckpointError(f"{folder} cannot be written ({reason}); free the disk, or save elsewhere") from error
@@ -89,10 +94,10 @@ def save_model(folder: Path | str, name: str, config: ModelConfig, state: Mappin
         raise OSError(0, str(error)) from error
 
 
-def _commit(staging: Path, folder: Path) -> None:
-    """Moves the files into place."""
+def _commit(staging: Path, folder: Path, obsolete: Sequence[str]) -> None:
+    """Moves the files into place, and removes the obsolete ones."""
     changed = {path.name for path in staging.iterdir() if not _same(path, folder / path.name)}
-    another = bool(changed - {WEIGHTS})  # model or processor: for a moment the files do not fit together
+    another = bool(changed - {WEIGHTS} or obsolete)  # model or processor: for a moment the files do not fit together
     if another:
         changed.add(CONFIG)
     for name in changed:
@@ -100,6 +105,8 @@ def _commit(staging: Path, folder: Path) -> None:
     if another:
         (folder / CONFIG).unlink(missing_ok=True)
         _sync(folder)
+        for name in obsolete:
+            (folder / name).unlink()
     for name in sorted(changed, key=lambda name: name == CONFIG):
         os.replace(staging / name, folder / name)
     _sync(folder)

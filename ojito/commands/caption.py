@@ -27,7 +27,9 @@ def run(args: Namespace) -> int:
     failed = False
     opening, between = "[", ",\n "
     for start in range(0, len(paths), args.batch_size):
-        for result in _captions(pipe, paths[start : start + args.batch_size], how):
+        results = _captions(pipe, paths[start : start + args.batch_size], how)
+        how["seed"] += sum("caption" in result for result in results)  # as if all were read at once
+        for result in results:
             if "error" in result:
                 failed = True
                 print(f"ojito: error: {result['error']}", file=sys.stderr)
@@ -67,6 +69,7 @@ def _captions(pipe: Pipeline, paths: Sequence[Path], how: dict[str, Any]) -> lis
             good.append(result)
         except ImageError as error:
             result["error"] = str(error)
-    for result, answer in zip(good, pipe.generate(samples, **how) if samples else [], strict=True):
+    answers = pipe.generate(samples, batch_size=len(samples), **how) if samples else []
+    for result, answer in zip(good, answers, strict=True):
         result.update(caption=str(answer), finish=answer.finish, tokens=len(answer.tokens))
     return results

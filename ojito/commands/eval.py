@@ -31,7 +31,7 @@ def run(args: Namespace) -> int:
     pipe = load_model(args)
     source = open_source(pipe, args.data)
     split = args.split or default_split(source, pipe)
-    rows = samples(source, split, args.limit)
+    rows = source.samples(split, args.limit)
     with progress("asking") as shown:
         report = evaluate(
             pipe,
@@ -43,16 +43,16 @@ def run(args: Namespace) -> int:
             progress=shown,
         )
     baselines = _baselines(source, split, rows, args.seed or 0)
-    if args.report:
-        about = f"{args.model} answers what {args.data} asks in its split {split}."
-        write_page(args.report, page(f"{pipe.name} on {split}", about, report))
-        print(f"ojito: the pictures and answers are in {args.report}", file=sys.stderr)
     if args.json:
         values = {"model": args.model, "data": args.data, "split": split, **report.to_dict()}
         print(json.dumps({**values, "baselines": baselines} if baselines else values, ensure_ascii=False, indent=1))
-        return 0
-    print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
-    print_scores(report, baselines)
+    else:
+        print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
+        print_scores(report, baselines)
+    if args.report:  # last: a page that cannot be written costs no scores
+        about = f"{args.model} answers what {args.data} asks in its split {split}."
+        write_page(args.report, page(f"{pipe.name} on {split}", about, report))
+        print(f"ojito: the pictures and answers are in {args.report}", file=sys.stderr)
     return 0
 
 
@@ -67,17 +67,6 @@ def default_split(source: Source | Scenes, pipe: Pipeline) -> str:
     """The split that the recipe evaluates on; where the data have only one, that."""
     wanted = (pipe.config or Config()).data.eval_split
     return next(iter(source.splits)) if len(source.splits) == 1 else wanted
-
-
-def samples(source: Source | Scenes, split: str, limit: int | None = None) -> list[Sample]:
-    """The rows of a split, at most `limit` of them.
-
-    Raises:
-        ValueError: There is no such split.
-    """
-    if isinstance(source, Scenes):
-        return source.samples(split) if limit is None else source.samples(split, limit)
-    return source.samples(split)[:limit]
 
 
 @contextmanager

@@ -7,13 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ojito.checkpoint import read_config
-from ojito.config import ConnectorConfig, DecoderConfig, ModelConfig, ResNetConfig, ViTConfig
+from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, ViTConfig
 from ojito.device import fast_bfloat16, pick_device
 from ojito.model import VLM
-from ojito.pipeline import find_preset
+from ojito.pipeline import find_preset, on_meta, read_shape
 
 BYTES = {"float32": 4, "bfloat16": 2}
 TRAINING = 16
@@ -24,8 +21,11 @@ def run(args: Namespace) -> int:
     """Shows the model; neither reads nor makes its weights."""
     device = pick_device(args.device)
     folder = Path(args.model)
-    name, config = read_config(folder) if folder.is_dir() else (args.model, find_preset(args.model).model)
-    parameters = count(on_meta(config))
+    if folder.is_dir():
+        name, model = read_shape(folder)
+    else:
+        name, model = args.model, on_meta(find_preset(args.model).model, args.model)
+    config, parameters = model.config, count(model)
     total = sum(parameters.values())
     files = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder.is_dir() else {}
     runs_in = "bfloat16" if fast_bfloat16(device) else "float32"
@@ -65,12 +65,6 @@ def run(args: Namespace) -> int:
         for file, size in files.items():
             print(f"  {file:<20} {memory(size):>10}")
     return 0
-
-
-def on_meta(config: ModelConfig) -> VLM:
-    """The model without memory for its weights: shapes only."""
-    with torch.device("meta"):
-        return VLM(config)
 
 
 def count(model: VLM) -> dict[str, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from ojito.commands.info import count, on_meta, short
+from ojito.commands.info import count, short
+from ojito.pipeline import on_meta
 from ojito.presets import PRESETS, describe, preset
 
 
@@ -14,7 +15,7 @@ def run(args: Namespace) -> int:
     rows = []
     for name in PRESETS:
         config = preset(name).model
-        parameters = sum(count(on_meta(config)).values())
+        parameters = sum(count(on_meta(config, name)).values())
         rows.append((name, parameters, config.image_tokens, describe(name)))
     if args.json:
         keys = ("name", "parameters", "image_tokens", "about")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ojito.config import Config, ConfigError, merge, override, read, read_yaml, write
+from ojito.config import Config
 from ojito.presets import settings_of
+from ojito.settings import ConfigError, merge, override, read, read_yaml, write
 
 if TYPE_CHECKING:
     from ojito.data import Scenes, Source
@@ -88,7 +89,7 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
     from ojito.data import Batches, open_data
     from ojito.device import pick_device
     from ojito.pipeline import Pipeline
-    from ojito.train import TrainingError, fit, prepare
+    from ojito.train import Clock, fit, prepare
 
     device = pick_device(args.device)
     source = open_data(config)
@@ -96,18 +97,20 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
     pipe = Pipeline(model, processor, config)
     _announce(pipe, config, source)
     batches = Batches(source, processor, config.data, config.train)
+    clock = Clock(config.train)
     can_evaluate = config.data.eval_split in source.splits
     try:
         history = fit(
             model,
             batches,
             config.train,
+            clock,
             out=out,
             on_eval=(lambda: _evaluate(pipe, config, source)) if can_evaluate else None,
         )
-    except TrainingError:
-        # The last good weights are worth keeping, but not worth a model that was there before.
-        if not (out / WEIGHTS).exists():
+    except Exception:
+        # Whatever it was, what was learned until then is worth keeping, but not worth a model that was there before.
+        if clock.step and not (out / WEIGHTS).exists():
             pipe.save(out)
             print(f"ojito: the last good weights are in {out}", file=sys.stderr)
         raise
@@ -140,10 +143,10 @@ def _announce(pipe: Pipeline, config: Config, source: Source | Scenes) -> None:
 
 def _evaluate(pipe: Pipeline, config: Config, source: Source | Scenes) -> dict[str, Any]:
     """The scores of some rows of `data.eval_split`: exact match and, of captions, word overlap."""
-    from ojito.commands.eval import progress, samples
+    from ojito.commands.eval import progress
     from ojito.evaluate import evaluate
 
-    rows = samples(source, config.data.eval_split, config.train.eval_samples)
+    rows = source.samples(config.data.eval_split, config.train.eval_samples)
     with progress("evaluating") as shown:
         return evaluate(pipe, rows, controls=(), progress=shown).scores.to_dict()
 

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ojito.config import DataConfig, TrainConfig
-from ojito.data.sources import check_budget
+from ojito.data.sources import all_bad, check_budget
 from ojito.processor import ImageError, Processor, RowError
 from ojito.records import Batch, Sample
 
@@ -23,35 +23,42 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+_PATIENCE = 1000  # rows without a good one among them, at least, before the search ends where data.max_bad=1
 
 
 @runtime_checkable
 class Rows(Protocol):
-    """A source that ends: rows of a split, shuffled anew for every epoch."""
+    """A source that ends, as `Source` does: the rows of a split, shuffled anew for every epoch."""
 
     name: str
     problems: list[str]
 
-    def samples(self, split: str) -> list[Sample]:
-        """The rows of a split."""
+    def samples(self, split: str, limit: int | None = None) -> list[Sample]:
+        """The rows of a split, at most `limit` of them."""
         ...
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """A source without end, which draws its samples."""
+    """A source without end, as `Scenes` is in training: it draws its samples."""
 
     name: str
 
     def stream(self, split: str, seed: int) -> Iterator[Sample]:
-        """Samples without end, the same for the same seed."""
+        """Samples without end, the same for the same seed.
+
+        Raises:
+            ValueError: At the call, not with the first sample: this split is not one to draw from.
+        """
         ...
 
 
 class Batches(Iterator[Batch]):
     """Batches without end.
 
-    A row with a bad picture or too much text is left out of its batch, named in the log and counted.
+    A row with a bad picture or too much text is left out of its batch, named in the log and counted. The budget,
+    `config.max_bad`, is a share of the rows that are served here; what the source found when it was opened, in other
+    units (lines of a file) and in all splits, was judged there.
 
     Args:
         source: Rows, or a stream.
@@ -63,7 +70,7 @@ class Batches(Iterator[Batch]):
         problems: Every bad row met so far, those among them that the source found when it was opened.
 
     Raises:
-        DataError: More bad rows than `config.max_bad`.
+        DataError: More bad rows than `config.max_bad`, or nothing but bad rows.
     """
 
     def __init__(
@@ -83,8 +90,11 @@ class Batches(Iterator[Batch]):
         else:
             self.problems += source.problems
             draw = _RowsDraw(source.samples(config.split), train.seed)
-            self._total = len(draw.rows) + len(source.problems)
+            self._total = len(draw.rows)
+        self._opened = len(self.problems)  # how many of the problems are older than this loader
         self._endless = isinstance(source, Stream)
+        self._patience = max(2 * self._total, _PATIENCE)  # twice the rows: wherever that begins, it holds a whole epoch
+        self._barren = 0  # rows since the last batch
         self._met: set[int] = set()
         self._work = _Work(draw, processor, config, train.seed, self._size)
         self._results = iter(self._work_through(config.workers))
@@ -99,9 +109,13 @@ class Batches(Iterator[Batch]):
                     self.problems.append(problem)
                     log.warning("skipped %s", problem)
             if problems:
-                check_budget(self._name, self.problems, self._total, self._max_bad)
+                check_budget(self._name, self.problems[self._opened :], self._total, self._max_bad)
             if batch is not None:
+                self._barren = 0
                 return batch
+            self._barren += self._size
+            if self._barren >= self._patience:
+                raise all_bad(self._name, self.problems[self._opened :])
 
     def _work_through(self, workers: int) -> Iterator[tuple[Batch | None, dict[int, str]]]:
         if not workers:
@@ -172,6 +186,7 @@ class _StreamDraw:
 
     def __init__(self, source: Stream, split: str) -> None:
         self._source, self._split = source, split
+        source.stream(split, 0)  # refuses a wrong split now, rather than in a process of the loader
 
     def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
         stream = self._source.stream(self._split, rng.getrandbits(63))

@@ -1,7 +1,8 @@
 """`scenes`: little drawn pictures with exact answers, as many as training wants.
 
-A scene is one to four objects, each of a kind, a colour, a size and one of nine places, on a varied background. Twelve
-of the 96 colour-kind pairs never occur in training: the split "unseen" asks about exactly those.
+A scene is one to four objects, or up to nine where `data.scenes.max_objects` says so, each of a kind, a colour, a size
+and one of nine places, on a varied background. Twelve of the 96 colour-kind pairs never occur in training: the split
+"unseen" asks about exactly those.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ QUESTIONS = (
 UNSEEN = frozenset((kind, tuple(COLOURS)[(3 * i + 1) % 8]) for i, kind in enumerate(KINDS))
 """The colour-kind pairs that no training scene holds: one colour of every kind."""
 
+SAMPLES = 1000  # scenes that `Scenes.samples` draws when it is not told how many
 SIDE = 48  # pixels of a picture
 CELL = SIDE // 3  # a place is a cell of a 3x3 grid
 PLURALS = {kind: {"box": "boxes", "cross": "crosses"}.get(kind, kind + "s") for kind in KINDS}
@@ -78,28 +80,47 @@ class Scenes:
         Args:
             split: "train"; the others are fixed, see `samples`.
             seed: The same seed gives the same scenes.
-        """
-        rng = random.Random(f"scenes {split} {seed}")
-        while True:
-            things = draw_things(rng, rng.randint(1, self.config.max_objects), unseen=split == "unseen")
-            yield Sample([paint(things, rng)], turns=self._turns(things, rng), split=split, origin="scenes")
 
-    def samples(self, split: str, count: int = 1000, seed: int = 0) -> list[Sample]:
-        """`count` scenes with one question each, the ten kinds of question in turn.
+        Raises:
+            ValueError: Another split.
+        """
+        self._check(split)
+        if split != "train":
+            raise ValueError(f"split {split!r} of scenes is kept for evaluation; learn from 'train'")
+        return self._endless(random.Random(f"scenes {split} {seed}"))
+
+    def samples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Sample]:
+        """Scenes with one question each, the ten kinds of question in turn.
 
         In "unseen", every question is about an object whose colour and kind never met in training.
+
+        Args:
+            split: One of `splits`.
+            limit: How many; None for `SAMPLES`.
+            seed: The same seed gives the same scenes.
+
+        Raises:
+            ValueError: Another split.
         """
-        if split not in self.splits:
-            raise ValueError(f"split {split!r} is not one of scenes' {', '.join(self.splits)}")
+        self._check(split)
         rng = random.Random(f"scenes {split} samples {seed}")
         rows: list[Sample] = []
-        while len(rows) < count:
+        while len(rows) < (SAMPLES if limit is None else limit):
             kind = QUESTIONS[len(rows) % len(QUESTIONS)]
             things = draw_things(rng, rng.randint(1, self.config.max_objects), unseen=split == "unseen")
             turn = ask(kind, things, rng, about=things[0] if split == "unseen" else None)
             if turn:
                 rows.append(Sample([paint(things, rng)], turns=(turn,), split=split, origin=f"scenes:{len(rows) + 1}"))
         return rows
+
+    def _check(self, split: str) -> None:
+        if split not in self.splits:
+            raise ValueError(f"split {split!r} is not one of scenes' {', '.join(self.splits)}")
+
+    def _endless(self, rng: random.Random) -> Iterator[Sample]:
+        while True:
+            things = draw_things(rng, rng.randint(1, self.config.max_objects))
+            yield Sample([paint(things, rng)], turns=self._turns(things, rng), split="train", origin="scenes")
 
     def _turns(self, things: list[Thing], rng: random.Random) -> tuple[Turn, ...]:
         """The caption, which tells most, and other questions, their kinds as even as the scene allows."""

@@ -59,8 +59,12 @@ class Source:
         """Rows of each split; a row that names none belongs to "train"."""
         return dict(Counter(row.split or "train" for row in self.rows))
 
-    def samples(self, split: str) -> list[Sample]:
+    def samples(self, split: str, limit: int | None = None) -> list[Sample]:
         """The rows of a split.
+
+        Args:
+            split: Its name.
+            limit: How many at most, the first of them; None for all.
 
         Raises:
             DataError: There are none.
@@ -69,7 +73,7 @@ class Source:
         if not found:
             there = ", ".join(f"{name} ({count})" for name, count in self.splits.items())
             raise DataError(f"{self.name} has no split {split!r}; it has {there}")
-        return found
+        return found[:limit]
 
 
 def read_source(path: Path | str, max_bad: float = 0.05, pack: bool = False) -> Source:
@@ -107,6 +111,8 @@ def read_source(path: Path | str, max_bad: float = 0.05, pack: bool = False) -> 
     if file.suffix.lower() == ".csv":
         rows = _join_captions(rows)
     check_budget(name, problems, total, max_bad)
+    if problems and not rows:
+        raise all_bad(name, problems)
     if problems:
         log.warning("%s: skipped %d of %d rows\n%s", name, len(problems), total, _first(problems))
     if not rows:
@@ -126,6 +132,11 @@ def check_budget(name: str, problems: list[str], total: int, max_bad: float) -> 
         f"{name}: {len(problems)} of {total} rows are bad, more than data.max_bad={max_bad:g} allows; "
         f"mend them or raise the limit\n{_first(problems)}"
     )
+
+
+def all_bad(name: str, problems: list[str]) -> DataError:
+    """The error for a budget that lets every row pass as bad: nothing is left to use."""
+    return DataError(f"{name}: all {len(problems)} rows are bad; mend them\n{_first(problems)}")
 
 
 def _first(problems: list[str]) -> str:
@@ -176,6 +187,8 @@ def _jsonl(file: Path) -> _Raw:
             yield origin, _BadRow("is not UTF-8 text; save the file as UTF-8")
         except json.JSONDecodeError as error:
             yield origin, _BadRow(f"is not JSON ({error.msg}, column {error.colno}); mend the line")
+        except ValueError:  # Python refuses to read a whole number of thousands of digits
+            yield origin, _BadRow("holds a number of more digits than can be read; mend the line")
         except RecursionError:
             yield origin, _BadRow("is nested too deeply; mend the line")
         else:
@@ -321,6 +334,11 @@ def _text(row: Mapping[str, Any], key: str) -> str:
         remedy = f"write {key}s for several" if several else 'write text in "quotes"'
         raise _BadRow(f"{key} is {_word(value)}, not text; {remedy}")
     text = str(value).strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # JSON can write half of a surrogate pair, and no tokenizer can read it
+        half = text[error.start]
+        raise _BadRow(f"{key} holds half a character, {half!r}; write the whole character or remove it") from None
     if not text:
         raise _BadRow(f"{key} is empty; write something")
     return text
@@ -351,13 +369,14 @@ def _word(value: Any) -> str:
 
 
 def _join_captions(rows: Iterable[Sample]) -> list[Sample]:
-    """Several lines of a CSV about one picture are several captions of it."""
+    """Several lines of a CSV about one picture are several captions of it; packed questions come along."""
     joined: dict[Any, Sample] = {}
     for number, row in enumerate(rows):
         turn = row.turns[0]
         key = (*row.images, row.split, turn.kind) if not turn.prompt else number
         if key in joined:
-            turn = dataclasses.replace(turn, answers=joined[key].turns[0].answers + turn.answers)
-            row = dataclasses.replace(joined[key], turns=(turn,))
+            first, *questions = joined[key].turns
+            turn = dataclasses.replace(turn, answers=first.answers + turn.answers)
+            row = dataclasses.replace(joined[key], turns=(turn, *questions, *row.turns[1:]))
         joined[key] = row
     return list(joined.values())

@@ -126,7 +126,7 @@ class Attention(nn.Module):
         self,
         hidden: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "#B 1 T S"] | Float[Tensor, "#B 1 T S"] | None = None,
-        turn: Rotation | None = None,
+        rope: Rotation | None = None,
         cache: KVCache | None = None,
         context: Float[Tensor, "B S D"] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -135,7 +135,7 @@ class Attention(nn.Module):
         Args:
             hidden: What asks.
             mask: See `attend`.
-            turn: Rotary positions of `hidden`.
+            rope: Rotary positions of `hidden`.
             cache: Keys and values of earlier tokens, which this call adds to.
             context: What is read; None means `hidden` itself.
         """
@@ -143,8 +143,8 @@ class Attention(nn.Module):
         q = self.q(hidden).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # (B, H, T, K)
         k = self.k(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)  # (B, G, S, K)
         v = self.v(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)
-        if turn is not None:
-            q, k = rotate(q, turn), rotate(k, turn)
+        if rope is not None:
+            q, k = rotate(q, rope), rotate(k, rope)
         if cache is not None:
             k, v = cache.update(self.layer, k, v)
         gathered = attend(q, k, v, mask, self.scale, self.softcap, self.dropout if self.training else 0.0)

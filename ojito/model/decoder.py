@@ -68,16 +68,16 @@ class Decoder(nn.Module):
         if self.positions is not None:
             hidden = hidden + self.positions(places.positions)  # visual tokens have positions, too
         hidden = self.dropout(hidden)
-        turn = None
+        rope = None
         if self.config.positions == "rope":
-            turn = rotation(places.positions, self.config.head_size, self.config.rope_theta)
+            rope = rotation(places.positions, self.config.head_size, self.config.rope_theta)
         keys = places if cache is None else cache.extend(places)
         masks = {
             window: to_add(may_attend(places, keys, self.config.mask, window), hidden.dtype)
             for window in set(self.windows)
         }
         for block, window in zip(self.blocks, self.windows, strict=True):
-            hidden = block(hidden, masks[window], turn, cache)
+            hidden = block(hidden, masks[window], rope, cache)
         return self.norm(hidden)
 
     def head(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
@@ -119,10 +119,10 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, hidden: Tensor, mask: Tensor, turn: Rotation | None = None, cache: KVCache | None = None
+        self, hidden: Tensor, mask: Tensor, rope: Rotation | None = None, cache: KVCache | None = None
     ) -> Tensor:
         """(B, T, D) to (B, T, D); the mask (B, 1, T, S) is added to the scores."""
-        branch = self.attention(self.attention_norm(hidden), mask, turn, cache)
+        branch = self.attention(self.attention_norm(hidden), mask, rope, cache)
         hidden = hidden + self.dropout(self.attention_post_norm(branch))
         branch = self.mlp(self.mlp_norm(hidden))
         return hidden + self.dropout(self.mlp_post_norm(branch))

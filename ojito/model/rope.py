@@ -29,9 +29,9 @@ def rotation(positions: Int[Tensor, "B T"], head_dim: int, theta: float) -> Rota
     return angles.cos(), angles.sin()
 
 
-def rotate(heads: Float[Tensor, "B H T K"], turn: Rotation) -> Float[Tensor, "B H T K"]:
+def rotate(heads: Float[Tensor, "B H T K"], by: Rotation) -> Float[Tensor, "B H T K"]:
     """Queries or keys, turned."""
-    cos, sin = turn
+    cos, sin = by
     first, second = heads.chunk(2, dim=-1)
     quarter = torch.cat((-second, first), dim=-1)
     return heads * cos.to(heads.dtype) + quarter * sin.to(heads.dtype)

@@ -49,19 +49,20 @@ class VLM(nn.Module):
         """Hidden states after the final norm.
 
         Args:
-            batch: What to read. Images are encoded in the call that brings them, and never again.
+            batch: What to read, on any device. Images are encoded in the call that brings them, and never again.
             cache: What was read before; this batch is added to it.
 
         Raises:
             ValueError: Images of another size, image places and visual tokens that differ in number, a position that
                 is out of range, a full cache.
         """
+        batch = batch.to(self.decoder.embedding.weight.device)
         visual = None if batch.images is None else self.encode(batch.images)
-        hidden = self.embed(batch.tokens, visual)
+        hidden = self.merge(batch.tokens, visual)
         return self.decoder(hidden, Places(batch.positions, batch.segments, batch.prefix), cache)
 
     def encode(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
-        """Pixels to visual tokens.
+        """Pixels to visual tokens: the vision tower's patches, connected to the decoder's width.
 
         Raises:
             ValueError: The images are of another size than the vision tower's.
@@ -75,7 +76,7 @@ class VLM(nn.Module):
         dtype = next(self.vision.parameters()).dtype
         return self.connector(self.vision(images.to(dtype)))
 
-    def embed(self, tokens: Int[Tensor, "B T"], visual: Float[Tensor, "N P D"] | None) -> Float[Tensor, "B T D"]:
+    def merge(self, tokens: Int[Tensor, "B T"], visual: Float[Tensor, "N P D"] | None) -> Float[Tensor, "B T D"]:
         """Tokens to their embeddings, with visual tokens, in their order, wherever a token is `IMAGE`.
 
         Raises:

@@ -43,7 +43,8 @@ class ImageError(ValueError):
         self.name, self.problem, self.remedy = name, problem, remedy
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[str, str, str]]:
-        return type(self), (self.name, self.problem, self.remedy)  # loader processes send it home
+        # It pickles by what `__init__` takes, which is not the message.
+        return type(self), (self.name, self.problem, self.remedy)
 
 
 def pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ojito.config import ConfigError, ProcessorConfig, read, write
+from ojito.config import ProcessorConfig
 from ojito.processor.images import normalise, raw_pixels
 from ojito.processor.prompts import Row, RowError, Writer
 from ojito.processor.tokenizers import Tokenizer
 from ojito.records import IGNORE, PADDING, Batch, Sample
+from ojito.settings import ConfigError, read, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -31,12 +32,20 @@ class Processor:
         tokenizer: Text to ids and back.
         image_size: Side of the model's square picture, pixels.
         image_tokens: Places that one picture takes in a row, `ModelConfig.image_tokens`.
+        max_positions: Of the decoder; a row that needs more is refused by name. None leaves it to the model to refuse.
 
     Raises:
         ConfigError: Prompt settings that contradict each other.
     """
 
-    def __init__(self, config: ProcessorConfig, tokenizer: Tokenizer, image_size: int, image_tokens: int) -> None:
+    def __init__(
+        self,
+        config: ProcessorConfig,
+        tokenizer: Tokenizer,
+        image_size: int,
+        image_tokens: int,
+        max_positions: int | None = None,
+    ) -> None:
         prompt = config.prompt
         if prompt.turns == "blind" and prompt.image == "inline":
             raise ConfigError(
@@ -50,7 +59,7 @@ class Processor:
             )
         self.config, self.tokenizer = config, tokenizer
         self.image_size, self.image_tokens = image_size, image_tokens
-        self._writer = Writer(prompt, tokenizer, image_tokens)
+        self._writer = Writer(prompt, tokenizer, image_tokens, max_positions)
 
     def __call__(self, samples: Sequence[Sample], training: bool = False, rng: random.Random | None = None) -> Batch:
         """Rows that a model can read.
@@ -142,8 +151,12 @@ class Processor:
         self.tokenizer.save(folder / TOKENIZER_FILE)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Processor:
+    def load(cls, folder: Path | str, max_positions: int | None = None) -> Processor:
         """The processor that `save` wrote. Reads these two files and nothing else.
+
+        Args:
+            folder: Where they are.
+            max_positions: Of the decoder that it works for.
 
         Raises:
             ConfigError: A file is missing or damaged.
@@ -159,4 +172,5 @@ class Processor:
         if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ConfigError(str(path), "needs image_size and image_tokens, whole numbers; save the model again")
         config = read(ProcessorConfig, values, str(path))
-        return cls(config, Tokenizer.read(Path(folder) / TOKENIZER_FILE), *sizes)
+        image_size, image_tokens = sizes
+        return cls(config, Tokenizer.read(Path(folder) / TOKENIZER_FILE), image_size, image_tokens, max_positions)

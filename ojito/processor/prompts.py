@@ -17,6 +17,7 @@ know what is asked next.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class RowError(ValueError):
         self.origin, self.problem = origin, problem
 
     def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
-        return type(self), (self.origin, self.problem)  # loader processes send it home
+        # It pickles by what `__init__` takes, which is not the message.
+        return type(self), (self.origin, self.problem)
 
 
 @dataclass
@@ -67,11 +69,10 @@ class Row:
             The position after the last.
         """
         count = len(ids)
-        if count and learn and self.targets:
-            if self.segments[-1] == segment:
+        if count and learn:
+            if self.segments and self.segments[-1] == segment:
                 self.targets[-1] = ids[0]
-            self.targets.extend(ids[1:])
-            self.targets.append(IGNORE)
+            self.targets.extend((*ids[1:], IGNORE))
         else:
             self.targets.extend([IGNORE] * count)
         self.tokens.extend(ids)
@@ -88,10 +89,13 @@ class Writer:
         config: That part of the recipe.
         tokenizer: Text to ids.
         image_tokens: Places that one picture takes.
+        max_positions: Of the decoder, if a row with more is to be refused here.
     """
 
-    def __init__(self, config: PromptConfig, tokenizer: Tokenizer, image_tokens: int) -> None:
-        self.config, self.tokenizer = config, tokenizer
+    def __init__(
+        self, config: PromptConfig, tokenizer: Tokenizer, image_tokens: int, max_positions: int | None = None
+    ) -> None:
+        self.config, self.tokenizer, self._max_positions = config, tokenizer, max_positions
         self._picture = (IMAGE,) * image_tokens
         self._bos = () if tokenizer.bos is None or not config.bos else (tokenizer.bos,)
 
@@ -104,7 +108,8 @@ class Writer:
             rng: Draws one of several answers; without it, the first is taken.
 
         Raises:
-            RowError: No answer to learn, more text than `max_tokens`, or marks that do not fit the pictures.
+            RowError: No answer to learn, more text than `max_tokens`, more places than the decoder has positions, or
+                marks that do not fit the pictures.
         """
         dialogue = sample.dialogue
         inline = self._inline(sample, dialogue)
@@ -119,6 +124,10 @@ class Writer:
         shared = at
         if blind and not training:
             dialogue = dialogue[-1:]  # it could not read the others anyway
+        if training and self.config.answers == "all":
+            dialogue = tuple(
+                dataclasses.replace(turn, answers=(answer,)) for turn in dialogue for answer in turn.answers or ("",)
+            )
         for number, turn in enumerate(dialogue, 1):
             at = self._question(
                 row,
@@ -131,7 +140,7 @@ class Writer:
             if training or number < len(dialogue):
                 ids = (*self.tokenizer.encode(_answer(sample, number, turn, rng)), self.tokenizer.eos)
                 at = row.add(ids, segment=number if blind else SHARED, start=at, prefix=False, learn=training)
-        self._check_length(row, sample)
+        self._check_length(row, sample, room=0 if training else 1)
         return row
 
     def _question(self, row: Row, turn: Turn, *, inline: bool, segment: int, start: int, prefix: bool) -> int:
@@ -158,7 +167,8 @@ class Writer:
             )
         return marks > 0
 
-    def _check_length(self, row: Row, sample: Sample) -> None:
+    def _check_length(self, row: Row, sample: Sample, room: int) -> None:
+        """Whether the row fits, with `room` for so many tokens of an answer."""
         length = len(row.tokens) - len(sample.images) * len(self._picture)
         if length > self.config.max_tokens:
             raise RowError(
@@ -168,6 +178,13 @@ class Writer:
             )
         if not row.tokens:
             raise RowError(sample.origin, "has neither image nor text; give one of them")
+        needed, most = max(row.positions) + 1 + room, self._max_positions
+        if most is not None and needed > most:
+            raise RowError(
+                sample.origin,
+                f"needs {needed} positions, {len(self._picture)} for each of {len(sample.images)} images, and the "
+                f"decoder has {most}; use fewer images or less text",
+            )
 
 
 def without_marks(text: str) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from ojito.config import ConfigError, TokenizerConfig
+from ojito.config import TokenizerConfig
 from ojito.processor.phrases import add_phrases, words_with_their_marks
+from ojito.settings import ConfigError
 
 # What the three tokens are called in the files people have. Ours are the first of each row.
 PAD = ("<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>")
@@ -24,8 +25,8 @@ _MEMORY = 100_000  # texts whose ids are kept: the questions of a data set repea
 class Tokenizer:
     """A vocabulary with the three ids that a dialogue needs.
 
-    A text is tokenized the same wherever it stands: word boundaries are written as leading spaces, and every text gets
-    one, so that the answer "red" is the same token as the word in "a red ball". `decode` takes it off again.
+    Our own BPE tokenizes a text the same wherever it stands: word boundaries are written as leading spaces, and every
+    text gets one, so that the answer "red" is the same token as the word in "a red ball". `decode` takes it off again.
 
     Attributes:
         size: Ids run from 0 to size - 1.
@@ -91,6 +92,10 @@ class Tokenizer:
         made.no_padding()
         made.no_truncation()
         return cls(made, str(path))
+
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[tokenizers.Tokenizer]]:
+        # Loader processes get a copy; the library's own forgets that special tokens in a text are plain text.
+        return Tokenizer, (self._tokenizer,)
 
     def save(self, path: Path | str) -> None:
         """Writes the `tokenizer.json` that `read` reads."""

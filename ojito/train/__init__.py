@@ -2,5 +2,6 @@
 
 from ojito.train.loop import History, TrainingError, fit
 from ojito.train.recipe import prepare
+from ojito.train.schedule import Clock
 
-__all__ = ["History", "TrainingError", "fit", "prepare"]
+__all__ = ["Clock", "History", "TrainingError", "fit", "prepare"]

@@ -66,9 +66,11 @@ class Display(AbstractContextManager["Display"]):
         """Without the bar, while evaluation shows its own."""
         if self._bar:
             self._bar.stop()
-        yield
-        if self._bar:
-            self._bar.start()
+        try:
+            yield
+        finally:
+            if self._bar:
+                self._bar.start()
 
     def say(self, text: str) -> None:
         """One line that stays."""

@@ -71,7 +71,7 @@ def fit(
         model: The model, in float32.
         batches: Without end; each holds `batch_size` / `accumulate` rows.
         config: The recipe's `train`.
-        clock: Of the run; for tests, whose time is their own.
+        clock: Of the run, for a caller who wants to know how far it came, even if it fails.
         out: A folder for metrics.jsonl.
         on_eval: Called every `eval_every` steps, outside the time that counts; returns scores.
         on_log: Told each line of the log.
@@ -87,11 +87,13 @@ def fit(
     with Display(quiet) as display, Metrics(out) as metrics:
         clock.start()
         window = _Window(clock)
+        over = clock.done
         try:
-            while not clock.done:
+            while not over:
                 rate = factor(clock.progress(ahead=0.5), config)
                 step = stepper.step(clock, rate)
                 clock.tick()
+                over = clock.done
                 history.steps, history.seconds = clock.step, clock.seconds
                 history.samples += step.samples
                 window.add(step)
@@ -100,16 +102,9 @@ def fit(
                     display.say(f"step {clock.step}: loss or gradient is not finite; skipped")
                     _stop_if_hopeless(history.skipped, config)
 
-                speed = window.samples_per_second
-                display.show(clock.progress(), clock.step, window.loss, speed, clock.seconds)
-                if clock.step % config.log_every == 0 or clock.done:
-                    line = {
-                        "step": clock.step,
-                        "loss": window.loss,
-                        "lr": config.lr * rate,
-                        "samples_per_second": round(speed, 1),
-                        "seconds": round(clock.seconds, 3),
-                    }
+                display.show(clock.progress(), clock.step, window.loss, window.samples_per_second, clock.seconds)
+                if clock.step % config.log_every == 0 or over:
+                    line = window.line(config.lr * rate)
                     history.log.append(line)
                     metrics.write(line)
                     if on_log:
@@ -118,10 +113,10 @@ def fit(
                 if on_eval and config.eval_every and clock.step % config.eval_every == 0:
                     with clock.paused(), display.paused():
                         scores = dict(on_eval())
-                        set_learning(model, config)
-                    result = {"step": clock.step, "seconds": round(clock.seconds, 3), **scores}
-                    history.evaluations.append(result)
-                    metrics.write({"evaluation": True, **result})
+                    set_learning(model, config)  # whoever evaluates may have left it in evaluation mode
+                    line = {"step": clock.step, "seconds": round(clock.seconds, 3), **scores}
+                    history.evaluations.append(line)
+                    metrics.write({"evaluation": True, **line})
                     display.say(f"step {clock.step}: " + "  ".join(f"{k} {_short(v)}" for k, v in scores.items()))
         except KeyboardInterrupt:
             history.interrupted = True
@@ -211,6 +206,16 @@ class _Window:
     @property
     def samples_per_second(self) -> float:
         return self._samples / max(self._clock.seconds - self._start, 1e-9)
+
+    def line(self, lr: float) -> dict[str, Any]:
+        """Of the log."""
+        return {
+            "step": self._clock.step,
+            "loss": self.loss,
+            "lr": lr,
+            "samples_per_second": round(self.samples_per_second, 1),
+            "seconds": round(self._clock.seconds, 3),
+        }
 
 
 def _stop_if_hopeless(skipped: list[int], config: TrainConfig) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from ojito.config import Config, ConfigError
+from ojito.config import Config
 from ojito.data import Scenes, Source, training_texts
 from ojito.device import pick_device
 from ojito.model import VLM
 from ojito.processor import Processor, Tokenizer
+from ojito.settings import ConfigError
 
 
 def prepare(config: Config, source: Source | Scenes, device: torch.device | str = "auto") -> tuple[VLM, Processor]:
@@ -35,4 +36,5 @@ def prepare(config: Config, source: Source | Scenes, device: torch.device | str 
         )
     torch.manual_seed(config.train.seed)
     model = VLM(config.model).to(torch_device)
-    return model, Processor(config.processor, tokenizer, config.model.vision.image_size, config.model.image_tokens)
+    image_size, image_tokens = config.model.vision.image_size, config.model.image_tokens
+    return model, Processor(config.processor, tokenizer, image_size, image_tokens, decoder.max_positions)

@@ -47,7 +47,7 @@ class Clock:
 
     def start(self) -> None:
         """From here on the time counts."""
-        self._started, self._paused, self.step = self._now(), 0.0, 0
+        self._started, self._paused, self._first, self.step = self._now(), 0.0, 0.0, 0
 
     def tick(self) -> None:
         """One more step is done."""

@@ -15,7 +15,8 @@ from ojito.checkpoint import (
     save_model,
     saving,
 )
-from ojito.config import ConfigError, DecoderConfig, ModelConfig, ViTConfig
+from ojito.config import DecoderConfig, ModelConfig, ViTConfig
+from ojito.settings import ConfigError
 
 CONFIG = ModelConfig(vision=ViTConfig(image_size=32, layers=1), decoder=DecoderConfig(layers=1, vocab_size=10))
 

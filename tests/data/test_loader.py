@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.config import Config, DataConfig, ProcessorConfig, TokenizerConfig, TrainConfig, read
+from ojito.config import Config, DataConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.data import Batches, DataError, Scenes, Source, open_data, read_source, training_texts
 from ojito.processor import Processor, Tokenizer
 from ojito.records import IMAGE, Sample, Turn
+from ojito.settings import read
 
 CONFIG = ProcessorConfig(tokenizer=TokenizerConfig(kind="characters"))
 TOKENIZER = Tokenizer.train(CONFIG.tokenizer, ["abcdefghijklmnopqrstuvwxyz 0123456789?\n"], 100)
@@ -162,12 +163,37 @@ def test_row_with_too_much_text_is_skipped_like_a_bad_picture(tmp_path):
     assert batches.problems[0].startswith("row 7: has 1")
 
 
-def test_bad_pictures_and_bad_rows_share_one_budget(tmp_path):
-    source = picture_rows(tmp_path, 19, broken=(5,))
-    source.problems.append("rows:20: is not JSON")
-    assert take(source, 9, DataConfig(max_bad=0.1))
-    with pytest.raises(DataError, match=r"rows: 2 of 20 rows are bad, more than data.max_bad=0.09 allows"):
-        take(source, 9, DataConfig(max_bad=0.09))
+def test_budget_counts_the_broken_rows_of_the_loader_against_the_rows_it_serves(tmp_path):
+    source = picture_rows(tmp_path, 20, broken=(5,))
+    source.rows += [replace(row, split="dev") for row in source.rows]
+    source.problems.append("rows:99: is not JSON")
+    assert take(source, 9, DataConfig(max_bad=0.05))
+    with pytest.raises(DataError, match=r"^rows: 1 of 20 rows are bad, more than data.max_bad=0.04 allows"):
+        take(source, 9, DataConfig(max_bad=0.04))
+
+
+def test_bad_lines_that_opening_let_pass_leave_the_budget_of_pictures_whole(tmp_path):
+    picture_rows(tmp_path, 20, broken=(5,))
+    lines = [f"{picture}.png,number {picture}" for picture in range(20) for _ in range(5)]
+    (tmp_path / "captions.csv").write_text("\n".join(["image,caption", *lines, *["none.png,x"] * 5]))
+    batches = Batches(read_source(tmp_path), PROCESSOR, DataConfig(), TRAIN)
+    drawn = [n for batch in itertools.islice(batches, 5) for n in numbers(batch)]
+    assert sorted(drawn) == [n for n in range(20) if n != 5]
+    assert [problem.split(":")[1] for problem in batches.problems] == ["102", "103", "104", "105", "106", "27"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_nothing_but_broken_pictures_ends_whatever_the_budget(tmp_path, workers):
+    source = picture_rows(tmp_path, 3, broken=(0, 1, 2))
+    source.problems.append("rows:9: is not JSON")
+    with pytest.raises(DataError, match=r"^rows: all 3 rows are bad; mend them\n  row \d: .*.png: is damaged"):
+        take(source, 1, DataConfig(max_bad=1.0, workers=workers), replace(TRAIN, batch_size=2))
+
+
+def test_row_that_is_bad_with_some_of_its_answers_only_is_waited_for():
+    source = Source("text", [Sample(turns=(Turn("", ("a" * 600,) * 9 + ("b",)),))])
+    batches = take(source, 9, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1))
+    assert [answers(batch) for batch in batches] == [["b"]] * 9
 
 
 def test_batch_without_a_single_good_row_is_passed_over(tmp_path):
@@ -234,6 +260,17 @@ def test_stream_gives_the_same_batches_in_worker_processes():
 def test_stream_of_bad_rows_ends_instead_of_searching_for_ever():
     with pytest.raises(DataError, match=r"counting: 4 of 4 rows are bad"):
         take(Counting(length=600), 1)
+
+
+def test_stream_of_bad_rows_ends_whatever_the_budget():
+    with pytest.raises(DataError, match=r"counting: all 1000 rows are bad"):
+        take(Counting(length=600), 1, DataConfig(max_bad=1.0))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_wrong_split_of_a_stream_is_refused_before_the_first_batch(workers):
+    with pytest.raises(ValueError, match="split 'trian' is not one of scenes' train, dev, unseen"):
+        Batches(Scenes(), PROCESSOR, DataConfig(split="trian", workers=workers), TRAIN)
 
 
 def test_scenes_are_streamed_with_their_pictures():

@@ -4,8 +4,22 @@ import random
 import numpy as np
 import pytest
 
-from ojito.config import ConfigError, ScenesConfig
-from ojito.data.scenes import COLOURS, KINDS, PLACES, QUESTIONS, SIDE, UNSEEN, Scenes, Thing, ask, draw_things, paint
+from ojito.config import ScenesConfig
+from ojito.data.scenes import (
+    COLOURS,
+    KINDS,
+    PLACES,
+    QUESTIONS,
+    SAMPLES,
+    SIDE,
+    UNSEEN,
+    Scenes,
+    Thing,
+    ask,
+    draw_things,
+    paint,
+)
+from ojito.settings import ConfigError
 
 SCENE = [
     Thing("star", "red", "big", 0),
@@ -122,6 +136,24 @@ def test_questions_changes_the_number_of_turns_and_one_of_them_is_the_caption():
 def test_max_objects_changes_the_scenes():
     objects = [sample.turns[0].answers[0].count(",") + 1 for sample in first(60, max_objects=2)]
     assert set(objects) == {1, 2}
+
+
+def test_limit_and_seed_change_the_samples():
+    def pictures(*args, **options):
+        return [sample.images[0].tobytes() for sample in Scenes().samples("dev", *args, **options)]
+
+    assert len(pictures()) == SAMPLES
+    assert pictures(7) == pictures(limit=9)[:7]
+    assert len(pictures(7)) == 7
+    assert pictures(7) != pictures(7, seed=1)
+
+
+def test_training_draws_from_the_training_split_alone():
+    with pytest.raises(ValueError, match="split 'trian' is not one of scenes' train, dev, unseen"):
+        Scenes().stream("trian")
+    for split in ("dev", "unseen"):
+        with pytest.raises(ValueError, match=f"split '{split}' of scenes is kept for evaluation; learn from 'train'"):
+            Scenes().stream(split)
 
 
 def test_unknown_split_is_named():

@@ -135,6 +135,17 @@ def test_csv_keeps_captions_of_different_splits_apart(folder):
     assert [source.samples(split)[0].turns[0].answers for split in ("train", "dev")] == [("one",), ("two",)]
 
 
+def test_csv_with_captions_and_questions_loses_neither(folder):
+    lines = "a.jpg,a dog,what?,dog\nb.png,a cat,what?,cat\na.jpg,a pup,how old?,young\na.jpg,it barks,who?,a dog\n"
+    (folder / "captions.csv").write_text("image,caption,question,answer\n" + lines)
+    asked = [Turn("what?", ("dog",)), Turn("how old?", ("young",)), Turn("who?", ("a dog",))]
+    a, b = caption("a dog", "a pup", "it barks"), (caption("a cat"), Turn("what?", ("cat",)))
+    assert [row.turns for row in read_source(folder, pack=True).rows] == [(a, *asked), b]
+    apart = [row.turns for row in read_source(folder).rows]
+    assert len(apart) == 6
+    assert set(apart) == {(turn,) for turn in (a, *asked, *b)}
+
+
 def test_folder_with_a_jsonl_file(folder):
     jsonl(folder, {"image": "a.jpg", "caption": "x"}, name="whatever.jsonl")
     assert len(read_source(folder).rows) == 1
@@ -157,6 +168,12 @@ def test_rows_without_a_split_belong_to_train(folder):
     source = read_source(jsonl(folder, *[{"image": "a.jpg", "caption": "x", "split": s} for s in ("", "dev", "train")]))
     assert source.splits == {"train": 2, "dev": 1}
     assert [row.origin for row in source.samples("train")] == ["rows.jsonl:1", "rows.jsonl:3"]
+
+
+def test_limit_takes_the_first_rows_of_a_split(folder):
+    source = read_source(jsonl(folder, *[{"image": "a.jpg", "caption": s, "split": s} for s in ("train", "dev") * 3]))
+    assert [row.origin for row in source.samples("dev", 2)] == ["rows.jsonl:2", "rows.jsonl:4"]
+    assert len(source.samples("dev", limit=9)) == len(source.samples("dev")) == 3
 
 
 GOOD = {"image": "a.jpg", "caption": "x"}
@@ -188,6 +205,37 @@ def test_bad_rows_above_the_budget_stop_and_list_the_first(folder):
 def test_max_bad_changes_output(folder):
     path = jsonl(folder, *[BAD] * 7, *[GOOD] * 93)
     assert len(read_source(path, max_bad=0.07).rows) == 93
+
+
+def test_nothing_but_bad_rows_stops_whatever_the_budget(folder):
+    with pytest.raises(DataError, match=r"^rows.jsonl: all 2 rows are bad; mend them\n  rows.jsonl:1: .*missing.jpg"):
+        read_source(jsonl(folder, BAD, "{"), max_bad=1)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"caption": "nice \\ud83d"}',
+        '{"captions": ["x", "\\udc00 nice"]}',
+        '{"question": "\\ud83d", "answer": "x"}',
+        '{"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "\\ud83d"}]}',
+        '{"caption": "x", "split": "\\ud83d"}',
+    ],
+)
+def test_half_a_character_makes_a_bad_row(folder, row):
+    source = read_source(jsonl(folder, GOOD, row.replace("{", '{"image": "a.jpg", ', 1)), max_bad=0.5)
+    assert len(source.rows) == 1
+    assert source.problems[0].startswith("rows.jsonl:2: ")
+    assert "holds half a character, '\\ud" in source.problems[0]
+
+
+def test_number_of_thousands_of_digits_makes_a_bad_row(folder):
+    source = read_source(jsonl(folder, GOOD, f'{{"image": {"1" * 5000}}}'), max_bad=0.5)
+    assert source.problems == ["rows.jsonl:2: holds a number of more digits than can be read; mend the line"]
+
+
+def test_both_halves_of_a_character_are_one(folder):
+    assert turns(folder, '{"image": "a.jpg", "caption": "nice \\ud83d\\ude00"}') == [(caption("nice 😀"),)]
 
 
 def test_many_missing_pictures_in_a_large_folder_are_told_quickly(folder):

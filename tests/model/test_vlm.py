@@ -150,7 +150,7 @@ def test_visual_tokens_fill_the_image_places_in_order(build):
     model = build()
     tokens = torch.tensor([[5, IMAGE, IMAGE, 7], [IMAGE, 8, IMAGE, 9]])
     visual = torch.arange(4.0)[None, :, None].expand(1, 4, 24)
-    hidden = model.embed(tokens, visual)
+    hidden = model.merge(tokens, visual)
     assert hidden[tokens == IMAGE][:, 0].tolist() == [0, 1, 2, 3]
     torch.testing.assert_close(hidden[0, 0], model.decoder.embedding.weight[5])
     torch.testing.assert_close(hidden[1, 3], model.decoder.embedding.weight[9])
@@ -158,7 +158,7 @@ def test_visual_tokens_fill_the_image_places_in_order(build):
 
 def test_text_is_scaled_and_visual_tokens_are_not(build):
     model = build("gemma")
-    hidden = model.embed(torch.tensor([[IMAGE, 7]]), torch.ones(1, 1, 24))
+    hidden = model.merge(torch.tensor([[IMAGE, 7]]), torch.ones(1, 1, 24))
     torch.testing.assert_close(hidden[0, 0], torch.ones(24))
     torch.testing.assert_close(hidden[0, 1], model.decoder.embedding.weight[7] * 24**0.5)
 
@@ -236,4 +236,4 @@ def test_autocast_trains(model, row):
 
 def test_shapes_are_checked_in_tests(build):
     with pytest.raises(TypeError, match="tokens"):
-        build().embed(torch.tensor([1, 2, 3]), None)
+        build().merge(torch.tensor([1, 2, 3]), None)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ojito.config import ConfigError, TokenizerConfig
+from ojito.config import TokenizerConfig
 from ojito.processor import Tokenizer
+from ojito.settings import ConfigError
 
 NAMES = ("ball", "box", "star", "tree")
 TEXTS = [f"what colour is the {name}?" for name in NAMES] + [f"how many {name}s?" for name in NAMES]

@@ -5,10 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.config import ConfigError, ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
+from ojito.config import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.processor import Processor, RowError, Tokenizer
 from ojito.processor.images import pixels
 from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
+from ojito.settings import ConfigError
 
 RED, BLUE = Image.new("RGB", (9, 7), "red"), Image.new("RGB", (5, 8), "blue")
 CONFIG = ProcessorConfig(tokenizer=TokenizerConfig(kind="characters"))

@@ -147,6 +147,20 @@ def test_question_that_is_a_mark_alone_asks_for_a_caption():
     assert next(texts([row], CHAT)) == "c"
 
 
+def test_all_answers_are_blind_turns_of_their_own():
+    every = replace(BLIND, answers="all")
+    assert draw(TWO, every) == [
+        "ii^qr|ab$s|d$s|ef$",
+        ".....ab$..d$..ef$.",
+        "xxxxxx...xx..xx...",
+        "000111111222233333",
+        "012345678345634567",
+    ]
+    assert draw(TWO, every, training=False) == draw(TWO, BLIND, training=False)
+    with pytest.raises(RowError, match=r"turn 1 .* has an empty answer"):
+        write(Sample(["p"], turns=(Turn("q"),)), every)
+
+
 def test_blind_turns_without_a_separator_answer_from_the_end_of_the_question():
     assert draw(TWO, replace(BLIND, separator=""))[:2] == ["ii^qrab$sd$", "....ab$.d$."]
 
@@ -202,6 +216,27 @@ def test_max_tokens_counts_text_and_not_images():
         RowError, match=r"sample: has 11 tokens of text, more than processor.prompt.max_tokens 7; shorten"
     ):
         write(TWO, config)
+
+
+def test_more_places_than_positions_are_refused_by_name():
+    sample = Sample(["p"] * 3, turns=(QA,), origin="rows:9")
+    assert Writer(CHAT, CHARACTERS, 2, max_positions=13).write(sample, training=True)
+    message = "^rows:9: needs 13 positions, 2 for each of 3 images, and the decoder has 12; use fewer"
+    with pytest.raises(RowError, match=message):
+        Writer(CHAT, CHARACTERS, 2, max_positions=12).write(sample, training=True)
+    # iiiiii^qr| and one token of an answer
+    assert Writer(CHAT, CHARACTERS, 2, max_positions=11).write(sample, training=False)
+    with pytest.raises(RowError, match="needs 11 positions"):
+        Writer(CHAT, CHARACTERS, 2, max_positions=10).write(sample, training=False)
+
+
+def test_blind_turns_need_the_positions_of_the_longest_alone():
+    assert Writer(BLIND, CHARACTERS, 2, max_positions=9).write(TWO, training=True)
+
+
+def test_row_that_begins_with_what_is_learned_keeps_its_labels():
+    row = Sample(turns=(QA,))
+    assert draw(row, replace(CHAT, loss="all", bos=False))[:2] == ["qr|ab$", "r|ab$."]
 
 
 def test_row_of_nothing_is_refused():

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import pytest
 import tokenizers
@@ -6,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import models
 
-from ojito.config import ConfigError, TokenizerConfig
+from ojito.config import TokenizerConfig
 from ojito.processor import Tokenizer
+from ojito.settings import ConfigError
 
 TEXTS = ["a red ball and a blue ball", "what colour is the ball?", "red", "red", "blue", "blue", "\n", "\n", "\n"] * 2
 BPE = Tokenizer.train(TokenizerConfig(), TEXTS, 400)
@@ -138,6 +140,12 @@ def test_file_cannot_switch_on_padding_or_truncation(tmp_path):
     hostile.enable_truncation(1)
     hostile.save(str(path))
     assert Tokenizer.read(path).encode("red") == (0,)
+
+
+def test_copy_in_another_process_tokenizes_alike():
+    copy = pickle.loads(pickle.dumps(BPE))
+    assert copy.encode("the token <eos> ends") == BPE.encode("the token <eos> ends")
+    assert (copy.size, copy.eos, copy.pad, copy.bos) == (BPE.size, BPE.eos, BPE.pad, BPE.bos)
 
 
 def test_encode_remembers_texts_and_forgets_when_full(monkeypatch):

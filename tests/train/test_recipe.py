@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.config import ConfigError, DataConfig, TokenizerConfig
+from ojito.config import DataConfig, TokenizerConfig
 from ojito.data import Batches, Scenes, open_data
+from ojito.settings import ConfigError
 from ojito.train import fit, prepare
 
 

@@ -1,0 +1,199 @@
+"""Mappings to dataclasses and back, whatever the dataclasses are. No torch here.
+
+`read` turns a mapping (YAML, JSON) into a `Config`; `override` applies `train.lr=3e-4` to that mapping first.
+Whatever is wrong with it is one `ConfigError`: the key, the value, the remedy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+import yaml
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used: names the key, the value and the remedy in one line."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key, self.problem = key, problem
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
+        return type(self), (self.key, self.problem)  # loader processes send it home
+
+
+def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
+    """The dataclass `cls` with these values; what is not given keeps its default.
+
+    Raises:
+        ConfigError: Unknown key (with the nearest known one), wrong type, impossible value or combination.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(key or "config", f"{values!r} is not a mapping of settings to values")
+    types_ = typing.get_type_hints(cls)
+    known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(_join(key, str(name)), f"unknown setting; {hint}")
+    made = {name: _value(types_[name], value, _join(key, name)) for name, value in values.items()}
+    try:
+        return cls(**made)
+    except ConfigError as error:
+        raise ConfigError(_join(key, error.key), error.problem) from None
+
+
+def write(config: Any) -> dict[str, Any]:
+    """The mapping that `read` turns back into this config: plain dicts, lists, numbers and strings."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """The mapping with each `dotted.key=value` set in it; the value is read as YAML.
+
+    Raises:
+        ConfigError: A setting without `=`, or one that reaches into a plain value.
+    """
+    result = _copy(values)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(setting, "is not a setting; write key=value, for example train.lr=3e-4")
+        *path, last = key.split(".")
+        node = result
+        for name in path:
+            node = node.setdefault(name, {})
+            if not isinstance(node, dict):
+                raise ConfigError(key, f"{name} is a value, not a group of settings")
+        node[last] = parse_yaml(text, key)
+    return result
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two mappings of settings, group by group; what `over` says wins."""
+    result = _copy(under)
+    for name, value in over.items():
+        if isinstance(value, Mapping) and isinstance(result.get(name), dict):
+            result[name] = merge(result[name], value)
+        else:
+            result[name] = _copy(value) if isinstance(value, Mapping) else value
+    return result
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's floats: `1e-3` is a number, which YAML 1.1 reads as a string."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        ConfigError: The text is not YAML; names `origin` and the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-13-45 looks like a date, and is none
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(origin, f"is not valid YAML{where}: {getattr(error, 'problem', None) or error}") from None
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: No such file, not YAML, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise ConfigError(str(path), f"cannot be read ({reason}); give the path of a YAML recipe") from None
+    values = parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(str(path), "is not a mapping of settings; see `ojito train --print-config` for one")
+    return values
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def _value(kind: Any, value: Any, key: str) -> Any:
+    """`value` as the annotated type `kind`, or a ConfigError that names both."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _tagged(args, value, key)
+    if dataclasses.is_dataclass(kind):
+        return value if isinstance(value, kind) else read(kind, value, key)  # type: ignore[arg-type]
+    if origin is Literal:
+        if value in args and not isinstance(value, bool):
+            return value
+        near = difflib.get_close_matches(str(value), [str(a) for a in args], 1)
+        hint = f"did you mean {near[0]}?" if near else "choose one of these"
+        raise ConfigError(key, f"{value!r} is not one of {', '.join(map(str, args))}; {hint}")
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(key, f"{value!r} is not a list; write [{value}]")
+        if args[-1] is Ellipsis:
+            return tuple(_value(args[0], v, f"{key}[{i}]") for i, v in enumerate(value))
+        if len(value) != len(args):
+            raise ConfigError(key, f"{list(value)} has {len(value)} entries, not {len(args)}")
+        return tuple(_value(a, v, f"{key}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True)))
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:  # nan, too
+            raise ConfigError(key, f"{value} is not a finite number; use one")
+        return float(value)
+    if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
+        return value
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    raise ConfigError(key, f"{value!r} is not {words[kind]}{_in_quotes(value, key) if kind is str else ''}")
+
+
+def _in_quotes(value: Any, key: str) -> str:
+    """How to write as text what YAML reads as something else: nothing, a number, yes or no, a date."""
+    if isinstance(value, (list, Mapping)):
+        return ""
+    what, text = ("an empty text", "") if value is None else ("it", value)
+    return f"; write {what} in quotes, for example {key}='\"{text}\"'"
+
+
+def _tagged(members: tuple[Any, ...], value: Any, key: str) -> Any:
+    """One of several dataclasses, chosen by the value's `kind`."""
+    if isinstance(value, members):
+        return value
+    if not isinstance(value, Mapping):
+        raise ConfigError(key, f"{value!r} is not a mapping of settings to values")
+    by_kind = {m.kind: m for m in members}
+    kind = value.get("kind", members[0].kind)
+    if kind not in list(by_kind):  # a list, because it may be anything: what cannot be hashed, too
+        raise ConfigError(_join(key, "kind"), f"{kind!r} is not one of {', '.join(by_kind)}; choose one of these")
+    return read(by_kind[kind], value, key)
