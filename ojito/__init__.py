@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from ojito import presets
     from ojito.config import Config
     from ojito.generate import Greedy, Temperature, TopK, TopP
+    from ojito.loading import load
     from ojito.model import VLM
-    from ojito.pipeline import Answer, Pipeline, load
+    from ojito.pipeline import Answer, Pipeline
     from ojito.presets import preset
     from ojito.processor import Processor
     from ojito.records import Batch, Sample, Turn
@@ -48,7 +49,8 @@ _HOMES = {
     "ojito.config": ("Config",),
     "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
     "ojito.model": ("VLM",),
-    "ojito.pipeline": ("Answer", "Pipeline", "load"),
+    "ojito.loading": ("load",),
+    "ojito.pipeline": ("Answer", "Pipeline"),
     "ojito.presets": ("preset",),
     "ojito.processor": ("Processor",),
     "ojito.records": ("Batch", "Sample", "Turn"),

@@ -420,6 +420,8 @@ class DataConfig:
         max_bad: Share of broken rows or pictures that is skipped (named and counted); above it training stops.
         workers: Processes that read pictures; 0 reads them between steps.
         cache_mb: Memory for decoded pictures, MiB; 0 keeps none.
+        flip: Mirrors half of the rows' pictures, left to right, drawn anew every time: twice as many pictures, where
+            left, right and writing do not matter.
     """
 
     path: str = "scenes"
@@ -428,6 +430,7 @@ class DataConfig:
     max_bad: float = 0.05
     workers: int = 0
     cache_mb: int = 1024
+    flip: bool = False
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
 
     def __post_init__(self) -> None:

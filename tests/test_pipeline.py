@@ -13,12 +13,14 @@ import torch
 from PIL import Image
 
 import ojito
+from ojito import loading
 from ojito import pipeline as module
 from ojito.checkpoint import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.generate import Generation, Greedy, Temperature
+from ojito.loading import load
 from ojito.model import VLM
-from ojito.pipeline import Answer, Pipeline, load
+from ojito.pipeline import Answer, Pipeline
 from ojito.processor import Processor, RowError, Tokenizer
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
@@ -258,7 +260,7 @@ def test_loaded_model_can_be_saved_into_its_own_folder_and_trained_on(pipe, pict
 ])  # fmt: skip
 @pytest.mark.parametrize("fast", [True, False])
 def test_dtype_is_that_of_the_weights(pipe, presets, picture, tmp_path, monkeypatch, dtype, expected, fast):
-    monkeypatch.setattr(module, "fast_bfloat16", lambda device: fast)
+    monkeypatch.setattr(loading, "fast_bfloat16", lambda device: fast)
     expected = expected or (torch.bfloat16 if fast else torch.float32)
     pipe.save(tmp_path)
     for name in (tmp_path, "tiny"):
@@ -377,7 +379,7 @@ def test_recipe_that_cannot_be_read_is_named(pipe, tmp_path):
 
 def test_model_too_large_for_the_memory_is_an_error_with_both_sizes(presets, pipe, tmp_path, monkeypatch):
     pipe.save(tmp_path)
-    monkeypatch.setattr(module, "available_memory", lambda device: 2**10)
+    monkeypatch.setattr(loading, "available_memory", lambda device: 2**10)
     for name in ("tiny", tmp_path):
         with pytest.raises(
             ValueError, match=r"needs 0\.0 GiB for its weights in float32, and 0\.0 GiB are free on cpu"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ojito.generate import Greedy, Sampler, Temperature, TopK, TopP
-from ojito.pipeline import Pipeline, load
+from ojito.loading import load
+from ojito.pipeline import Pipeline
 
 
 def load_model(args: Namespace) -> Pipeline:

@@ -6,14 +6,11 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
 from ojito.commands.answering import load_model
+from ojito.commands.telling import progress
 from ojito.config import Config
 from ojito.data import Scenes, Source, open_data
 from ojito.evaluate import Report, caption_baselines, evaluate, is_caption
@@ -67,14 +64,6 @@ def default_split(source: Source | Scenes, pipe: Pipeline) -> str:
     """The split that the recipe evaluates on; where the data have only one, that."""
     wanted = (pipe.config or Config()).data.eval_split
     return next(iter(source.splits)) if len(source.splits) == 1 else wanted
-
-
-@contextmanager
-def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, while there is a terminal to see it."""
-    with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(doing)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_scores(report: Report, baselines: dict[str, Any] | None) -> None:

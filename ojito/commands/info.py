@@ -7,10 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from ojito.commands.telling import count, memory, short
 from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, ViTConfig
 from ojito.device import fast_bfloat16, pick_device
-from ojito.model import VLM
-from ojito.pipeline import find_preset, on_meta, read_shape
+from ojito.loading import find_preset, on_meta, read_shape
 
 BYTES = {"float32": 4, "bfloat16": 2}
 TRAINING = 16
@@ -67,31 +67,9 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def count(model: VLM) -> dict[str, int]:
-    """Parameters of each part."""
-    return {name: sum(p.numel() for p in part.parameters()) for name, part in model.parts.items()}
-
-
 def cached(config: DecoderConfig) -> int:
     """Numbers that the cache keeps of one token: keys and values of every layer."""
     return 2 * config.layers * config.num_kv_heads * config.head_size
-
-
-def short(number: int) -> str:
-    """A count in three or four digits: 1.85M, 222M, 2.92B."""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.{2 if number < 10 * size else 1 if number < 100 * size else 0}f}{unit}"
-    return str(number)
-
-
-def memory(size: float) -> str:
-    """Bytes as people say them."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def _vision(config: ViTConfig | ResNetConfig) -> str:

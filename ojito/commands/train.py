@@ -127,7 +127,7 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
 
 def _announce(pipe: Pipeline, config: Config, source: Source | Scenes) -> None:
     """What is about to happen, on stderr."""
-    from ojito.commands.info import count, short
+    from ojito.commands.telling import count, short
     from ojito.data import Scenes
 
     rows = "endless" if isinstance(source, Scenes) else f"{len(source.samples(config.data.split))} rows"
@@ -143,7 +143,7 @@ def _announce(pipe: Pipeline, config: Config, source: Source | Scenes) -> None:
 
 def _evaluate(pipe: Pipeline, config: Config, source: Source | Scenes) -> dict[str, Any]:
     """The scores of some rows of `data.eval_split`: exact match and, of captions, word overlap."""
-    from ojito.commands.eval import progress
+    from ojito.commands.telling import progress
     from ojito.evaluate import evaluate
 
     rows = source.samples(config.data.eval_split, config.train.eval_samples)

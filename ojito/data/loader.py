@@ -138,6 +138,7 @@ class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
 
     def __init__(self, draw: _Draw, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
         self._draw, self._processor, self._seed, self._size = draw, processor, seed, size
+        self._flip = config.flip
         self._read = _Cache(processor.raw_pixels, config.cache_mb * 2**20 // max(1, config.workers))
 
     def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
@@ -146,7 +147,10 @@ class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
         made, problems = [], {}
         for place, sample in self._draw(number * self._size, self._size, rng):
             try:
-                made.append(self._processor.row(sample, training=True, rng=rng, read=self._read))
+                row = self._processor.row(sample, training=True, rng=rng, read=self._read)
+                if self._flip and rng.random() < 0.5:
+                    row.pictures = [picture.flip(-1) for picture in row.pictures]
+                made.append(row)
             except RowError as problem:  # says where the row stands
                 problems[place] = str(problem)
             except ImageError as problem:

@@ -313,3 +313,17 @@ def test_training_texts_are_those_of_the_training_split(tmp_path):
     (tmp_path / "rows.jsonl").write_text("\n".join(rows))
     config = read(Config, {"data": {"path": str(tmp_path)}})
     assert list(training_texts(read_source(tmp_path), config)) == ["caption", "\n", "x"]
+
+
+def test_flip_mirrors_half_of_the_pictures_and_nothing_else():
+    picture = Image.new("RGB", (8, 8))
+    picture.paste((255, 255, 255), (0, 0, 4, 8))
+    rows = [Sample([picture, picture], turns=(Turn("", (f"number {n}",)),)) for n in range(8)]
+    plain, flipped = (take(Source("rows", rows), 20, DataConfig(flip=flip)) for flip in (False, True))
+    assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(plain, flipped, strict=True))
+    mirrored = [bool(image[0, 0, 0] < image[0, 0, -1]) for batch in flipped for image in batch.images]
+    assert not any(image[0, 0, 0] < image[0, 0, -1] for batch in plain for image in batch.images)
+    assert mirrored[::2] == mirrored[1::2]  # the pictures of a row belong together
+    assert 25 <= sum(mirrored[::2]) <= 55  # of 80
+    again = take(Source("rows", rows), 20, DataConfig(flip=True))
+    assert same(flipped, again)

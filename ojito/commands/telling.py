@@ -1,0 +1,42 @@
+"""How commands tell numbers, and how far long work is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress
+
+from ojito.model import VLM
+
+
+def count(model: VLM) -> dict[str, int]:
+    """Parameters of each part."""
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in model.parts.items()}
+
+
+def short(number: int) -> str:
+    """A count in three or four digits: 1.85M, 222M, 2.92B."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number / size:.{2 if number < 10 * size else 1 if number < 100 * size else 0}f}{unit}"
+    return str(number)
+
+
+def memory(size: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, while there is a terminal to see it."""
+    with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(doing)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
