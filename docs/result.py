@@ -23,7 +23,7 @@ def draw(marks: list[Mark]) -> Image.Image:
     """A card for each mark: the picture, the question, the answer."""
     canvas = Image.new("RGB", (GAP + COLUMNS * (SIDE + GAP), GAP + ROWS * (SIDE + WORDS)), PAGE)
     pen = ImageDraw.Draw(canvas)
-    small, large = ImageFont.load_default(14), ImageFont.load_default(17)
+    small, large = ImageFont.load_default(13), ImageFont.load_default(17)
     for place, mark in enumerate(marks):
         left = GAP + place % COLUMNS * (SIDE + GAP)
         top = GAP + place // COLUMNS * (SIDE + WORDS)

@@ -60,7 +60,7 @@ def test_module_has_a_name_that_says_something_and_a_first_line(path):
 def test_test_files_mirror_the_package():
     known = {path.relative_to(ROOT / "ojito").with_suffix("") for path in MODULES}
     # What these test has no module of its own.
-    apart = {"test_architecture", "test_bootstrap", "test_bad_input", "test_overfit"}
+    apart = {"test_architecture", "test_bootstrap", "test_bad_input", "test_gpu", "test_overfit"}
     strangers = []
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder, name = path.relative_to(ROOT / "tests").parent, path.stem.removeprefix("test_")

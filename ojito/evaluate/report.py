@@ -141,7 +141,8 @@ def _curve(losses: Sequence[Mapping[str, Any]], width: int = 1040, height: int =
     for i in range(5):
         x, base = at(end * i / 4, 0)
         _, y = at(0, most * i / 4)
-        marks.append(f'<text x="{x:.0f}" y="{base + 20:.0f}" text-anchor="middle">{end * i / 4:.0f} s</text>')
+        anchor = "end" if i == 4 else "middle"  # the last one would stand out of the picture
+        marks.append(f'<text x="{x:.0f}" y="{base + 20:.0f}" text-anchor="{anchor}">{end * i / 4:.0f} s</text>')
         marks.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{most * i / 4:.1f}</text>')
         marks.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.0f}" y2="{y:.0f}" stroke="var(--line)"/>')
     points = " ".join("{:.1f},{:.1f}".format(*at(line["seconds"], line["loss"])) for line in losses)
