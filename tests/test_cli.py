@@ -471,7 +471,7 @@ def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pi
         return generate(pipe, samples, **options)
 
     monkeypatch.setattr(Pipeline, "generate", noting)
-    long = "where? " * 5
+    long = "xkqj " * 8  # bytes: no word that was learned
     monkeypatch.setattr("sys.stdin", io.StringIO(f"a?\nb?\n{long}\n{long}\n"))
     assert run("ask", trained, pictures / "0.png", "--max-new-tokens", 4, "--json", "--temperature", 5)[0] == 0
     assert asked[:3] == [["a?"], ["a?", "b?"], ["a?", "b?", long.strip()]]

@@ -152,8 +152,7 @@ def _bpe(texts: Iterable[str], size: int, phrases: float) -> tokenizers.Tokenize
     made.decoder = decoders.ByteLevel()
     made.train_from_iterator(
         counts.elements(),
-        trainers.BpeTrainer(
-            vocab_size=size, min_frequency=2, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
-        ),
+        # From few texts every word is learned, even one that comes up once: the rest of the vocabulary would lie idle.
+        trainers.BpeTrainer(vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False),
     )
     return add_phrases(made, counts, phrases, size) if phrases else made
