@@ -174,8 +174,10 @@ def _value(kind: Any, value: Any, key: str) -> Any:
         return float(value)
     if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
         return value
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    raise ConfigError(key, f"{value!r} is not {words[kind]}{_in_quotes(value, key) if kind is str else ''}")
+    if kind is str:
+        raise ConfigError(key, f"{value!r} is not text{_in_quotes(value, key)}")
+    wanted = {int: "a whole number; write for example 4", float: "a number; write for example 3e-4"}
+    raise ConfigError(key, f"{value!r} is not {wanted.get(kind, 'true or false; write one of them')}")
 
 
 def _in_quotes(value: Any, key: str) -> str:
