@@ -43,11 +43,11 @@ def attend(
 
 
 def prefers_written(q: Tensor, k: Tensor) -> bool:
-    """Whether the written form is the faster one: for training on the CPU, at short lengths.
+    """Whether to take the written form: for training on the CPU, at short lengths.
 
-    Measured on an AVX2 CPU in float32, forward and backward: 36 places 1.35 times as fast as the fused form, 64 places
-    1.25, 128 to 196 places even; without a backward pass, and beyond these lengths, the fused form wins by up to 2.
-    Where bfloat16 is fast (AMX), the fused form's backward pass loses by more.
+    Where a CPU multiplies bfloat16 fast (AMX), the fused form's backward pass takes more than half of a small model's
+    step, and the written form doubles its speed. On an AVX2 CPU a step of `tiny` takes as long with either, although
+    the fused form alone is the faster (`benchmarks/attention.py`). Without a backward pass the fused form wins.
     """
     return q.device.type == "cpu" and q.requires_grad and q.shape[2] * k.shape[2] <= 192 * 192
 
