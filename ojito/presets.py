@@ -118,7 +118,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
                 "decoder": {"width": 128, "layers": 8, "heads": 8, "mlp_dim": 11008, "dropout": 0.4},
             },
             "data": {"path": "photos16"},
-            "train": {"steps": 200, "batch_size": 16, "lr": 1e-3, "weight_decay": 0.01},
+            "train": {"steps": 500, "batch_size": 16, "lr": 1e-3, "weight_decay": 0.01},
         },
     ),
     "minimal-gpt": (
