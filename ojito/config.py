@@ -12,6 +12,9 @@ from typing import Any, Literal, Union
 
 from ojito.settings import ConfigError
 
+_FEW = 1000  # candidates that a message looks among for others that fit
+_DEEPEST = 16  # stages, or convolutions of a stem
+
 
 def _entries(config: Any, *names: str) -> Iterator[tuple[str, Any]]:
     """Settings and their values; of a list, each entry: "blocks[0]"."""
@@ -68,36 +71,66 @@ class ViTConfig:
     Attributes:
         image_size: Side of the square picture, pixels.
         patch_size: Side of a patch, pixels.
+        crop: Whether `image_size` may be more than the patches cover; the pixels too many, on the right and below,
+            are not read (SigLIP-So400m: 27 patches of 14 pixels in 384).
         layers: Transformer layers; 0 leaves stem, positions and the last norm.
         stem: How pixels become patches: one strided convolution ("patch"), or a pyramid of 3x3 convolutions with batch
             norm ("conv"), which learns much faster from scratch (Xiao et al. 2021, arXiv 2106.14881).
         stem_widths: Channels after each convolution of the "conv" stem; as many of them halve the picture as
             `patch_size` needs, the first ones.
+        stem_bias: Whether the convolution of the "patch" stem has a bias; CLIP's has none.
         class_token: Whether a class token is read along with the patches.
-        final_norm: Whether the output passes a last norm.
+        positions: How the table of positions is read: a row for each patch ("learned"); resized to the grid
+            ("resized": SigLIP 2 for any resolution); by the patch's place as a fraction of the side, in float32
+            ("fractional": Idefics3), which at some grids is a neighbour's row.
+        position_grid: Side of the table of positions, with positions=resized; 0 means the picture's own.
+        pre_norm: Whether a norm stands before the first layer (CLIP).
+        feature_layer: The layer that patches are taken from, counted from the end: -1 the last, after the last norm;
+            -2 the one before it, as it is (LLaVA).
+        final_norm: Whether there is a last norm.
     """
 
     kind: Literal["vit"] = "vit"
     image_size: int = 224
     patch_size: int = 16
+    crop: bool = False
     width: int = 768
     layers: int = 12
     heads: int = 12
     mlp_dim: int = 3072
-    activation: Literal["gelu", "gelu_tanh"] = "gelu"
+    activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "gelu"
     norm_eps: float = 1e-6
     class_token: bool = False
+    positions: Literal["learned", "resized", "fractional"] = "learned"
+    position_grid: int = 0
+    pre_norm: bool = False
+    feature_layer: int = -1
     final_norm: bool = True
     stem: Literal["patch", "conv"] = "patch"
     stem_widths: tuple[int, ...] = ()
+    stem_bias: bool = True
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
         _positive(self, "image_size", "patch_size", "width", "heads", "mlp_dim", "norm_eps", "stem_widths")
-        _not_negative(self, layers="the stem alone")
+        _not_negative(self, layers="the stem alone", position_grid="the picture's own")
         _fraction(self, "dropout")
-        _divisible(self, "image_size", "patch_size")
+        if not self.crop:
+            _divisible(self, "image_size", "patch_size")
+        elif self.image_size < self.patch_size:
+            raise ConfigError("image_size", f"{self.image_size} holds no patch of {self.patch_size} pixels; enlarge it")
         _divisible(self, "width", "heads")
+        if not -max(self.layers, 1) <= self.feature_layer <= -1:
+            raise ConfigError(
+                "feature_layer", f"{self.feature_layer} is none of {self.layers} layers; use -1 for the last"
+            )
+        if self.position_grid and self.positions != "resized":
+            raise ConfigError("position_grid", f"{self.position_grid} is for positions=resized; leave it at 0")
+        if self.class_token and self.positions != "learned":
+            raise ConfigError("positions", f"{self.positions} has no place for a class_token; use learned")
+        if len(self.stem_widths) > _DEEPEST:
+            many = f"{len(self.stem_widths)} convolutions are too many"
+            raise ConfigError("stem_widths", f"{many}; use {_DEEPEST} or fewer")
         if self.stem == "conv":
             halvings = self.patch_size.bit_length() - 1
             if 2**halvings != self.patch_size:
@@ -127,8 +160,9 @@ class ResNetConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "image_size", "stem_width", "blocks", "width")
-        if not self.blocks:
-            raise ConfigError("blocks", "[] has no stage; use for example [3, 4, 6, 3]")
+        if not 0 < len(self.blocks) <= _DEEPEST:
+            stages = f"{len(self.blocks)} stages are too many" if self.blocks else "[] has no stage"
+            raise ConfigError("blocks", f"{stages}; use for example [3, 4, 6, 3]")
         stride = self.stride
         if self.image_size % stride:
             lower = max(self.image_size // stride * stride, stride)
@@ -158,11 +192,12 @@ class ResNetConfig:
 
 @dataclass(frozen=True)
 class ConnectorConfig:
-    """From patches (N, P, vision width) to visual tokens (N, P', decoder width): reduce, then project.
+    """From patches (N, P, vision width) to visual tokens (N, P', decoder width): reduce, normalise, project.
 
     Attributes:
         reduce: "pixel_shuffle" folds `factor` x `factor` patches into channels, "average_pool" averages them,
             "perceiver" lets `queries` learned queries read them through `layers` of cross-attention.
+        norm: Before the projection; "rms_plus_one" is Gemma 3's.
         project: One matrix, or two with a GELU between them.
         mlp_dim: Width between the two; 0 means the decoder's.
     """
@@ -172,20 +207,43 @@ class ConnectorConfig:
     queries: int = 64
     layers: int = 2
     heads: int = 8
+    norm: Literal["none", "layer", "rms", "rms_plus_one"] = "none"
+    norm_eps: float = 1e-6
     project: Literal["linear", "mlp"] = "linear"
     mlp_dim: int = 0
     bias: bool = True
 
     def __post_init__(self) -> None:
-        _positive(self, "factor", "queries", "layers", "heads")
+        _positive(self, "factor", "queries", "layers", "heads", "norm_eps")
         _not_negative(self, mlp_dim="the decoder's width")
         if self.reduce in ("pixel_shuffle", "average_pool") and self.factor < 2:
             raise ConfigError("factor", f"{self.factor} reduces nothing with reduce={self.reduce}; use 2 or more")
 
 
 @dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are slowed down, so that a model reads more tokens than it was first trained on.
+
+    Attributes:
+        kind: "linear" divides all by `factor`; "llama3" the slow ones only: those that turn less than `low` times in
+            `original_positions`, with a smooth way to those that turn more than `high` times, which stay.
+    """
+
+    kind: Literal["none", "linear", "llama3"] = "none"
+    factor: float = 1.0
+    low: float = 1.0
+    high: float = 4.0
+    original_positions: int = 8192
+
+    def __post_init__(self) -> None:
+        _positive(self, "factor", "low", "high", "original_positions")
+        if self.kind == "llama3" and not self.low < self.high:
+            raise ConfigError("high", f"{self.high} must be more than low {self.low}; use for example 4")
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
-    """One decoder for GPT-2, LLaMA, SmolLM2 and Gemma: the family is in the switches.
+    """One decoder for GPT-2, LLaMA, SmolLM2, Qwen and Gemma: the family is in the switches.
 
     Attributes:
         heads: Query heads.
@@ -193,12 +251,21 @@ class DecoderConfig:
         head_dim: Size of a head; 0 means width / heads.
         mlp: "plain" up-activation-down, or "gated" down(activation(gate) * up) (SwiGLU, GeGLU).
         norm: LayerNorm with bias; RMSNorm; RMSNorm that multiplies by 1 + weight in float32 (Gemma).
-        post_norms: Also normalise what attention and MLP return (Gemma 2).
+        rope_theta: Base of the rotary frequencies; of the layers without a window, where there is `window_theta`.
+        window_theta: Base in the layers with a window; 0 means `rope_theta` (Gemma 3: 10,000 beside a million).
+        rope_scaling: Of the layers that `rope_theta` is for.
+        bias: Whether all projections of the layers have one (GPT-2).
+        query_bias: Whether queries, keys and values have one, even if the others have none (Qwen2).
+        query_key_norm: Normalise every head's query and key before they are turned (Gemma 3, Qwen3).
+        post_norms: Also normalise what attention and MLP return (Gemma 2 and 3).
         scale_embeddings: Multiply text embeddings, never visual tokens, by sqrt(width) (Gemma).
         query_scalar: Scores are divided by its root; 0 means head_dim.
         attention_softcap, final_softcap: cap * tanh(x / cap) on scores and logits; 0 means none (Gemma 2).
-        window: Even layers, counted from 0, see only so many latest tokens; 0 means all (Gemma 2).
-        mask: "causal" throughout, or image and prompt in both directions and the answer causal ("prefix").
+        window: Layers see only so many latest tokens; 0 means all (Gemma 2 and 3).
+        full_every: With a window, every so many-th layer sees all tokens (Gemma 2: 2, Gemma 3: 6).
+        mask: "causal" throughout; or image and prompt in both directions, window or not, and the answer causal
+            ("prefix", PaliGemma); or each image in both directions, within the window, and all text causal ("image",
+            Gemma 3).
     """
 
     vocab_size: int = 32000
@@ -215,21 +282,28 @@ class DecoderConfig:
     positions: Literal["learned", "rope"] = "rope"
     max_positions: int = 2048
     rope_theta: float = 10000.0
+    window_theta: float = 0.0
+    rope_scaling: RopeScaling = field(default_factory=RopeScaling)
     bias: bool = False
+    query_bias: bool = False
     tied_head: bool = True
+    query_key_norm: bool = False
     post_norms: bool = False
     scale_embeddings: bool = False
     query_scalar: float = 0.0
     attention_softcap: float = 0.0
     final_softcap: float = 0.0
     window: int = 0
-    mask: Literal["causal", "prefix"] = "causal"
+    full_every: int = 2
+    mask: Literal["causal", "prefix", "image"] = "causal"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
         _positive(self, "vocab_size", "width", "layers", "heads", "mlp_dim", "max_positions", "norm_eps", "rope_theta")
+        _positive(self, "full_every")
         _not_negative(self, kv_heads="as many as heads", head_dim="width / heads", query_scalar="head_dim")
         _not_negative(self, attention_softcap="none", final_softcap="none", window="all tokens")
+        _not_negative(self, window_theta="rope_theta")
         _fraction(self, "dropout")
         if not self.head_dim:
             _divisible(self, "width", "heads")
@@ -253,6 +327,10 @@ class DecoderConfig:
         """What query-key products are multiplied with."""
         return float(self.query_scalar or self.head_size) ** -0.5
 
+    def window_of(self, layer: int) -> int:
+        """Latest tokens that a layer, counted from 0, sees; 0 means all."""
+        return self.window if (layer + 1) % self.full_every else 0
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -265,14 +343,14 @@ class ModelConfig:
     def __post_init__(self) -> None:
         c, grid = self.connector, self.vision.grid
         if c.reduce in ("pixel_shuffle", "average_pool") and grid % c.factor:
-            fits = [f for f in range(2, grid + 1) if grid % f == 0]
+            fits = [f for f in range(2, min(grid, _FEW) + 1) if grid % f == 0]
             remedy = f"use one of {fits}" if fits else "use connector.reduce=none"
             raise ConfigError(
                 "connector.factor",
                 f"{c.factor} does not divide the vision tower's grid of {grid}x{grid} patches; {remedy}",
             )
         if c.reduce == "perceiver" and self.vision.width % c.heads:
-            fits = [h for h in range(1, c.heads) if self.vision.width % h == 0]
+            fits = [h for h in range(1, min(c.heads, _FEW)) if self.vision.width % h == 0]
             raise ConfigError(
                 "connector.heads",
                 f"{c.heads} does not divide vision.width {self.vision.width}; use one of {fits}, or more",
@@ -300,9 +378,24 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """How a picture becomes pixels: RGB, a square resize, then (x / 255 - mean) / std."""
+    """How a picture becomes pixels: RGB, squares of the vision tower's size, then (x / 255 - mean) / std.
 
-    fit: Literal["squash", "crop", "pad"] = "squash"
+    Attributes:
+        fit: One square: the picture squashed, its middle cropped (CLIP), or padded with the mean colour. Or "tiles":
+            scaled to `longest_side`, stretched to whole tiles and cut, with the whole picture as one more square.
+        longest_side: Of the picture that is cut into tiles, pixels; 0 for every other `fit`.
+        split: With tiling=idefics3, whether the picture is cut at all, or only the whole of it is read.
+        tiling: How tiles are made, with fit=tiles: step by step, each rounded to whole colours ("idefics3": Idefics3,
+            SmolVLM); or at once, and the whole of the picture from them, without rounding ("nanovlm").
+        enlarge: With tiling=nanovlm, whether smaller pictures grow to `longest_side`, too, or to whole tiles only.
+        max_pixels: Pictures with more are refused before they are decoded.
+    """
+
+    fit: Literal["squash", "crop", "pad", "tiles"] = "squash"
+    longest_side: int = 0
+    split: bool = True
+    tiling: Literal["idefics3", "nanovlm"] = "idefics3"
+    enlarge: bool = True
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -310,6 +403,20 @@ class ImageConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "max_pixels")
+        if self.fit == "tiles" and not 0 < self.longest_side <= 4096:
+            raise ConfigError(
+                "longest_side", f"{self.longest_side} must lie between 1 and 4096 with fit=tiles; use for example 2048"
+            )
+        if self.fit != "tiles" and self.longest_side:
+            raise ConfigError("longest_side", f"{self.longest_side} is for fit=tiles, not {self.fit}; leave it at 0")
+        if self.fit != "tiles" and self.tiling != "idefics3":
+            raise ConfigError("tiling", f"{self.tiling} is for fit=tiles, not {self.fit}; leave it at idefics3")
+        if self.fit != "tiles" and not self.split:
+            raise ConfigError("split", f"false is for fit=tiles, not {self.fit}; leave it at true")
+        if self.tiling != "idefics3" and not self.split:
+            raise ConfigError("split", f"false is for tiling=idefics3, not {self.tiling}; leave it at true")
+        if self.tiling != "nanovlm" and not self.enlarge:
+            raise ConfigError("enlarge", f"false is for tiling=nanovlm, not {self.tiling}; leave it at true")
         if not all(0 <= mean <= 1 for mean in self.mean):
             raise ConfigError("mean", f"{list(self.mean)} must lie between 0 and 1; divide means of 0..255 by 255")
         if not all(std > 0 for std in self.std):
@@ -326,15 +433,33 @@ class TokenizerConfig:
             all times that they do, as a share of the number of texts, and every prompt, answer and separator is a
             text: 0.02 is twice in a hundred. 0 means that no token goes beyond a word.
         path: The file for kind=file.
+        bos: The token that begins a row; "" means the first of the usual names that the file has.
+        eos: The tokens that end an answer: training writes the first, generation ends at any. () means the first of
+            the usual names that the file has.
+        pad: The token that fills rows to one length; "" means the first of the usual names, else `eos`.
+        special: More tokens that `prompt` may write and nobody else can: typed, they are so many characters; decoded,
+            nothing. Those that the file lacks are added to it. "<row_{1..6}_col_{1..6}>" is 36 of them.
+        added: Tokens that every text may hold and that are never split. Written likewise, and added likewise
+            (PaliGemma's "<loc{0000..1023}>").
     """
 
     kind: Literal["bpe", "characters", "file"] = "bpe"
     vocab_size: int = 0
     phrases: float = 0.0
     path: str = ""
+    bos: str = ""
+    eos: tuple[str, ...] = ()
+    pad: str = ""
+    special: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _not_negative(self, vocab_size="the decoder's vocab_size")
+        for name, token in _entries(self, "eos", "special", "added"):
+            if not token:
+                raise ConfigError(name, "'' is no token; leave it out")
+        if len(self.eos) > 16:
+            raise ConfigError("eos", f"{len(self.eos)} tokens that end an answer are too many; use 16 or fewer")
         if not 0 <= self.phrases < 1:
             raise ConfigError(
                 "phrases", f"{self.phrases} is no share of the texts; use for example 0.02, or 0 for none"
@@ -347,12 +472,29 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """How a turn is written down.
+    """How a turn is written down: user, question, separator, answer, end of answer.
+
+    All but `caption` may hold the tokenizer's special tokens. In a question or an answer they are plain text.
 
     Attributes:
-        image: "front" puts a row's images before all text; "inline" where the text says `<image>`, else in front.
-        bos: Whether a begin-of-text token follows the images.
-        separator: Ends the question; tokenized apart, so that it never merges into the question's last token.
+        image: "front" puts a row's images before all text; "inline" where a question says `<image>`, else before the
+            words of the first question.
+        bos: Whether a begin-of-text token follows the images in front, or begins the row.
+        user: What precedes a question.
+        before_text: What precedes a question's words where no image stands before them in their turn (Idefics3 writes
+            "User:<image>what?" and "User: what?").
+        separator: What follows a question.
+        before_answer: White space that precedes an answer, and is learned with it: of a byte-level vocabulary, " red"
+            and not "red" is the word. Generated answers are given without it.
+        after_answer: What follows the end of an answer.
+        joined: Whether all of these and the question are tokenized as one text, as chat models are used to; otherwise
+            each apart, so that a separator never merges into the question's last token.
+        picture: How an image is written; `<image>` stands for its visual tokens.
+        picture_number: What precedes each image of a row that has several, `{number}` counted from 0 (nanoVLM).
+        tile: How a tile of a picture that was split is written, `{row}` and `{column}` counted from 1.
+        tile_row_end: What follows the tiles of one row.
+        tiles_end: What follows all tiles.
+        whole: Whether the whole of a picture that was split, as `picture`, comes after its tiles or before them.
         caption: The prompt that asks for a caption.
         turns: "chat": a turn reads the turns before it; "blind": each turn reads the image and itself alone, so
             that many questions about one picture train in one row without seeing each other.
@@ -364,7 +506,18 @@ class PromptConfig:
 
     image: Literal["front", "inline"] = "front"
     bos: bool = True
+    user: str = ""
+    before_text: str = ""
     separator: str = "\n"
+    before_answer: str = ""
+    after_answer: str = ""
+    joined: bool = False
+    picture: str = "<image>"
+    picture_number: str = ""
+    tile: str = "<image>"
+    tile_row_end: str = ""
+    tiles_end: str = ""
+    whole: Literal["last", "first"] = "last"
     caption: str = "caption"
     turns: Literal["chat", "blind"] = "chat"
     answers: Literal["one", "all"] = "one"
@@ -376,6 +529,13 @@ class PromptConfig:
         if self.answers == "all" and self.turns != "blind":
             raise ConfigError(
                 "answers", f"all needs turns=blind, not turns={self.turns}: answers must not read each other"
+            )
+        for name, text in _entries(self, "picture", "tile"):
+            if text.count("<image>") != 1:
+                raise ConfigError(name, f"{text!r} must hold <image>, for the visual tokens, exactly once")
+        if self.before_answer.strip():
+            raise ConfigError(
+                "before_answer", f"{self.before_answer!r} is more than white space; put words into separator"
             )
 
 

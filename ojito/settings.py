@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import reprlib
+import stat
 import sys
 import types
 import typing
@@ -20,16 +22,27 @@ import yaml
 
 T = TypeVar("T")
 
+_LARGEST = 2**128  # what sizes make of it can still be written down
+_MOST_ENTRIES = 10_000  # of a list
+_HALF = 1000  # characters at either end of an error's line
+
 
 class ConfigError(ValueError):
     """A setting that cannot be used: names the key, the value and the remedy in one line."""
 
     def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"{key}: {problem}")
+        super().__init__(one_line(f"{key}: {problem}"))
         self.key, self.problem = key, problem
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
         return type(self), (self.key, self.problem)  # loader processes send it home
+
+
+def one_line(text: str) -> str:
+    """A message that quotes what came from anywhere: one line, printable, and its middle left out if it is long."""
+    if len(text) > 2 * _HALF:
+        text = f"{text[:_HALF]} ... {text[-_HALF:]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
@@ -39,14 +52,14 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
         ConfigError: Unknown key (with the nearest known one), wrong type, impossible value or combination.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(key or "config", f"{values!r} is not a mapping of settings to values")
+        raise ConfigError(key or "config", f"{shown(values)} is not a mapping of settings to values; write name: value")
     types_ = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
+            near = difflib.get_close_matches(_text(name), known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(_join(key, str(name)), f"unknown setting; {hint}")
+            raise ConfigError(_join(key, _text(name)), f"unknown setting; {hint}")
     made = {name: _value(types_[name], value, _join(key, name)) for name, value in values.items()}
     try:
         return cls(**made)
@@ -99,7 +112,14 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats: `1e-3` is a number, which YAML 1.1 reads as a string."""
+    """YAML 1.2's floats: `1e-3` is a number, which YAML 1.1 reads as a string. And no aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # With them, a few lines stand for more settings than fit into memory, or for a mapping that holds itself.
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="an alias (*) is not read; write it out", problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver(
@@ -115,10 +135,41 @@ def parse_yaml(text: str, origin: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-13-45 looks like a date, and is none
+    except RecursionError:
+        raise ConfigError(origin, "is nested too deep to be settings; write it flat") from None
+    except Exception as error:  # of a value that does not fit its tag ("!!bool maybe") PyYAML raises almost anything
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(origin, f"is not valid YAML{where}: {getattr(error, 'problem', None) or error}") from None
+        known = isinstance(error, (yaml.YAMLError, ValueError))  # "2024-13-45" looks like a date, and is none
+        problem = getattr(error, "problem", None) or (error if known else "a value does not fit its tag")
+        raise ConfigError(origin, f"is not valid YAML{where}: {problem}; mend it") from error
+
+
+def read_text(path: Path | str, limit: int, remedy: str) -> str:
+    """The text of a file that may come from anywhere.
+
+    Args:
+        path: The file.
+        limit: The most bytes it may have.
+        remedy: What to do if it cannot be read, for the message.
+
+    Raises:
+        ConfigError: It is missing, not a plain file, too large, or not UTF-8.
+    """
+    path = Path(path)
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not path.is_dir():  # of a pipe or a device there would be no end
+            raise ConfigError(str(path), f"is not a plain file; {remedy}")
+        if found.st_size > limit:
+            raise ConfigError(str(path), f"has {found.st_size} bytes, more than {limit}; {remedy}")
+        return path.read_text(encoding="utf-8")
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:
+        unknown = "is not UTF-8 text" if isinstance(error, UnicodeError) else "no such path"
+        reason = getattr(error, "strerror", None) or unknown
+        raise ConfigError(str(path), f"cannot be read ({reason}); {remedy}") from None
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -157,34 +208,69 @@ def _value(kind: Any, value: Any, key: str) -> Any:
     if origin is Literal:
         if value in args and not isinstance(value, bool):
             return value
-        near = difflib.get_close_matches(str(value), [str(a) for a in args], 1)
+        near = difflib.get_close_matches(_text(value), [str(a) for a in args], 1)
         hint = f"did you mean {near[0]}?" if near else "choose one of these"
-        raise ConfigError(key, f"{value!r} is not one of {', '.join(map(str, args))}; {hint}")
+        raise ConfigError(key, f"{shown(value)} is not one of {', '.join(map(str, args))}; {hint}")
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(key, f"{value!r} is not a list; write [{value}]")
+            raise ConfigError(key, f"{shown(value)} is not a list; write [{_text(value)}]")
+        if len(value) > _MOST_ENTRIES:
+            raise ConfigError(key, f"{len(value)} entries are more than {_MOST_ENTRIES}; write fewer")
         if args[-1] is Ellipsis:
             return tuple(_value(args[0], v, f"{key}[{i}]") for i, v in enumerate(value))
         if len(value) != len(args):
-            raise ConfigError(key, f"{list(value)} has {len(value)} entries, not {len(args)}")
+            raise ConfigError(key, f"{shown(list(value))} has {len(value)} entries, not {len(args)}")
         return tuple(_value(a, v, f"{key}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True)))
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if not abs(value) <= sys.float_info.max:  # nan, too
-            raise ConfigError(key, f"{value} is not a finite number; use one")
+            raise ConfigError(key, f"{shown(value)} is not a finite number; use one")
         return float(value)
     if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
+        if kind is int and not abs(value) < _LARGEST:
+            raise ConfigError(key, f"{shown(value)} is too large; use a smaller number")
+        if kind is str and not _is_text(value):
+            raise ConfigError(key, f"{shown(value)} holds half a character, as no file can; leave it out")
         return value
     if kind is str:
-        raise ConfigError(key, f"{value!r} is not text{_in_quotes(value, key)}")
+        raise ConfigError(key, f"{shown(value)} is not text{_in_quotes(value, key)}")
     wanted = {int: "a whole number; write for example 4", float: "a number; write for example 3e-4"}
-    raise ConfigError(key, f"{value!r} is not {wanted.get(kind, 'true or false; write one of them')}")
+    raise ConfigError(key, f"{shown(value)} is not {wanted.get(kind, 'true or false; write one of them')}")
+
+
+class _Short(reprlib.Repr):
+    """`repr` of bounded length and depth: what is quoted in a message may be huge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxdict = 3, 12, 6
+        self.maxstring = self.maxother = 100
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= 256 else f"<a number of {x.bit_length()} bits>"
+
+
+shown = _Short().repr
+"""A value for an error's line."""
+
+
+def _text(value: Any) -> str:
+    return value[:100] if isinstance(value, str) else shown(value)
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written down: JSON can say "\\ud83d", which is no character."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _in_quotes(value: Any, key: str) -> str:
     """How to write as text what YAML reads as something else: nothing, a number, yes or no, a date."""
     if isinstance(value, (list, Mapping)):
-        return ""
-    what, text = ("an empty text", "") if value is None else ("it", value)
+        return "; write a text"
+    what, text = ("an empty text", "") if value is None else ("it", shown(value) if type(value) is int else str(value))
     return f"; write {what} in quotes, for example {key}='\"{text}\"'"
 
 
@@ -193,9 +279,9 @@ def _tagged(members: tuple[Any, ...], value: Any, key: str) -> Any:
     if isinstance(value, members):
         return value
     if not isinstance(value, Mapping):
-        raise ConfigError(key, f"{value!r} is not a mapping of settings to values")
+        raise ConfigError(key, f"{shown(value)} is not a mapping of settings to values; write name: value")
     by_kind = {m.kind: m for m in members}
     kind = value.get("kind", members[0].kind)
     if kind not in list(by_kind):  # a list, because it may be anything: what cannot be hashed, too
-        raise ConfigError(_join(key, "kind"), f"{kind!r} is not one of {', '.join(by_kind)}; choose one of these")
+        raise ConfigError(_join(key, "kind"), f"{shown(kind)} is not one of {', '.join(by_kind)}; choose one of these")
     return read(by_kind[kind], value, key)

@@ -25,6 +25,7 @@ def test_config_cannot_be_changed():
 # ---------------------------------------------------------------------------------------------------- impossible values
 
 RESNET = {"kind": "resnet"}
+POOLED = {"reduce": "average_pool", "factor": 2}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,18 @@ RESNET = {"kind": "resnet"}
         ("model.vision.layers", -1, "model.vision.layers: -1 must be at least 0; use 0 for the stem alone"),
         ("model.vision.norm_eps", 0, "model.vision.norm_eps: 0.0 must be greater than 0"),
         ("model.vision", {"stem": "conv", "patch_size": 12, "image_size": 48}, "patch_size: 12 must be a power of two"),
+        ("model.vision.stem_widths", [8] * 17, "stem_widths: 17 convolutions are too many; use 16 or fewer"),
+        ("model.vision", RESNET | {"blocks": [1] * 17}, "blocks: 17 stages are too many; use for example [3, 4, 6, 3]"),
+        (
+            "model",  # whose divisors would take for ever to list
+            {
+                "vision": {"image_size": 2**61 - 1, "patch_size": 1},
+                "connector": {"reduce": "average_pool", "factor": 2},
+            },
+            "does not divide the vision tower's grid",
+        ),
+        ("model.connector", {"reduce": "perceiver", "heads": 2**61 - 1}, "heads: 2305843009213693951 does not divide"),
+        ("processor.tokenizer.eos", ["<e>"] * 17, "eos: 17 tokens that end an answer are too many; use 16 or fewer"),
         (
             "model.vision",
             {"stem": "conv", "stem_widths": [8, 8]},
@@ -168,12 +181,13 @@ def message(values):
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet"])
-def test_no_setting_but_the_seed_may_be_negative(kind):
+def test_no_setting_may_be_negative_but_the_seed_and_what_is_counted_from_the_end(kind):
     tower = {"model": {"vision": {"kind": kind}}}
     found = dict(numbers(read(Config, tower)))
     assert len(found) > 40
     said = {key: message(merge(tower, nested(key, value))) for key, value in found.items()}
-    assert [key for key in said if not said[key].startswith(key)] == ["train.seed"]
+    from_the_end = ["model.vision.feature_layer"] if kind == "vit" else []
+    assert [key for key in said if not said[key].startswith(key)] == [*from_the_end, "train.seed"]
 
 
 def test_not_a_number_is_refused_without_a_reader_too():

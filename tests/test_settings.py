@@ -1,12 +1,13 @@
 """Mappings to settings and back, overrides, files: and the one line that each mistake in them gets."""
 
+import os
 import pickle
 
 import pytest
 import yaml
 
 from ojito.config import Config, ModelConfig, ResNetConfig, ViTConfig
-from ojito.settings import ConfigError, merge, override, read, read_yaml, write
+from ojito.settings import ConfigError, merge, one_line, override, read, read_text, read_yaml, write
 
 
 def nested(dotted, value):
@@ -203,6 +204,10 @@ def test_file_is_read_with_todays_floats(tmp_path):
         (b"", "is not a mapping of settings"),
         (b"\xff\xfe\xfa", "is not UTF-8 text"),
         (b"!!python/object:os.system {}", "is not valid YAML in line 1"),
+        (b"a: !!bool maybe", "is not valid YAML: a value does not fit its tag; mend it"),
+        (b"a: &x {b: *x}", "is not valid YAML in line 1, column 11: an alias (*) is not read; write it out"),
+        (b"a: &x {b: 1}\nc: *x", "is not valid YAML in line 2, column 4: an alias (*) is not read"),
+        (b"[" * 20_000, "is nested too deep to be settings; write it flat"),
         (None, "No such file"),
     ],
 )
@@ -214,3 +219,67 @@ def test_file_that_cannot_be_read_is_named(tmp_path, content, said):
         read_yaml(path)
     assert str(error.value).startswith(str(path))
     assert said in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------- what comes from anywhere
+
+
+def test_text_of_a_file_is_read(tmp_path):
+    (tmp_path / "a.json").write_text("ü", encoding="utf-8")
+    assert read_text(tmp_path / "a.json", 2, "copy it") == "ü"
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "said"),
+    [
+        ("a.json", 2, "a.json: has 3 bytes, more than 2; copy it"),
+        ("b.json", 9, "b.json: cannot be read (No such file or directory); copy it"),
+        ("latin.json", 9, "latin.json: cannot be read (is not UTF-8 text); copy it"),
+        ("folder", 10**6, "folder: cannot be read (Is a directory); copy it"),
+        ("a\0b", 9, r"a\x00b: cannot be read (no such path); copy it"),
+    ],
+)
+def test_text_that_cannot_be_read_is_named(tmp_path, name, limit, said):
+    (tmp_path / "a.json").write_text("abc")
+    (tmp_path / "latin.json").write_bytes(b"\xe9")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError) as error:
+        read_text(tmp_path / name, limit, "copy it")
+    assert str(error.value).endswith(said)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe: is not a plain file; copy it"):
+        read_text(tmp_path / "pipe", 9, "copy it")
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value", "said"),
+    [
+        ("name", "\ud83d", "holds half a character"),
+        ("train.seed", 2**200, "is too large; use a smaller number"),
+        ("train.seed", 1 << 10_000, "<a number of 10001 bits> is too large"),
+        ("train.lr", 1 << 10_000, "<a number of 10001 bits> is not a finite number"),
+        ("train.freeze", ["x"] * 10_001, "10001 entries are more than 10000; write fewer"),
+        ("train.steps", "x" * 10**6, "xxx...xxx"),
+        ("train.steps", [[[[[["deep"]]]]]], "[[[[...]]]] is not a whole number"),
+        ("x" * 10**6, 1, "unknown setting"),
+        ("a\nb\x1b[2J", 1, r"a\nb\x1b[2J: unknown setting"),
+    ],
+)
+def test_value_that_is_huge_or_unprintable_is_named_in_one_short_line(dotted, value, said):
+    with pytest.raises(ConfigError) as error:
+        read(Config, nested(dotted, value))
+    assert said in str(error.value)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 2100
+
+
+def test_long_line_keeps_both_ends():
+    said = one_line("begin " + "x" * 10**5 + " end")
+    assert said.startswith("begin x")
+    assert said.endswith("x end")
+    assert len(said) < 2100
+    assert one_line("short, and ü") == "short, and ü"

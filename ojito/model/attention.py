@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ojito.model.cache import KVCache
 from ojito.model.masks import to_add
+from ojito.model.norms import make_norm
 from ojito.model.rope import Rotation, rotate
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
@@ -70,14 +71,16 @@ def attend_written(
     """The formula itself: softmax(q k^T) v."""
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     q = q.reshape(B, G, H // G * T, K)  # the query heads of one key head, as one long query: no key is repeated
-    scores = (q * scale) @ k.transpose(-1, -2)  # (B, G, H/G T, S)
-    scores = scores.view(B, H, T, S)
     if softcap:
+        scores = (q @ k.transpose(-1, -2)) * scale  # in this order, bfloat16 is rounded where the reference rounds it
         scores = softcap * (scores / softcap).tanh()
+    else:
+        scores = (q * scale) @ k.transpose(-1, -2)  # (B, G, H/G T, S)
+    scores = scores.view(B, H, T, S)
     if mask is not None:
         # Added, because filling takes twice the time, and again in the backward pass.
         scores = scores + (to_add(mask, scores.dtype) if mask.dtype == torch.bool else mask)
-    weights = scores.softmax(dim=-1)
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)  # a sum of bfloat16 would lose its tail
     if dropout:
         weights = F.dropout(weights, dropout)
     return (weights.view(B, G, H // G * T, S) @ v).view(B, H, T, K)
@@ -91,7 +94,10 @@ class Attention(nn.Module):
         heads: Query heads.
         kv_heads: Key and value heads; 0 means `heads`.
         head_dim: Size of a head; 0 means width / heads.
-        bias: Whether the four projections have one.
+        bias: Whether the projections of queries, keys and values have one.
+        out_bias: Whether the projection out has one; None means as `bias`.
+        norm: Of every head's query and key, before they are turned: a name as for `make_norm`, or "" for none.
+        norm_eps: Of that norm.
         scale: Factor on the scores; 0 means 1 / sqrt(head_dim).
         softcap: See `attend`.
         dropout: Share of the attention weights that training drops.
@@ -106,6 +112,9 @@ class Attention(nn.Module):
         head_dim: int = 0,
         *,
         bias: bool = True,
+        out_bias: bool | None = None,
+        norm: str = "",
+        norm_eps: float = 1e-6,
         scale: float = 0.0,
         softcap: float = 0.0,
         dropout: float = 0.0,
@@ -120,7 +129,9 @@ class Attention(nn.Module):
         self.q = nn.Linear(width, self.heads * self.head_dim, bias=bias)
         self.k = nn.Linear(width, self.kv_heads * self.head_dim, bias=bias)
         self.v = nn.Linear(width, self.kv_heads * self.head_dim, bias=bias)
-        self.out = nn.Linear(self.heads * self.head_dim, width, bias=bias)
+        self.out = nn.Linear(self.heads * self.head_dim, width, bias=bias if out_bias is None else out_bias)
+        self.q_norm = make_norm(norm, self.head_dim, norm_eps) if norm else nn.Identity()
+        self.k_norm = make_norm(norm, self.head_dim, norm_eps) if norm else nn.Identity()
 
     def forward(
         self,
@@ -140,8 +151,8 @@ class Attention(nn.Module):
             context: What is read; None means `hidden` itself.
         """
         read = hidden if context is None else context
-        q = self.q(hidden).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # (B, H, T, K)
-        k = self.k(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)  # (B, G, S, K)
+        q = self.q_norm(self.q(hidden).unflatten(-1, (self.heads, self.head_dim))).transpose(1, 2)  # (B, H, T, K)
+        k = self.k_norm(self.k(read).unflatten(-1, (self.kv_heads, self.head_dim))).transpose(1, 2)  # (B, G, S, K)
         v = self.v(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)
         if rope is not None:
             q, k = rotate(q, rope), rotate(k, rope)

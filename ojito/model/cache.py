@@ -39,7 +39,7 @@ class KVCache:
         self.places = Places(
             positions=torch.zeros(rows, length, dtype=torch.int64, device=device),
             segments=torch.zeros(rows, length, dtype=torch.int64, device=device),
-            prefix=torch.zeros(rows, length, dtype=torch.bool, device=device),
+            blocks=torch.zeros(rows, length, dtype=torch.int64, device=device),
         )
         self.capacity = length
         self.length = 0
@@ -61,11 +61,11 @@ class KVCache:
         start, self.length = self.length, self.length + new
         self.places.positions[:, start : self.length] = places.positions
         self.places.segments[:, start : self.length] = places.segments
-        self.places.prefix[:, start : self.length] = places.prefix
+        self.places.blocks[:, start : self.length] = places.blocks
         return Places(
             self.places.positions[:, : self.length],
             self.places.segments[:, : self.length],
-            self.places.prefix[:, : self.length],
+            self.places.blocks[:, : self.length],
         )
 
     def update(

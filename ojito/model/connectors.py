@@ -1,4 +1,4 @@
-"""From the vision tower's patches to the decoder's visual tokens: reduce their number, then project their width."""
+"""From the vision tower's patches to the decoder's visual tokens: reduce their number, normalise, project."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ojito.config import ModelConfig
 from ojito.model.attention import Attention
 from ojito.model.mlp import PlainMLP
+from ojito.model.norms import make_norm
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float
@@ -27,11 +28,12 @@ class Connector(nn.Module):
             self.reduce = AveragePool(config.vision.grid, c.factor)
         elif c.reduce == "perceiver":
             self.reduce = Perceiver(width, c.queries, c.layers, c.heads)
+        self.norm = nn.Identity() if c.norm == "none" else make_norm(c.norm, width, c.norm_eps)
         self.project = make_projection(width, config.decoder.width, c.project, c.mlp_dim, c.bias)
 
     def forward(self, patches: Float[Tensor, "N P vision"]) -> Float[Tensor, "N visual D"]:
         """The visual tokens."""
-        return self.project(self.reduce(patches))
+        return self.project(self.norm(self.reduce(patches)))
 
 
 def make_projection(width_in: int, width: int, kind: str, mlp_dim: int, bias: bool) -> nn.Module:

@@ -1,4 +1,4 @@
-"""ONE decoder for GPT-2, LLaMA, SmolLM2, Gemma and Gemma 2: `DecoderConfig` holds the differences."""
+"""ONE decoder for GPT-2, LLaMA, SmolLM2, Qwen and Gemma 1 to 3: `DecoderConfig` holds the differences."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Decoder(nn.Module):
         self.positions = nn.Embedding(config.max_positions, config.width) if learned else None
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.windows = [config.window if layer % 2 == 0 else 0 for layer in range(config.layers)]
+        self.windows = [config.window_of(layer) for layer in range(config.layers)]
         self.norm = make_norm(config.norm, config.width, config.norm_eps)
         self.untied_head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
 
@@ -68,17 +68,24 @@ class Decoder(nn.Module):
         if self.positions is not None:
             hidden = hidden + self.positions(places.positions)  # visual tokens have positions, too
         hidden = self.dropout(hidden)
-        rope = None
-        if self.config.positions == "rope":
-            rope = rotation(places.positions, self.config.head_size, self.config.rope_theta)
         keys = places if cache is None else cache.extend(places)
+        cut_blocks = self.config.mask == "image"
         masks = {
-            window: to_add(may_attend(places, keys, self.config.mask, window), hidden.dtype)
-            for window in set(self.windows)
+            window: to_add(may_attend(places, keys, window, cut_blocks), hidden.dtype) for window in set(self.windows)
         }
+        ropes = {window: self._rotation(places.positions, window) for window in set(self.windows)}
         for block, window in zip(self.blocks, self.windows, strict=True):
-            hidden = block(hidden, masks[window], rope, cache)
+            hidden = block(hidden, masks[window], ropes[window], cache)
         return self.norm(hidden)
+
+    def _rotation(self, positions: Int[Tensor, "B T"], window: int) -> Rotation | None:
+        """The rotary positions of the layers with this window."""
+        c = self.config
+        if c.positions != "rope":
+            return None
+        if window and c.window_theta:
+            return rotation(positions, c.head_size, c.window_theta)
+        return rotation(positions, c.head_size, c.rope_theta, c.rope_scaling)
 
     def head(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Logits, in float32."""
@@ -103,7 +110,10 @@ class Block(nn.Module):
             config.heads,
             config.num_kv_heads,
             config.head_size,
-            bias=config.bias,
+            bias=config.bias or config.query_bias,
+            out_bias=config.bias,
+            norm=config.norm if config.query_key_norm else "",
+            norm_eps=config.norm_eps,
             scale=config.score_scale,
             softcap=config.attention_softcap,
             dropout=config.dropout,

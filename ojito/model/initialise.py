@@ -12,12 +12,14 @@ from ojito.model.vit import ViT
 
 @torch.no_grad()
 def initialise(model: nn.Module) -> None:
-    """Draw every parameter of a model anew, from PyTorch's current random state."""
+    """Draw every parameter of a model anew, from PyTorch's current random state. On `meta` there is none to draw."""
+    if all(parameter.is_meta for parameter in model.parameters()):
+        return
     for module in model.modules():
         if isinstance(module, nn.Linear):
             # GPT-2's 0.02, made right for any width: sqrt(1 / (3 * 768)) = 0.0208.
             nn.init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
-        elif isinstance(module, nn.Conv2d) and module.bias is None:
+        elif isinstance(module, nn.Conv2d) and module.kernel_size != module.stride and module.bias is None:
             # Before a batch norm and ReLU (He et al. 2015, arXiv 1502.01852): gradients keep their size going down.
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Conv2d):

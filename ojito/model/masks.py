@@ -21,41 +21,61 @@ class Places:
     Attributes:
         positions: In reading order.
         segments: `SHARED`, 1, 2, ..., `PADDING`.
-        prefix: Whether it is image or prompt.
+        blocks: Places of one number read each other in both directions; -1 is of none.
     """
 
     positions: Int[Tensor, "B T"]
     segments: Int[Tensor, "B T"]
-    prefix: Bool[Tensor, "B T"]
+    blocks: Int[Tensor, "B T"]
 
 
-def may_attend(queries: Places, keys: Places, mask: str, window: int = 0) -> Bool[Tensor, "B 1 T S"]:
+def find_blocks(mask: str, prefix: Bool[Tensor, "B T"], is_image: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """The blocks of `Places`.
+
+    Args:
+        mask: "causal" has none; with "prefix", the prefix is one; with "image", every run of image places is one.
+        prefix: Whether a place is image or prompt.
+        is_image: Whether it is image.
+    """
+    if mask == "causal":
+        return torch.full_like(prefix, -1, dtype=torch.int64)
+    if mask == "prefix":
+        return prefix.long() - 1
+    begins = is_image.long().diff(dim=1, prepend=is_image.new_zeros(len(is_image), 1).long()) == 1
+    return (begins.cumsum(1) - 1).masked_fill(~is_image, -1)
+
+
+def may_attend(queries: Places, keys: Places, window: int = 0, cut_blocks: bool = False) -> Bool[Tensor, "B 1 T S"]:
     """Whether each query may attend to each key.
 
     A query reads the shared segment and its own. Within these it reads what came before it and itself, no further back
-    than the window; in a prefix-LM the prefix reads all of the prefix besides, window or not.
+    than the window, and besides all of its block.
 
-    Causal, visual prefix and question, prefix-LM, packed blind turns and padding are all this one rule: padding is a
-    segment that only padding reads. Every place reads itself, so that no row is all False.
+    Causal, visual prefix and question, prefix-LM, images in both directions, packed blind turns and padding are all
+    this one rule: padding is a segment that only padding reads. Every place reads itself, so that no row is all False.
 
     Args:
         queries: B rows of T places.
         keys: B rows of S places.
-        mask: "causal" or "prefix".
         window: Latest tokens that are visible, the query itself included; 0 means all.
+        cut_blocks: Whether the window ends what is visible of the block, too.
 
     Returns:
         True where the query may attend to the key.
     """
     query_segment, key_segment = queries.segments[:, :, None], keys.segments[:, None, :]
     distance = queries.positions[:, :, None] - keys.positions[:, None, :]  # (B, T, S)
+    block = queries.blocks[:, :, None]
+    same_block = (block == keys.blocks[:, None, :]) & (block >= 0)
     visible = distance >= 0
-    if window:
-        visible = visible & (distance < window)
-    if mask == "prefix":
-        visible = visible | (queries.prefix[:, :, None] & keys.prefix[:, None, :])
-    same = (key_segment == SHARED) | (key_segment == query_segment)
-    return (visible & same)[:, None]
+    if window and cut_blocks:
+        visible = (visible | same_block) & (distance < window)
+    elif window:
+        visible = (visible & (distance < window)) | same_block
+    else:
+        visible = visible | same_block
+    same_segment = (key_segment == SHARED) | (key_segment == query_segment)
+    return (visible & same_segment)[:, None]
 
 
 def to_add(mask: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,9 +19,15 @@ def relu2(hidden: Tensor) -> Tensor:
     return F.relu(hidden).square()
 
 
+def quick_gelu(hidden: Tensor) -> Tensor:
+    """CLIP's nearly GELU: x * sigmoid(1.702 x)."""
+    return hidden * torch.sigmoid(1.702 * hidden)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "quick_gelu": quick_gelu,
     "silu": F.silu,
     "relu2": relu2,
 }

@@ -5,10 +5,13 @@ Source: Su et al. 2021, arXiv 2104.09864, in the rotate-half layout of the publi
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from ojito.config import RopeScaling
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float, Int
@@ -16,17 +19,35 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
 Rotation = tuple[Tensor, Tensor]
 """Cosines and sines, each (B, 1, T, K)."""
 
+_NONE = RopeScaling()
 
-def rotation(positions: Int[Tensor, "B T"], head_dim: int, theta: float) -> Rotation:
+
+def rotation(positions: Int[Tensor, "B T"], head_dim: int, theta: float, scaling: RopeScaling = _NONE) -> Rotation:
     """Cosines and sines of the angles for these positions, in float32.
 
     The frequencies are computed anew in every forward pass instead of kept in a buffer: they cost microseconds, `meta`
     cannot lose them, and no `.to(bfloat16)` can round them (which would be 1.4 rad off at position 1024).
     """
     exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    angles = positions[:, None, :, None].float() * theta**-exponents  # (B, 1, T, K/2)
+    frequencies = scale(1 / theta**exponents, scaling)
+    angles = positions[:, None, :, None].float() * frequencies  # (B, 1, T, K/2)
     angles = torch.cat((angles, angles), dim=-1)  # number i is paired with number i + K/2
     return angles.cos(), angles.sin()
+
+
+def scale(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
+    """Frequencies, in radians a position, slowed down for longer texts.
+
+    Source: "linear" is Chen et al. 2023, arXiv 2306.15595; "llama3" is Llama 3.1's, as in transformers.
+    """
+    if scaling.kind == "none":
+        return frequencies
+    slow = frequencies / scaling.factor
+    if scaling.kind == "linear":
+        return slow
+    turns = scaling.original_positions * frequencies / (2 * math.pi)  # within the texts of the first training
+    share = ((turns - scaling.low) / (scaling.high - scaling.low)).clamp(0, 1)  # 1: fast, and stays
+    return (1 - share) * slow + share * frequencies
 
 
 def rotate(heads: Float[Tensor, "B H T K"], by: Rotation) -> Float[Tensor, "B H T K"]:

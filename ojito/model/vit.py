@@ -1,10 +1,11 @@
-"""The vision transformer: ViT and SigLIP by config, with a patch stem or a pyramid of convolutions."""
+"""The vision transformer: ViT, SigLIP and CLIP by config, with a patch stem or a pyramid of convolutions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.config import ViTConfig
@@ -12,20 +13,24 @@ from ojito.model.attention import Attention
 from ojito.model.mlp import PlainMLP
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 
 class ViT(nn.Module):
     """Pixels (N, 3, h, w) to patches (N, P, D), in reading order. Transformer blocks with the norm first.
 
-    Source: Dosovitskiy et al. 2020, arXiv 2010.11929; SigLIP: Zhai et al. 2023, arXiv 2303.15343.
+    Source: Dosovitskiy et al. 2020, arXiv 2010.11929; CLIP: Radford et al. 2021, arXiv 2103.00020; SigLIP: Zhai et al.
+    2023, arXiv 2303.15343.
     """
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
+        self.config = config
         self.stem = make_stem(config)
         self.class_token = nn.Parameter(torch.zeros(config.width)) if config.class_token else None
-        self.positions = nn.Embedding(config.grid**2 + config.class_token, config.width)
+        rows = (config.position_grid or config.grid) ** 2 + config.class_token
+        self.positions = nn.Embedding(rows, config.width)
+        self.pre_norm = nn.LayerNorm(config.width, config.norm_eps) if config.pre_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, config.norm_eps) if config.final_norm else nn.Identity()
@@ -35,11 +40,39 @@ class ViT(nn.Module):
         hidden = self.stem(images).flatten(2).transpose(1, 2)  # (N, P, D)
         if self.class_token is not None:
             hidden = torch.cat((self.class_token.expand(len(hidden), 1, -1), hidden), dim=1)
-        hidden = self.dropout(hidden + self.positions.weight)
-        for block in self.blocks:
+        hidden = self.dropout(self.pre_norm(hidden + self._positions()))
+        unread = -1 - self.config.feature_layer  # layers that are there, to be saved again, and never run
+        for block in self.blocks[: len(self.blocks) - unread]:
             hidden = block(hidden)
-        hidden = self.norm(hidden)
+        if not unread:
+            hidden = self.norm(hidden)
         return hidden if self.class_token is None else hidden[:, 1:]
+
+    def _positions(self) -> Float[Tensor, "P D"]:
+        """What is added to each patch for its place."""
+        table: Tensor = self.positions.weight
+        grid, side = self.config.grid, self.config.position_grid
+        if self.config.positions == "fractional":
+            return table[fractional_places(grid, table.device)]
+        if self.config.positions == "resized" and side not in (0, grid):
+            square = table.float().view(1, side, side, -1).permute(0, 3, 1, 2)
+            resized = F.interpolate(square, (grid, grid), mode="bilinear", antialias=True)
+            return resized.flatten(2)[0].T.to(table.dtype)
+        return table
+
+
+def fractional_places(grid: int, device: torch.device | None = None) -> Int[Tensor, " P"]:
+    """Rows of the position table for a full grid of patches, in reading order.
+
+    A patch's place is a float32 fraction of the side, and its row the bucket that this falls into. Rounding puts some
+    of them into the bucket before, so that two neighbours share a row. The checkpoints were trained with that.
+
+    Source: transformers' `Idefics3VisionEmbeddings`.
+    """
+    edges = torch.arange(1 / grid, 1.0, 1 / grid, device=device)
+    places = torch.arange(grid, dtype=torch.float32, device=device) * torch.tensor(1 / grid, device=device)
+    buckets = torch.bucketize(places.clamp(max=1 - 1e-6), edges, right=True)
+    return (buckets[:, None] * grid + buckets).flatten()
 
 
 class EncoderBlock(nn.Module):
@@ -62,7 +95,7 @@ class EncoderBlock(nn.Module):
 def make_stem(config: ViTConfig) -> nn.Module:
     """Pixels (N, 3, h, w) to a grid of patches (N, D, h / patch_size, w / patch_size)."""
     if config.stem == "patch":
-        return nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
+        return nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=config.stem_bias)
     layers: list[nn.Module] = []
     halvings, width = config.patch_size.bit_length() - 1, 3
     for i, stem_width in enumerate(config.stem_widths):

@@ -15,7 +15,7 @@ from ojito.model.cache import KVCache
 from ojito.model.connectors import Connector
 from ojito.model.decoder import Decoder
 from ojito.model.initialise import initialise
-from ojito.model.masks import Places
+from ojito.model.masks import Places, find_blocks
 from ojito.model.resnet import ResNet
 from ojito.model.vit import ViT
 from ojito.records import IMAGE, Batch
@@ -59,7 +59,8 @@ class VLM(nn.Module):
         batch = batch.to(self.decoder.embedding.weight.device)
         visual = None if batch.images is None else self.encode(batch.images)
         hidden = self.merge(batch.tokens, visual)
-        return self.decoder(hidden, Places(batch.positions, batch.segments, batch.prefix), cache)
+        blocks = find_blocks(self.config.decoder.mask, batch.prefix, batch.tokens == IMAGE)
+        return self.decoder(hidden, Places(batch.positions, batch.segments, blocks), cache)
 
     def encode(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
         """Pixels to visual tokens: the vision tower's patches, connected to the decoder's width.

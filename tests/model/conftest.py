@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ojito.config import ConnectorConfig, DecoderConfig, ModelConfig, ResNetConfig, ViTConfig
+from ojito.config import ConnectorConfig, DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, ViTConfig
 from ojito.model import VLM
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch
 
@@ -24,6 +24,19 @@ STYLES = {
     "gemma2": DecoderConfig(
         **GEMMA | {"kv_heads": 2}, post_norms=True, query_scalar=7, attention_softcap=1.0, final_softcap=3.0, window=3
     ),
+    # The window cuts through the image.
+    "gemma3": DecoderConfig(
+        **GEMMA | {"kv_heads": 2, "mask": "image"},
+        post_norms=True,
+        query_key_norm=True,
+        rope_theta=1e6,
+        window_theta=1e4,
+        rope_scaling=RopeScaling("linear", factor=8.0),
+        window=3,
+        full_every=3,
+    ),
+    "qwen2": DecoderConfig(**SIZES, kv_heads=2, query_bias=True, rope_theta=1e6),
+    "qwen3": DecoderConfig(**SIZES, kv_heads=2, head_dim=8, query_key_norm=True),
 }
 TOWERS = {
     "vit": ViTConfig(image_size=16, patch_size=8, width=16, layers=1, heads=2, mlp_dim=32),

@@ -9,7 +9,7 @@ CONFIG = DecoderConfig(vocab_size=10, width=8, layers=2, heads=2, kv_heads=1, he
 
 def places(rows, length, start=0):
     positions = torch.arange(start, start + length).expand(rows, length)
-    return Places(positions, torch.zeros_like(positions), positions < 2)
+    return Places(positions, torch.zeros_like(positions), (positions < 2).long() - 1)
 
 
 def test_cache_returns_all_tokens_so_far():
@@ -23,7 +23,7 @@ def test_cache_returns_all_tokens_so_far():
     assert torch.equal(k, torch.cat((first, second), dim=2))
     assert torch.equal(v, -k)
     assert seen.positions[0].tolist() == [0, 1, 2]
-    assert seen.prefix[0].tolist() == [True, True, False]
+    assert seen.blocks[0].tolist() == [0, 0, -1]
     assert cache.length == 3
 
 

@@ -3,22 +3,24 @@ import dataclasses
 import pytest
 import torch
 
-from ojito.config import DecoderConfig
+from ojito.config import DecoderConfig, RopeScaling
 from ojito.model.decoder import Decoder
-from ojito.model.masks import Places
+from ojito.model.masks import Places, find_blocks
 
 CONFIG = DecoderConfig(vocab_size=30, width=16, layers=2, heads=4, mlp_dim=24, max_positions=32)
 TOKENS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
-PLACES = Places(torch.arange(8)[None], torch.zeros_like(TOKENS), torch.arange(8)[None] < 3)
+PLACES = Places(torch.arange(8)[None], torch.zeros_like(TOKENS), torch.full_like(TOKENS, -1))
 
 
 def logits(config):
     """Of a decoder whose tensors are random, each the same for the same shape whatever else the config says."""
     decoder = Decoder(config).eval()
+    places = torch.arange(8)[None]
+    blocks = find_blocks(config.mask, places < 5, places < 3)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)) * 0.5)
-        return decoder.head(decoder(decoder.embed(TOKENS), PLACES))
+        return decoder.head(decoder(decoder.embed(TOKENS), Places(places, torch.zeros_like(TOKENS), blocks)))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,11 @@ def logits(config):
         {"norm_eps": 0.5},
         {"positions": "learned"},
         {"rope_theta": 100.0},
+        {"rope_scaling": RopeScaling("linear", factor=4.0)},
+        {"rope_scaling": RopeScaling("llama3", factor=4.0, original_positions=8)},
         {"bias": True},
+        {"query_bias": True},
+        {"query_key_norm": True},
         {"post_norms": True},
         {"scale_embeddings": True},
         {"query_scalar": 9.0},
@@ -45,6 +51,7 @@ def logits(config):
         {"final_softcap": 2.0},
         {"window": 2},
         {"mask": "prefix"},
+        {"mask": "image"},
     ],
     ids=str,
 )

@@ -17,6 +17,14 @@ def fresh(style):
     return VLM(ModelConfig(vision, connector, dataclasses.replace(style, **WIDE, head_dim=64)))
 
 
+def test_model_on_meta_has_nothing_to_draw():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with torch.device("meta"):
+        VLM(ModelConfig())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_residual_branches_end_small(fresh):
     for blocks in (fresh.vision.blocks, fresh.connector.reduce.blocks, fresh.decoder.blocks):
         for block in blocks:

@@ -1,21 +1,23 @@
 import pytest
 import torch
 
-from ojito.model.masks import Places, may_attend, to_add
+from ojito.model.masks import Places, find_blocks, may_attend, to_add
 from ojito.records import PADDING
 
 
-def places(segments, prefix, positions=None):
-    """Places from a drawing: one character a place. Positions count within what each segment may read."""
+def places(segments, kinds, mask="causal", positions=None):
+    """Places from two drawings, one character a place: of segments, and of image (i), prompt (p) and answer (_).
+
+    Positions count within what each segment may read.
+    """
     numbers = [PADDING if letter == "." else int(letter) for letter in segments]
     if positions is None:
         positions, shared = [], numbers.count(0)
         for i, segment in enumerate(numbers):
             before = numbers[:i].count(segment)
             positions.append(before if segment <= 0 else shared + before)
-    return Places(
-        torch.tensor([positions]), torch.tensor([numbers]), torch.tensor([[letter == "p" for letter in prefix]])
-    )
+    prefix, is_image = (torch.tensor([[letter in letters for letter in kinds]]) for letters in ("ip", "i"))
+    return Places(torch.tensor([positions]), torch.tensor([numbers]), find_blocks(mask, prefix, is_image))
 
 
 def drawn(mask):
@@ -24,7 +26,7 @@ def drawn(mask):
 
 def test_causal_mask_reads_what_came_before():
     here = places("00000", "pp___")  # a prefix changes nothing
-    assert drawn(may_attend(here, here, "causal")) == [
+    assert drawn(may_attend(here, here)) == [
         "x----",
         "xx---",
         "xxx--",
@@ -34,8 +36,8 @@ def test_causal_mask_reads_what_came_before():
 
 
 def test_prefix_mask_reads_the_prefix_in_both_directions():
-    here = places("000000", "pppp__")
-    assert drawn(may_attend(here, here, "prefix")) == [
+    here = places("000000", "pppp__", "prefix")
+    assert drawn(may_attend(here, here)) == [
         "xxxx--",
         "xxxx--",
         "xxxx--",
@@ -47,8 +49,8 @@ def test_prefix_mask_reads_the_prefix_in_both_directions():
 
 @pytest.mark.parametrize("mask", ["causal", "prefix"])
 def test_left_padding_is_read_by_padding_only(mask):
-    here = places("..000", "__pp_")
-    assert [line[:2] for line in drawn(may_attend(here, here, mask))] == [
+    here = places("..000", "__pp_", mask)
+    assert [line[:2] for line in drawn(may_attend(here, here))] == [
         "x-",
         "xx",
         "--",
@@ -59,8 +61,8 @@ def test_left_padding_is_read_by_padding_only(mask):
 
 @pytest.mark.parametrize("mask", ["causal", "prefix"])
 def test_right_padding_is_read_by_padding_only(mask):
-    here = places("000..", "pp___", positions=[0, 1, 2, 0, 0])
-    assert [line[3:] for line in drawn(may_attend(here, here, mask))] == [
+    here = places("000..", "pp___", mask, positions=[0, 1, 2, 0, 0])
+    assert [line[3:] for line in drawn(may_attend(here, here))] == [
         "--",
         "--",
         "--",
@@ -71,7 +73,7 @@ def test_right_padding_is_read_by_padding_only(mask):
 
 def test_blind_turns_read_the_shared_part_and_themselves():
     here = places("0011122", "pp" + "p__" + "p_")
-    assert drawn(may_attend(here, here, "causal")) == [
+    assert drawn(may_attend(here, here)) == [
         "x------",
         "xx-----",
         "xxx----",
@@ -83,8 +85,8 @@ def test_blind_turns_read_the_shared_part_and_themselves():
 
 
 def test_blind_turns_of_a_prefix_mask_hide_their_prompts_from_the_image():
-    here = places("0011122", "pp" + "pp_" + "p_")
-    assert drawn(may_attend(here, here, "prefix")) == [
+    here = places("0011122", "pp" + "pp_" + "p_", "prefix")
+    assert drawn(may_attend(here, here)) == [
         "xx-----",
         "xx-----",
         "xxxx---",
@@ -97,7 +99,7 @@ def test_blind_turns_of_a_prefix_mask_hide_their_prompts_from_the_image():
 
 def test_window_hides_what_is_further_back():
     here = places("00000", "_____")
-    assert drawn(may_attend(here, here, "causal", window=2)) == [
+    assert drawn(may_attend(here, here, window=2)) == [
         "x----",
         "xx---",
         "-xx--",
@@ -107,8 +109,8 @@ def test_window_hides_what_is_further_back():
 
 
 def test_window_of_a_prefix_mask_binds_the_answer_only():
-    here = places("000000", "ppp___")
-    assert drawn(may_attend(here, here, "prefix", window=2)) == [
+    here = places("000000", "ppp___", "prefix")
+    assert drawn(may_attend(here, here, window=2)) == [
         "xxx---",
         "xxx---",
         "xxx---",
@@ -118,22 +120,48 @@ def test_window_of_a_prefix_mask_binds_the_answer_only():
     ]
 
 
+def test_image_mask_reads_each_image_in_both_directions():
+    here = places("0000000", "iipiip_", "image")
+    assert drawn(may_attend(here, here)) == [
+        "xx-----",
+        "xx-----",
+        "xxx----",
+        "xxxxx--",
+        "xxxxx--",
+        "xxxxxx-",
+        "xxxxxxx",
+    ]
+
+
+def test_window_ends_blocks_too_when_it_cuts_them():
+    here = places("000000", "iiii__", "image")
+    assert drawn(may_attend(here, here, window=2, cut_blocks=True)) == [
+        "xxxx--",
+        "xxxx--",
+        "-xxx--",
+        "--xx--",
+        "---xx-",
+        "----xx",
+    ]
+
+
 def test_window_counts_positions_not_columns():
     here = places("0011122", "pp" + "___" + "__")
-    assert drawn(may_attend(here, here, "causal", window=3))[5:] == ["xx---x-", "-x---xx"]
+    assert drawn(may_attend(here, here, window=3))[5:] == ["xx---x-", "-x---xx"]
 
 
 def test_query_of_a_cache_reads_all_keys_so_far():
-    keys = places(".00000", "_ppp__")
-    query = places("0", "_", positions=[4])
-    assert drawn(may_attend(query, keys, "prefix")) == ["-xxxxx"]
+    keys = places(".00000", "_ppp__", "prefix")
+    query = places("0", "_", "prefix", positions=[4])
+    assert drawn(may_attend(query, keys)) == ["-xxxxx"]
 
 
-@pytest.mark.parametrize("mask", ["causal", "prefix"])
+@pytest.mark.parametrize("mask", ["causal", "prefix", "image"])
 @pytest.mark.parametrize("window", [0, 1, 3])
-def test_no_row_is_all_false(mask, window):
-    here = places("..00112200..", "__pp_p_p____")
-    assert may_attend(here, here, mask, window).any(dim=-1).all()
+@pytest.mark.parametrize("cut_blocks", [False, True])
+def test_no_row_is_all_false(mask, window, cut_blocks):
+    here = places("..00112200..", "__ii_p_p____", mask)
+    assert may_attend(here, here, window, cut_blocks).any(dim=-1).all()
 
 
 def test_mask_to_add_is_zero_or_minus_infinity():
