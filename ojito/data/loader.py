@@ -7,6 +7,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from ojito.config import DataConfig, TrainConfig
 from ojito.data.sources import all_bad, check_budget
 from ojito.processor import ImageError, Processor, RowError
+from ojito.processor.tiles import Tiles
 from ojito.records import Batch, Sample
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
     def __init__(self, draw: _Draw, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
         self._draw, self._processor, self._seed, self._size = draw, processor, seed, size
         self._flip = config.flip
-        self._read = _Cache(processor.raw_pixels, config.cache_mb * 2**20 // max(1, config.workers))
+        self._read = _Cache(processor.read_picture, config.cache_mb * 2**20 // max(1, config.workers))
 
     def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
         """The batch, None if all its rows are bad; and what is wrong with which rows."""
@@ -149,7 +151,7 @@ class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
             try:
                 row = self._processor.row(sample, training=True, rng=rng, read=self._read)
                 if self._flip and rng.random() < 0.5:
-                    row.pictures = [picture.flip(-1) for picture in row.pictures]
+                    row.pictures = [_mirrored(picture) for picture in row.pictures]
                 made.append(row)
             except RowError as problem:  # says where the row stands
                 problems[place] = str(problem)
@@ -200,21 +202,28 @@ class _StreamDraw:
 class _Cache:
     """Decoded pictures by path, until the memory is used up; the pictures after that are decoded every time."""
 
-    def __init__(self, read: Callable[[ImageLike], torch.Tensor], capacity: int) -> None:
+    def __init__(self, read: Callable[[ImageLike], Tiles], capacity: int) -> None:
         self._read, self._left = read, capacity  # bytes
-        self._pictures: dict[str, torch.Tensor] = {}
+        self._pictures: dict[str, Tiles] = {}
 
-    def __call__(self, image: ImageLike) -> torch.Tensor:
+    def __call__(self, image: ImageLike) -> Tiles:
         if not isinstance(image, (str, Path)):
             return self._read(image)
         name = str(image)
         picture = self._pictures.get(name)
         if picture is None:
             picture = self._read(image)
-            if picture.nbytes <= self._left:
-                self._left -= picture.nbytes
+            if picture.pixels.nbytes <= self._left:
+                self._left -= picture.pixels.nbytes
                 self._pictures[name] = picture
         return picture
+
+
+def _mirrored(picture: Tiles) -> Tiles:
+    """Left and right exchanged: in every square, and of a picture that was split, in the order of its tiles, too."""
+    order, count = torch.arange(len(picture.pixels)), picture.rows * picture.columns
+    order[:count] = order[:count].view(picture.rows, picture.columns).flip(1).flatten()
+    return replace(picture, pixels=picture.pixels[order].flip(-1))
 
 
 def _as_it_is(made: T) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -43,7 +43,7 @@ def stream(
     model: VLM,
     batch: Batch,
     *,
-    eos: int,
+    eos: int | Collection[int],
     max_new_tokens: int = 64,
     sampler: Sampler = Greedy(),  # noqa: B008 - frozen
     repetition_penalty: float = 1.0,
@@ -59,7 +59,7 @@ def stream(
     Args:
         model: Put into evaluation mode meanwhile.
         batch: Prompts, padded on the left, as `processor(samples)` makes them.
-        eos: The token that ends a row.
+        eos: The token that ends a row, or several, any of which does.
         max_new_tokens: The most tokens a row gets; fewer where the decoder has no more positions.
         sampler: How a token is chosen.
         repetition_penalty: On tokens that the row's text, prompt included, holds already; see `penalise`.
@@ -75,6 +75,7 @@ def stream(
         raise ValueError(f"max_new_tokens={max_new_tokens} generates nothing; use 1 or more")
     if not 0 < repetition_penalty < float("inf"):
         raise ValueError(f"repetition_penalty={repetition_penalty} must be greater than 0; 1 is none, 1.2 is usual")
+    ends = {eos} if isinstance(eos, int) else set(eos)
     limits = _limits(model, batch, max_new_tokens)
     num_rows, length = batch.tokens.shape
     weight = model.decoder.embedding.weight
@@ -97,7 +98,7 @@ def stream(
                 seen.scatter_(1, tokens[:, None], True)
             for i, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
                 if row.finish is None:
-                    row.finish = _add(row, token, eos, limits[i], stop, i)
+                    row.finish = _add(row, token, ends, limits[i], stop, i)
             yield rows
             if all(row.finish for row in rows):
                 return
@@ -138,9 +139,9 @@ def _seen(batch: Batch, vocab_size: int) -> torch.Tensor:
     return seen.scatter_(1, batch.tokens.where(is_text, vocab_size), True)[:, :vocab_size]
 
 
-def _add(row: Generation, token: int, eos: int, limit: int, stop: Stop | None, number: int) -> Finish | None:
+def _add(row: Generation, token: int, ends: set[int], limit: int, stop: Stop | None, number: int) -> Finish | None:
     """Gives a row its token; says whether that was the last."""
-    if token == eos:
+    if token in ends:
         return "eos"
     row.tokens.append(token)
     if stop and stop(number, row.tokens):

@@ -26,13 +26,14 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM")  # of these five
 # First bytes of what people hand in by mistake, to call it by its name.
 _OTHERS = {b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"%PDF": "a PDF", b"<svg": "an SVG", b"PK\3\4": "a ZIP archive"}
-_RESAMPLE = {
+RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
 _ORIENTATION = 0x0112  # the EXIF tag
+_LONGEST = 1_000_000  # pixels: resizing a line of n pixels takes up to 48 n bytes of weights, however small the result
 
 
 class ImageError(ValueError):
@@ -70,27 +71,46 @@ def raw_pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor
     Raises:
         ImageError: It cannot be read.
     """
-    rgb = fit(open_image(image, config.max_pixels), size, config)
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+    return channels_first(fit(open_image(image, config.max_pixels), size, config))
+
+
+def channels_first(image: Image.Image) -> torch.Tensor:
+    """An RGB picture as (3, h, w) uint8."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def normalise(raw: torch.Tensor, config: ImageConfig) -> torch.Tensor:
-    """(x / 255 - mean) / std: (..., 3, h, w) uint8 to float32."""
+    """(x / 255 - mean) / std: (..., 3, h, w) uint8 to float32.
+
+    Source:
+        transformers' Pillow processors multiply by 1 / 255 in float64, round to float32, and go on in that. Dividing
+        in float32 gives the same bits for all 256 values; multiplying in float32 would not.
+    """
     mean, std = (torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (config.mean, config.std))
     return raw.to(torch.float32).div_(255).sub_(mean).div_(std)
 
 
 def fit(image: Image.Image, size: int, config: ImageConfig) -> Image.Image:
-    """An RGB picture as a square of `size` pixels: squashed, its middle cropped, or padded with the mean colour."""
+    """An RGB picture as a square of `size` pixels: squashed, its middle cropped, or padded with the mean colour.
+
+    Raises:
+        ValueError: With fit=tiles a picture becomes several squares.
+
+    Source:
+        transformers' Pillow processors of SigLIP and Gemma 3 (squash) and CLIP (crop), bit for bit. Of a picture so
+        long that scaled for the crop it would have more than `max_pixels`, the crop may differ in the last bit.
+    """
+    if config.fit == "tiles":
+        raise ValueError("fit=tiles makes several squares of a picture, not one; use tiles.read_picture")
     width, height = image.size
-    resample = _RESAMPLE[config.resample]
+    resample = RESAMPLE[config.resample]
     if (width, height) == (size, size):
         return image
     if config.fit == "squash" or width == height:
         return image.resize((size, size), resample)
     if config.fit == "crop":
         # A picture of 1 x 10,000 pixels would be 224 x 2,240,000 on the way: of such, take the middle beforehand.
-        most = 8 * min(width, height)
+        most = max(8, config.max_pixels // size**2) * min(width, height)
         image = _middle(image, min(width, most), min(height, most))
         short, long = min(image.size), max(image.size)
         longer = int(size * long / short)
@@ -171,6 +191,8 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
         count = f"{width} x {height} = {width * height:,} pixels"
         problem = f"has {count}, more than the limit of {max_pixels:,}"
         raise ImageError(name, problem, "scale it down or raise processor.image.max_pixels")
+    if max(width, height) > _LONGEST:
+        raise ImageError(name, f"has {width:,} x {height:,} pixels, more than {_LONGEST:,} on a side", "cut it up")
     if not width * height:
         raise ImageError(name, f"has {width} x {height} pixels", "give one with at least 1 x 1")
     try:

@@ -12,16 +12,18 @@ import numpy as np
 import torch
 
 from ojito.config import ProcessorConfig
-from ojito.processor.images import normalise, raw_pixels
+from ojito.processor.images import normalise
 from ojito.processor.prompts import Row, RowError, Writer
+from ojito.processor.tiles import Tiles, add_whole, read_picture
 from ojito.processor.tokenizers import Tokenizer
 from ojito.records import IGNORE, PADDING, Batch, Sample
-from ojito.settings import ConfigError, read, write
+from ojito.settings import ConfigError, read, read_text, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
 CONFIG_FILE, TOKENIZER_FILE = "processor.json", "tokenizer.json"
+MAX_CONFIG = 2**20  # bytes
 
 
 class Processor:
@@ -31,7 +33,7 @@ class Processor:
         config: The recipe's `processor`.
         tokenizer: Text to ids and back.
         image_size: Side of the model's square picture, pixels.
-        image_tokens: Places that one picture takes in a row, `ModelConfig.image_tokens`.
+        image_tokens: Places that one square takes in a row, `ModelConfig.image_tokens`.
         max_positions: Of the decoder; a row that needs more is refused by name. None leaves it to the model to refuse.
 
     Raises:
@@ -51,7 +53,7 @@ class Processor:
             raise ConfigError(
                 "processor.prompt.image", "inline hides a turn's image from the others with turns=blind; use front"
             )
-        if prompt.turns == "blind" and not (prompt.separator or prompt.caption):
+        if prompt.turns == "blind" and not (prompt.user or prompt.separator or prompt.caption):
             raise ConfigError(
                 "processor.prompt.separator",
                 "'' leaves a blind turn without a question no place to answer from; use for example '\\n', or set "
@@ -84,7 +86,7 @@ class Processor:
         sample: Sample,
         training: bool = False,
         rng: random.Random | None = None,
-        read: Callable[[ImageLike], torch.Tensor] | None = None,
+        read: Callable[[ImageLike], Tiles] | None = None,
     ) -> Row:
         """One row of a batch; a loader can do without a bad one. As for `__call__`, and:
 
@@ -92,7 +94,7 @@ class Processor:
             sample: The row.
             training: With answer and targets.
             rng: Draws one of several answers.
-            read: Stands in for `raw_pixels`, for example a cache of it.
+            read: Stands in for `read_picture`, for example a cache of it.
 
         Raises:
             ImageError: A picture cannot be read.
@@ -101,17 +103,18 @@ class Processor:
         if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
             kind = type(sample.images).__name__
             raise RowError(sample.origin, f"images is one {kind}, not a list; write images=[picture]")
-        row = self._writer.write(sample, training, rng)
-        row.pictures = [(read or self.raw_pixels)(image) for image in sample.images]
+        pictures = [(read or self.read_picture)(image) for image in sample.images]
+        row = self._writer.write(sample, training, rng, [(picture.rows, picture.columns) for picture in pictures])
+        row.pictures = pictures
         return row
 
-    def raw_pixels(self, image: ImageLike) -> torch.Tensor:
-        """The picture fitted to the model's square, (3, h, w) uint8.
+    def read_picture(self, image: ImageLike) -> Tiles:
+        """The picture fitted to the model's squares.
 
         Raises:
             ImageError: It cannot be read.
         """
-        return raw_pixels(image, self.image_size, self.config.image)
+        return read_picture(image, self.image_size, self.config.image)
 
     def batch(self, rows: Sequence[Row], left: bool = False) -> Batch:
         """Rows padded to one length, on the right or the left, and their pictures normalised."""
@@ -128,19 +131,31 @@ class Processor:
             segments[i, place] = row.segments
             prefix[i, place] = row.prefix
             targets[i, place] = row.targets
-        raw = [picture for row in rows for picture in row.pictures]
+        pictures = [picture for row in rows for picture in row.pictures]
         return Batch(
             tokens=torch.from_numpy(tokens),
             positions=torch.from_numpy(positions),
             segments=torch.from_numpy(segments),
             prefix=torch.from_numpy(prefix),
             targets=torch.from_numpy(targets),
-            images=normalise(torch.stack(raw), self.config.image) if raw else None,
+            images=self._squares(pictures) if pictures else None,
         )
 
+    def _squares(self, pictures: Sequence[Tiles]) -> torch.Tensor:
+        """All squares, normalised, as the prompt writes them: the whole of a picture after its tiles or before them."""
+        made = normalise(torch.cat([picture.pixels for picture in pictures]), self.config.image)
+        each = list(torch.split(made, [len(picture.pixels) for picture in pictures]))
+        if self.config.image.tiling == "nanovlm":
+            each = [
+                add_whole(tiles, picture.rows, picture.columns) if picture.rows else tiles
+                for tiles, picture in zip(each, pictures, strict=True)
+            ]
+        return torch.cat(each if self.config.prompt.whole == "last" else [squares.roll(1, 0) for squares in each])
+
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of generated ids."""
-        return self.tokenizer.decode([int(i) for i in ids])
+        """The text of generated ids, without the white space of `prompt.before_answer`."""
+        text = self.tokenizer.decode([int(i) for i in ids])
+        return text.lstrip() if self.config.prompt.before_answer else text
 
     def save(self, folder: Path | str) -> None:
         """Writes processor.json and tokenizer.json."""
@@ -162,15 +177,20 @@ class Processor:
             ConfigError: A file is missing or damaged.
         """
         path = Path(folder) / CONFIG_FILE
+        text = read_text(path, MAX_CONFIG, "give a folder that was saved")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(str(path), f"cannot be read ({error.strerror}); give a folder that was saved") from None
-        except ValueError:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
             raise ConfigError(str(path), "is not JSON; save the model again") from None
         sizes = [values.pop(key, None) for key in ("image_size", "image_tokens")] if isinstance(values, dict) else []
-        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        if not sizes or not all(type(size) is int and size > 0 for size in sizes):
             raise ConfigError(str(path), "needs image_size and image_tokens, whole numbers; save the model again")
-        config = read(ProcessorConfig, values, str(path))
         image_size, image_tokens = sizes
-        return cls(config, Tokenizer.read(Path(folder) / TOKENIZER_FILE), image_size, image_tokens, max_positions)
+        config = read(ProcessorConfig, values, str(path))
+        try:
+            tokenizer = Tokenizer.read(Path(folder) / TOKENIZER_FILE, config.tokenizer)
+            return cls(config, tokenizer, image_size, image_tokens, max_positions)
+        except ConfigError as error:
+            if str(folder) in str(error):  # it names the other file
+                raise
+            raise ConfigError(f"{path}: {error.key}", error.problem) from None

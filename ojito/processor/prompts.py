@@ -9,27 +9,37 @@
     segment            0     0     0     0        1  1      1     1        2  2      2     2
     position           0     1     2     3        4  5      6     7        4  5      6     7
     prefix             x     x     x     x        x  x      .     .        x  x      .     .
+    inline, chat   <bos> user image question separator answer <eos> after user question separator answer <eos>
+    target           .    .     .      .        an-    <eos>    .     .    .      .        an-    <eos>    .
+                                                swer                                       swer
 
 In a chat only what stands before the first answer is prefix. A prefix-LM reads its prefix in both directions: were a
 later question part of it, the image and the first question would read it too, and through them the first answer would
 know what is asked next.
+
+With joined=true, text is tokenized as far as it goes on without a special token or an image, whoever wrote it. Only the
+beginning of an answer is a border all the same: a row that is learned begins with the row that is asked.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-import torch
+from typing import Union
 
 from ojito.config import PromptConfig
-from ojito.processor.tokenizers import Tokenizer
+from ojito.processor.tiles import Tiles
+from ojito.processor.tokenizers import After, Tokenizer
 from ojito.records import IGNORE, IMAGE, SHARED, Sample, Turn
 
 MARK = "<image>"
-"""Where a prompt shows a picture, with image=inline."""
+"""Where a prompt shows a picture, with image=inline; and where the recipe's `picture` has its visual tokens."""
+
+Piece = Union[str, int]
+"""Plain text, the id of a special token, or `IMAGE` for the visual tokens of one image."""
 
 
 class RowError(ValueError):
@@ -53,7 +63,7 @@ class Row:
     positions: list[int] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
     prefix: list[bool] = field(default_factory=list)
-    pictures: list[torch.Tensor] = field(default_factory=list)  # (3, h, w) uint8
+    pictures: list[Tiles] = field(default_factory=list)
 
     def add(self, ids: Sequence[int], *, segment: int, start: int, prefix: bool, learn: bool) -> int:
         """Appends tokens.
@@ -88,7 +98,7 @@ class Writer:
     Args:
         config: That part of the recipe.
         tokenizer: Text to ids.
-        image_tokens: Places that one picture takes.
+        image_tokens: Places that one picture takes, or one tile of it.
         max_positions: Of the decoder, if a row with more is to be refused here.
     """
 
@@ -96,31 +106,44 @@ class Writer:
         self, config: PromptConfig, tokenizer: Tokenizer, image_tokens: int, max_positions: int | None = None
     ) -> None:
         self.config, self.tokenizer, self._max_positions = config, tokenizer, max_positions
-        self._picture = (IMAGE,) * image_tokens
+        self._image_tokens = image_tokens
         self._bos = () if tokenizer.bos is None or not config.bos else (tokenizer.bos,)
+        self._user, self._separator = tokenizer.parse(config.user), tokenizer.parse(config.separator)
+        self._before_text, self._after_answer = (tokenizer.parse(t) for t in (config.before_text, config.after_answer))
 
-    def write(self, sample: Sample, training: bool, rng: random.Random | None = None) -> Row:
+    def write(
+        self,
+        sample: Sample,
+        training: bool,
+        rng: random.Random | None = None,
+        grids: Sequence[tuple[int, int]] = (),
+    ) -> Row:
         """The row of a sample.
 
         Args:
             sample: One dialogue.
             training: With the last turn's answer and all targets; without, the row ends where the answer begins.
             rng: Draws one of several answers; without it, the first is taken.
+            grids: Rows and columns of tiles of every image, 0 and 0 of one that is not split, as all are without it.
 
         Raises:
             RowError: No answer to learn, more text than `max_tokens`, more places than the decoder has positions, or
                 marks that do not fit the pictures.
         """
         dialogue = sample.dialogue
-        inline = self._inline(sample, dialogue)
+        grids = grids or [(0, 0)] * len(sample.images)
+        several = len(grids) > 1
+        pictures = iter([self._picture(number if several else None, *grid) for number, grid in enumerate(grids)])
         row = Row()
         at = 0
-        if not inline:
-            for _ in sample.images:
-                at = row.add(self._picture, segment=SHARED, start=at, prefix=True, learn=False)
+        if self.config.image == "inline":
+            dialogue = self._marked(sample, dialogue)
+        else:
+            in_front = list(itertools.chain(*pictures))
+            at = self._add(row, in_front, segment=SHARED, start=at, prefix=True, learn=False)
         at = row.add(self._bos, segment=SHARED, start=at, prefix=True, learn=False)
 
-        blind = self.config.turns == "blind"
+        blind, learn_all = self.config.turns == "blind", self.config.loss == "all"
         shared = at
         if blind and not training:
             dialogue = dialogue[-1:]  # it could not read the others anyway
@@ -129,47 +152,93 @@ class Writer:
                 dataclasses.replace(turn, answers=(answer,)) for turn in dialogue for answer in turn.answers or ("",)
             )
         for number, turn in enumerate(dialogue, 1):
-            at = self._question(
-                row,
-                turn,
-                inline=inline,
-                segment=number if blind else SHARED,
-                start=shared if blind else at,
-                prefix=blind or number == 1,
-            )
+            first, last = blind or number == 1, blind or number == len(dialogue)
+            segment, at = (number, shared) if blind else (SHARED, at)
+            question = self._question(turn, pictures)
+            if not first:
+                question = [*self._after_answer, *question]
+            at = self._add(row, question, segment=segment, start=at, prefix=first, learn=learn_all)
             if training or number < len(dialogue):
-                ids = (*self.tokenizer.encode(_answer(sample, number, turn, rng)), self.tokenizer.eos)
-                at = row.add(ids, segment=number if blind else SHARED, start=at, prefix=False, learn=training)
+                answer: list[Piece] = [
+                    self.config.before_answer + _answer(sample, number, turn, rng),
+                    self.tokenizer.eos,
+                ]
+                at = self._add(row, answer, segment=segment, start=at, prefix=False, learn=training)
+                if last:
+                    at = self._add(row, self._after_answer, segment=segment, start=at, prefix=False, learn=learn_all)
         self._check_length(row, sample, room=0 if training else 1)
         return row
 
-    def _question(self, row: Row, turn: Turn, *, inline: bool, segment: int, start: int, prefix: bool) -> int:
-        text = (turn.prompt if inline else without_marks(turn.prompt)) or self.config.caption
-        learn = self.config.loss == "all"
-        text_prefix = prefix and not learn  # what is to be predicted must not be read ahead
-        pieces = text.split(MARK) if inline else [text]
-        for number, piece in enumerate(pieces):
-            if number:
-                start = row.add(self._picture, segment=segment, start=start, prefix=prefix, learn=False)
-            ids = self.tokenizer.encode(piece)
-            start = row.add(ids, segment=segment, start=start, prefix=text_prefix, learn=learn)
-        ids = self.tokenizer.encode(self.config.separator)
-        return row.add(ids, segment=segment, start=start, prefix=text_prefix, learn=learn)
-
-    def _inline(self, sample: Sample, dialogue: Sequence[Turn]) -> bool:
-        if self.config.image == "front":
-            return False
-        marks = sum(turn.prompt.count(MARK) for turn in dialogue)
-        if marks and marks != len(sample.images):
+    def _marked(self, sample: Sample, dialogue: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        """The dialogue with a mark for every picture: before the first question's words where there are none."""
+        prompts = [turn.prompt for turn in dialogue]
+        marks = sum(prompt.count(MARK) for prompt in prompts)
+        if not marks:
+            prompts[0] = MARK * len(sample.images) + prompts[0]
+        elif marks != len(sample.images):
             raise RowError(
                 sample.origin,
                 f"the text has {MARK} marks for {marks} images, but there are {len(sample.images)}; make them agree",
             )
-        return marks > 0
+        elif self.config.picture.endswith("\n"):  # it brings the end of the line that LLaVA's rows have after a mark
+            prompts = [prompt.replace(MARK + "\n", MARK) for prompt in prompts]
+        return tuple(dataclasses.replace(turn, prompt=p) for turn, p in zip(dialogue, prompts, strict=True))
+
+    def _question(self, turn: Turn, pictures: Iterator[list[Piece]]) -> list[Piece]:
+        """A turn up to its answer; takes the pictures that it shows."""
+        text = without_marks(turn.prompt) if self.config.image == "front" else turn.prompt
+        if not text.replace(MARK + "\n", "").replace(MARK, ""):
+            text += self.config.caption
+        before, *others = text.split(MARK)
+        pieces = [*self._user, *(() if text.startswith(MARK) else self._before_text), before]
+        for other in others:
+            pieces += [*next(pictures), other]
+        return [*pieces, *self._separator]
+
+    def _picture(self, number: int | None, rows: int, columns: int) -> list[Piece]:
+        """How a picture is written: its tiles, if it has any, and the whole of it. One that is alone has no number."""
+        tiles = ""
+        for row in range(1, rows + 1):
+            for column in range(1, columns + 1):
+                tiles += self.config.tile.replace("{row}", str(row)).replace("{column}", str(column))
+            tiles += self.config.tile_row_end
+        tiles += self.config.tiles_end if rows else ""
+        text = "" if number is None else self.config.picture_number.replace("{number}", str(number))
+        text += tiles + self.config.picture if self.config.whole == "last" else self.config.picture + tiles
+        first, *others = text.split(MARK)
+        pieces = self.tokenizer.parse(first)
+        for other in others:
+            pieces += [IMAGE, *self.tokenizer.parse(other)]
+        return pieces
+
+    def _add(self, row: Row, pieces: Sequence[Piece], *, segment: int, start: int, prefix: bool, learn: bool) -> int:
+        """Tokenizes and appends; otherwise as `Row.add`. Images are never learned."""
+        runs: Iterable[Piece] = pieces
+        if self.config.joined:
+            groups = itertools.groupby(pieces, lambda piece: isinstance(piece, str))
+            joined = (["".join(map(str, group))] if text else list(group) for text, group in groups)
+            runs = itertools.chain.from_iterable(joined)
+        text_prefix = prefix and not learn  # what is to be predicted must not be read ahead
+        for run in runs:
+            if run == IMAGE:
+                start = row.add([IMAGE] * self._image_tokens, segment=segment, start=start, prefix=prefix, learn=False)
+                continue
+            ids = (run,) if isinstance(run, int) else self.tokenizer.encode(run, self._after(row, segment, start))
+            start = row.add(ids, segment=segment, start=start, prefix=text_prefix, learn=learn)
+        return start
+
+    def _after(self, row: Row, segment: int, start: int) -> After:
+        """What a text follows that is read at this position."""
+        if not self.config.joined or (start <= 1 and tuple(row.tokens[:start]) in ((), self._bos)):
+            return "start"
+        # A blind turn follows what all of them share.
+        last = row.tokens[-1] if row.segments[-1] == segment else row.tokens[start - 1]
+        return "token" if last == IMAGE or last in self.tokenizer.whole else "text"
 
     def _check_length(self, row: Row, sample: Sample, room: int) -> None:
         """Whether the row fits, with `room` for so many tokens of an answer."""
-        length = len(row.tokens) - len(sample.images) * len(self._picture)
+        num_visual = row.tokens.count(IMAGE)
+        length = len(row.tokens) - num_visual
         if length > self.config.max_tokens:
             raise RowError(
                 sample.origin,
@@ -180,10 +249,11 @@ class Writer:
             raise RowError(sample.origin, "has neither image nor text; give one of them")
         needed, most = max(row.positions) + 1 + room, self._max_positions
         if most is not None and needed > most:
+            each = self._image_tokens
             raise RowError(
                 sample.origin,
-                f"needs {needed} positions, {len(self._picture)} for each of {len(sample.images)} images, and the "
-                f"decoder has {most}; use fewer images or less text",
+                f"needs {needed} positions, {each} for each of {num_visual // each} images, and the decoder has "
+                f"{most}; use fewer images or less text",
             )
 
 
@@ -198,9 +268,9 @@ def texts(samples: Iterable[Sample], config: PromptConfig) -> Iterator[str]:
     """Every text that these samples make the model read or write: what a tokenizer should learn from."""
     for sample in samples:
         for turn in sample.dialogue:
-            yield without_marks(turn.prompt) or config.caption
-            yield config.separator
-            yield from turn.answers
+            texts = [config.user, without_marks(turn.prompt) or config.caption, config.separator]
+            yield from ["".join(texts)] if config.joined else texts[not config.user :]
+            yield from (config.before_answer + answer for answer in turn.answers)
 
 
 def _answer(sample: Sample, number: int, turn: Turn, rng: random.Random | None) -> str:
@@ -208,5 +278,7 @@ def _answer(sample: Sample, number: int, turn: Turn, rng: random.Random | None) 
     answer = (rng.choice(answers) if rng and len(answers) > 1 else answers[0]) if answers else ""
     if not answer.strip():
         problem = "has an empty answer" if answers else "has no answer"
-        raise RowError(sample.origin, f"turn {number} ({turn.prompt or 'caption'!r}) {problem}; give it one")
+        raise RowError(
+            sample.origin, f"turn {number} ({without_marks(turn.prompt) or 'caption'!r}) {problem}; give it one"
+        )
     return answer

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import difflib
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from ojito.config import TokenizerConfig
 from ojito.processor.phrases import add_phrases, words_with_their_marks
-from ojito.settings import ConfigError
+from ojito.settings import ConfigError, read_text, shown
 
 # What the three tokens are called in the files people have. Ours are the first of each row.
 PAD = ("<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>")
@@ -19,38 +25,78 @@ BOS = ("<bos>", "<s>", "[BOS]", "<|begin_of_text|>", "<|startoftext|>", "<|im_st
 EOS = ("<eos>", "</s>", "[EOS]", "<|end_of_text|>", "<|im_end|>", "<|endoftext|>")
 UNKNOWN = "<unk>"
 
+After = Literal["start", "token", "text"]
+"""What a text follows: nothing (or bos), a special or added token or an image, other text."""
+
 _MEMORY = 100_000  # texts whose ids are kept: the questions of a data set repeat
+_MOST_NAMES = 10_000  # that one entry of `added` or `special` may stand for
+_LONGEST_NAME = 200  # characters
+_MOST_ADDED = 20_000  # special and added tokens
+_LARGEST = 64 * 2**20  # bytes of a file
+_MOST_VALUES = 4_000_000  # in a file; Gemma's has half of them
+_SPELT = re.compile(r"\\u00[4-7]")  # how a letter may be hidden in JSON
+_RANGE = re.compile(r"\{(\d{1,4})\.\.(\d{1,4})\}")
+# How normalizers and pre-tokenizers are told, in their files, to put no space before a text.
+_NO_SPACE_BEFORE = {"prepend_scheme": "never", "add_prefix_space": False, "prepend": ""}
 
 
 class Tokenizer:
-    """A vocabulary with the three ids that a dialogue needs.
+    """A vocabulary with the ids that a dialogue needs.
 
     Our own BPE tokenizes a text the same wherever it stands: word boundaries are written as leading spaces, and every
     text gets one, so that the answer "red" is the same token as the word in "a red ball". `decode` takes it off again.
 
     Attributes:
         size: Ids run from 0 to size - 1.
-        eos: Ends every answer.
+        eos: Ends every answer in training.
+        ends: Any of these ends an answer in generation; `eos` is the first.
         pad: Fills rows to one length; never read, so that a file without such a token lends `eos` for it.
         bos: Begins the text of a row; None where the file has no such token.
+        whole: The ids of all special and added tokens: text beside them is tokenized as if they were not there.
     """
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer, origin: str = "tokenizer") -> None:
+    def __init__(
+        self,
+        tokenizer: tokenizers.Tokenizer,
+        config: TokenizerConfig = TokenizerConfig(),  # noqa: B008 - frozen
+        origin: str = "tokenizer",
+    ) -> None:
         """Wraps what `train` and `read` make.
 
+        Args:
+            tokenizer: Gets the tokens of `config.special` and `config.added` that it lacks.
+            config: Names its tokens; what it says about learning is not looked at.
+            origin: For messages.
+
         Raises:
-            ConfigError: There is no token that ends an answer.
+            ConfigError: There is no token that ends an answer, or none of a name that `config` gives.
         """
         # Whoever writes "<eos>" into a caption means five characters, not the end of it.
         tokenizer.encode_special_tokens = True
-        self._tokenizer = tokenizer
-        self._ids: dict[str, tuple[int, ...]] = {}
-        self.size: int = max(tokenizer.get_vocab().values(), default=-1) + 1
-        eos = self._first(EOS)
+        self._tokenizer, self._config = tokenizer, config
+        self._ids: dict[tuple[str, After], tuple[int, ...]] = {}
+        known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+        tokenizer.add_special_tokens([name for name in _names(config.special) if name not in known])
+        added = (AddedToken(name, normalized=False) for name in _names(config.added) if name not in known)
+        tokenizer.add_tokens(list(added))
+
+        ends = [self._named("eos", name, origin) for name in config.eos]
+        eos = ends[0] if ends else self._first(EOS)
         if eos is None:
             raise ConfigError(origin, f"has none of the tokens {', '.join(EOS)}, so answers could not end; add one")
-        pad = self._first(PAD)
-        self.eos, self.pad, self.bos = eos, eos if pad is None else pad, self._first(BOS)
+        self.eos, self.ends = eos, tuple(ends) or (eos,)
+        self.bos = self._named("bos", config.bos, origin) if config.bos else self._first(BOS)
+        pad = self._named("pad", config.pad, origin) if config.pad else self._first(PAD)
+        self.pad = eos if pad is None else pad
+
+        self.size = _size(tokenizer)
+        whole = tokenizer.get_added_tokens_decoder()
+        self.whole = frozenset(whole)
+        self._special = {token.content: i for i, token in whole.items() if token.special}
+        longest_first = sorted(self._special, key=len, reverse=True)
+        self._border = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+        self._within: dict[After, tokenizers.Tokenizer] = {"start": tokenizer}
+        self._spaced = any(part.get("add_prefix_space") for part in _parts(tokenizer.pre_tokenizer)[1])
 
     @classmethod
     def train(cls, config: TokenizerConfig, texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -64,70 +110,209 @@ class Tokenizer:
         Raises:
             ConfigError: The vocabulary is too small, or the file unusable.
         """
-        size = config.vocab_size or vocab_size
         if config.kind == "file":
-            return cls.read(config.path)
+            return cls.read(config.path, config)
+        size = config.vocab_size or vocab_size
+        named = (config.pad or PAD[0], config.bos or BOS[0], *(config.eos or EOS[:1]), *_names(config.special))
+        special, added = list(dict.fromkeys(named)), len(_names(config.added))
         if config.kind == "characters":
-            return cls(_characters(texts, size))
-        return cls(_bpe(texts, size, config.phrases))
+            return cls(_characters(texts, size, special, added), config)
+        return cls(_bpe(texts, size, special, added, config.phrases), config)
 
     @classmethod
-    def read(cls, path: Path | str) -> Tokenizer:
+    def read(
+        cls,
+        path: Path | str,
+        config: TokenizerConfig = TokenizerConfig(),  # noqa: B008 - frozen
+    ) -> Tokenizer:
         """The tokenizer in a `tokenizer.json`.
 
-        Raises:
-            ConfigError: No such file, not a tokenizer, or one that cannot end an answer.
-        """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-            raise ConfigError(str(path), f"cannot be read ({reason}); give the path of a tokenizer.json") from None
-        try:
-            made = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # the library raises bare Exceptions
-            raise ConfigError(
-                str(path), "is not a tokenizer; give a tokenizer.json of Hugging Face's tokenizers library"
-            ) from error
-        made.no_padding()
-        made.no_truncation()
-        return cls(made, str(path))
+        Args:
+            path: The file.
+            config: Names its tokens.
 
-    def __reduce__(self) -> tuple[type[Tokenizer], tuple[tokenizers.Tokenizer]]:
+        Raises:
+            ConfigError: No such file, not a tokenizer, one that cannot end an answer, or lacks a token that is named.
+        """
+        made = _parse(read_text(path, _LARGEST, "give the path of a tokenizer.json"), str(path))
+        return cls(made, config, str(path))
+
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[tokenizers.Tokenizer, TokenizerConfig]]:
         # Loader processes get a copy; the library's own forgets that special tokens in a text are plain text.
-        return Tokenizer, (self._tokenizer,)
+        return Tokenizer, (self._tokenizer, self._config)
 
     def save(self, path: Path | str) -> None:
-        """Writes the `tokenizer.json` that `read` reads."""
+        """Writes the `tokenizer.json` that `read` reads, added tokens in it."""
         Path(path).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
 
-    def encode(self, text: str) -> Sequence[int]:
-        """The ids of a text, without bos and eos. Ids of texts met before come from memory."""
-        ids = self._ids.get(text)
+    def encode(self, text: str, after: After = "start") -> Sequence[int]:
+        """The ids of a text, without bos and eos. Ids of texts met before come from memory.
+
+        Args:
+            text: Special tokens in it are plain text.
+            after: What it follows. Vocabularies with words that begin with a space have one put before a text, some
+                before every text and some at the beginning of a row only: within a row there must be none too many.
+        """
+        ids = self._ids.get((text, after))
         if ids is None:
             if len(self._ids) >= _MEMORY:
                 self._ids.clear()
-            ids = self._ids[text] = tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+            if after not in self._within:
+                self._within[after] = _within(self._tokenizer, after)
+            ids = tuple(self._within[after].encode(text, add_special_tokens=False).ids)
+            self._ids[text, after] = ids
         return ids
 
+    def parse(self, text: str) -> list[str | int]:
+        """A text from the recipe, whose special tokens are meant as such: their ids and the text between them."""
+        parts: list[str | int] = []
+        for part in self._border.split(text):
+            parts += [self._special.get(part, part)] if part else []
+        return parts
+
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; bos, eos, pad and other special tokens write nothing."""
+        """The text of ids; bos, eos, pad and other special tokens write nothing.
+
+        Source: the file's own decoder, as in transformers. Byte-level BPE that puts a space before every text, as our
+        own does, leaves it there; here it is taken off.
+        """
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text.removeprefix(" ")
+        return text.removeprefix(" ") if self._spaced else text
+
+    def _named(self, setting: str, name: str, origin: str) -> int:
+        """The id of a token that the recipe names; from now on, it is a special one."""
+        found: int | None = self._tokenizer.token_to_id(name)
+        if found is None:
+            tokens = self._tokenizer.get_added_tokens_decoder().values()
+            near = difflib.get_close_matches(name[:_LONGEST_NAME], [token.content for token in tokens], 1)
+            hint = f"did you mean {near[0]}?" if near else "name one that it has"
+            raise ConfigError(f"processor.tokenizer.{setting}", f"{shown(name)} is not a token of {origin}; {hint}")
+        if not self._tokenizer.get_added_tokens_decoder().get(found, AddedToken(name)).special:
+            self._tokenizer.add_special_tokens([name])
+        return found
 
     def _first(self, names: Sequence[str]) -> int | None:
         found = (self._tokenizer.token_to_id(name) for name in names)
         return next((i for i in found if i is not None), None)
 
 
-def _characters(texts: Iterable[str], size: int) -> tokenizers.Tokenizer:
-    """One token a character, the most frequent `size` of them."""
+def _parse(text: str, path: str) -> tokenizers.Tokenizer:
+    """The library's tokenizer. It trusts its files; what could make it take the memory or end the process is refused.
+
+    Raises:
+        ConfigError: It is no tokenizer, or such a one.
+    """
+    if sum(map(text.count, ",[{")) > _MOST_VALUES:
+        raise ConfigError(path, f"holds more than {_MOST_VALUES:,} values; give the file of a real tokenizer")
+    try:
+        if "precompiled_charsmap" in text or _SPELT.search(text):
+            json.loads(text, object_pairs_hook=_check_charsmap)
+        made = tokenizers.Tokenizer.from_str(text)
+        made.no_padding()  # before it is used: the file may ask for any length
+        made.no_truncation()
+        num_added = len(made.get_added_tokens_decoder())
+        _try(made)
+    except BaseException as error:  # the library raises bare Exceptions, and panics, which are not even that
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        problem = "is not a tokenizer; give a tokenizer.json of Hugging Face's tokenizers library"
+        raise ConfigError(path, problem) from error
+    if num_added > _MOST_ADDED:
+        raise ConfigError(path, f"has {num_added} added tokens; give a tokenizer with {_MOST_ADDED} or fewer")
+    return made
+
+
+def _size(tokenizer: tokenizers.Tokenizer) -> int:
+    """One more than the highest id."""
+    count: int = tokenizer.get_vocab_size()
+    if all(map(tokenizer.id_to_token, range(count))):
+        return count  # so many entries for so many ids: nothing is left for a higher one
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
+def _try(tokenizer: tokenizers.Tokenizer) -> None:
+    """Uses it once: some that are broken panic only then."""
+    with contextlib.suppress(Exception):  # a text that it has no tokens for
+        tokenizer.encode("a b", add_special_tokens=False)
+
+
+def _check_charsmap(pairs: list[tuple[str, Any]]) -> None:
+    """Looks at an object of the file: a charsmap begins with the size of its table, for which memory is taken unseen.
+
+    Raises:
+        ValueError: The table is larger than the charsmap.
+    """
+    for key, value in pairs:
+        if key == "precompiled_charsmap":
+            data = base64.b64decode(value, validate=True)
+            if not 4 <= 4 + int.from_bytes(data[:4], "little") <= len(data):
+                raise ValueError("no charsmap")
+
+
+def _names(patterns: Iterable[str]) -> list[str]:
+    """`<loc{0000..1023}>` written out, and the like."""
+    names: list[str] = []
+    for pattern in patterns:
+        names += _written_out(pattern)
+        if len(names) > _MOST_ADDED:
+            raise ConfigError("processor.tokenizer", f"names more than {_MOST_ADDED} tokens; write fewer")
+    return names
+
+
+def _written_out(pattern: str) -> list[str]:
+    if len(pattern) > _LONGEST_NAME:
+        problem = f"{shown(pattern)} has {len(pattern)} characters; write {_LONGEST_NAME} or fewer"
+        raise ConfigError("processor.tokenizer", problem)
+    first, *rest = _RANGE.split(pattern)
+    names = [first]
+    for low, high, text in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+        numbers = range(int(low), int(high) + 1)
+        if not 0 < len(names) * len(numbers) <= _MOST_NAMES:
+            raise ConfigError(
+                "processor.tokenizer",
+                f"{pattern!r} stands for {len(names) * len(numbers)} tokens; write 1 to {_MOST_NAMES}, for example "
+                "'<loc{0000..1023}>'",
+            )
+        names = [f"{name}{number:0{len(low)}}{text}" for name in names for number in numbers]
+    return names
+
+
+def _within(tokenizer: tokenizers.Tokenizer, after: After) -> tokenizers.Tokenizer:
+    """The tokenizer for texts within a row."""
+    state: dict[str, Any] = {}
+    for name in ("normalizer", "pre_tokenizer"):
+        tree, parts = _parts(getattr(tokenizer, name))
+        for part in parts:
+            for setting, no_space in _NO_SPACE_BEFORE.items():
+                # After a token, all but those for the beginning of a row go on putting theirs.
+                if part.get(setting, no_space) != no_space and (after == "text" or part[setting] == "first"):
+                    part[setting], state[name] = no_space, tree
+    if not state:
+        return tokenizer
+    made = tokenizers.Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), **state}))
+    made.encode_special_tokens = True
+    return made
+
+
+def _parts(component: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """The settings of a normalizer or pre-tokenizer, as a tree and as a list of the tree's parts."""
+    parts: list[dict[str, Any]] = []
+
+    def keep(part: dict[str, Any]) -> dict[str, Any]:
+        parts.append(part)
+        return part
+
+    return (None, parts) if component is None else (json.loads(component.__getstate__(), object_hook=keep), parts)
+
+
+def _characters(texts: Iterable[str], size: int, special: list[str], added: int) -> tokenizers.Tokenizer:
+    """One token a character, the most frequent ones; `size` tokens with the special ones and the added."""
     counts = Counter(c for text in texts for c in text)
-    specials = [PAD[0], BOS[0], EOS[0], UNKNOWN]
-    if size <= len(specials):
+    specials = [*special, UNKNOWN]
+    if size <= len(specials) + added:
         raise ConfigError("processor.tokenizer.vocab_size", f"{size} leaves no room for characters; use 100 or more")
     seen = sorted(counts, key=lambda c: (-counts[c], c))
-    vocabulary = {token: i for i, token in enumerate([*specials, *seen[: size - len(specials)]])}
+    vocabulary = {token: i for i, token in enumerate([*specials, *seen[: size - added - len(specials)]])}
     made = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), behavior="isolated")
     made.decoder = decoders.Fuse()
@@ -135,24 +320,32 @@ def _characters(texts: Iterable[str], size: int) -> tokenizers.Tokenizer:
     return made
 
 
-def _bpe(texts: Iterable[str], size: int, phrases: float) -> tokenizers.Tokenizer:
-    """Byte-level BPE: the 256 bytes, so that nothing is unknown, and the most useful merges of them."""
-    specials = [PAD[0], BOS[0], EOS[0]]
+def _bpe(texts: Iterable[str], size: int, special: list[str], added: int, phrases: float) -> tokenizers.Tokenizer:
+    """Byte-level BPE: the 256 bytes, so that nothing is unknown, and the most useful merges of them.
+
+    Args:
+        texts: What to learn from.
+        size: The most entries, special and added tokens among them.
+        special: The special tokens.
+        added: How many tokens are added later.
+        phrases: As in the recipe.
+    """
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    smallest = len(alphabet) + len(specials)
+    smallest = len(alphabet) + len(special) + added
     if size < smallest:
         raise ConfigError(
             "processor.tokenizer.vocab_size",
-            f"{size} has no room for the 256 bytes and {len(specials)} special tokens; "
+            f"{size} has no room for the 256 bytes and {len(special) + added} special tokens; "
             f"use {smallest} or more, or kind=characters",
         )
     counts = Counter(texts)
+    size -= added
     made = tokenizers.Tokenizer(models.BPE())
     made.pre_tokenizer = words_with_their_marks() if phrases else pre_tokenizers.ByteLevel(add_prefix_space=True)
     made.decoder = decoders.ByteLevel()
     made.train_from_iterator(
         counts.elements(),
         # From few texts every word is learned, even one that comes up once: the rest of the vocabulary would lie idle.
-        trainers.BpeTrainer(vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False),
+        trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
     )
     return add_phrases(made, counts, phrases, size) if phrases else made

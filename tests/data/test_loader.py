@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.config import Config, DataConfig, ProcessorConfig, TokenizerConfig, TrainConfig
+from ojito.config import Config, DataConfig, ImageConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.data import Batches, DataError, Scenes, Source, open_data, read_source, training_texts
 from ojito.processor import Processor, Tokenizer
 from ojito.records import IMAGE, Sample, Turn
@@ -313,6 +313,22 @@ def test_training_texts_are_those_of_the_training_split(tmp_path):
     (tmp_path / "rows.jsonl").write_text("\n".join(rows))
     config = read(Config, {"data": {"path": str(tmp_path)}})
     assert list(training_texts(read_source(tmp_path), config)) == ["caption", "\n", "x"]
+
+
+@pytest.mark.parametrize("size", [(16, 24), (24, 16), (8, 8)])
+@pytest.mark.parametrize("tiling", ["idefics3", "nanovlm"])
+def test_flip_mirrors_a_picture_and_not_only_its_tiles(tiling, size):
+    photo = Image.effect_noise(size, 99).convert("RGB")
+    config = replace(CONFIG, image=ImageConfig(fit="tiles", longest_side=max(size), tiling=tiling))
+    processor = Processor(config, TOKENIZER, image_size=8, image_tokens=1)
+    mirrored = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    images = [processor([Sample([image])]).images for image in (photo, mirrored)]
+    rows = [Sample([photo], turns=(Turn("", ("a",)),))]
+    batches = take(Source("rows", rows), 20, DataConfig(flip=True), replace(TRAIN, batch_size=1), processor)
+    met = [[torch.allclose(batch.images, image, atol=0.02) for image in images] for batch in batches]
+    assert all(sum(found) == 1 for found in met)
+    assert [True, False] in met
+    assert [False, True] in met
 
 
 def test_flip_mirrors_half_of_the_pictures_and_nothing_else():

@@ -103,6 +103,21 @@ def test_rows_finish_one_by_one_at_the_end_token(tiny_model, tiny_processor, que
     assert [row.finish for row in rows] == ["eos", "eos", "length", "eos"]
 
 
+def test_any_of_several_end_tokens_ends_a_row(tiny_model, tiny_processor, questions, monkeypatch):
+    script = {0: [7, 9], 1: [8], 2: [EOS], 3: [7, EOS]}
+
+    def head(hidden):
+        logits = torch.zeros(len(hidden), 64)
+        for row, said in script.items():
+            logits[row, said.pop(0) if said else 5] = 1.0
+        return logits
+
+    monkeypatch.setattr(tiny_model, "head", head)
+    rows = generate(tiny_model, tiny_processor(questions), eos=(EOS, 8, 9), max_new_tokens=4)
+    assert tokens(rows) == [[7], [], [], [7]]
+    assert {row.finish for row in rows} == {"eos"}
+
+
 def test_generation_ends_when_all_rows_have(tiny_model, tiny_processor, questions, monkeypatch):
     logits = torch.zeros(4, 64)
     logits[:, EOS] = 1.0

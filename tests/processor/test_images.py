@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from ojito.config import ImageConfig
-from ojito.processor.images import ImageError, fit, normalise, open_image, pixels, raw_pixels
+from ojito.processor.images import ImageError, channels_first, fit, normalise, open_image, pixels, raw_pixels
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(NOISE)  # 60 wide, 40 high
@@ -138,28 +138,6 @@ def test_callers_image_stays_as_it_is():
 # -------------------------------------------------------------------------------------------------- squares and numbers
 
 
-@pytest.mark.parametrize("size", [(60, 40), (40, 60), (32, 32), (300, 31), (7, 5)])
-def test_matches_reference_siglip(size):
-    siglip = pytest.importorskip("transformers.models.siglip.image_processing_pil_siglip")
-    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-    reference = siglip.SiglipImageProcessorPil(size={"height": 32, "width": 32}, resample=3)
-    expected = reference(image, return_tensors="pt")["pixel_values"][0]
-    assert torch.allclose(pixels(image, 32, ImageConfig()), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [(60, 40), (37, 91), (32, 32), (200, 31), (7, 5)])
-def test_matches_reference_clip(size):
-    clip = pytest.importorskip("transformers.models.clip.image_processing_pil_clip")
-    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-    mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-    reference = clip.CLIPImageProcessorPil(
-        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, image_mean=mean, image_std=std
-    )
-    expected = reference(image, return_tensors="pt")["pixel_values"][0]
-    ours = pixels(image, 32, ImageConfig(fit="crop", mean=mean, std=std))
-    assert torch.allclose(ours, expected, atol=1e-6)
-
-
 def test_picture_of_the_right_size_keeps_its_pixels():
     square = PHOTO.crop((0, 0, 40, 40))
     assert torch.equal(raw_pixels(square, 40, ImageConfig()).permute(1, 2, 0), torch.from_numpy(NOISE[:, :40]))
@@ -197,6 +175,41 @@ def test_resample_changes_output():
     assert all(not torch.equal(a, b) for i, a in enumerate(made) for b in made[:i])
 
 
+def test_crop_takes_the_middle_of_the_whole_picture_scaled():
+    image = PHOTO.resize((50, 3))
+    middle = image.resize((133, 8), Image.Resampling.BICUBIC).crop((62, 0, 70, 8))  # 8 * 50 / 3 is 133.3
+    assert torch.equal(raw_pixels(image, 8, ImageConfig(fit="crop")), channels_first(middle))
+
+
+@pytest.mark.parametrize("max_pixels", [16 * 16 * 8, 16 * 16 * 20])
+def test_crop_begins_with_the_middle_when_the_scaled_picture_had_too_many_pixels(max_pixels):
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (4, 160, 3), dtype=np.uint8))
+    most = max_pixels // 16**2 * 4
+    middle = image.crop((80 - most // 2, 0, 80 + most // 2, 4))
+    made = fit(image, 16, ImageConfig(fit="crop", max_pixels=max_pixels))
+    assert np.array_equal(made, fit(middle, 16, ImageConfig(fit="crop")))
+
+
+def test_tiles_are_no_single_square():
+    with pytest.raises(ValueError, match=r"several squares of a picture, not one; use tiles\.read_picture"):
+        raw_pixels(PHOTO, 8, ImageConfig(fit="tiles", longest_side=16))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ((0.0, 0.1, 1.0), (1.0, 0.3, 0.01)),
+    ],
+)
+def test_normalise_rounds_x_over_255_once_then_goes_on_in_float32(mean, std):
+    raw = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
+    scaled = (np.arange(256) * (1 / 255)).astype(np.float32)
+    expected = np.stack([(scaled - np.float32(m)) / np.float32(s) for m, s in zip(mean, std, strict=True)])
+    assert torch.equal(normalise(raw, ImageConfig(mean=mean, std=std)), torch.from_numpy(expected)[:, None])
+
+
 def test_normalise_takes_mean_and_std_of_each_channel():
     raw = torch.full((2, 3, 1, 1), 255, dtype=torch.uint8)
     made = normalise(raw, ImageConfig(mean=(0.5, 0.0, 1.0), std=(0.5, 0.25, 1.0)))
@@ -231,6 +244,12 @@ def test_max_pixels_changes_output():
     with pytest.raises(ImageError, match="60 x 40 = 2,400 pixels, more than the limit of 2,399"):
         raw_pixels(PHOTO, 8, ImageConfig(max_pixels=2_399))
     assert raw_pixels(PHOTO, 8, ImageConfig(max_pixels=2_400)).shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("size", [(1_000_001, 1), (1, 1_000_001)])
+def test_side_has_a_limit_because_of_the_weights_of_resizing(size):
+    with pytest.raises(ImageError, match=r"1,000,001.* pixels, more than 1,000,000 on a side; cut it up"):
+        open_image(Image.new("L", size))
 
 
 @pytest.mark.parametrize(

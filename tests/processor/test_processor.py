@@ -7,7 +7,8 @@ from PIL import Image
 
 from ojito.config import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.processor import Processor, RowError, Tokenizer
-from ojito.processor.images import pixels
+from ojito.processor.images import normalise, pixels
+from ojito.processor.tiles import Tiles, read_picture
 from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
 from ojito.settings import ConfigError
 
@@ -94,8 +95,50 @@ def test_decode_reads_a_tensor_of_ids():
 
 
 def test_read_stands_in_for_reading():
-    row = processor().row(SAMPLES[0], read=lambda image: torch.full((3, 8, 8), 7, dtype=torch.uint8))
-    assert (row.pictures[0] == 7).all()
+    row = processor().row(SAMPLES[0], read=lambda image: Tiles(torch.full((1, 3, 8, 8), 7, dtype=torch.uint8)))
+    assert (row.pictures[0].pixels == 7).all()
+
+
+TILED = replace(CONFIG, image=ImageConfig(fit="tiles", longest_side=24))
+
+
+def test_every_tile_of_a_picture_has_its_places_and_its_pixels():
+    batch = processor(TILED)(SAMPLES)
+    read = [read_picture(image, 8, TILED.image) for image in (RED, BLUE, RED)]
+    assert [len(tiles.pixels) for tiles in read] == [10, 7, 10]
+    assert (batch.tokens == IMAGE).sum(1).tolist() == [40, 68, 0]
+    assert torch.equal(batch.images, normalise(torch.cat([tiles.pixels for tiles in read]), TILED.image))
+
+
+def test_whole_picture_may_come_before_its_tiles():
+    photo = Image.radial_gradient("L").resize((30, 20))
+    last, first = (
+        processor(replace(TILED, prompt=PromptConfig(whole=whole)))([Sample([photo, photo])]).images
+        for whole in ("last", "first")
+    )
+    count = len(last) // 2
+    assert torch.equal(first, torch.cat([last[count - 1 : count], last[: count - 1]] * 2))
+    assert not torch.equal(first, last)
+
+
+def test_decode_takes_off_the_white_space_before_an_answer():
+    ids = TOKENIZER.encode(" red")
+    assert processor().decode(ids) == " red"
+    assert processor(replace(CONFIG, prompt=PromptConfig(before_answer=" "))).decode(ids) == "red"
+
+
+def test_saved_processor_keeps_the_names_of_its_tokens(tmp_path):
+    names = TokenizerConfig(
+        kind="characters", bos="<b>", eos=("<end>", "<eos>"), pad="<p>", special=("<x>",), added=("<loc{0..3}>",)
+    )
+    config = replace(CONFIG, tokenizer=names, prompt=PromptConfig(separator="<x>"))
+    tokenizer = Tokenizer.train(names, ["what colour? red"], 100)
+    Processor(config, tokenizer, 8, 4).save(tmp_path)
+    again = Processor.load(tmp_path).tokenizer
+    for name in ("bos", "eos", "ends", "pad", "size", "whole"):
+        assert getattr(again, name) == getattr(tokenizer, name)
+    sample = Sample(turns=(Turn("what<loc2><x>", ("red",)),))
+    assert Processor.load(tmp_path).row(sample, True) == Processor(config, tokenizer, 8, 4).row(sample, True)
 
 
 @pytest.mark.parametrize("turns", ["chat", "blind"])
@@ -140,6 +183,12 @@ def test_missing_tokenizer_file_is_refused(tmp_path):
 def test_prompts_that_contradict_themselves_are_refused(prompt, key):
     with pytest.raises(ConfigError, match=f"^processor.prompt.{key}: .*; use"):
         processor(replace(CONFIG, prompt=prompt))
+
+
+@pytest.mark.parametrize("setting", ["user", "separator", "caption"])
+def test_blind_turn_without_a_question_needs_one_place_to_answer_from(setting):
+    nothing = PromptConfig(turns="blind", separator="", caption="")
+    assert processor(replace(CONFIG, prompt=replace(nothing, **{setting: "what"})))(SAMPLES)
 
 
 @pytest.mark.parametrize("samples", [[], SAMPLES[0]])

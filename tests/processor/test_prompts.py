@@ -9,8 +9,12 @@ from ojito.config import PromptConfig, TokenizerConfig
 from ojito.processor import RowError, Tokenizer, texts
 from ojito.processor.prompts import Writer, without_marks
 from ojito.records import IGNORE, IMAGE, Sample, Turn
+from ojito.settings import ConfigError
 
-CHARACTERS = Tokenizer.train(TokenizerConfig(kind="characters"), ["abcdefghqrst|<image>\n"], 100)
+SPECIAL = {"<user>": "U", "<end>": "E", "<fake>": "F", "<x1y2>": "X"}  # and how they are drawn
+CHARACTERS = Tokenizer.train(
+    TokenizerConfig(kind="characters", special=tuple(SPECIAL)), ["abcdefghnqrstuvxy0123456789 |<image>\n"], 100
+)
 CHAT = PromptConfig(separator="|", caption="c")
 BLIND = replace(CHAT, turns="blind")
 QA = Turn("qr", ("ab",))
@@ -19,11 +23,12 @@ TWO = Sample(["p"], turns=(QA, Turn("s", ("d", "ef"))))
 
 def drawn(ids):
     names = {IMAGE: "i", IGNORE: ".", CHARACTERS.bos: "^", CHARACTERS.eos: "$"}
+    names |= {CHARACTERS.parse(token)[0]: letter for token, letter in SPECIAL.items()}
     return "".join(names.get(i) or CHARACTERS.decode([i]) for i in ids)
 
 
-def write(sample, config=CHAT, training=True, image_tokens=2, rng=None):
-    return Writer(config, CHARACTERS, image_tokens).write(sample, training, rng)
+def write(sample, config=CHAT, training=True, image_tokens=2, rng=None, grids=()):
+    return Writer(config, CHARACTERS, image_tokens).write(sample, training, rng, grids)
 
 
 def draw(sample, config=CHAT, **options):
@@ -170,13 +175,23 @@ def test_inline_writes_images_where_the_text_marks_them():
     assert draw(sample, INLINE)[:3] == ["^qiirii|a$s|d$", ".......a$..d$.", "xxxxxxxx......"]
 
 
+def test_inline_images_are_never_learned():
+    sample = Sample(["p"], turns=(Turn("q<image>r", ("a",)),))
+    assert draw(sample, replace(INLINE, loss="all"))[:2] == ["^qiir|a$", "q..r|a$."]
+
+
 def test_inline_image_of_a_later_turn_is_no_prefix():
     sample = Sample(["p"], turns=(Turn("q", ("a",)), Turn("<image>s", ("d",))))
     assert draw(sample, INLINE)[::2][:2] == ["^q|a$iis|d$", "xxx........"]
 
 
-def test_inline_without_marks_puts_images_in_front():
-    assert draw(TWO, INLINE) == draw(TWO, CHAT)
+def test_inline_without_marks_puts_images_before_the_words_of_the_first_question():
+    assert draw(TWO, INLINE)[:3] == ["^iiqr|ab$s|d$", ".....ab$..d$.", "xxxxxx......."]
+    user = replace(INLINE, user="u")
+    assert draw(replace(TWO, images=["p", "q"]), user)[0] == "^uiiiiqr|ab$us|d$"
+    assert draw(Sample(["p"]), user, training=False)[0] == "^uiic|"
+    assert draw(Sample(["p"], "<image>"), user, training=False)[0] == "^uiic|"
+    assert draw(Sample([], "q"), user, training=False)[0] == "^uq|"
 
 
 @pytest.mark.parametrize("images", [[], ["p"], ["p", "q", "r"]])
@@ -247,3 +262,150 @@ def test_row_of_nothing_is_refused():
 def test_texts_are_all_that_the_model_reads_and_writes():
     samples = [Sample(["p"], turns=(Turn("", ("a", "b")), Turn("<image>\nq", ("d",))))]
     assert list(texts(samples, CHAT)) == ["c", "|", "a", "b", "q", "|", "d"]
+    chat = replace(CHAT, user="u", before_answer=" ")
+    assert list(texts(samples, chat)) == ["u", "c", "|", " a", " b", "u", "q", "|", " d"]
+    assert list(texts(samples, replace(chat, joined=True))) == ["uc|", " a", " b", "uq|", " d"]
+
+
+# -------------------------------------------------------------------------------------------------- templates of chats
+
+
+def test_user_changes_output():
+    assert draw(TWO, replace(CHAT, user="u"))[:3] == ["ii^uqr|ab$us|d$", "......ab$...d$.", "xxxxxxx........"]
+    assert draw(TWO, replace(BLIND, user="u"))[0] == "ii^uqr|ab$us|d$"
+
+
+def test_before_text_stands_where_no_image_does_before_the_words():
+    config = replace(INLINE, user="u", before_text="v")
+    assert draw(TWO, config)[0] == "^uiiqr|ab$uvs|d$"
+    assert draw(Sample(["p"], turns=(Turn("q<image>r", ("a",)),)), config)[0] == "^uvqiir|a$"
+    assert draw(TWO, replace(config, image="front"))[0] == "ii^uvqr|ab$uvs|d$"
+
+
+def test_before_answer_is_learned_with_the_answer():
+    config = replace(CHAT, before_answer=" ")
+    assert draw(TWO, config)[:2] == ["ii^qr| ab$s| d$", "..... ab$.. d$."]
+    assert draw(TWO, config, training=False)[0] == "ii^qr| ab$s|"
+
+
+def test_after_answer_follows_every_end_and_is_not_learned():
+    config = replace(CHAT, after_answer="gh")
+    assert draw(TWO, config)[:2] == ["ii^qr|ab$ghs|d$gh", ".....ab$....d$..."]
+    assert draw(TWO, config, training=False)[0] == "ii^qr|ab$ghs|"
+    assert draw(TWO, replace(config, loss="all"))[1] == "..qr|ab$ghs|d$gh."
+    assert draw(TWO, replace(config, turns="blind"))[::3] == ["ii^qr|ab$ghs|d$gh", "00011111111222222"]
+
+
+def test_special_tokens_of_the_recipe_are_single_tokens_and_typed_ones_are_not():
+    config = replace(CHAT, user="<user>u", separator="<end>|<user>", after_answer="<fake>", before_text="<x1y2>")
+    assert draw(TWO, config)[0] == "ii^UuXqrE|Uab$FUuXsE|Ud$F"
+    typed = Sample(turns=(Turn("<user>", ("<end>",)),))
+    assert draw(typed, CHAT)[:2] == ["^<user>|<end>$", ".......<end>$."]
+
+
+def test_picture_changes_output():
+    config = replace(INLINE, picture="<fake>g<image>h")
+    assert draw(TWO, config)[:3] == ["^Fgiihqr|ab$s|d$", "........ab$..d$.", "xxxxxxxxx......."]
+    assert draw(Sample(["p", "q"], "q<image>r<image>"), config, training=False)[0] == "^qFgiihrFgiih|"
+    assert draw(TWO, replace(config, image="front"))[:3] == ["Fgiih^qr|ab$s|d$", "........ab$..d$.", "xxxxxxxxx......."]
+
+
+def test_end_of_the_line_after_a_mark_is_written_once():
+    sample = Sample(["p"], "<image>\nq")
+    assert draw(sample, INLINE, training=False)[0] == "^ii\nq|"
+    assert draw(sample, replace(INLINE, picture="<image>\n"), training=False)[0] == "^ii\nq|"
+
+
+def test_picture_number_stands_before_each_of_several_images():
+    config = replace(INLINE, picture_number="x{number}")
+    assert draw(Sample(["p"], "q"), config, training=False)[0] == "^iiq|"
+    assert draw(Sample(["p", "p"], "q"), config, training=False)[0] == "^x0iix1iiq|"
+
+
+TILED = replace(INLINE, picture="g<image>", tile="x{row}y{column}<image>", tile_row_end="r", tiles_end="t")
+
+
+def test_tiles_are_written_in_reading_order_and_then_the_whole():
+    sample = Sample(["p", "p"], "q")
+    assert draw(sample, TILED, training=False, grids=[(1, 2), (0, 0)])[0] == "^x1y1iix1y2iirtgiigiiq|"
+    assert draw(sample, TILED, training=False, grids=[(0, 0), (2, 1)])[0] == "^giix1y1iirx2y1iirtgiiq|"
+    assert draw(sample, replace(TILED, tile="<x1y{column}><image>"), training=False, grids=[(0, 0), (1, 2)])[0] == (
+        "^gii<x1y1>iiXiirtgiiq|"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({}, "^x1y1iirtgiiq|"),
+        ({"tile": "<image>"}, "^iirtgiiq|"),
+        ({"tile_row_end": ""}, "^x1y1iitgiiq|"),
+        ({"tiles_end": ""}, "^x1y1iirgiiq|"),
+        ({"whole": "first"}, "^giix1y1iirtq|"),
+        ({"image": "front"}, "x1y1iirtgii^q|"),
+    ],
+)
+def test_settings_of_tiles_change_output(setting, expected):
+    assert draw(Sample(["p"], "q"), replace(TILED, **setting), training=False, grids=[(1, 1)])[0] == expected
+
+
+def test_tiles_count_as_images_against_the_decoders_positions():
+    writer = Writer(TILED, CHARACTERS, 2, max_positions=20)
+    assert writer.write(Sample(["p"], "q"), training=False, grids=[(1, 1)])
+    with pytest.raises(RowError, match=r"needs 27 positions, 2 for each of 4 images, and the decoder has 20"):
+        writer.write(Sample(["p"], "q"), training=False, grids=[(1, 3)])
+
+
+WORDS = Tokenizer.train(
+    TokenizerConfig(special=("<user>", "<end>")), ["user: what? answer: red", "red", "what?"] * 9, 400
+)
+JOINED = PromptConfig(
+    image="inline", user="user:", separator=" answer:", before_text=" ", before_answer=" ", joined=True
+)
+
+
+def words(sample, config, training=True):
+    return Writer(config, WORDS, 2).write(sample, training)
+
+
+@pytest.mark.parametrize(
+    ("joined", "texts"), [(True, ["user: what? answer:"]), (False, ["user:", " ", "what?", " answer:"])]
+)
+def test_joined_changes_output(joined, texts):
+    row = words(Sample(turns=(Turn("what?", ("red",)),)), replace(JOINED, joined=joined))
+    assert row.tokens == [WORDS.bos, *(i for text in (*texts, " red") for i in WORDS.encode(text)), WORDS.eos]
+
+
+@pytest.mark.parametrize("text", ["wh", "what?", " ", ""])
+def test_joined_row_that_is_learned_begins_with_the_row_that_is_asked(text):
+    for config in (JOINED, replace(JOINED, separator="", before_answer=""), replace(JOINED, after_answer="<end>u")):
+        sample = Sample(["p"], turns=(Turn(text, ("at? red",)), Turn("what", ("?",))))
+        learned, asked = words(sample, config), words(sample, config, training=False)
+        assert learned.tokens[: len(asked.tokens)] == asked.tokens
+        assert asked.targets == [IGNORE] * len(asked.tokens)
+
+
+@pytest.mark.parametrize("images", [[], ["p"]])
+@pytest.mark.parametrize("bos", [True, False])
+def test_joined_blind_turn_alone_is_the_same_computation_as_packed(images, bos):
+    config = replace(JOINED, image="front", turns="blind", bos=bos, after_answer="<end>user")
+    turns = (Turn("what?", ("red",)), Turn("red?", ("what",)))
+    packed, alone = words(Sample(images, turns=turns), config), words(Sample(images, turns=turns[1:]), config)
+    shared = packed.segments.count(0)
+    for name in ("tokens", "targets", "positions", "prefix"):
+        begin = packed.segments.index(2)
+        assert getattr(alone, name) == getattr(packed, name)[:shared] + getattr(packed, name)[begin:]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"picture": "<img>"}, r"^picture: '<img>' must hold <image>"),
+        ({"picture": "<image><image>"}, r"^picture: .* exactly once"),
+        ({"tile": ""}, r"^tile: '' must hold <image>"),
+        ({"before_answer": "A: "}, r"^before_answer: 'A: ' is more than white space; put words into separator"),
+    ],
+)
+def test_templates_that_cannot_be_written_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        PromptConfig(**settings)

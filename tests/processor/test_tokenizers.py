@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 import tokenizers
@@ -14,6 +15,11 @@ from ojito.settings import ConfigError
 TEXTS = ["a red ball and a blue ball", "what colour is the ball?", "red", "red", "blue", "blue", "\n", "\n", "\n"] * 2
 BPE = Tokenizer.train(TokenizerConfig(), TEXTS, 400)
 CHARACTERS = Tokenizer.train(TokenizerConfig(kind="characters"), TEXTS, 400)
+
+
+NAMED = TokenizerConfig(
+    bos="<b>", eos=("<end>", "<stop>"), pad="<p>", special=("<x>", "<x><y>"), added=("<loc{08..11}>",)
+)
 
 
 def file_with(folder, *special_tokens):
@@ -92,6 +98,8 @@ def test_saved_tokenizer_roundtrips(tokenizer, tmp_path):
 def test_vocab_size_limits_what_is_learned(kind, small, large):
     sizes = [Tokenizer.train(TokenizerConfig(kind=kind), TEXTS, size).size for size in (small, large)]
     assert sizes == [small, large]
+    added = TokenizerConfig(kind=kind, special=("<x>",), added=("<y>",))
+    assert Tokenizer.train(added, TEXTS, large).size == large
     assert Tokenizer.train(TokenizerConfig(kind=kind, vocab_size=small), TEXTS, large).size == small
 
 
@@ -146,6 +154,89 @@ def test_copy_in_another_process_tokenizes_alike():
     copy = pickle.loads(pickle.dumps(BPE))
     assert copy.encode("the token <eos> ends") == BPE.encode("the token <eos> ends")
     assert (copy.size, copy.eos, copy.pad, copy.bos) == (BPE.size, BPE.eos, BPE.pad, BPE.bos)
+    named = Tokenizer.train(NAMED, TEXTS, 400)
+    assert pickle.loads(pickle.dumps(named)).ends == named.ends
+
+
+@pytest.mark.parametrize("kind", ["bpe", "characters"])
+def test_learned_tokenizer_has_the_tokens_that_the_recipe_names(kind, tmp_path):
+    made = Tokenizer.train(replace(NAMED, kind=kind), TEXTS, 300)
+    assert made.size <= 300
+    made.save(tmp_path / "tokenizer.json")
+    tokens = {t["content"]: t["id"] for t in json.loads((tmp_path / "tokenizer.json").read_text())["added_tokens"]}
+    assert (made.bos, made.pad, made.eos, made.ends) == (
+        tokens["<b>"],
+        tokens["<p>"],
+        tokens["<end>"],
+        (tokens["<end>"], tokens["<stop>"]),
+    )
+    assert made.whole == set(tokens.values())
+    again = Tokenizer.read(tmp_path / "tokenizer.json", NAMED)
+    for text in ("a red <end><x> ball", "<loc09> <loc7>"):
+        assert again.encode(text) == made.encode(text)
+        assert again.parse(text) == made.parse(text)
+    assert (again.ends, again.size, again.whole) == (made.ends, made.size, made.whole)
+
+
+def test_added_tokens_are_whole_in_every_text_and_special_ones_only_in_the_recipes():
+    made = Tokenizer.train(NAMED, TEXTS, 400)
+    (location,) = made.encode("<loc10>")
+    assert location == made.size - 2  # 8, 9, 10, 11, and nothing after them
+    assert made.decode([*made.encode("red"), location]) == "red<loc10>"
+    assert len(made.encode("<loc7>")) > 1
+    assert all(len(made.encode("<x>", after)) > 1 for after in ("start", "token", "text"))
+    assert all(location in made.encode("a<loc10>", after) for after in ("start", "token", "text"))
+    x, end = made.parse("<x>")[0], made.eos
+    assert made.parse("a<x><x><y> <end>") == ["a", x, made.parse("<x><y>")[0], " ", end]
+    assert made.parse("") == []
+    assert made.decode([x, *made.encode("red"), end]) == "red"
+
+
+def test_tokens_that_a_file_has_keep_their_ids(tmp_path):
+    vocabulary = {"red": 0, "<loc1>": 1, "<x>": 2, "?": 3}
+    made = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    made.add_special_tokens(["<eos>"])
+    made.save(str(tmp_path / "tokenizer.json"))
+    read = Tokenizer.read(tmp_path / "tokenizer.json", TokenizerConfig(special=("<x>",), added=("<loc{0..2}>",)))
+    assert [*read.encode("<loc0>"), *read.encode("<loc1>"), *read.encode("<loc2>")] == [5, 1, 6]
+    assert read.parse("<x>") == [2]
+    assert (read.size, read.whole) == (7, {1, 2, 4, 5, 6})
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"bos": "<bo>"}, r"^processor.tokenizer.bos: '<bo>' is not a token of .*json; did you mean <bos>\?"),
+        ({"pad": "nothing"}, r"^processor.tokenizer.pad: 'nothing' is not a token of .*json; name one that it has"),
+        ({"eos": ("<eos>", "<end>")}, r"^processor.tokenizer.eos: '<end>' is not a token"),
+        ({"added": ("<loc{9..1}>",)}, r"^processor.tokenizer: '<loc\{9..1\}>' stands for 0 tokens; write 1 to 10000"),
+        ({"special": ("{0..999}{0..999}",)}, r"stands for 1000000 tokens"),
+    ],
+)
+def test_names_that_cannot_be_used_are_refused(names, message, tmp_path):
+    path = file_with(tmp_path, "<eos>", "<bos>")
+    with pytest.raises(ConfigError, match=message):
+        Tokenizer.read(path, TokenizerConfig(**names))
+
+
+@pytest.mark.parametrize("names", [{"eos": ("",)}, {"special": ("<x>", "")}, {"added": ("",)}])
+def test_token_without_a_name_is_refused(names):
+    with pytest.raises(ConfigError, match=r"^(eos|special|added)\[\d\]: '' is no token; leave it out"):
+        TokenizerConfig(**names)
+
+
+def test_named_token_of_a_files_vocabulary_is_a_special_one_from_then_on(tmp_path):
+    path = file_with(tmp_path, "<eos>")
+    assert Tokenizer.read(path).parse("red") == ["red"]
+    read = Tokenizer.read(path, TokenizerConfig(eos=("red", "<eos>")))
+    assert (read.eos, read.ends, read.parse("red")) == (0, (0, 2), [0])
+
+
+def test_spaces_before_words_are_put_where_a_text_begins():
+    red = BPE.encode("red")
+    assert BPE.encode(" red", "text") == BPE.encode("red", "token") == red
+    assert BPE.encode("red", "text") != red
+    assert BPE.decode(BPE.encode("red", "text")) == "red"
 
 
 def test_encode_remembers_texts_and_forgets_when_full(monkeypatch):
