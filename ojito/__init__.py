@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ojito import presets
+    from ojito.building import build
     from ojito.config import Config
     from ojito.generate import Greedy, Temperature, TopK, TopP
     from ojito.loading import load
@@ -40,12 +41,14 @@ __all__ = [
     "TopP",
     "Turn",
     "__version__",
+    "build",
     "load",
     "preset",
     "presets",
 ]
 
 _HOMES = {
+    "ojito.building": ("build",),
     "ojito.config": ("Config",),
     "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
     "ojito.model": ("VLM",),

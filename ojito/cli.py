@@ -63,6 +63,13 @@ SAMPLING = (
     _argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be repeated"),
 )
 
+LOOKING = (
+    _argument("image", metavar="IMAGE", help="a picture"),
+    _argument("things", metavar="THINGS", help='what to look for: cat, or "cat ; dog"'),
+    _argument("--out", metavar="FILE", help="also write the picture with what was found, .png, .jpg, .webp or .bmp"),
+    _argument("--max-new-tokens", type=int, default=256, metavar="N", help="the longest answer, tokens (default 256)"),
+)
+
 COMMANDS = (
     Command(
         "demo",
@@ -84,6 +91,9 @@ COMMANDS = (
         "ojito.commands.train",
         (
             _argument("--preset", metavar="NAME", help="where to start from (default tiny); see `ojito presets`"),
+            _argument(
+                "--from", dest="base", metavar="MODEL", help="go on with this model's weights and recipe instead"
+            ),
             _argument("--config", metavar="FILE", help="a recipe in YAML; wins over the preset"),
             _argument("--data", metavar="PATH", help="folder, .jsonl or .csv, or scenes or photos16; wins over both"),
             _argument("--steps", type=int, metavar="N", help="how long to train, in steps"),
@@ -94,6 +104,25 @@ COMMANDS = (
             _argument("settings", nargs="*", metavar="key=value", help="any setting: train.lr=3e-4; wins over all"),
         ),
         "ojito train --preset tiny --data captions.jsonl --out runs/mine --steps 500",
+    ),
+    Command(
+        "build",
+        "join a public vision tower and a public decoder to a new model, to be trained",
+        "ojito.commands.build",
+        (
+            _argument("--vision", required=True, metavar="MODEL", help="whose tower: a folder, owner/name, a preset"),
+            _argument("--decoder", required=True, metavar="MODEL", help="whose decoder: a folder, or owner/name"),
+            _argument(
+                "--connector",
+                default="mlp",
+                metavar="NAME",
+                help="linear, mlp (default), pixel_shuffle:2, average_pool:2, perceiver:64",
+            ),
+            _argument("--out", required=True, metavar="FOLDER", help="where to put the model"),
+            _argument("--force", action="store_true", help="replace the model that --out holds"),
+            _argument("settings", nargs="*", metavar="key=value", help="any setting of its recipe: train.lr=3e-4"),
+        ),
+        "ojito build --vision siglip-base --decoder SmolLM2-135M --connector pixel_shuffle:2 --out runs/new",
     ),
     Command(
         "caption",
@@ -120,6 +149,25 @@ COMMANDS = (
         'ojito ask runs/mine photo.jpg "what is it?"',
     ),
     Command(
+        "detect",
+        "find things in a picture, with a model of PaliGemma's kind",
+        "ojito.commands.detect",
+        (MODEL, *LOOKING, *SAMPLING[1:]),
+        'ojito detect runs/mine photo.jpg "cat ; dog" --out boxed.png',
+    ),
+    Command(
+        "segment",
+        "find things in a picture to the pixel, with a model of PaliGemma's kind",
+        "ojito.commands.segment",
+        (
+            MODEL,
+            *LOOKING,
+            _argument("--weights", required=True, metavar="FILE", help="vae-oid.npz, which big_vision publishes"),
+            *SAMPLING[1:],
+        ),
+        "ojito segment runs/mine photo.jpg cat --weights vae-oid.npz --out masked.png",
+    ),
+    Command(
         "eval",
         "score a model on questions or captions, with blank and exchanged pictures as controls",
         "ojito.commands.eval",
@@ -134,6 +182,23 @@ COMMANDS = (
             _argument("--batch-size", type=int, default=64, metavar="N", help="questions at once (default 64)"),
         ),
         "ojito eval runs/mine captions.jsonl --split dev --json",
+    ),
+    Command(
+        "convert",
+        "write a model in the form of Hugging Face, which transformers loads, or in Ojito's own",
+        "ojito.commands.convert",
+        (
+            MODEL,
+            _argument("--out", required=True, metavar="FOLDER", help="where to put it"),
+            _argument(
+                "--to", default="huggingface", choices=("huggingface", "ojito"), help="the form (default huggingface)"
+            ),
+            _argument(
+                "--dtype", choices=("float32", "bfloat16", "float16"), help="of the weights (default: what they have)"
+            ),
+            _argument("--force", action="store_true", help="replace the model that --out holds"),
+        ),
+        "ojito convert runs/mine --out exported --dtype bfloat16",
     ),
     Command(
         "info",

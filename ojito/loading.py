@@ -1,52 +1,104 @@
-"""`load`: a saved folder, or a preset, to a `Pipeline`. All that can be checked is checked before memory is taken."""
+"""`load`: a saved folder, a public model or a preset to a `Pipeline`.
+
+All that can be checked is checked before memory is taken.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import string
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ojito.checkpoint import CheckpointError, find_file, read_config, read_header, read_weights
-from ojito.config import Config, ModelConfig, ResNetConfig, TokenizerConfig
+from ojito.checkpoint.hub import download, is_hub_id
+from ojito.checkpoint.huggingface import is_huggingface, read_folder
+from ojito.checkpoint.keys import KeyMap
+from ojito.config import (
+    Config,
+    DecoderConfig,
+    ModelConfig,
+    ProcessorConfig,
+    ResNetConfig,
+    TokenizerConfig,
+    TrainConfig,
+    ViTConfig,
+)
 from ojito.device import available_memory, fast_bfloat16, pick_device
 from ojito.model import VLM
 from ojito.pipeline import RECIPE, Pipeline
 from ojito.processor import Processor, Tokenizer
-from ojito.settings import read, read_yaml
+from ojito.settings import ConfigError, read, read_yaml, write
+
+FINE_TUNING = TrainConfig(lr=1e-5, batch_size=8)
+"""For a model that does not say how it was trained. The rate is that of PaliGemma's transfers, arXiv 2407.07726."""
+
+LEARNED = ("kind", "vocab_size", "phrases", "path")
+"""Settings of a tokenizer that say how it came about."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MAX_RECIPE = 64 * 2**10  # bytes: YAML takes long to read
+_FEWEST = 6  # tensors of a layer, of whatever kind
 
 
 def load(
-    folder_or_preset: Path | str, device: torch.device | str = "auto", dtype: torch.dtype | str = "auto", seed: int = 0
+    name: Path | str,
+    device: torch.device | str = "auto",
+    dtype: torch.dtype | str = "auto",
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pipeline:
-    """A saved model, or a preset with random weights and a tokenizer that knows single bytes or characters.
+    """A saved or public model; or a preset with random weights and a tokenizer of single bytes or characters.
 
     Args:
-        folder_or_preset: A folder that `Pipeline.save` wrote; else the name of a preset.
+        name: A folder that `Pipeline.save` wrote, or in the form of Hugging Face; else the name of a preset; else
+            "owner/name" of a model on the Hugging Face Hub, which is fetched once ("owner/name@revision").
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
         seed: Of a preset's random weights.
+        progress: Hears of the bytes of the Hub's files that are there, and of all of them.
 
     Raises:
-        ValueError: Neither a folder nor a preset, a device or dtype that is not there, too little memory.
-        CheckpointError: A file of the folder is missing or damaged.
+        ValueError: Neither folder nor preset, a device or dtype that is not there, too little memory.
+        CheckpointError: A file of the folder is missing or damaged, or cannot be fetched.
         ConfigError: A setting in the folder cannot be used.
     """
     torch_device = pick_device(device)
-    torch_dtype = _pick_dtype(dtype, torch_device)
-    folder = Path(folder_or_preset)
-    if folder.is_dir():
-        return _load_folder(folder, torch_device, torch_dtype)
-    return _load_preset(str(folder_or_preset), torch_device, torch_dtype, seed)
+    torch_dtype = pick_dtype(dtype, torch_device)
+    folder = find_folder(name, progress)
+    if folder is None:
+        return _load_preset(str(name), torch_device, torch_dtype, seed)
+    return _load_folder(folder, torch_device, torch_dtype)
+
+
+def find_folder(name: Path | str, progress: Callable[[int, int], None] | None = None) -> Path | None:
+    """The folder of a model, fetched where the name is one on the Hub; None where it can only be a preset.
+
+    Raises:
+        CheckpointError: It cannot be fetched.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    # "runs/tpyo" could be a name on the Hub as well; where there is a folder "runs", it is a typing mistake.
+    if is_hub_id(str(name)) and not path.parent.is_dir():
+        return download(str(name), progress)
+    return None
 
 
 def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipeline:
+    if is_huggingface(folder):
+        return _load_public(folder, device, dtype)
     name, model = read_shape(folder)
     config = model.config
-    _check_memory(name, model, dtype, device)
+    check_memory(str(folder), model, dtype, device)
     for file in ("processor.json", "tokenizer.json"):
         find_file(folder, file)
     processor = Processor.load(folder, config.decoder.max_positions)
@@ -57,12 +109,122 @@ def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipe
             f"{[config.vision.image_size, config.image_tokens]}, vocabulary {processor.tokenizer.size} and at most "
             f"{config.decoder.vocab_size}; use the files of one model"
         )
-    recipe = read(Config, read_yaml(find_file(folder, RECIPE))) if (folder / RECIPE).exists() else None
+    recipe = _read_recipe(folder) if (folder / RECIPE).exists() else None
     state = read_weights(folder, model.state_dict(), dtype, device)
     model.load_state_dict(state, assign=True)
     pipe = Pipeline(model.eval(), processor, recipe)
     pipe.name = name
     return pipe
+
+
+def _load_public(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipeline:
+    """A model in the form of Hugging Face."""
+    described = read_folder(folder)
+    pipe = _fill(folder, described.model, described.processor, described.keys, device, dtype)
+    pipe.name = name_of(folder)
+    return pipe
+
+
+def _fill(
+    folder: Path,
+    config: ModelConfig,
+    processor: ProcessorConfig,
+    keys: KeyMap | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Pipeline:
+    """The folder's weights and tokenizer in this model and processor."""
+    model = _meta_model(folder, config)
+    check_memory(str(folder), model, dtype, device)
+    tokenizer = Tokenizer.read(find_file(folder, "tokenizer.json"), processor.tokenizer)
+    check_vocabulary(folder, tokenizer, config.decoder.vocab_size)
+    sizes = (config.vision.image_size, config.image_tokens, config.decoder.max_positions)
+    made = Processor(processor, tokenizer, *sizes)
+    model.load_state_dict(read_weights(folder, model.state_dict(), dtype, device, keys), assign=True)
+    return Pipeline(model.eval(), made)
+
+
+def _read_recipe(folder: Path) -> Config:
+    path = find_file(folder, RECIPE, MAX_RECIPE)
+    return read(Config, read_yaml(path), str(path))
+
+
+def recipe_of(folder: Path) -> Config:
+    """What training goes on with: the folder's model and processor, and the data and training of its recipe.
+
+    Raises:
+        CheckpointError: A file is missing or damaged.
+        ConfigError: A setting that cannot be used.
+    """
+    if is_huggingface(folder):
+        described = read_folder(folder)
+        return Config(name_of(folder), described.model, described.processor, train=FINE_TUNING)
+    name, model = read_config(folder)
+    recipe = _read_recipe(folder) if (folder / RECIPE).exists() else Config(train=FINE_TUNING)
+    for file in ("processor.json", "tokenizer.json"):
+        find_file(folder, file)
+    return dataclasses.replace(recipe, name=name, model=model, processor=Processor.load(folder).config)
+
+
+def load_for(config: Config, folder: Path, device: torch.device | str = "auto") -> Pipeline:
+    """The folder's weights, in float32, and its tokenizer in a recipe's model and processor, to train them on.
+
+    Sets PyTorch's seed, which decides on dropout later.
+
+    Args:
+        config: What `recipe_of` read, with other settings over it.
+        folder: Of the weights.
+        device: Where to put the model.
+
+    Raises:
+        ValueError: No such device, too little memory.
+        CheckpointError: A file of the folder is missing or damaged, or its weights do not fit the recipe's model.
+        ConfigError: A setting asks for another tokenizer.
+    """
+    described = recipe_of(folder)
+    check_tokenizer(folder, described.processor.tokenizer, config.processor.tokenizer)
+    keys = read_folder(folder).keys if is_huggingface(folder) else None
+    torch_device = pick_device(device)
+    with naming_settings("model", described.model, config.model):
+        pipe = _fill(folder, config.model, config.processor, keys, torch_device, torch.float32)
+    pipe.config, pipe.name = config, config.name
+    torch.manual_seed(config.train.seed)
+    return pipe
+
+
+@contextmanager
+def naming_settings(group: str, described: Any, asked: Any) -> Iterator[None]:
+    """Has an error about a folder's weights name the settings that are not those of the folder.
+
+    Args:
+        group: Where in a recipe they are, "model.vision".
+        described: The folder's config.
+        asked: The config of the model that is filled.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        differing = list(_differing(group, write(described), write(asked)))
+        if not differing:
+            raise
+        raise CheckpointError(f"{error}, and leave {', '.join(differing)}") from None
+
+
+def _differing(key: str, before: Any, after: Any) -> Iterator[str]:
+    """The settings that are not what they were: "model.vision.image_size at 224"."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in before:
+            yield from _differing(f"{key}.{name}", before[name], after.get(name))
+    elif before != after:
+        yield f"{key} at {before}"
+
+
+def name_of(folder: Path) -> str:
+    """What a folder's model is called: by the folder, or by what the Hub calls it."""
+    folder = folder.resolve()
+    if folder.parent.name == "snapshots":  # the Hub's cache: models--owner--name/snapshots/<commit>
+        return folder.parent.parent.name.rpartition("--")[2]
+    return folder.name
 
 
 def read_shape(folder: Path) -> tuple[str, VLM]:
@@ -71,15 +233,29 @@ def read_shape(folder: Path) -> tuple[str, VLM]:
     Raises:
         CheckpointError: A file is missing or damaged, or the config asks for what is not there.
     """
+    if is_huggingface(folder):
+        return name_of(folder), _meta_model(folder, read_folder(folder).model)
     name, config = read_config(folder)
-    layers, tensors = _layers(config), len(read_header(folder))
-    # Building costs time for every layer, on `meta` too: a config may not ask for more layers than there are tensors.
-    if layers > tensors:
+    return name, _meta_model(folder, config)
+
+
+def _meta_model(folder: Path, config: ModelConfig) -> VLM:
+    check_layers(folder, _layers(config))
+    return on_meta(config, str(folder))
+
+
+def check_layers(folder: Path, layers: int) -> None:
+    """Building costs time for every layer, on `meta` too: a config may not ask for more than there are tensors for.
+
+    Raises:
+        CheckpointError: It does.
+    """
+    tensors = len(read_header(folder))
+    if layers * _FEWEST > tensors:
         raise CheckpointError(
-            f"{folder}: config.json asks for {layers} layers, but model.safetensors has {tensors} tensors; "
-            "use the two files of one model"
+            f"{folder}: config.json asks for {layers} layers, but {tensors} tensors are too few for them; "
+            "use the files of one model"
         )
-    return name, on_meta(config, str(folder))
 
 
 def find_preset(name: str) -> Config:
@@ -103,22 +279,40 @@ def find_preset(name: str) -> Config:
 
 def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int) -> Pipeline:
     config = find_preset(name)
-    _check_memory(name, on_meta(config.model, name), torch.float32, torch.device("cpu"))
+    check_memory(name, on_meta(config.model, name), torch.float32, torch.device("cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = VLM(config.model).to(device, dtype)
-    kind = config.processor.tokenizer.kind
-    tokens = TokenizerConfig(kind="characters" if kind == "characters" else "bpe")
-    # 256 bytes and three special tokens leave no room for merges, which would have to be learned from text.
-    tokenizer = Tokenizer.train(tokens, [string.printable], min(259, config.model.decoder.vocab_size))
+    asked = config.processor.tokenizer
+    kind: Literal["bpe", "characters"] = "characters" if asked.kind == "characters" else "bpe"
+    plain = dataclasses.replace(asked, kind=kind, path="", phrases=0.0, vocab_size=0)
+    # Of bytes, no merges: they would have to be learned from text.
+    texts = [string.printable] if kind == "characters" else []
+    tokenizer = Tokenizer.train(plain, texts, config.model.decoder.vocab_size)
     sizes = (config.model.vision.image_size, config.model.image_tokens, config.model.decoder.max_positions)
     return Pipeline(model.eval(), Processor(config.processor, tokenizer, *sizes), config)
 
 
 def _layers(config: ModelConfig) -> int:
-    vision, connector = config.vision, config.connector
-    in_vision = sum(vision.blocks) if isinstance(vision, ResNetConfig) else vision.layers
-    return in_vision + config.decoder.layers + (connector.layers if connector.reduce == "perceiver" else 0)
+    connector = config.connector
+    between = connector.layers if connector.reduce == "perceiver" else 0
+    return layers_of(config.vision) + between + layers_of(config.decoder)
+
+
+def layers_of(part: ViTConfig | ResNetConfig | DecoderConfig) -> int:
+    """The layers of a vision tower or a decoder."""
+    return sum(part.blocks) if isinstance(part, ResNetConfig) else part.layers
+
+
+class Undrawn(TorchFunctionMode):
+    """Draws no random numbers: `meta` has no place for them, and PyTorch imports its compiler to find that out."""
+
+    DRAWING = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Leaves a tensor that would be drawn as it is."""
+        kwargs = kwargs or {}
+        return [*args, *kwargs.values()][0] if func in self.DRAWING else func(*args, **kwargs)
 
 
 def on_meta(config: ModelConfig, name: str) -> VLM:
@@ -128,15 +322,19 @@ def on_meta(config: ModelConfig, name: str) -> VLM:
         CheckpointError: The config's sizes are absurd.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Undrawn():
             return VLM(config)
     except (RuntimeError, ValueError, OverflowError, TypeError):  # PyTorch's, on sizes beyond 64 bits
         problem = "the config's sizes are beyond any memory; use the config of a real model"
         raise CheckpointError(f"{name}: {problem}") from None
 
 
-def _check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:
-    """Tells before the system kills the process."""
+def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:
+    """Tells before the system kills the process.
+
+    Raises:
+        ValueError: Too little memory.
+    """
     needed = sum(p.numel() for p in model.parameters()) * dtype.itemsize
     free = available_memory(device)
     if free is not None and needed > free:
@@ -146,7 +344,41 @@ def _check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.devic
         )
 
 
-def _pick_dtype(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
+def check_tokenizer(folder: Path, known: TokenizerConfig, asked: TokenizerConfig) -> None:
+    """Whether a recipe leaves a folder's tokenizer as it is; tokens may be added and named otherwise.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    for name in LEARNED:
+        before, after = getattr(known, name), getattr(asked, name)
+        if before != after:
+            raise ConfigError(
+                f"processor.tokenizer.{name}",
+                f"{after!r} asks for another tokenizer than the one that the weights in {folder} know; "
+                f"leave it at {before!r}",
+            )
+
+
+def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Whether the decoder has an embedding for every token.
+
+    Raises:
+        CheckpointError: It has not.
+    """
+    if tokenizer.size > vocab_size:
+        raise CheckpointError(
+            f"{where}: the tokenizer has {tokenizer.size} entries, and the model {vocab_size}; "
+            "use the files of one model"
+        )
+
+
+def pick_dtype(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
+    """The dtype of that name; "auto" is bfloat16 where the device multiplies it fast, else float32.
+
+    Raises:
+        ValueError: No such dtype.
+    """
     if isinstance(dtype, torch.dtype):
         dtype = str(dtype).removeprefix("torch.")
     if dtype == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from ojito.checkpoint import save_model, saving
+from ojito.checkpoint import CheckpointError, holds_model, save_model, saving
+from ojito.checkpoint.huggingface import Exported, Marks, write_folder
+from ojito.checkpoint.mask_weights import read_mask_weights
+from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
 from ojito.device import pick_device
 from ojito.generate import Generation, Greedy, Sampler, generate, stream
 from ojito.generate.engine import Finish
 from ojito.model import VLM
+from ojito.model.mask_decoder import MaskDecoder
 from ojito.processor import Processor
+from ojito.processor.images import open_image
+from ojito.processor.locations import BETWEEN, Box, fit_mask, parse
+from ojito.processor.processor import TOKENIZER_FILE
 from ojito.records import Sample
 from ojito.settings import write
 
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.yaml"
 _UNFINISHED = "\ufffd"  # what the bytes of half a character decode to
+_LONG = {"max_new_tokens": 256}  # a box takes about 7 tokens, and its mask 16
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,50 @@ class Pipeline:
         """The answer to a question about a picture (a path, a PIL image, encoded bytes). Options as for `generate`."""
         return self.generate([Sample([image], prompt)], **options)[0]
 
+    def detect(self, image: ImageLike, things: str | Sequence[str], **options: Any) -> list[Box]:
+        """Where these things are in the picture, by a model that has learned it as PaliGemma has: with location tokens.
+
+        What the model writes that is no box is left out.
+
+        Args:
+            image: A path, a PIL image, encoded bytes.
+            things: "cat ; dog", or ["cat", "dog"].
+            **options: As for `generate`; max_new_tokens is 256 where it is not given.
+
+        Raises:
+            ImageError: The picture cannot be read.
+            ValueError: No thing is named, the tokenizer has no locations, or an option is out of range.
+        """
+        self._check_token("<loc0000>")
+        return self._locate("detect", image, things, options)[0]
+
+    def segment(self, image: ImageLike, things: str | Sequence[str], weights: Path | str, **options: Any) -> list[Box]:
+        """As `detect`, and a box has a mask of the picture's pixels, unless the model wrote none that can be read.
+
+        Args:
+            image: A path, a PIL image, encoded bytes.
+            things: "cat", or several as for `detect`.
+            weights: The file `vae-oid.npz` that big_vision publishes beside PaliGemma: it draws the masks.
+            **options: As for `detect`.
+
+        Raises:
+            CheckpointError: The weights are missing, damaged or of something else.
+            ImageError: The picture cannot be read.
+            ValueError: As for `detect`.
+        """
+        self._check_token("<loc0000>")
+        self._check_token("<seg000>")
+        with torch.device("meta"):
+            decoder = MaskDecoder()
+        decoder.load_state_dict(read_mask_weights(weights, decoder.state_dict()), assign=True)
+        boxes, size = self._locate("segment", image, things, options)
+        codes = [box.codes for box in boxes if box.codes]
+        if not codes:
+            return boxes
+        with torch.inference_mode():
+            drawn = iter(decoder(torch.tensor(codes)).numpy())
+        return [dataclasses.replace(b, mask=fit_mask(next(drawn), b, *size)) if b.codes else b for b in boxes]
+
     def generate(
         self,
         samples: Sequence[Sample],
@@ -118,7 +171,7 @@ class Pipeline:
             rows = generate(
                 self.model,
                 self.processor(samples[start : start + batch_size]),
-                eos=self.processor.tokenizer.eos,
+                eos=self.processor.tokenizer.ends,
                 max_new_tokens=max_new_tokens,
                 sampler=sampler,
                 repetition_penalty=repetition_penalty,
@@ -163,7 +216,7 @@ class Pipeline:
         steps = stream(
             self.model,
             self.processor([sample]),
-            eos=self.processor.tokenizer.eos,
+            eos=self.processor.tokenizer.ends,
             max_new_tokens=max_new_tokens,
             sampler=sampler,
             repetition_penalty=repetition_penalty,
@@ -188,12 +241,77 @@ class Pipeline:
         Raises:
             CheckpointError: The folder cannot be written.
         """
-        with saving(folder, without=() if self.config else (RECIPE,)) as staging:
+        with saving(folder) as staging:
             save_model(staging, self.name, self.model.config, self.model.state_dict())
             self.processor.save(staging)
             if self.config:
                 text = yaml.safe_dump(write(self.config), sort_keys=False, allow_unicode=True)
                 (staging / RECIPE).write_text(text, encoding="utf-8")
+
+    def export(
+        self,
+        folder: Path | str,
+        *,
+        force: bool = False,
+        dtype: torch.dtype | str | None = None,
+        max_shard: int = MAX_SHARD,
+        base_model: str = "",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Exported:
+        """Writes the folder that transformers loads: weights, configs, tokenizer, processor and a model card.
+
+        All or nothing. `load` reads it, too; it has no place for the recipe. A nanoVLM is written as its own code
+        loads it: in one file, without a card.
+
+        Args:
+            folder: Where to.
+            force: Whether a model that is there, of whatever form, is replaced.
+            dtype: Of the weights in the files, "bfloat16"; None leaves them as they are.
+            max_shard: The most bytes of a file of weights; where there are more, several are written.
+            base_model: The model on the Hub that this one was made from, for the card.
+            progress: Hears of the bytes of weights that are written, and of all of them.
+
+        Returns:
+            The model's family, its parameters and their dtype.
+
+        Raises:
+            CheckpointError: There is a model, the folder cannot be written, or the model is not of one of the families
+                that Ojito loads: names the nearest, and the settings that keep it from being one.
+            ValueError: No such dtype.
+        """
+        if not force and holds_model(folder):
+            raise CheckpointError(
+                f"{folder} holds a model already; choose another folder, or replace it with force=True"
+            )
+        tokenizer = self.processor.tokenizer
+        marks = Marks(tokenizer.bos, tokenizer.ends, tokenizer.pad)
+        with saving(folder) as staging:
+            tokenizer.save(staging / TOKENIZER_FILE)
+            return write_folder(
+                staging, self.name, self.model.config, self.processor.config, marks, self.model.state_dict(),
+                dtype, max_shard, base_model, progress,
+            )  # fmt: skip
+
+    def _check_token(self, token: str) -> None:
+        """Whether the tokenizer has it; a model without it was never taught to say where things are."""
+        ids = self.processor.tokenizer.encode(token)
+        if len(ids) != 1 or self.processor.decode(ids) != token:
+            raise ValueError(
+                f"the tokenizer of {self.name} has no token {token}, so the model cannot say where things are; use "
+                "PaliGemma, or a model that was trained with its tokenizer"
+            )
+
+    def _locate(
+        self, task: str, image: ImageLike, things: str | Sequence[str], options: dict[str, Any]
+    ) -> tuple[list[Box], tuple[int, int]]:
+        """The boxes that the model writes, and the picture's width and height."""
+        names = things.split(";") if isinstance(things, str) else things
+        names = [name.strip() for name in names]
+        if not all(names) or not names:
+            raise ValueError(f"things {things!r} must name each thing to {task}; give for example 'cat ; dog'")
+        picture = open_image(image, self.processor.config.image.max_pixels)
+        answer = self.ask(picture, f"{task} {BETWEEN.join(names)}", **{**_LONG, **options})
+        return parse(answer.text, *picture.size), picture.size
 
     def _stop(self, texts: Sequence[str]) -> Callable[[int, list[int]], bool] | None:
         """Whether tokens hold one of the texts; decoding them at every step is only worth it where there are any."""

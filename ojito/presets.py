@@ -29,6 +29,8 @@ _SMOLLM2_135M = {
     "norm_eps": 1e-5, "max_positions": 8192, "rope_theta": 100000.0,
 }  # fmt: skip
 
+_SMOLLM2_360M = {**_SMOLLM2_135M, "width": 960, "layers": 32, "heads": 15, "kv_heads": 5, "mlp_dim": 2560}
+
 _GEMMA = {
     "vocab_size": 257216, "width": 2048, "layers": 18, "heads": 8, "kv_heads": 1, "head_dim": 256, "mlp_dim": 16384,
     "activation": "gelu_tanh", "norm": "rms_plus_one", "max_positions": 8192, "scale_embeddings": True,
@@ -47,6 +49,23 @@ _GEMMA2_27B = {
 
 # ImageNet's statistics are what a classic ViT or ResNet was trained with.
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "resample": "bilinear"}
+
+# nanoVLM's pixels are only scaled to 0..1.
+_NANOVLM = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
+
+_NANOVLM_ASKS = {
+    "bos": False, "joined": True, "user": "Question: ", "separator": " Answer:", "before_answer": " ",
+}  # fmt: skip
+
+_NANOVLM_CHATS = {
+    "image": "inline", "bos": False, "joined": True, "user": "<|im_start|>user\n", "after_answer": "\n",
+    "separator": "<|im_end|>\n<|im_start|>assistant\n", "picture": "<|global_image|><image>",
+    "picture_number": "<image: {number}>", "tile": "<row_{row}_col_{column}><image>", "whole": "first",
+}  # fmt: skip
+
+# In the order of their ids.
+_NANOVLM_TOKENS = ["<|image|>", "<|global_image|>"]
+_NANOVLM_TOKENS += [f"<row_{row}_col_{column}>" for row in range(1, 9) for column in range(1, 9)]
 
 _CAREFUL = {"lr": 3e-4, "weight_decay": 0.1}
 
@@ -181,9 +200,27 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
                 "connector": {"reduce": "pixel_shuffle", "factor": 2, "bias": False},
                 "decoder": _SMOLLM2_135M,
             },
-            # Its pixels are only scaled to 0..1.
-            "processor": {"image": {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}},
+            "processor": {
+                "image": {**_NANOVLM, "resample": "bilinear"},
+                "prompt": _NANOVLM_ASKS,
+            },
             "train": {"lr": 1e-4, "connector_lr": 2e-3},
+        },
+    ),
+    "nanovlm-460m-8k": (
+        "SigLIP-B/16 at 512 px, tiles of 64 tokens and the whole, SmolLM2-360M",
+        {
+            "model": {
+                "vision": {**_SIGLIP_B, "image_size": 512},
+                "connector": {"reduce": "pixel_shuffle", "factor": 4, "bias": False},
+                "decoder": {**_SMOLLM2_360M, "vocab_size": 49218},
+            },
+            "processor": {
+                "image": {**_NANOVLM, "fit": "tiles", "tiling": "nanovlm", "longest_side": 2048},
+                "tokenizer": {"bos": "<|im_start|>", "eos": ["<|im_end|>"], "special": _NANOVLM_TOKENS},
+                "prompt": _NANOVLM_CHATS,
+            },
+            "train": {"lr": 5e-5, "connector_lr": 5e-3},
         },
     ),
     "paligemma-3b-224": ("PaliGemma: SigLIP-So400m and Gemma 2B, prefix-LM", _paligemma(_GEMMA)),

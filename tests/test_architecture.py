@@ -60,7 +60,8 @@ def test_module_has_a_name_that_says_something_and_a_first_line(path):
 def test_test_files_mirror_the_package():
     known = {path.relative_to(ROOT / "ojito").with_suffix("") for path in MODULES}
     # What these test has no module of its own.
-    apart = {"test_architecture", "test_bootstrap", "test_bad_input", "test_gpu", "test_overfit"}
+    apart = {"test_architecture", "test_bootstrap", "test_bad_input", "test_gpu", "test_hostile",
+             "test_mistakes", "test_offline", "test_overfit"}  # fmt: skip
     strangers = []
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder, name = path.relative_to(ROOT / "tests").parent, path.stem.removeprefix("test_")
@@ -86,8 +87,8 @@ def test_nothing_unpickles():
 def requirements():
     """All packages that pyproject.toml names, in dependencies and extras. (tomllib came with Python 3.11 only.)"""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    lists = re.findall(r"^(?:dependencies|photos|dev) = \[(.*?)\]$", text, re.M | re.S)
-    assert len(lists) == 3
+    lists = re.findall(r"^(?:dependencies|hf|photos|dev) = \[(.*?)\]$", text, re.M | re.S)
+    assert len(lists) == 4
     return set(re.findall(r'"([A-Za-z][\w-]*)', "".join(lists))) - {"ojito"}
 
 

@@ -119,9 +119,13 @@ def test_overview_lists_every_command(run):
     assert [line.split()[0] for line in out.splitlines() if line.startswith("  ")][: len(COMMANDS)] == [
         "demo",
         "train",
+        "build",
         "caption",
         "ask",
+        "detect",
+        "segment",
         "eval",
+        "convert",
         "info",
         "presets",
     ]
@@ -634,7 +638,7 @@ def test_untrained_preset_says_so(run, pictures):
     ("words", "said"),
     [
         ("trian", "'trian' is not a command; did you mean train?"),
-        ("zzz", "'zzz' is not a command; choose from demo, train, caption"),
+        ("zzz", "'zzz' is not a command; choose from demo, train, build, caption"),
         ("train --stps 3", "train does not take '--stps'; did you mean --steps?"),
         ("train --steps=x", "invalid int value: 'x'; see `ojito train --help`"),
         ("train --steps", "expected one argument"),

@@ -151,6 +151,23 @@ def test_ids_beyond_the_tokenizer_are_never_chosen(pipe, picture):
     assert max(answer.tokens) < pipe.processor.tokenizer.size
 
 
+def test_any_token_that_ends_an_answer_does(pipe, picture):
+    said = pipe.ask(picture, "what is it", max_new_tokens=9).tokens
+    end = next(token for token in said if token != said[0])
+    pipe.processor.tokenizer.ends = (pipe.processor.tokenizer.eos, end)
+    answer = pipe.ask(picture, "what is it", max_new_tokens=9)
+    assert (answer.tokens, answer.finish) == (said[: said.index(end)], "eos")
+    assert "".join(pipe.stream(picture, "what is it", max_new_tokens=9)) == answer.text
+
+
+def test_white_space_that_the_prompt_puts_before_an_answer_is_not_part_of_it(monkeypatch, picture):
+    prompt = dataclasses.replace(CONFIG.processor.prompt, before_answer=" ")
+    pipe = make(dataclasses.replace(CONFIG, processor=dataclasses.replace(CONFIG.processor, prompt=prompt)))
+    says(monkeypatch, pipe, " red ball")
+    assert pipe.ask(picture, "what").text == "red ball"
+    assert list(pipe.stream(picture, "what")) == list("red ball")
+
+
 @pytest.mark.parametrize("stop", [["STOP"], "STOP", ("x", "ST")])
 def test_stop_string_ends_the_text_and_is_not_part_of_it(monkeypatch, pipe, picture, stop):
     says(monkeypatch, pipe, "one STOP two")

@@ -18,6 +18,7 @@ def on_meta(name):
 
 PUBLISHED = {
     "nanovlm-222m": 222_081_600,
+    "nanovlm-460m-8k": 460_113_984,
     "paligemma-3b-224": 2_923_466_480,
     "paligemma-3b-448": 2_924_351_216,
     "paligemma-3b-896": 2_927_890_160,
@@ -57,7 +58,8 @@ def test_vit_llama_96_adds_up():
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens"), [("paligemma-3b-224", 256), ("paligemma-3b-896", 4096), ("nanovlm-222m", 49), ("tiny", 9)]
+    ("name", "tokens"),
+    [("paligemma-3b-224", 256), ("paligemma-3b-896", 4096), ("nanovlm-222m", 49), ("nanovlm-460m-8k", 64), ("tiny", 9)],
 )
 def test_image_takes_the_known_number_of_tokens(name, tokens):
     assert preset(name).model.image_tokens == tokens

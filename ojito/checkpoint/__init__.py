@@ -1,20 +1,19 @@
-"""Models on disk: `native` is Ojito's own folder. Trades tensors and dicts; the caller builds the modules."""
+"""Models on disk: `native` is Ojito's own folder, `huggingface` everybody's.
 
-from ojito.checkpoint.native import (
-    CheckpointError,
-    find_file,
-    read_config,
-    read_header,
-    read_weights,
-    save_model,
-    saving,
-)
+They trade tensors and dicts; the caller builds the modules.
+"""
+
+from ojito.checkpoint.files import CheckpointError, find_file, read_json
+from ojito.checkpoint.native import holds_model, read_config, save_model, saving
+from ojito.checkpoint.tensors import read_header, read_weights
 
 __all__ = [
     "CheckpointError",
     "find_file",
+    "holds_model",
     "read_config",
     "read_header",
+    "read_json",
     "read_weights",
     "save_model",
     "saving",

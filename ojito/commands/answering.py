@@ -7,15 +7,18 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from ojito.commands.telling import progress
 from ojito.generate import Greedy, Sampler, Temperature, TopK, TopP
 from ojito.loading import load
 from ojito.pipeline import Pipeline
+from ojito.presets import PRESETS
 
 
 def load_model(args: Namespace) -> Pipeline:
     """The model of the command; says so when it has never learned anything."""
-    pipe = load(args.model, device=args.device, seed=args.seed or 0)
-    if not Path(args.model).exists():
+    with progress(f"fetching {args.model}") as tell:
+        pipe = load(args.model, device=args.device, seed=args.seed or 0, progress=tell)
+    if args.model in PRESETS and not Path(args.model).is_dir():
         print(f"ojito: {args.model} is a preset, and its weights are random: train it first", file=sys.stderr)
     return pipe
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
-from ojito.commands.telling import count, memory, short
+from ojito.commands.telling import count, memory, progress, short
 from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, ViTConfig
 from ojito.device import fast_bfloat16, pick_device
-from ojito.loading import find_preset, on_meta, read_shape
+from ojito.loading import find_folder, find_preset, on_meta, read_shape
 
 BYTES = {"float32": 4, "bfloat16": 2}
 TRAINING = 16
@@ -20,14 +19,15 @@ TRAINING = 16
 def run(args: Namespace) -> int:
     """Shows the model; neither reads nor makes its weights."""
     device = pick_device(args.device)
-    folder = Path(args.model)
-    if folder.is_dir():
-        name, model = read_shape(folder)
-    else:
+    with progress(f"fetching {args.model}") as tell:
+        folder = find_folder(args.model, tell)
+    if folder is None:
         name, model = args.model, on_meta(find_preset(args.model).model, args.model)
+    else:
+        name, model = read_shape(folder)
     config, parameters = model.config, count(model)
     total = sum(parameters.values())
-    files = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder.is_dir() else {}
+    files = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder else {}
     runs_in = "bfloat16" if fast_bfloat16(device) else "float32"
 
     if args.json:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from ojito.model import VLM
 
@@ -36,7 +36,13 @@ def memory(size: float) -> str:
 
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, while there is a terminal to see it."""
+    """A bar on stderr, while there is a terminal to see it; none before there is something to tell."""
     with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(doing)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task: TaskID | None = None
+
+        def tell(done: int, total: int) -> None:
+            nonlocal task
+            task = bar.add_task(doing) if task is None else task
+            bar.update(task, completed=done, total=total)
+
+        yield tell

@@ -26,34 +26,66 @@ WEIGHTS = "model.safetensors"
 
 def run(args: Namespace) -> int:
     """Trains, saves, evaluates, and says what to try next. Ctrl-C ends the training, not the saving."""
+    if args.base:
+        args.base = _find_folder(args.base)
     config = recipe(args)
     if args.print_config:
         print(json.dumps(write(config), indent=1) if args.json else to_yaml(write(config)), end="\n" * args.json)
         return 0
     out = Path(args.out or f"runs/{config.name}")
-    if (out / WEIGHTS).exists() and not args.force:
-        raise ValueError(f"--out {out} holds a model already; choose another folder, or replace it with --force")
+    check_place(out, args.force)
     return _train(config, out, args)
+
+
+def check_place(out: Path, force: bool) -> None:
+    """Whether a model may be put there.
+
+    Raises:
+        ValueError: Another is there, and is not to be replaced.
+    """
+    if any(out.glob("*.safetensors")) and not force:
+        raise ValueError(f"--out {out} holds a model already; choose another folder, or replace it with --force")
 
 
 def recipe(args: Namespace) -> Config:
     """The settings of the command line, each source of them winning over those before it.
 
-    preset < --config < --data, --steps, --minutes, --seed < key=value
+    preset, or --from < --config < --data, --steps, --minutes, --seed < key=value
 
     Raises:
+        CheckpointError: The folder of --from cannot be used.
         ConfigError: A setting is unknown or cannot be used.
+        ValueError: There are two models to start from.
     """
     values = read_yaml(args.config) if args.config else {}
     in_file = values.pop("preset", None)
     # A recipe without a preset is whole: what --print-config writes has all settings.
-    start = args.preset or in_file or (None if args.config else DEFAULT)
-    if start is not None:
+    start = args.preset or in_file or (None if args.config or args.base else DEFAULT)
+    if args.base:
+        if start is not None:
+            raise ValueError(f"--from {args.base} and the preset {start} are two to start from; name one of them")
+        from ojito.loading import recipe_of  # without --from, a mistake does not wait for torch
+
+        values = merge(write(recipe_of(args.base)), values)
+    elif start is not None:
         if not isinstance(start, str):
             raise ConfigError("preset", f"{start!r} is not the name of a preset; see `ojito presets`")
         values = merge(settings_of(start), values)
     values = merge(values, _flags(args))
     return read(Config, override(values, args.settings))
+
+
+def _find_folder(name: str) -> Path:
+    """The folder of the model that training goes on with."""
+    from ojito.commands.telling import progress
+    from ojito.loading import find_folder, find_preset
+
+    with progress(f"fetching {name}") as tell:
+        folder = find_folder(name, tell)
+    if folder is None:
+        find_preset(name)
+        raise ValueError(f"--from {name} is a preset, and goes on with no weights; write --preset {name}")
+    return folder
 
 
 def _flags(args: Namespace) -> dict[str, Any]:
@@ -88,20 +120,20 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
     # Here, so that a setting that cannot be used is named before the seconds that torch takes.
     from ojito.data import Batches, open_data
     from ojito.device import pick_device
+    from ojito.loading import load_for
     from ojito.pipeline import Pipeline
     from ojito.train import Clock, fit, prepare
 
     device = pick_device(args.device)
     source = open_data(config)
-    model, processor = prepare(config, source, device)
-    pipe = Pipeline(model, processor, config)
+    pipe = load_for(config, args.base, device) if args.base else Pipeline(*prepare(config, source, device), config)
     _announce(pipe, config, source)
-    batches = Batches(source, processor, config.data, config.train)
+    batches = Batches(source, pipe.processor, config.data, config.train)
     clock = Clock(config.train)
     can_evaluate = config.data.eval_split in source.splits
     try:
         history = fit(
-            model,
+            pipe.model,
             batches,
             config.train,
             clock,

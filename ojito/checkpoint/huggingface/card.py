@@ -1,0 +1,112 @@
+"""The model card, README.md: what a model is, and how to load it. It says nothing that the model's files do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ojito.config import ModelConfig
+
+_CARD = """\
+---
+{front}---
+
+<!-- license: is left to you. What is made from another model has to keep to the terms of that one. -->
+
+# {title}
+
+A vision-language model of the family `{family}`, with {parameters:,} parameters in {dtype}. It reads pictures as
+squares of {size} x {size} pixels, each of them {tokens} tokens, and answers in text. Ojito wrote these files.
+
+## Prompt
+
+A question about a picture is written as
+
+```text
+{row}
+```
+
+{writer}
+
+## Loading
+
+FOLDER is where these files are, or the name of their repository. In Ojito:
+
+```python
+import ojito
+
+pipe = ojito.load("FOLDER")
+print(pipe.ask("photo.jpg", "{question}"))
+```
+
+In transformers:
+
+```python
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+processor = AutoProcessor.from_pretrained("FOLDER")
+model = AutoModelForImageTextToText.from_pretrained("FOLDER")
+picture = Image.open("photo.jpg").convert("RGB")
+{inputs}
+ids = model.generate(**inputs, max_new_tokens=64)
+print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+```
+"""
+
+_IN_TURNS = """\
+turn = {{"role": "user", "content": [{{"type": "image", "image": picture}}, {{"type": "text", "text": "{question}"}}]}}
+inputs = processor.apply_chat_template(
+    [turn], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+)"""
+_ALONE = 'inputs = processor(images=picture, text="{given}", return_tensors="pt")'
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells beside the model's config.
+
+    Attributes:
+        name: What the model is called.
+        family: The name of its family.
+        parameters: How many numbers it has.
+        dtype: Of them, in the files.
+        row: A question about a picture, as the model reads it.
+        given: What of it a caller writes; "" where the chat template does.
+        question: The question in it.
+        base_model: The model on the Hub that it was made from; "" where that is not known.
+    """
+
+    name: str
+    family: str
+    parameters: int
+    dtype: str
+    row: str
+    given: str
+    question: str
+    base_model: str = ""
+
+
+def card(facts: Facts, model: ModelConfig) -> str:
+    """The text of README.md."""
+    front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "image-text-to-text"}
+    if facts.base_model:
+        front["base_model"] = facts.base_model
+    front["tags"] = ["ojito", "vision-language", facts.family]
+    return _CARD.format(
+        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
+        title=" ".join(facts.name.split()),
+        family=facts.family,
+        parameters=facts.parameters,
+        dtype=facts.dtype,
+        size=model.vision.image_size,
+        tokens=model.image_tokens,
+        row=facts.row,
+        writer=f"of which a caller writes `{facts.given}`, and the processor the rest."
+        if facts.given
+        else "which the chat template does.",
+        question=facts.question,
+        inputs=(_ALONE if facts.given else _IN_TURNS).format(given=facts.given, question=facts.question),
+    )

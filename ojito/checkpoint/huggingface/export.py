@@ -1,0 +1,277 @@
+"""The way back: a model of ours as a Hugging Face folder, which transformers and all that build on it load.
+
+Which family a model is of is found by trying: its config is written as theirs, read again as any folder's is, and
+compared. So it does not matter what the model was before: one that was imported, trained on, saved and loaded is
+written like one that was made here, from a preset.
+
+SmolVLM is written as Idefics3: the same model but for videos, and a processor that asks for no further packages.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.huggingface.card import Facts, card
+from ojito.checkpoint.huggingface.decoders import DECODERS
+from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
+from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.huggingface.folder import TOKENIZER
+from ojito.checkpoint.huggingface.nanovlm import fits_nanovlm, write_nanovlm
+from ojito.checkpoint.huggingface.processors import (
+    KEEPS,
+    PROCESSORS,
+    Marks,
+    Vocabulary,
+    chat_template,
+    check_prompt,
+    image_fields,
+    processor_fields,
+    shown,
+)
+from ojito.checkpoint.huggingface.towers import TOWERS
+from ojito.checkpoint.keys import KeyMap
+from ojito.checkpoint.tensors import CONFIG, MAX_SHARD, write_weights
+from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
+from ojito.settings import ConfigError, write
+
+_SHOWN = 5  # settings that an error lists
+_DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.bfloat16, torch.float16)}
+
+_PARTS = {
+    "paligemma": (("siglip_vision_model",), ("gemma", "gemma2")),
+    "llava": (("clip_vision_model", "siglip_vision_model"), ("llama", "qwen2", "qwen3")),
+    "idefics3": (("idefics3_vision",), ("llama", "qwen2", "qwen3")),
+    "gemma3": (("siglip_vision_model",), ("gemma3_text",)),
+}
+"""The towers and decoders that each family is written with."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        family: The name of the family, as config.json has it.
+        parameters: How many numbers.
+        dtype: Of the weights.
+    """
+
+    family: str
+    parameters: int
+    dtype: str
+
+
+def write_folder(
+    folder: Path,
+    name: str,
+    model: ModelConfig,
+    processor: ProcessorConfig,
+    marks: Marks,
+    state: Mapping[str, Tensor],
+    dtype: torch.dtype | str | None = None,
+    max_shard: int = MAX_SHARD,
+    base_model: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Exported:
+    """Writes a model as the family that it is of; call it within `saving`, when the folder has its tokenizer.json.
+
+    Args:
+        folder: That of `saving`.
+        name: What the model is called.
+        model: Its config.
+        processor: How it is spoken to.
+        marks: Of its tokenizer.
+        state: Its state dict.
+        dtype: Of the weights in the files; None leaves them as they are.
+        max_shard: The most bytes of a file of weights; where there are more, several and their index are written.
+        base_model: The model on the Hub that it was made from, for the card.
+        progress: Hears of the bytes of weights that are written, and of all of them.
+
+    Raises:
+        CheckpointError: The model, its prompt or its tokenizer is of no family; says what keeps it from being one.
+        ValueError: No such dtype.
+    """
+    dtype = state["decoder.embedding.weight"].dtype if dtype is None else _dtype(dtype)
+    if fits_nanovlm(model):  # no family of transformers' computes the same
+        return _write_nanovlm(folder, model, processor, marks, state, dtype, progress)
+    family, fields, keys = find_family(name, model)
+    chats = check_prompt(family, processor.prompt)
+    images = image_fields(family, processor.image, model)
+    vocabulary = Vocabulary(folder / TOKENIZER, family, marks, model.decoder.vocab_size)
+    vocabulary.check_borders(processor.prompt)
+    exported = Exported(
+        family.model_type, sum(tensor.numel() for tensor in state.values()), str(dtype).removeprefix("torch.")
+    )
+    jsons = {
+        CONFIG: {**_config(family, fields, vocabulary), "torch_dtype": exported.dtype},
+        "generation_config.json": vocabulary.ids,
+        "tokenizer_config.json": vocabulary.fields(model.decoder.max_positions),
+        "preprocessor_config.json": images,
+        "processor_config.json": processor_fields(family, model),
+    }
+    texts = {file: json.dumps(values, indent=2, ensure_ascii=False) + "\n" for file, values in jsons.items()}
+    if chats:
+        texts["chat_template.jinja"] = chat_template(family, processor.prompt, vocabulary)
+    texts["README.md"] = card(_facts(name, exported, family, processor, vocabulary, chats, base_model), model)
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    write_weights(folder, keys.to_theirs(state), max_shard, dtype, progress)
+    return exported
+
+
+def _write_nanovlm(
+    folder: Path,
+    model: ModelConfig,
+    processor: ProcessorConfig,
+    marks: Marks,
+    state: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    progress: Callable[[int, int], None] | None,
+) -> Exported:
+    """In the form of nanoVLM, which is not transformers': one file of weights, and no card."""
+    # Converted here, so that the rotary frequencies, which are written with them, stay as they are.
+    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    ids = {"bos_token": marks.bos, "eos_token": marks.ends[0], "pad_token": marks.pad}
+    known = {mark: number for mark, number in ids.items() if number is not None}
+    write_nanovlm(folder, model, processor, known, state, progress)
+    return Exported("nanovlm", sum(t.numel() for t in state.values()), str(dtype).removeprefix("torch."))
+
+
+def _dtype(dtype: torch.dtype | str) -> torch.dtype:
+    name = str(dtype).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise ValueError(
+            f"dtype {name!r} is not one of {', '.join(_DTYPES)}; leave it out to keep what the weights have"
+        )
+    return _DTYPES[name]
+
+
+def _config(family: Family, fields: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """What config.json says: `fields` and the ids of tokens, of which nobody should have to guess."""
+    its = PROCESSORS[family.model_type]
+    made = {"architectures": [family.architecture], **fields, **vocabulary.ids, its.image_id: vocabulary.image}
+    if family.model_type == "gemma3":
+        made["boi_token_index"], made["eoi_token_index"] = (vocabulary.id_of(token) for token in its.needed)
+    return {**made, "text_config": {**fields["text_config"], **vocabulary.ids}}
+
+
+def _facts(
+    name: str,
+    exported: Exported,
+    family: Family,
+    processor: ProcessorConfig,
+    vocabulary: Vocabulary,
+    chats: bool,
+    base_model: str,
+) -> Facts:
+    prompt, question = processor.prompt, "what is it?" if chats else processor.prompt.caption
+    picture, bos = shown(family, prompt), vocabulary.bos if prompt.bos else ""
+    before, after = (bos + prompt.user, "") if prompt.image == "inline" else ("", bos)
+    return Facts(
+        name, exported.family, exported.parameters, exported.dtype,
+        row=before + picture + after + question + prompt.separator.rstrip("\n"),
+        given="" if chats else picture + question, question=question, base_model=base_model,
+    )  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------------------- the family
+
+
+def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], KeyMap]:
+    """The family that a model is of, what config.json says of it, and what its tensors are called.
+
+    Args:
+        name: What the model is called, for the error.
+        model: Its config.
+
+    Raises:
+        CheckpointError: It is of none; names the nearest, and the settings that keep it from being one.
+    """
+    ours = _settings(model)
+    nearest: list[str] = []
+    near = ""
+    for family, fields in _candidates(model):
+        try:
+            config, keys = read_model(family, Fields(fields, CONFIG))
+        except (CheckpointError, ConfigError):
+            continue  # such a number makes no model of this family
+        theirs = _settings(config)
+        differing = [
+            f"{key} is {ours[key]!r}, not {value!r}" for key, value in theirs.items() if ours.get(key, value) != value
+        ]
+        if not differing:
+            return family, fields, keys
+        if not near or len(differing) < len(nearest):
+            near, nearest = f"{family.model_type} with {fields['text_config']['model_type']}", differing
+    more = f", and {len(nearest) - _SHOWN} more" if len(nearest) > _SHOWN else ""
+    raise CheckpointError(
+        f"{name} is of no family that Hugging Face knows; the nearest is {near}, but "
+        f"{', '.join(nearest[:_SHOWN])}{more}; stay with Ojito: {KEEPS}"
+    )
+
+
+def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
+    """Every family of all its parts, and this model's config as it would write it."""
+    seen = model.vision
+    if not isinstance(seen, ViTConfig):
+        seen = ViTConfig(image_size=16)
+        model = ModelConfig(seen, ConnectorConfig(), model.decoder)
+    for name, (towers, decoders) in _PARTS.items():
+        family = FAMILIES[name]
+        for tower, decoder in itertools.product(towers, decoders):
+            parts = {
+                "text_config": {"model_type": decoder, **DECODERS[decoder].write(model.decoder)},
+                "vision_config": {"model_type": tower, **TOWERS[tower].write(seen)},
+            }
+            yield family, {"model_type": name, **family.write(model), **parts}
+
+
+def _settings(model: ModelConfig) -> dict[str, Any]:
+    """All settings by their keys: what can be said in two ways in one of them, and what has no effect at one value."""
+    d, c, v = model.decoder, model.connector, model.vision
+    scaling = d.rope_scaling
+    decoder = dataclasses.replace(
+        d,
+        kv_heads=d.num_kv_heads,
+        head_dim=d.head_size,
+        query_scalar=float(d.query_scalar or d.head_size),
+        query_bias=d.query_bias or d.bias,
+        window_theta=(d.window_theta or d.rope_theta) if d.window else 0.0,
+        full_every=min(d.full_every, d.layers + 1) if d.window else 1,
+        rope_scaling=scaling if scaling.kind == "llama3" else RopeScaling(scaling.kind, scaling.factor),
+        dropout=0.0,
+    )
+    connector = dataclasses.replace(
+        c,
+        factor=c.factor if c.reduce in ("pixel_shuffle", "average_pool") else 1,
+        mlp_dim=(c.mlp_dim or d.width) if c.project == "mlp" else 0,
+        norm_eps=c.norm_eps if c.norm != "none" else 1.0,
+    )
+    if c.reduce != "perceiver":
+        connector = dataclasses.replace(connector, queries=1, layers=1, heads=1)
+    if isinstance(v, ViTConfig):
+        v = dataclasses.replace(
+            v,
+            crop=bool(v.image_size % v.patch_size),
+            position_grid=(v.position_grid or v.grid) if v.positions == "resized" else 0,
+            stem_widths=v.stem_widths if v.stem == "conv" else (),
+            dropout=0.0,
+        )
+    return _flat(write(ModelConfig(v, connector, decoder)), "model")
+
+
+def _flat(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        made |= _flat(value, f"{key}.{name}") if isinstance(value, Mapping) else {f"{key}.{name}": value}
+    return made

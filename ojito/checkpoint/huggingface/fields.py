@@ -1,0 +1,117 @@
+"""The fields of somebody else's config.json, each checked before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ojito.checkpoint.files import CheckpointError
+from ojito.settings import shown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A group of fields. A field that is missing, or null, has its default.
+
+    Attributes:
+        values: What the file says.
+        where: The file and the group, for messages.
+    """
+
+    values: Mapping[str, Any]
+    where: str
+
+    def get(self, *names: str) -> Any:
+        """The first of these fields that is there and not null: one thing has had several names."""
+        return self.values.get(self._name(names))
+
+    def _name(self, names: Sequence[str]) -> str:
+        return next((name for name in names if self.values.get(name) is not None), names[0])
+
+    def integer(self, *names: str, default: int) -> int:
+        """A whole number, at least 0.
+
+        Raises:
+            CheckpointError: It is none.
+        """
+        value = self.get(*names)
+        if value is None:
+            return default
+        if type(value) is not int or not 0 <= value < 2**40:
+            raise self.error(self._name(names), value, "a whole number is needed")
+        return value
+
+    def number(self, *names: str, default: float) -> float:
+        """A finite number.
+
+        Raises:
+            CheckpointError: It is none.
+        """
+        value = self.get(*names)
+        if value is None:
+            return default
+        if type(value) not in (int, float) or not abs(value) < 1e30:
+            raise self.error(self._name(names), value, "a number is needed")
+        return float(value)
+
+    def flag(self, *names: str, default: bool) -> bool:
+        """True or false.
+
+        Raises:
+            CheckpointError: It is neither.
+        """
+        value = self.get(*names)
+        if value is None:
+            return default
+        if type(value) is not bool:
+            raise self.error(self._name(names), value, "true or false is needed")
+        return value
+
+    def choice(self, *names: str, among: Mapping[Any, T], default: T) -> T:
+        """One of these values, translated.
+
+        Raises:
+            CheckpointError: It is another.
+        """
+        value = self.get(*names)
+        if value is None:
+            return default
+        try:
+            return among[value]
+        except (KeyError, TypeError):
+            known = ", ".join(str(key) for key in among)
+            raise self.error(self._name(names), value, f"Ojito knows {known}") from None
+
+    def text(self, *names: str) -> str:
+        """As text, whatever it is."""
+        value = self.get(*names)
+        return value if isinstance(value, str) else shown(value)
+
+    def group(self, *names: str) -> Fields:
+        """A group within; an empty one where it is missing.
+
+        Raises:
+            CheckpointError: It is no group.
+        """
+        value = self.get(*names)
+        if value is not None and not isinstance(value, Mapping):
+            raise self.error(self._name(names), value, "a group of fields is needed")
+        return Fields(value or {}, f"{self.where}: {self._name(names)}")
+
+    def demand(self, name: str, value: Any) -> None:
+        """Refuses a model that differs in this from all that Ojito can compute.
+
+        Raises:
+            CheckpointError: The field is there, and is something else.
+        """
+        found = self.get(name)
+        if found is not None and found != value:
+            raise self.error(name, found, f"Ojito has only {value!r}")
+
+    def error(self, name: str, value: Any, remedy: str) -> CheckpointError:
+        """What is wrong with a field."""
+        said = str(value) if isinstance(value, (str, int, float)) else shown(value)
+        return CheckpointError(f"{self.where}: {name} is {said[:80]!r}; {remedy}")

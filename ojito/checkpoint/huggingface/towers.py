@@ -1,0 +1,139 @@
+"""The public vision towers: what their config.json says, and what their tensors are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.keys import Key, Table
+from ojito.config import ViTConfig
+
+Settings = dict[str, Any]
+
+_ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "quick_gelu": "quick_gelu"}
+
+
+@dataclass(frozen=True)
+class TowerFamily:
+    """One family of vision towers; as `DecoderFamily`."""
+
+    model_type: str
+    architecture: str
+    table: Table
+    read: Callable[[Fields], Settings]
+    write: Callable[[ViTConfig], dict[str, Any]]
+
+
+_LAYERS: Table = {
+    "blocks.*.attention_norm": "encoder.layers.*.layer_norm1",
+    "blocks.*.attention.q": "encoder.layers.*.self_attn.q_proj",
+    "blocks.*.attention.k": "encoder.layers.*.self_attn.k_proj",
+    "blocks.*.attention.v": "encoder.layers.*.self_attn.v_proj",
+    "blocks.*.attention.out": "encoder.layers.*.self_attn.out_proj",
+    "blocks.*.mlp_norm": "encoder.layers.*.layer_norm2",
+    "blocks.*.mlp.up": "encoder.layers.*.mlp.fc1",
+    "blocks.*.mlp.down": "encoder.layers.*.mlp.fc2",
+    "positions": "embeddings.position_embedding",
+}
+_SIGLIP: Table = {**_LAYERS, "stem": "embeddings.patch_embedding", "norm": "post_layernorm"}
+_NAFLEX: Table = {**_SIGLIP, "stem": Key("embeddings.patch_embedding", flat_patches=True)}
+_CLIP: Table = {
+    **_SIGLIP,
+    "class_token": "embeddings.class_embedding",
+    "pre_norm": "pre_layrnorm",  # the checkpoints' own spelling
+}
+
+
+def _read_sizes(f: Fields, activation: str, eps: float, **defaults: int) -> Settings:
+    f.demand("num_channels", 3)
+    return {
+        "width": f.integer("hidden_size", default=defaults["width"]),
+        "layers": f.integer("num_hidden_layers", default=12),
+        "heads": f.integer("num_attention_heads", default=defaults["heads"]),
+        "mlp_dim": f.integer("intermediate_size", default=3072),
+        "activation": f.choice("hidden_act", among=_ACTIVATIONS, default=activation),
+        "norm_eps": f.number("layer_norm_eps", default=eps),
+        "patch_size": f.integer("patch_size", default=defaults["patch_size"]),
+    }
+
+
+def _write_sizes(c: ViTConfig) -> dict[str, Any]:
+    names = {ours: theirs for theirs, ours in _ACTIVATIONS.items()}
+    return {
+        "hidden_size": c.width,
+        "num_hidden_layers": c.layers,
+        "num_attention_heads": c.heads,
+        "intermediate_size": c.mlp_dim,
+        "hidden_act": names[c.activation],
+        "layer_norm_eps": c.norm_eps,
+        "patch_size": c.patch_size,
+        "num_channels": 3,
+    }
+
+
+def _picture(f: Fields, patch_size: int, default: int) -> Settings:
+    """The side of the picture, of which SigLIP's convolution may leave a rest unread."""
+    size = f.integer("image_size", default=default)
+    return {"image_size": size, "crop": bool(patch_size and size % patch_size)}
+
+
+def _read_siglip(f: Fields) -> Settings:
+    sizes = _read_sizes(f, "gelu_tanh", 1e-6, width=768, heads=12, patch_size=16)
+    return {**sizes, **_picture(f, sizes["patch_size"], 224)}
+
+
+def _write_square(c: ViTConfig) -> dict[str, Any]:
+    return {**_write_sizes(c), "image_size": c.image_size}
+
+
+def _write_siglip(c: ViTConfig) -> dict[str, Any]:
+    return {**_write_square(c), "vision_use_head": False}
+
+
+def _read_idefics3(f: Fields) -> Settings:
+    sizes = _read_sizes(f, "gelu_tanh", 1e-6, width=1152, heads=16, patch_size=32)
+    return {**sizes, **_picture(f, sizes["patch_size"], 224), "positions": "fractional"}
+
+
+def _read_naflex(f: Fields) -> Settings:
+    sizes = _read_sizes(f, "gelu_tanh", 1e-6, width=768, heads=12, patch_size=16)
+    places = f.integer("num_patches", default=256)
+    side = round(places**0.5)
+    if side * side != places or not side:
+        raise f.error("num_patches", places, "a square number is needed")
+    # It reads pictures of any shape; here, squares of the size that its table of positions is for.
+    return {**sizes, "image_size": side * sizes["patch_size"], "positions": "resized", "position_grid": side}
+
+
+def _write_naflex(c: ViTConfig) -> dict[str, Any]:
+    return {**_write_sizes(c), "num_patches": (c.position_grid or c.grid) ** 2, "vision_use_head": False}
+
+
+def _read_clip(f: Fields) -> Settings:
+    sizes = _read_sizes(f, "quick_gelu", 1e-5, width=768, heads=12, patch_size=32)
+    return {
+        **sizes,
+        **_picture(f, sizes["patch_size"], 224),
+        "class_token": True,
+        "pre_norm": True,
+        "stem_bias": False,
+        # The last layer is trained for its class token alone (LLaVA, arXiv 2304.08485, section 4.1).
+        "feature_layer": -2 if sizes["layers"] > 1 else -1,
+    }
+
+
+TOWERS: dict[str, TowerFamily] = {
+    family.model_type: family
+    for family in (
+        TowerFamily("siglip_vision_model", "SiglipVisionModel", _SIGLIP, _read_siglip, _write_siglip),
+        TowerFamily("siglip2_vision_model", "Siglip2VisionModel", _NAFLEX, _read_naflex, _write_naflex),
+        TowerFamily("clip_vision_model", "CLIPVisionModel", _CLIP, _read_clip, _write_square),
+        TowerFamily("idefics3_vision", "Idefics3VisionTransformer", _SIGLIP, _read_idefics3, _write_square),
+        TowerFamily("smolvlm_vision", "SmolVLMVisionTransformer", _SIGLIP, _read_idefics3, _write_square),
+    )
+}
+
+IGNORED = (r".*\bembeddings\.position_ids", r"(.*\.)?head\.(attention|layernorm|mlp|probe)\b.*")
+"""Constants of older files, and the pooling head, which makes one vector of a picture."""

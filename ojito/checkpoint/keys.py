@@ -1,0 +1,161 @@
+"""One table of names for both directions: what a tensor of the model is called in somebody else's file.
+
+A table maps our modules to theirs: `"blocks.*.attention.q": "layers.*.self_attn.q_proj"`; `.weight` and `.bias` follow,
+and `*` is the layer's number. Where a tensor is stored in another form, the table has a `Key` instead of a name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Union
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+_LAYER = re.compile(r"\bblocks\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A tensor's name in their file, and the form that it has there.
+
+    Attributes:
+        name: Theirs; `*` is the layer's number.
+        transposed: A matrix stored as (in, out).
+        part, parts: Which of so many equal pieces along the first axis, after transposing (fused projections).
+        leading: Axes of size 1 in front.
+        flat_patches: A matrix (D, p * p * 3) over flattened patches, which here is a convolution (D, 3, p, p).
+    """
+
+    name: str
+    transposed: bool = False
+    part: int = 0
+    parts: int = 1
+    leading: int = 0
+    flat_patches: bool = False
+
+    def their_shape(self, shape: Shape) -> Shape:
+        """Our shape to theirs."""
+        if self.flat_patches and len(shape) == 4:
+            shape = (shape[0], shape[1] * shape[2] * shape[3])
+        if self.parts > 1:
+            shape = (shape[0] * self.parts, *shape[1:])
+        if self.transposed and len(shape) == 2:
+            shape = (shape[1], shape[0])
+        return (1,) * self.leading + shape
+
+    def to_ours(self, theirs: Tensor, shape: Shape) -> Tensor:
+        """Their tensor, of `their_shape(shape)`, to ours of this shape: a view where that is possible."""
+        made = theirs[(0,) * self.leading]
+        if self.transposed and made.ndim == 2:
+            made = made.T
+        if self.parts > 1:
+            made = made.chunk(self.parts)[self.part]
+        if self.flat_patches and len(shape) == 4:
+            made = made.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
+        return made
+
+    def to_theirs(self, pieces: list[Tensor]) -> Tensor:
+        """Our tensors, all parts of theirs in order, to theirs."""
+        made = torch.cat(pieces) if self.parts > 1 else pieces[0]
+        if self.flat_patches and made.ndim == 4:
+            made = made.permute(0, 2, 3, 1).flatten(1)
+        if self.transposed and made.ndim == 2:
+            made = made.T
+        return made[(None,) * self.leading]
+
+
+Table = Mapping[str, Union[str, Key]]
+"""Our module, or tensor, to theirs."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a model, and where it is in their files.
+
+    Attributes:
+        ours: Beginning of our names, "decoder.".
+        theirs: Beginnings of theirs; each is found somewhere, and the first is written.
+        table: What comes after.
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
+    table: Table
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """The names of a family. Without sections, their names are ours.
+
+    Attributes:
+        sections: Of the model.
+        ignored: Patterns of names that may be in their files and say nothing that is needed.
+        constants: What they keep beside the weights although it follows from the config, and how to make it: written,
+            and where it is read, compared. Made when the weights are known to be of the config's sizes, and not before.
+    """
+
+    sections: tuple[Section, ...] = ()
+    ignored: tuple[str, ...] = field(default=())
+    constants: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict, compare=False)
+
+    def ignores(self, name: str) -> bool:
+        """Whether this name in their file is of no use, but to be compared."""
+        return name in self.constants or any(re.fullmatch(pattern, name) for pattern in self.ignored)
+
+    def resolve(self, ours: Collection[str], found: Collection[str] | None = None) -> dict[str, Key]:
+        """Each of our names to their key.
+
+        Args:
+            ours: Names of the model's tensors.
+            found: Names in their file, which decide between the layouts of each section; None takes the first.
+
+        Raises:
+            LookupError: The table lacks a tensor: a model that is not of this family.
+        """
+        if not self.sections:
+            return {name: Key(name) for name in ours}
+        resolved: dict[str, Key] = {}
+        for section in self.sections:
+            mine = {name: _find(section.table, name[len(section.ours) :]) for name in ours
+                    if name.startswith(section.ours) and name not in resolved}  # fmt: skip
+            hits = {name: key for name, key in mine.items() if key}
+            beginning = max(section.theirs, key=lambda b: sum(b + key.name in (found or ()) for key in hits.values()))
+            resolved |= {n: dataclasses.replace(key, name=beginning + key.name) for n, key in hits.items()}
+        lacking = [name for name in ours if name not in resolved]
+        if lacking:
+            raise LookupError(f"no name for {lacking[0]}")
+        return resolved
+
+    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our state dict under their names and in their form.
+
+        Raises:
+            LookupError: As for `resolve`.
+        """
+        pieces: dict[str, list[tuple[Key, Tensor]]] = {}
+        for name, key in self.resolve(state).items():
+            pieces.setdefault(key.name, []).append((key, state[name]))
+        made = {}
+        for name, parts in pieces.items():
+            parts.sort(key=lambda part: part[0].part)
+            made[name] = parts[0][0].to_theirs([tensor for _, tensor in parts])
+        return {**made, **{name: make() for name, make in self.constants.items()}}
+
+
+def _find(table: Table, name: str) -> Key | None:
+    """The entry for one of our tensors: by its own name, or by its module's."""
+    layer = _LAYER.search(name)
+    pattern = _LAYER.sub("blocks.*.", name)
+    module, dot, suffix = pattern.rpartition(".")
+    for entry, ending in ((table.get(pattern), ""), (table.get(module), dot + suffix)):
+        if entry is not None:
+            key = Key(entry) if isinstance(entry, str) else entry
+            whole = key.name + ending
+            return dataclasses.replace(key, name=whole.replace("*", layer[1]) if layer else whole)
+    return None

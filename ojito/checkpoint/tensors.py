@@ -1,0 +1,327 @@
+"""Tensors on disk: safetensors, in one file or in shards. Strict, by mmap, never a pickle.
+
+Nothing is allocated before names, shapes and dtypes in the headers are found to be those of the model. On the CPU and
+in the file's dtype a tensor is a view of the file: nothing is read before it is used, and nothing is ever copied.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ojito.checkpoint.files import MAX_VALUES, CheckpointError, find_file, parse_json, read_json
+from ojito.checkpoint.keys import Key, KeyMap
+from ojito.settings import shown
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+MAX_HEADER = 8 * 2**20  # bytes
+MAX_TENSORS = 20_000
+MAX_SHARDS = 1000
+MAX_NAME = 256  # characters of a tensor's name
+MAX_AXES = 8  # of a tensor
+MAX_SHARD = 5 * 10**9  # bytes
+DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4}  # bytes a number
+FLOATS = ("F64", "F32", "F16", "BF16")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth", "consolidated.00.pth")
+_SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
+_SHOWN = 5  # keys that an error lists
+_RELEASE = 256 * 2**20  # bytes
+_UNREAL = "use the files of a real model"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a safetensors header says of a tensor, and the file that it is in."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    file: str
+
+
+# -------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_header(folder: Path | str) -> dict[str, Entry]:
+    """The names, dtypes and shapes of the folder's tensors. Reads none of the tensors.
+
+    They are in `model.safetensors`, or in the shards that `model.safetensors.index.json` names.
+
+    Raises:
+        CheckpointError: A file is missing, truncated or not a safetensors file; a header is too large; the index does
+            not fit its shards.
+    """
+    folder = Path(folder)
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        if not (folder / WEIGHTS).exists() and any((folder / name).exists() for name in PICKLES):
+            raise CheckpointError(f"{folder} has its weights as pickles, which are programs; save them as {WEIGHTS}")
+        return _header(find_file(folder, WEIGHTS, limit=None))
+    listed = _read_index(folder)
+    entries: dict[str, Entry] = {}
+    for file in sorted(listed):
+        shard = _header(find_file(folder, file, limit=None))
+        if shard.keys() != listed[file]:
+            wrong = _first(sorted(shard.keys() ^ listed[file]))
+            raise CheckpointError(f"{folder / file} does not hold what {INDEX} says ({wrong}); copy both again")
+        entries |= shard
+    return entries
+
+
+def _read_index(folder: Path) -> dict[str, set[str]]:
+    """The shards, and the names of the tensors that are in each."""
+    path, weight_map = folder / INDEX, read_json(folder, INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{path} has no weight_map of names to files; copy it again")
+    if len(weight_map) > MAX_TENSORS:
+        raise CheckpointError(f"{path} names {len(weight_map)} tensors, more than {MAX_TENSORS}; {_UNREAL}")
+    listed: dict[str, set[str]] = {}
+    for name, file in weight_map.items():
+        # A plain name: an index may not point to other folders.
+        if not isinstance(file, str) or not _SHARD.fullmatch(file):
+            raise CheckpointError(
+                f"{path} names {shown(file)}, which is no plain name of a *.safetensors; copy it again"
+            )
+        listed.setdefault(file, set()).add(name)
+    if len(listed) > MAX_SHARDS:
+        raise CheckpointError(f"{path} names {len(listed)} files, more than {MAX_SHARDS}; {_UNREAL}")
+    return listed
+
+
+def _header(path: Path) -> dict[str, Entry]:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > size - 8:
+                raise CheckpointError(
+                    f"{path} is truncated, or no safetensors file: it has {size} bytes, and its header alone would "
+                    "have more; copy it again"
+                )
+            if length > MAX_HEADER:
+                raise CheckpointError(f"{path} has a header of {length} bytes, more than {MAX_HEADER}; {_UNREAL}")
+            raw = file.read(length)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); copy it again") from None
+    try:
+        values = parse_json(raw.decode("utf-8"), MAX_VALUES)
+        values.pop("__metadata__", None)
+        if len(values) > MAX_TENSORS:
+            raise CheckpointError(f"{path} holds {len(values)} tensors, more than {MAX_TENSORS}; {_UNREAL}")
+        entries = {_name(key): Entry(_text(v["dtype"]), _sizes(v["shape"]), path.name) for key, v in values.items()}
+        end = _end([(_sizes(v["data_offsets"]), entries[key]) for key, v in values.items()])
+    except CheckpointError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(f"{path} has a damaged header; copy it again") from None
+    if 8 + length + end != size:
+        raise CheckpointError(
+            f"{path} is truncated or damaged: it has {size} bytes, not {8 + length + end}; copy it again"
+        )
+    return entries
+
+
+def _end(places: Iterable[tuple[tuple[int, ...], Entry]]) -> int:
+    """Where the last tensor ends, in bytes after the header.
+
+    Raises:
+        ValueError: A tensor is not as large as its shape, or they overlap, or leave gaps.
+    """
+    at = 0
+    for (start, end), entry in sorted(places, key=lambda place: place[0]):
+        # Of a dtype that is not known here, safetensors knows the size.
+        size = math.prod(entry.shape) * DTYPES[entry.dtype] if entry.dtype in DTYPES else end - start
+        if start != at or end != at + size:
+            raise ValueError("not where it has to be")
+        at = end
+    return at
+
+
+def read_weights(
+    folder: Path | str,
+    expected: Mapping[str, Tensor],
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    keys: KeyMap | None = None,
+) -> dict[str, Tensor]:
+    """The folder's tensors, under the model's names.
+
+    Args:
+        folder: Of a saved model.
+        expected: The model's state dict, or a part of it; tensors on `meta` will do.
+        dtype: Of floating-point tensors; None leaves them as they are.
+        device: Where to put them.
+        keys: What the tensors are called in the folder; None means as in the model.
+
+    Raises:
+        CheckpointError: A key is missing, unexpected or of another shape, a constant has other numbers than the config
+            makes, or a file is damaged.
+    """
+    folder, found, keys = Path(folder), read_header(folder), keys or KeyMap()
+    names = keys.resolve(expected, found)
+    _compare(folder, found, expected, names, keys)
+    _compare_constants(folder, found, keys)
+    state: dict[str, Tensor] = {}
+    files: dict[str, Any] = {}
+    converted = 0
+    try:
+        for name, tensor in expected.items():
+            key = names[name]
+            entry = found[key.name]
+            if entry.file not in files:
+                files[entry.file] = safe_open(folder / entry.file, framework="pt", device="cpu")
+            read = key.to_ours(files[entry.file].get_tensor(key.name), tuple(tensor.shape))
+            state[name] = read.to(device, dtype if tensor.is_floating_point() else None).contiguous()
+            if state[name].data_ptr() != read.data_ptr():  # a copy, so that the file's pages are of no more use
+                converted += read.nbytes
+                del read
+                if converted > _RELEASE:
+                    # Closing a file lets go of the pages that were read; else the memory would hold both copies.
+                    files.clear()
+                    converted = 0
+    except (SafetensorError, OSError):
+        raise CheckpointError(f"{folder / entry.file} is damaged; copy it again") from None
+    return state
+
+
+def _compare(
+    folder: Path, found: Mapping[str, Entry], expected: Mapping[str, Tensor], names: Mapping[str, Key], keys: KeyMap
+) -> None:
+    """Strict: every tensor of the model, of its shape and kind, and no other.
+
+    Raises:
+        CheckpointError: Lists what differs.
+    """
+    missing, differing = [], []
+    for name, tensor in expected.items():
+        key = names[name]
+        if key.name not in found:
+            missing.append(key.name)
+            continue
+        entry, shape = found[key.name], key.their_shape(tuple(tensor.shape))
+        if entry.shape != shape:
+            differing.append(f"{key.name} is {list(entry.shape)}, not {list(shape)}")
+        elif (entry.dtype in FLOATS) != tensor.is_floating_point() or entry.dtype not in DTYPES:
+            differing.append(f"{key.name} is of dtype {entry.dtype}")
+    wanted = {key.name for key in names.values()}
+    unexpected = [name for name in found if name not in wanted and not keys.ignores(name)]
+    lists = {"missing": missing, "unexpected": unexpected, "differing": differing}
+    problems = [f"{len(listed)} {kind} ({_first(listed)})" for kind, listed in lists.items() if listed]
+    if problems:
+        where = folder / (WEIGHTS if (folder / WEIGHTS).is_file() else INDEX)
+        raise CheckpointError(
+            f"{where} does not fit {CONFIG} beside it: {'; '.join(problems)}; use the files of one model"
+        )
+
+
+def _compare_constants(folder: Path, found: Mapping[str, Entry], keys: KeyMap) -> None:
+    """Whether the file's constants are those of the config, as far as half precision tells.
+
+    Raises:
+        CheckpointError: They are not, so that the file is of a model that computes something else.
+    """
+    for name, make in keys.constants.items():
+        entry = found.get(name)
+        if entry is None:
+            continue
+        constant = make()
+        same = entry.shape == tuple(constant.shape) and entry.dtype in FLOATS
+        if same:
+            try:
+                with safe_open(folder / entry.file, framework="pt", device="cpu") as file:
+                    same = torch.allclose(file.get_tensor(name).to(constant.dtype), constant, rtol=1e-2)
+            except (SafetensorError, OSError):
+                raise CheckpointError(f"{folder / entry.file} is damaged; copy it again") from None
+        if not same:
+            raise CheckpointError(
+                f"{folder / entry.file} has another {name} than {CONFIG} beside it makes; use the files of one model"
+            )
+
+
+def _first(keys: list[str]) -> str:
+    more = f", and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return ", ".join(key[:200] for key in keys[:_SHOWN]) + more
+
+
+def _name(key: str) -> str:
+    if len(key) > MAX_NAME:  # the patterns of what is ignored would take very long to try
+        raise ValueError("no tensor's name")
+    return key
+
+
+def _sizes(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or len(values) > MAX_AXES:
+        raise ValueError("not a list of sizes")
+    if not all(type(value) is int and 0 <= value < 2**63 for value in values):
+        raise ValueError("no size")
+    return tuple(values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    return value
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+def write_weights(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    max_shard: int | None = None,
+    dtype: torch.dtype | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes `model.safetensors`; if that would be more than `max_shard` bytes, shards and their index.
+
+    Args:
+        folder: Where to.
+        state: Tensors by their names in the files.
+        max_shard: The most bytes of a file, unless one tensor alone has more; None puts all into one.
+        dtype: Of floating-point tensors; None leaves them as they are. One shard at a time is converted.
+        progress: Hears of the bytes that are written, and of all of them.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    shards: list[dict[str, Tensor]] = [{}]
+    size = total = 0
+    for name, tensor in state.items():
+        nbytes = tensor.numel() * _dtype(tensor, dtype).itemsize
+        if max_shard is not None and shards[-1] and size + nbytes > max_shard:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor.detach()
+        size += nbytes
+        total += nbytes
+    names = [WEIGHTS]
+    if len(shards) > 1:
+        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+        weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    written = 0
+    for name, shard in zip(names, shards, strict=True):
+        tensors = {key: tensor.to("cpu", _dtype(tensor, dtype)).contiguous() for key, tensor in shard.items()}
+        try:
+            save_file(tensors, folder / name, metadata={"format": "pt"})
+        except SafetensorError as error:  # a full disk comes as this, too
+            raise OSError(0, str(error)) from error
+        written += sum(tensor.nbytes for tensor in tensors.values())
+        del tensors  # before those of the next shard are converted
+        if progress is not None:
+            progress(written, total)
+
+
+def _dtype(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    return dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype

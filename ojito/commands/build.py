@@ -1,0 +1,39 @@
+"""`ojito build`: a new model of public parts, in a folder from which `ojito train --from` goes on."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from ojito.building import build
+from ojito.commands.telling import count, progress, short
+from ojito.commands.train import check_place
+
+
+def run(args: Namespace) -> int:
+    """Joins the parts, and saves them in float32, which training needs."""
+    out = Path(args.out)
+    check_place(out, args.force)
+    with progress("fetching the parts") as tell:
+        pipe = build(
+            vision=args.vision,
+            decoder=args.decoder,
+            connector=args.connector,
+            device=args.device,
+            dtype="float32",
+            seed=args.seed or 0,
+            settings=args.settings,
+            progress=tell,
+        )
+    pipe.save(out)
+    parameters, tokens = count(pipe.model), pipe.model.config.image_tokens
+    total = sum(parameters.values())
+    if args.json:
+        values = {"out": str(out), "name": pipe.name, "parameters": {**parameters, "total": total}}
+        print(json.dumps({**values, "image_tokens": tokens}, indent=1))
+        return 0
+    print(f"{pipe.name}: {short(total)} parameters, {tokens} tokens a picture; the model is in {out}")
+    print(f"its connector ({short(parameters['connector'])}) has everything to learn; next:")
+    print(f"  ojito train --from {out} --data captions.jsonl --out {out}-trained")
+    return 0
