@@ -1,0 +1,133 @@
+"""Finding things to the pixel: `Pipeline.segment`, and `ojito segment`."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ojito.checkpoint import CheckpointError
+from ojito.generate import Temperature
+from ojito.processor.locations import Box, fit_mask, parse, write
+
+CODES = (tuple(range(16)), tuple(range(100, 116)))
+BOXES = [
+    Box(0, 0, 20, 40, "cat", CODES[0]),
+    Box(5, 5, 9, 9, "ant"),
+    Box(10, 20, 40, 80, "dog", CODES[1]),
+]
+TEXT = write(BOXES, 80, 40)
+
+
+@pytest.fixture
+def expected(mask_decoder):
+    """The masks of the boxes that have codes."""
+    with torch.no_grad():
+        drawn = dict(zip(CODES, mask_decoder(torch.tensor(CODES)).numpy(), strict=True))
+    boxes = parse(TEXT, 80, 40)
+    return [fit_mask(drawn[box.codes], box, 80, 40) if box.codes else None for box in boxes]
+
+
+# ------------------------------------------------------------------------------------------------------------- pipeline
+
+
+def test_codes_become_masks_of_the_picture(pipe, picture, says, weights, expected):
+    says(TEXT)
+    found = pipe.segment(picture, "cat ; ant ; dog", weights)
+    assert found == parse(TEXT, 80, 40)
+    for box, mask in zip(found, expected, strict=True):
+        if mask is None:
+            assert box.mask is None
+        else:
+            assert np.array_equal(box.mask, mask)
+            assert 0 < mask.sum() < 80 * 40
+
+
+def test_thing_is_asked_for_as_paligemma_knows_it(pipe, picture, says, asked, weights):
+    says(TEXT)
+    pipe.segment(picture, "cat", weights, max_new_tokens=30)
+    assert asked[0][0] == "segment cat\n"
+    assert asked[0][1]["max_new_tokens"] == 30
+
+
+def test_other_weights_draw_other_masks(pipe, picture, says, weights):
+    says(TEXT)
+    before = pipe.segment(picture, "cat", str(weights))[0].mask
+    arrays = dict(np.load(weights))
+    arrays["decoder.12.bias"] = arrays["decoder.12.bias"] - 1e3
+    np.savez(weights, **arrays)
+    after = pipe.segment(picture, "cat", weights)[0].mask
+    assert before.any()
+    assert not after.any()
+
+
+def test_answer_without_masks_has_boxes_alone(pipe, picture, says, weights):
+    says("<loc0000><loc0000><loc0512><loc0512><seg001> cat")
+    (box,) = pipe.segment(picture, "cat", weights)
+    assert (box.label, box.mask) == ("cat", None)
+    says("nothing")
+    assert pipe.segment(picture, "cat", weights) == []
+
+
+def test_boxes_are_those_of_the_answer_with_random_weights(pipe, picture, weights):
+    how = {"sampler": Temperature(1.0), "max_new_tokens": 100, "seed": 4}
+    assert pipe.segment(picture, "cat", weights, **how) == parse(str(pipe.ask(picture, "segment cat", **how)), 80, 40)
+
+
+def test_model_without_codes_is_an_error_before_anything_is_generated(maskless, blind):
+    with pytest.raises(ValueError, match="has no token <seg000>"):
+        maskless.segment("no such picture", "cat", "no such file")
+    with pytest.raises(ValueError, match="has no token <loc0000>"):
+        blind.segment("no such picture", "cat", "no such file")
+
+
+def test_weights_are_read_before_anything_is_generated(pipe, picture, says, asked, tmp_path):
+    says(TEXT)
+    with pytest.raises(CheckpointError, match=r"gone\.npz cannot be read"):
+        pipe.segment(picture, "cat", tmp_path / "gone.npz")
+    assert not asked
+
+
+# -------------------------------------------------------------------------------------------------------------- command
+
+
+def test_segment_prints_boxes_and_sizes_of_masks(run, model, photo, says, weights, expected):
+    says(TEXT)
+    assert run("segment", model, photo, "cat ; dog", "--weights", weights) == (
+        0,
+        f"cat: left 0, top 0, right 40, bottom 20, {expected[0].sum()} pixels\n"
+        "ant: left 5, top 5, right 9, bottom 9\n"
+        f"dog: left 20, top 10, right 80, bottom 40, {expected[2].sum()} pixels\n",
+        "",
+    )
+
+
+def test_segment_as_json_has_codes_and_sizes(run, model, photo, says, weights, expected, tmp_path):
+    says(TEXT)
+    out = tmp_path / "masked.png"
+    code, said, err = run("segment", model, photo, "cat", "--weights", weights, "--json", "--out", out)
+    values = json.loads(said)
+    assert (code, err, values["out"]) == (0, "", str(out))
+    assert [box.get("codes") for box in values["boxes"]] == [list(CODES[0]), None, list(CODES[1])]
+    assert values["boxes"][2]["mask_pixels"] == expected[2].sum()
+
+
+def test_segment_draws_the_masks_to_out(run, model, photo, says, weights, expected, tmp_path):
+    says(TEXT)
+    assert run("segment", model, photo, "cat", "--weights", weights, "--out", tmp_path / "masked.png")[0] == 0
+    before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (photo, tmp_path / "masked.png"))
+    changed = (before != after).any(-1)
+    assert changed[expected[2]].mean() > 0.9
+    assert not changed[25:, :18].any()
+
+
+def test_mistakes_are_one_line(run, model, photo, tmp_path):
+    for words, message in (
+        ([], "the following arguments are required: --weights; see `ojito segment --help`"),
+        (["--weights", tmp_path / "gone.npz"], "gone.npz cannot be read (No such file or directory)"),
+        (["--weights", photo], "photo.png is damaged or no .npz file"),
+    ):
+        code, out, err = run("segment", model, photo, "cat", *words)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
