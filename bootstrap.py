@@ -24,6 +24,7 @@ COMMANDS: Dict[str, Tuple[str, str, List[List[str]]]] = {  # noqa: UP006
     "demo": ("train the tiny model, and show what it sees", "photos", [["-m", "ojito", "demo"]]),
     "test": ("run the tests, without the slow ones", "dev", [["-m", "pytest", "-m", "not slow"]]),
     "test-slow": ("run the slow tests", "dev", [["-m", "pytest", "-m", "slow"]]),
+    "full-size": ("load and ask a model of 2.9 billion parameters", "dev", [["-m", "benchmarks.full_size"]]),
     "lint": (
         "check style, types and the import rule",
         "dev",
