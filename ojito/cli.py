@@ -52,7 +52,9 @@ COMMON = (
     _argument("--seed", type=int, metavar="N", help="of all that is drawn at random; the same seed, the same result"),
 )
 
-MODEL = _argument("model", metavar="MODEL", help="a trained folder, or the name of a preset (random weights)")
+MODEL = _argument(
+    "model", metavar="MODEL", help="a folder, owner/name on the Hugging Face Hub, or a preset (random weights)"
+)
 
 SAMPLING = (
     _argument("--max-new-tokens", type=int, default=64, metavar="N", help="the longest answer, tokens (default 64)"),
