@@ -25,8 +25,8 @@ from ojito.checkpoint.huggingface.card import Facts, card
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields
-from ojito.checkpoint.huggingface.folder import TOKENIZER
 from ojito.checkpoint.huggingface.nanovlm import fits_nanovlm, write_nanovlm
+from ojito.checkpoint.huggingface.preprocessing import TOKENIZER
 from ojito.checkpoint.huggingface.processors import (
     KEEPS,
     PROCESSORS,
@@ -106,7 +106,7 @@ def write_folder(
         return _write_nanovlm(folder, model, processor, marks, state, dtype, progress)
     family, fields, keys = find_family(name, model)
     chats = check_prompt(family, processor.prompt)
-    images = image_fields(family, processor.image, model)
+    images = image_fields(family, Fields(fields, CONFIG), processor.image, model)
     vocabulary = Vocabulary(folder / TOKENIZER, family, marks, model.decoder.vocab_size)
     vocabulary.check_borders(processor.prompt)
     exported = Exported(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ojito.checkpoint.huggingface import decoders, towers
@@ -20,12 +20,6 @@ from ojito.config import ModelConfig
 from ojito.settings import read
 
 Settings = dict[str, Any]
-
-IMAGENET_STANDARD = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
-OPENAI_CLIP = {
-    "mean": [0.48145466, 0.4578275, 0.40821073],
-    "std": [0.26862954, 0.26130258, 0.27577711],
-}
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,8 @@ class Family:
         read: Their fields to settings of connector, vision and decoder, over those of the parts.
         write: Our config to their fields beside the groups of the parts.
         prompt: The processor's `prompt` settings, for a model that was trained to chat, or not.
-        image: The processor's `image` settings.
+        image: The processor's `image` settings that are not those of the tower.
+        added: Tokens that a text may hold, and that are never split.
         end: Tokens that end an answer besides those that the folder names, of a model that chats.
         image_token: How the place of an image token is called in their tokenizer.
     """
@@ -59,7 +54,8 @@ class Family:
     read: Callable[[Fields, Settings, Settings], Settings]
     write: Callable[[ModelConfig], dict[str, Any]]
     prompt: Callable[[bool], Settings]
-    image: Settings
+    image: Settings = field(default_factory=dict)
+    added: tuple[str, ...] = ()
     end: tuple[str, ...] = ()
     image_token: str = "<image>"  # noqa: S105 - not a password
     own_tower: bool = False
@@ -75,6 +71,10 @@ class Family:
             tower = f.group("vision_config").choice("model_type", among=towers, default=tower)
         decoders = {name: name for name in DECODERS}
         return tower, f.group("text_config").choice("model_type", among=decoders, default=self.decoder)
+
+    def pictures(self, f: Fields) -> Settings:
+        """The processor's `image` settings, where no file of the folder says otherwise."""
+        return {**TOWERS[self.parts(f)[0]].image, **self.image}
 
     def keys(self, tower: str, decoder: str, tied: bool) -> KeyMap:
         """The names of all tensors."""
@@ -240,7 +240,7 @@ def _idefics3(name: str, architecture: str, tower: str) -> Family:
         name, architecture, tower, "llama",
         vision=("model.vision_model.",), language=("model.text_model.",), heads=("",), connector=("model.connector.",),
         table=_SHUFFLE, read=_read_idefics3, write=_write_idefics3, prompt=_prompt_idefics3,
-        image={**IMAGENET_STANDARD, "fit": "tiles", "resample": "lanczos"}, end=("<end_of_utterance>",),
+        image={"fit": "tiles"}, end=("<end_of_utterance>",),
         own_tower=True,  # the released files have three names for it, one of them SigLIP's
     )  # fmt: skip
 
@@ -252,13 +252,12 @@ FAMILIES: dict[str, Family] = {
             "paligemma", "PaliGemmaForConditionalGeneration", "siglip_vision_model", "gemma",
             vision=_VISION, language=_LANGUAGE, heads=_HEADS, connector=_PROJECTOR, table=_LINEAR,
             read=_read_paligemma, write=_write_paligemma, prompt=_prompt_paligemma,
-            image={**IMAGENET_STANDARD, "resample": "bicubic"},
+            added=("<loc{0000..1023}>", "<seg{000..127}>"),
         ),
         Family(
             "llava", "LlavaForConditionalGeneration", "clip_vision_model", "llama",
             vision=_VISION, language=_LANGUAGE, heads=_HEADS, connector=_PROJECTOR, table=_MLP,
             read=_read_llava, write=_write_llava, prompt=_prompt_llava,
-            image={**OPENAI_CLIP, "fit": "crop", "resample": "bicubic"},
         ),
         _idefics3("idefics3", "Idefics3ForConditionalGeneration", "idefics3_vision"),
         _idefics3("smolvlm", "SmolVLMForConditionalGeneration", "smolvlm_vision"),
@@ -266,7 +265,7 @@ FAMILIES: dict[str, Family] = {
             "gemma3", "Gemma3ForConditionalGeneration", "siglip_vision_model", "gemma3_text",
             vision=_VISION, language=_LANGUAGE, heads=_HEADS, connector=_PROJECTOR, table=_GEMMA3,
             read=_read_gemma3, write=_write_gemma3, prompt=_prompt_gemma3,
-            image={**IMAGENET_STANDARD, "resample": "bilinear"}, end=("<end_of_turn>",),
+            image={"resample": "bilinear"}, end=("<end_of_turn>",),
             image_token="<image_soft_token>",  # noqa: S106 - not a password
         ),
     )

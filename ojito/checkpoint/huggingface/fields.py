@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from ojito.checkpoint.files import CheckpointError
-from ojito.settings import shown
+from ojito.checkpoint.files import CheckpointError, read_json
+from ojito.checkpoint.tensors import CONFIG
+from ojito.settings import ConfigError, shown
 
 T = TypeVar("T")
 
@@ -115,3 +118,21 @@ class Fields:
         """What is wrong with a field."""
         said = str(value) if isinstance(value, (str, int, float)) else shown(value)
         return CheckpointError(f"{self.where}: {name} is {said[:80]!r}; {remedy}")
+
+
+@contextmanager
+def config_of(folder: Path) -> Iterator[Fields]:
+    """The fields of the folder's config.json. A `ConfigError` about what is made of them names the folder.
+
+    Raises:
+        CheckpointError: No such file, or no mapping.
+    """
+    try:
+        yield Fields(read_json(folder, CONFIG), str(folder / CONFIG))
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error.key}", error.problem) from None
+
+
+def known(*kinds: Mapping[str, Any]) -> str:
+    """The remedy where a name is none of these."""
+    return f"Ojito knows {', '.join(name for kind in kinds for name in kind)}"

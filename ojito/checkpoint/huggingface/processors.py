@@ -18,7 +18,9 @@ from tokenizers import AddedToken, Tokenizer, models
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.families import Family
-from ojito.checkpoint.huggingface.folder import RESAMPLE
+from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.huggingface.preprocessing import RESAMPLE
+from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ImageConfig, ModelConfig, PromptConfig, ViTConfig
 from ojito.settings import read
 
@@ -34,8 +36,8 @@ class ProcessorFamily:
     """What the files beside the weights say of a family.
 
     Attributes:
-        processor: The reference's class, and that for images.
-        images: As there.
+        processor: The reference's class.
+        images: That for images; "" means the tower's.
         image_id: How config.json calls the id of the image token.
         needed: Tokens that the processor writes around a picture.
         picture: How a text shows a picture; "" means the prompt's own `picture`.
@@ -44,7 +46,7 @@ class ProcessorFamily:
     """
 
     processor: str
-    images: str
+    images: str = ""
     image_id: str = "image_token_index"
     needed: tuple[str, ...] = ()
     picture: str = "<image>"
@@ -53,10 +55,10 @@ class ProcessorFamily:
 
 
 PROCESSORS: dict[str, ProcessorFamily] = {
-    "paligemma": ProcessorFamily("PaliGemmaProcessor", "SiglipImageProcessor", chats=False),
-    "llava": ProcessorFamily("LlavaProcessor", "CLIPImageProcessor", picture="", encoding_begins=True),
+    "paligemma": ProcessorFamily("PaliGemmaProcessor", chats=False),
+    "llava": ProcessorFamily("LlavaProcessor", picture="", encoding_begins=True),
     "idefics3": ProcessorFamily(
-        "Idefics3Processor", "Idefics3ImageProcessor", image_id="image_token_id",
+        "Idefics3Processor", image_id="image_token_id",
         needed=("<fake_token_around_image>", "<end_of_utterance>"),
     ),
     "gemma3": ProcessorFamily(
@@ -214,14 +216,15 @@ class Vocabulary:
 # --------------------------------------------------------------------------------------------------------- the pictures
 
 
-def image_fields(family: Family, image: ImageConfig, model: ModelConfig) -> dict[str, Any]:
-    """What preprocessor_config.json says.
+def image_fields(family: Family, fields: Fields, image: ImageConfig, model: ModelConfig) -> dict[str, Any]:
+    """What preprocessor_config.json says, beside the fields of config.json.
 
     Raises:
         CheckpointError: Pictures are fitted in a way that the family's processor has not.
     """
+    pictures, (tower, _) = family.pictures(fields), family.parts(fields)
     for name in ("fit", "tiling"):
-        mine, usual = getattr(image, name), family.image.get(name, getattr(ImageConfig, name))
+        mine, usual = getattr(image, name), pictures.get(name, getattr(ImageConfig, name))
         if mine != usual:
             raise CheckpointError(
                 f"processor.image.{name} is {mine!r}, and the processor of {family.model_type} has only {usual!r}; "
@@ -229,8 +232,8 @@ def image_fields(family: Family, image: ImageConfig, model: ModelConfig) -> dict
             )
     its, size = PROCESSORS[family.model_type], model.vision.image_size
     numbers = {ours: number for number, ours in RESAMPLE.items()}
-    fields: dict[str, Any] = {
-        "image_processor_type": its.images,
+    made: dict[str, Any] = {
+        "image_processor_type": its.images or TOWERS[tower].images,
         "processor_class": its.processor,
         "do_convert_rgb": True,
         "do_resize": True,
@@ -243,14 +246,14 @@ def image_fields(family: Family, image: ImageConfig, model: ModelConfig) -> dict
         "image_std": list(image.std),
     }
     if image.fit == "squash":
-        fields["image_seq_length"] = model.image_tokens
+        made["image_seq_length"] = model.image_tokens
     elif image.fit == "crop":
-        fields["size"] = {"shortest_edge": size}
-        fields |= {"do_center_crop": True, "crop_size": {"height": size, "width": size}}
+        made["size"] = {"shortest_edge": size}
+        made |= {"do_center_crop": True, "crop_size": {"height": size, "width": size}}
     else:
-        fields["size"] = {"longest_edge": image.longest_side}
-        fields |= {"max_image_size": {"longest_edge": size}, "do_image_splitting": image.split, "do_pad": True}
-    return fields
+        made["size"] = {"longest_edge": image.longest_side}
+        made |= {"max_image_size": {"longest_edge": size}, "do_image_splitting": image.split, "do_pad": True}
+    return made
 
 
 def processor_fields(family: Family, model: ModelConfig) -> dict[str, Any]:

@@ -17,13 +17,20 @@ _ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "quick_gelu": 
 
 @dataclass(frozen=True)
 class TowerFamily:
-    """One family of vision towers; as `DecoderFamily`."""
+    """One family of vision towers; as `DecoderFamily`, and:
+
+    Attributes:
+        image: The processor's `image` settings, for the pictures that it has learned to see.
+        images: The reference's class that prepares them.
+    """
 
     model_type: str
     architecture: str
     table: Table
     read: Callable[[Fields], Settings]
     write: Callable[[ViTConfig], dict[str, Any]]
+    image: Settings
+    images: str
 
 
 _LAYERS: Table = {
@@ -124,16 +131,34 @@ def _read_clip(f: Fields) -> Settings:
     }
 
 
+_STANDARD = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+_OPENAI = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
+
+
+def _idefics3(name: str, architecture: str) -> TowerFamily:
+    image = {**_STANDARD, "resample": "lanczos"}
+    return TowerFamily(name, architecture, _SIGLIP, _read_idefics3, _write_square, image, "Idefics3ImageProcessor")
+
+
 TOWERS: dict[str, TowerFamily] = {
     family.model_type: family
     for family in (
-        TowerFamily("siglip_vision_model", "SiglipVisionModel", _SIGLIP, _read_siglip, _write_siglip),
-        TowerFamily("siglip2_vision_model", "Siglip2VisionModel", _NAFLEX, _read_naflex, _write_naflex),
-        TowerFamily("clip_vision_model", "CLIPVisionModel", _CLIP, _read_clip, _write_square),
-        TowerFamily("idefics3_vision", "Idefics3VisionTransformer", _SIGLIP, _read_idefics3, _write_square),
-        TowerFamily("smolvlm_vision", "SmolVLMVisionTransformer", _SIGLIP, _read_idefics3, _write_square),
+        TowerFamily(
+            "siglip_vision_model", "SiglipVisionModel", _SIGLIP, _read_siglip, _write_siglip,
+            {**_STANDARD, "resample": "bicubic"}, "SiglipImageProcessor",
+        ),
+        TowerFamily(
+            "siglip2_vision_model", "Siglip2VisionModel", _NAFLEX, _read_naflex, _write_naflex,
+            {**_STANDARD, "resample": "bilinear"}, "Siglip2ImageProcessor",
+        ),
+        TowerFamily(
+            "clip_vision_model", "CLIPVisionModel", _CLIP, _read_clip, _write_square,
+            {**_OPENAI, "fit": "crop", "resample": "bicubic"}, "CLIPImageProcessor",
+        ),
+        _idefics3("idefics3_vision", "Idefics3VisionTransformer"),
+        _idefics3("smolvlm_vision", "SmolVLMVisionTransformer"),
     )
-}
+}  # fmt: skip
 
 IGNORED = (r".*\bembeddings\.position_ids", r"(.*\.)?head\.(attention|layernorm|mlp|probe)\b.*")
 """Constants of older files, and the pooling head, which makes one vector of a picture."""

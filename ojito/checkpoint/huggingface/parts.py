@@ -1,0 +1,110 @@
+"""A vision tower or a decoder out of a folder: by itself, one of a pair, or part of a vision-language model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.huggingface.decoders import DECODERS, HEAD
+from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
+from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
+from ojito.checkpoint.huggingface.fields import Fields, config_of, known
+from ojito.checkpoint.huggingface.preprocessing import read_image, read_tokenizer
+from ojito.checkpoint.huggingface.towers import IGNORED as IN_TOWERS
+from ojito.checkpoint.huggingface.towers import TOWERS
+from ojito.checkpoint.keys import KeyMap, Section
+from ojito.config import DecoderConfig, ResNetConfig, ViTConfig
+from ojito.settings import read
+
+WITH_TOWER = {"siglip": "siglip_vision_model", "siglip2": "siglip2_vision_model", "clip": "clip_vision_model"}
+"""Models of two towers, by the kind of the one that sees."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A vision tower, or a decoder, as a folder describes it.
+
+    Attributes:
+        config: Its config.
+        keys: What those of the model's tensors are called there whose names begin with `vision.` or `decoder.`.
+        image: The processor's `image` settings, of a tower.
+        tokenizer: The processor's `tokenizer` settings, of a decoder.
+    """
+
+    config: ViTConfig | ResNetConfig | DecoderConfig
+    keys: KeyMap
+    image: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tokenizer: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def read_tower(folder: Path | str) -> Part:
+    """The vision tower of a folder: one by itself, of a pair (CLIP, SigLIP), or of a vision-language model.
+
+    Raises:
+        CheckpointError: There is none that Ojito knows.
+        ConfigError: Sizes that make no tower.
+    """
+    folder = Path(folder)
+    with config_of(folder) as f:
+        name = f.text("model_type")
+        if name in FAMILIES:
+            return _tower_within(folder, f, FAMILIES[name])
+        kind, within = WITH_TOWER.get(name, name), name in WITH_TOWER
+        if kind not in TOWERS:
+            raise _no_part(f, name, "a vision tower", TOWERS, WITH_TOWER)
+        vision = read(ViTConfig, TOWERS[kind].read(f.group("vision_config") if within else f), "vision")
+        image = read_image(folder, TOWERS[kind].image, vision.image_size)
+    # By itself it had that beginning, too, before transformers 5.
+    beginnings = ("vision_model.", "") if within else ("", "vision_model.")
+    ignored = (*IN_TOWERS, r"text_model\..*", r"logit_(scale|bias)", r"(text|visual)_projection\.weight")
+    return Part(vision, KeyMap((Section("vision.", beginnings, TOWERS[kind].table),), ignored), image=image)
+
+
+def _tower_within(folder: Path, f: Fields, family: Family) -> Part:
+    vision = read_model(family, f)[0].vision
+    kind, _ = family.parts(f)
+    sections = (Section("vision.", family.vision, TOWERS[kind].table),)
+    # Of a family that cuts pictures into tiles, too, the tower reads plain squares.
+    return Part(vision, KeyMap(sections, (r".*",)), image=read_image(folder, TOWERS[kind].image, vision.image_size))
+
+
+def read_decoder(folder: Path | str) -> Part:
+    """The decoder of a folder: one by itself, or that of a vision-language model.
+
+    Raises:
+        CheckpointError: There is none that Ojito knows.
+        ConfigError: Sizes that make no decoder.
+    """
+    folder = Path(folder)
+    with config_of(folder) as f:
+        name = f.text("model_type")
+        if name in FAMILIES:
+            return _decoder_within(folder, f, FAMILIES[name])
+        if name not in DECODERS:
+            raise _no_part(f, name, "a decoder", DECODERS)
+        decoder = DECODERS[name]
+        config = read(DecoderConfig, decoder.read(f), "decoder")
+    sections = (Section("decoder.", (decoder.prefix, ""), decoder.table), Section("decoder.", ("",), HEAD))
+    tied = (r"lm_head\.weight",) if config.tied_head else ()
+    return Part(config, KeyMap(sections, (*IN_DECODERS, *tied)), tokenizer=read_tokenizer(folder, ()))
+
+
+def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
+    config = read_model(family, f)[0].decoder
+    _, kind = family.parts(f)
+    sections = (
+        Section("decoder.", family.language, DECODERS[kind].table),
+        Section("decoder.", family.heads, HEAD),
+    )
+    return Part(config, KeyMap(sections, (r".*",)), tokenizer=read_tokenizer(folder, ()))
+
+
+def _no_part(f: Fields, name: str, needed: str, *among: Mapping[str, Any]) -> CheckpointError:
+    """What the folder is instead."""
+    kinds = {"a decoder of text": [*DECODERS], "a vision tower": [*TOWERS, *WITH_TOWER]}
+    found = next((f"it is {kind}, and {needed} is needed; " for kind, names in kinds.items() if name in names), "")
+    return f.error("model_type", name, f"{found}{known(*among, FAMILIES)}")

@@ -1,0 +1,41 @@
+"""Every setting of Ojito, as frozen dataclasses that check themselves. No torch here.
+
+`settings` makes them from YAML and the command line. Whatever is wrong is one `ConfigError`: key, value, remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ojito.config.model import ConnectorConfig, DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, ViTConfig
+from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
+from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig
+
+__all__ = [
+    "Config",
+    "ConnectorConfig",
+    "DataConfig",
+    "DecoderConfig",
+    "ImageConfig",
+    "ModelConfig",
+    "Part",
+    "ProcessorConfig",
+    "PromptConfig",
+    "ResNetConfig",
+    "RopeScaling",
+    "ScenesConfig",
+    "TokenizerConfig",
+    "TrainConfig",
+    "ViTConfig",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A recipe: model, processor, data and training in one file."""
+
+    name: str = "custom"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    processor: ProcessorConfig = field(default_factory=ProcessorConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)

@@ -1,0 +1,321 @@
+"""The settings of a model: vision tower, connector, decoder. Each class says what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Union
+
+from ojito.config.rules import divisible, fraction, not_negative, positive
+from ojito.settings import ConfigError
+
+_FEW = 1000  # candidates that a message looks among for others that fit
+_DEEPEST = 16  # stages, or convolutions of a stem
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """A vision transformer: ViT, SigLIP or CLIP by its switches. Output (N, P, width), the class token not among P.
+
+    Attributes:
+        image_size: Side of the square picture, pixels.
+        patch_size: Side of a patch, pixels.
+        crop: Whether `image_size` may be more than the patches cover; the pixels too many, on the right and below,
+            are not read (SigLIP-So400m: 27 patches of 14 pixels in 384).
+        layers: Transformer layers; 0 leaves stem, positions and the last norm.
+        stem: How pixels become patches: one strided convolution ("patch"), or a pyramid of 3x3 convolutions with batch
+            norm ("conv"), which learns much faster from scratch (Xiao et al. 2021, arXiv 2106.14881).
+        stem_widths: Channels after each convolution of the "conv" stem; as many of them halve the picture as
+            `patch_size` needs, the first ones.
+        stem_bias: Whether the convolution of the "patch" stem has a bias; CLIP's has none.
+        class_token: Whether a class token is read along with the patches.
+        positions: How the table of positions is read: a row for each patch ("learned"); resized to the grid
+            ("resized": SigLIP 2 for any resolution); by the patch's place as a fraction of the side, in float32
+            ("fractional": Idefics3), which at some grids is a neighbour's row.
+        position_grid: Side of the table of positions, with positions=resized; 0 means the picture's own.
+        pre_norm: Whether a norm stands before the first layer (CLIP).
+        feature_layer: The layer that patches are taken from, counted from the end: -1 the last, after the last norm;
+            -2 the one before it, as it is (LLaVA).
+        final_norm: Whether there is a last norm.
+    """
+
+    kind: Literal["vit"] = "vit"
+    image_size: int = 224
+    patch_size: int = 16
+    crop: bool = False
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    mlp_dim: int = 3072
+    activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "gelu"
+    norm_eps: float = 1e-6
+    class_token: bool = False
+    positions: Literal["learned", "resized", "fractional"] = "learned"
+    position_grid: int = 0
+    pre_norm: bool = False
+    feature_layer: int = -1
+    final_norm: bool = True
+    stem: Literal["patch", "conv"] = "patch"
+    stem_widths: tuple[int, ...] = ()
+    stem_bias: bool = True
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive(self, "image_size", "patch_size", "width", "heads", "mlp_dim", "norm_eps", "stem_widths")
+        not_negative(self, layers="the stem alone", position_grid="the picture's own")
+        fraction(self, "dropout")
+        if not self.crop:
+            divisible(self, "image_size", "patch_size")
+        elif self.image_size < self.patch_size:
+            raise ConfigError("image_size", f"{self.image_size} holds no patch of {self.patch_size} pixels; enlarge it")
+        divisible(self, "width", "heads")
+        if not -max(self.layers, 1) <= self.feature_layer <= -1:
+            raise ConfigError(
+                "feature_layer", f"{self.feature_layer} is none of {self.layers} layers; use -1 for the last"
+            )
+        if self.position_grid and self.positions != "resized":
+            raise ConfigError("position_grid", f"{self.position_grid} is for positions=resized; leave it at 0")
+        if self.class_token and self.positions != "learned":
+            raise ConfigError("positions", f"{self.positions} has no place for a class_token; use learned")
+        if len(self.stem_widths) > _DEEPEST:
+            many = f"{len(self.stem_widths)} convolutions are too many"
+            raise ConfigError("stem_widths", f"{many}; use {_DEEPEST} or fewer")
+        if self.stem == "conv":
+            halvings = self.patch_size.bit_length() - 1
+            if 2**halvings != self.patch_size:
+                raise ConfigError("patch_size", f"{self.patch_size} must be a power of two with stem=conv; use 8 or 16")
+            if len(self.stem_widths) < halvings:
+                raise ConfigError(
+                    "stem_widths",
+                    f"{list(self.stem_widths)} has {len(self.stem_widths)} convolutions, but patch_size "
+                    f"{self.patch_size} needs at least {halvings}; add {halvings - len(self.stem_widths)}",
+                )
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """A residual network of bottleneck blocks (He et al. 2015, v1.5), its last feature map read as patches."""
+
+    kind: Literal["resnet"] = "resnet"
+    image_size: int = 224
+    stem_width: int = 64
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 2048
+
+    def __post_init__(self) -> None:
+        positive(self, "image_size", "stem_width", "blocks", "width")
+        if not 0 < len(self.blocks) <= _DEEPEST:
+            stages = f"{len(self.blocks)} stages are too many" if self.blocks else "[] has no stage"
+            raise ConfigError("blocks", f"{stages}; use for example [3, 4, 6, 3]")
+        stride = self.stride
+        if self.image_size % stride:
+            lower = max(self.image_size // stride * stride, stride)
+            raise ConfigError(
+                "image_size",
+                f"{self.image_size} is not divisible by the network's stride {stride}; use {lower} or {lower + stride}",
+            )
+        narrowest = 4 * 2 ** (len(self.blocks) - 1)
+        if self.width % narrowest:
+            lower = max(self.width // narrowest * narrowest, narrowest)
+            raise ConfigError(
+                "width",
+                f"{self.width} is not divisible by {narrowest} (4, and 2 for every stage after the first); "
+                f"use {lower} or {lower + narrowest}",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the picture for one of the feature map."""
+        return 4 * 2 ** (len(self.blocks) - 1)
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.stride
+
+
+@dataclass(frozen=True)
+class ConnectorConfig:
+    """From patches (N, P, vision width) to visual tokens (N, P', decoder width): reduce, normalise, project.
+
+    Attributes:
+        reduce: "pixel_shuffle" folds `factor` x `factor` patches into channels, "average_pool" averages them,
+            "perceiver" lets `queries` learned queries read them through `layers` of cross-attention.
+        norm: Before the projection; "rms_plus_one" is Gemma 3's.
+        project: One matrix, or two with a GELU between them.
+        mlp_dim: Width between the two; 0 means the decoder's.
+    """
+
+    reduce: Literal["none", "pixel_shuffle", "average_pool", "perceiver"] = "none"
+    factor: int = 1
+    queries: int = 64
+    layers: int = 2
+    heads: int = 8
+    norm: Literal["none", "layer", "rms", "rms_plus_one"] = "none"
+    norm_eps: float = 1e-6
+    project: Literal["linear", "mlp"] = "linear"
+    mlp_dim: int = 0
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        positive(self, "factor", "queries", "layers", "heads", "norm_eps")
+        not_negative(self, mlp_dim="the decoder's width")
+        if self.reduce in ("pixel_shuffle", "average_pool") and self.factor < 2:
+            raise ConfigError("factor", f"{self.factor} reduces nothing with reduce={self.reduce}; use 2 or more")
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are slowed down, so that a model reads more tokens than it was first trained on.
+
+    Attributes:
+        kind: "linear" divides all by `factor`; "llama3" the slow ones only: those that turn less than `low` times in
+            `original_positions`, with a smooth way to those that turn more than `high` times, which stay.
+    """
+
+    kind: Literal["none", "linear", "llama3"] = "none"
+    factor: float = 1.0
+    low: float = 1.0
+    high: float = 4.0
+    original_positions: int = 8192
+
+    def __post_init__(self) -> None:
+        positive(self, "factor", "low", "high", "original_positions")
+        if self.kind == "llama3" and not self.low < self.high:
+            raise ConfigError("high", f"{self.high} must be more than low {self.low}; use for example 4")
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """One decoder for GPT-2, LLaMA, SmolLM2, Qwen and Gemma: the family is in the switches.
+
+    Attributes:
+        heads: Query heads.
+        kv_heads: Key and value heads, each shared by heads / kv_heads query heads; 0 means as many as `heads`.
+        head_dim: Size of a head; 0 means width / heads.
+        mlp: "plain" up-activation-down, or "gated" down(activation(gate) * up) (SwiGLU, GeGLU).
+        norm: LayerNorm with bias; RMSNorm; RMSNorm that multiplies by 1 + weight in float32 (Gemma).
+        rope_theta: Base of the rotary frequencies; of the layers without a window, where there is `window_theta`.
+        window_theta: Base in the layers with a window; 0 means `rope_theta` (Gemma 3: 10,000 beside a million).
+        rope_scaling: Of the layers that `rope_theta` is for.
+        bias: Whether all projections of the layers have one (GPT-2).
+        query_bias: Whether queries, keys and values have one, even if the others have none (Qwen2).
+        query_key_norm: Normalise every head's query and key before they are turned (Gemma 3, Qwen3).
+        post_norms: Also normalise what attention and MLP return (Gemma 2 and 3).
+        scale_embeddings: Multiply text embeddings, never visual tokens, by sqrt(width) (Gemma).
+        query_scalar: Scores are divided by its root; 0 means head_dim.
+        attention_softcap, final_softcap: cap * tanh(x / cap) on scores and logits; 0 means none (Gemma 2).
+        window: Layers see only so many latest tokens; 0 means all (Gemma 2 and 3).
+        full_every: With a window, every so many-th layer sees all tokens (Gemma 2: 2, Gemma 3: 6).
+        mask: "causal" throughout; or image and prompt in both directions, window or not, and the answer causal
+            ("prefix", PaliGemma); or each image in both directions, within the window, and all text causal ("image",
+            Gemma 3).
+    """
+
+    vocab_size: int = 32000
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    kv_heads: int = 0
+    head_dim: int = 0
+    mlp_dim: int = 3072
+    mlp: Literal["plain", "gated"] = "gated"
+    activation: Literal["gelu", "gelu_tanh", "silu", "relu2"] = "silu"
+    norm: Literal["layer", "rms", "rms_plus_one"] = "rms"
+    norm_eps: float = 1e-6
+    positions: Literal["learned", "rope"] = "rope"
+    max_positions: int = 2048
+    rope_theta: float = 10000.0
+    window_theta: float = 0.0
+    rope_scaling: RopeScaling = field(default_factory=RopeScaling)
+    bias: bool = False
+    query_bias: bool = False
+    tied_head: bool = True
+    query_key_norm: bool = False
+    post_norms: bool = False
+    scale_embeddings: bool = False
+    query_scalar: float = 0.0
+    attention_softcap: float = 0.0
+    final_softcap: float = 0.0
+    window: int = 0
+    full_every: int = 2
+    mask: Literal["causal", "prefix", "image"] = "causal"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive(self, "vocab_size", "width", "layers", "heads", "mlp_dim", "max_positions", "norm_eps", "rope_theta")
+        positive(self, "full_every")
+        not_negative(self, kv_heads="as many as heads", head_dim="width / heads", query_scalar="head_dim")
+        not_negative(self, attention_softcap="none", final_softcap="none", window="all tokens")
+        not_negative(self, window_theta="rope_theta")
+        fraction(self, "dropout")
+        if not self.head_dim:
+            divisible(self, "width", "heads")
+        if self.kv_heads:
+            divisible(self, "heads", "kv_heads")
+        if self.positions == "rope" and self.head_size % 2:
+            raise ConfigError("head_dim", f"{self.head_size} must be even for positions=rope; use {self.head_size + 1}")
+
+    @property
+    def head_size(self) -> int:
+        """Numbers in one head's query, key or value."""
+        return self.head_dim or self.width // self.heads
+
+    @property
+    def num_kv_heads(self) -> int:
+        """Key and value heads."""
+        return self.kv_heads or self.heads
+
+    @property
+    def score_scale(self) -> float:
+        """What query-key products are multiplied with."""
+        return float(self.query_scalar or self.head_size) ** -0.5
+
+    def window_of(self, layer: int) -> int:
+        """Latest tokens that a layer, counted from 0, sees; 0 means all."""
+        return self.window if (layer + 1) % self.full_every else 0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A vision-language model: vision tower, connector, decoder."""
+
+    vision: Union[ViTConfig, ResNetConfig] = field(default_factory=ViTConfig)
+    connector: ConnectorConfig = field(default_factory=ConnectorConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    def __post_init__(self) -> None:
+        c, grid = self.connector, self.vision.grid
+        if c.reduce in ("pixel_shuffle", "average_pool") and grid % c.factor:
+            fits = [f for f in range(2, min(grid, _FEW) + 1) if grid % f == 0]
+            remedy = f"use one of {fits}" if fits else "use connector.reduce=none"
+            raise ConfigError(
+                "connector.factor",
+                f"{c.factor} does not divide the vision tower's grid of {grid}x{grid} patches; {remedy}",
+            )
+        if c.reduce == "perceiver" and self.vision.width % c.heads:
+            fits = [h for h in range(1, min(c.heads, _FEW)) if self.vision.width % h == 0]
+            raise ConfigError(
+                "connector.heads",
+                f"{c.heads} does not divide vision.width {self.vision.width}; use one of {fits}, or more",
+            )
+        if self.image_tokens >= self.decoder.max_positions:
+            raise ConfigError(
+                "decoder.max_positions",
+                f"{self.decoder.max_positions} leaves no room for text after {self.image_tokens} image tokens; "
+                f"use {2 * self.image_tokens} or more, or reduce the image tokens with connector.reduce",
+            )
+
+    @property
+    def image_tokens(self) -> int:
+        """Places that one image takes in a row of tokens: a property of the model alone."""
+        if self.connector.reduce == "perceiver":
+            return self.connector.queries
+        side = self.vision.grid
+        if self.connector.reduce != "none":
+            side //= self.connector.factor
+        return side * side

@@ -1,0 +1,181 @@
+"""The settings of a processor: pictures, vocabulary, and how a turn is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ojito.config.rules import entries, not_negative, positive
+from ojito.settings import ConfigError
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """How a picture becomes pixels: RGB, squares of the vision tower's size, then (x / 255 - mean) / std.
+
+    Attributes:
+        fit: One square: the picture squashed, its middle cropped (CLIP), or padded with the mean colour. Or "tiles":
+            scaled to `longest_side`, stretched to whole tiles and cut, with the whole picture as one more square.
+        longest_side: Of the picture that is cut into tiles, pixels; 0 for every other `fit`.
+        split: With tiling=idefics3, whether the picture is cut at all, or only the whole of it is read.
+        tiling: How tiles are made, with fit=tiles: step by step, each rounded to whole colours ("idefics3": Idefics3,
+            SmolVLM); or at once, and the whole of the picture from them, without rounding ("nanovlm").
+        enlarge: With tiling=nanovlm, whether smaller pictures grow to `longest_side`, too, or to whole tiles only.
+        max_pixels: Pictures with more are refused before they are decoded.
+    """
+
+    fit: Literal["squash", "crop", "pad", "tiles"] = "squash"
+    longest_side: int = 0
+    split: bool = True
+    tiling: Literal["idefics3", "nanovlm"] = "idefics3"
+    enlarge: bool = True
+    resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    max_pixels: int = 20_000_000
+
+    def __post_init__(self) -> None:
+        positive(self, "max_pixels")
+        if self.fit == "tiles" and not 0 < self.longest_side <= 4096:
+            raise ConfigError(
+                "longest_side", f"{self.longest_side} must lie between 1 and 4096 with fit=tiles; use for example 2048"
+            )
+        if self.fit != "tiles" and self.longest_side:
+            raise ConfigError("longest_side", f"{self.longest_side} is for fit=tiles, not {self.fit}; leave it at 0")
+        if self.fit != "tiles" and self.tiling != "idefics3":
+            raise ConfigError("tiling", f"{self.tiling} is for fit=tiles, not {self.fit}; leave it at idefics3")
+        if self.fit != "tiles" and not self.split:
+            raise ConfigError("split", f"false is for fit=tiles, not {self.fit}; leave it at true")
+        if self.tiling != "idefics3" and not self.split:
+            raise ConfigError("split", f"false is for tiling=idefics3, not {self.tiling}; leave it at true")
+        if self.tiling != "nanovlm" and not self.enlarge:
+            raise ConfigError("enlarge", f"false is for tiling=nanovlm, not {self.tiling}; leave it at true")
+        if not all(0 <= mean <= 1 for mean in self.mean):
+            raise ConfigError("mean", f"{list(self.mean)} must lie between 0 and 1; divide means of 0..255 by 255")
+        if not all(std > 0 for std in self.std):
+            raise ConfigError("std", f"{list(self.std)} must be greater than 0 in every channel")
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Characters or byte-level BPE, learned from the training text, or any `tokenizer.json`.
+
+    Attributes:
+        vocab_size: The most entries that training may learn; 0 means the decoder's `vocab_size`.
+        phrases: For kind=bpe: two neighbours that stand together at least this often become one token. Counted are
+            all times that they do, as a share of the number of texts, and every prompt, answer and separator is a
+            text: 0.02 is twice in a hundred. 0 means that no token goes beyond a word.
+        path: The file for kind=file.
+        bos: The token that begins a row; "" means the first of the usual names that the file has.
+        eos: The tokens that end an answer: training writes the first, generation ends at any. () means the first of
+            the usual names that the file has.
+        pad: The token that fills rows to one length; "" means the first of the usual names, else `eos`.
+        special: More tokens that `prompt` may write and nobody else can: typed, they are so many characters; decoded,
+            nothing. Those that the file lacks are added to it. "<row_{1..6}_col_{1..6}>" is 36 of them.
+        added: Tokens that every text may hold and that are never split. Written likewise, and added likewise
+            (PaliGemma's "<loc{0000..1023}>").
+    """
+
+    kind: Literal["bpe", "characters", "file"] = "bpe"
+    vocab_size: int = 0
+    phrases: float = 0.0
+    path: str = ""
+    bos: str = ""
+    eos: tuple[str, ...] = ()
+    pad: str = ""
+    special: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        not_negative(self, vocab_size="the decoder's vocab_size")
+        for name, token in entries(self, "eos", "special", "added"):
+            if not token:
+                raise ConfigError(name, "'' is no token; leave it out")
+        if len(self.eos) > 16:
+            raise ConfigError("eos", f"{len(self.eos)} tokens that end an answer are too many; use 16 or fewer")
+        if not 0 <= self.phrases < 1:
+            raise ConfigError(
+                "phrases", f"{self.phrases} is no share of the texts; use for example 0.02, or 0 for none"
+            )
+        if self.phrases and self.kind != "bpe":
+            raise ConfigError("phrases", f"{self.phrases} is for kind=bpe, not kind={self.kind}; leave it at 0")
+        if self.kind == "file" and not self.path:
+            raise ConfigError("path", "'' names no file, and kind=file needs one; give the path of a tokenizer.json")
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """How a turn is written down: user, question, separator, answer, end of answer.
+
+    All but `caption` may hold the tokenizer's special tokens. In a question or an answer they are plain text.
+
+    Attributes:
+        image: "front" puts a row's images before all text; "inline" where a question says `<image>`, else before the
+            words of the first question.
+        bos: Whether a begin-of-text token follows the images in front, or begins the row.
+        user: What precedes a question.
+        before_text: What precedes a question's words where no image stands before them in their turn (Idefics3 writes
+            "User:<image>what?" and "User: what?").
+        separator: What follows a question.
+        before_answer: White space that precedes an answer, and is learned with it: of a byte-level vocabulary, " red"
+            and not "red" is the word. Generated answers are given without it.
+        after_answer: What follows the end of an answer.
+        joined: Whether all of these and the question are tokenized as one text, as chat models are used to; otherwise
+            each apart, so that a separator never merges into the question's last token.
+        picture: How an image is written; `<image>` stands for its visual tokens.
+        picture_number: What precedes each image of a row that has several, `{number}` counted from 0 (nanoVLM).
+        tile: How a tile of a picture that was split is written, `{row}` and `{column}` counted from 1.
+        tile_row_end: What follows the tiles of one row.
+        tiles_end: What follows all tiles.
+        whole: Whether the whole of a picture that was split, as `picture`, comes after its tiles or before them.
+        caption: The prompt that asks for a caption.
+        turns: "chat": a turn reads the turns before it; "blind": each turn reads the image and itself alone, so
+            that many questions about one picture train in one row without seeing each other.
+        answers: What a turn with several answers (reference captions) teaches: "one" of them, drawn anew every time;
+            or "all", each as a blind turn of its own, for one look at the picture.
+        loss: Labels on the answers only, or on the questions too ("all").
+        max_tokens: The most tokens of text in a row, image tokens not among them.
+    """
+
+    image: Literal["front", "inline"] = "front"
+    bos: bool = True
+    user: str = ""
+    before_text: str = ""
+    separator: str = "\n"
+    before_answer: str = ""
+    after_answer: str = ""
+    joined: bool = False
+    picture: str = "<image>"
+    picture_number: str = ""
+    tile: str = "<image>"
+    tile_row_end: str = ""
+    tiles_end: str = ""
+    whole: Literal["last", "first"] = "last"
+    caption: str = "caption"
+    turns: Literal["chat", "blind"] = "chat"
+    answers: Literal["one", "all"] = "one"
+    loss: Literal["answers", "all"] = "answers"
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        positive(self, "max_tokens")
+        if self.answers == "all" and self.turns != "blind":
+            raise ConfigError(
+                "answers", f"all needs turns=blind, not turns={self.turns}: answers must not read each other"
+            )
+        for name, text in entries(self, "picture", "tile"):
+            if text.count("<image>") != 1:
+                raise ConfigError(name, f"{text!r} must hold <image>, for the visual tokens, exactly once")
+        if self.before_answer.strip():
+            raise ConfigError(
+                "before_answer", f"{self.before_answer!r} is more than white space; put words into separator"
+            )
+
+
+@dataclass(frozen=True)
+class ProcessorConfig:
+    """Pictures and words to tensors and back."""
+
+    image: ImageConfig = field(default_factory=ImageConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)

@@ -1,0 +1,127 @@
+"""The settings of data and training."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ojito.config.rules import divisible, fraction, not_negative, positive, share
+from ojito.settings import ConfigError
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """The drawn scenes.
+
+    Attributes:
+        max_objects: The most objects of a scene, 1 to 9.
+        questions: Turns about one training scene; the caption is always one of them.
+    """
+
+    max_objects: int = 4
+    questions: int = 5
+
+    def __post_init__(self) -> None:
+        positive(self, "max_objects", "questions")
+        if self.max_objects > 9:
+            raise ConfigError("max_objects", f"{self.max_objects} do not fit the nine places of a scene; use 9 or less")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to learn from.
+
+    Attributes:
+        path: A folder, a `.jsonl` file, or a built-in source: "scenes", "photos16".
+        split: The split to train on, where the rows name one.
+        eval_split: The split to evaluate on during training; without such rows, nothing is evaluated.
+        max_bad: Share of broken rows or pictures that is skipped (named and counted); above it training stops.
+        workers: Processes that read pictures; 0 reads them between steps.
+        cache_mb: Memory for decoded pictures, MiB; 0 keeps none.
+        flip: Mirrors half of the rows' pictures, left to right, drawn anew every time: twice as many pictures, where
+            left, right and writing do not matter.
+    """
+
+    path: str = "scenes"
+    split: str = "train"
+    eval_split: str = "dev"
+    max_bad: float = 0.05
+    workers: int = 0
+    cache_mb: int = 1024
+    flip: bool = False
+    scenes: ScenesConfig = field(default_factory=ScenesConfig)
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ConfigError("path", "'' names nothing; give a folder, a .jsonl or .csv file, scenes or photos16")
+        share(self, max_bad=0.05)
+        not_negative(self, workers="reading between steps", cache_mb="no cache")
+
+
+Part = Literal["vision", "connector", "decoder"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to learn.
+
+    Attributes:
+        steps: Optimizer steps; 0 means that `minutes` decides.
+        minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides.
+        batch_size: Rows a step, all micro-batches of `accumulate` together.
+        lr: Peak learning rate; vision_lr, connector_lr, decoder_lr replace it for their part where greater than 0.
+        muon_lr: Peak learning rate of Muon on hidden matrices, with optimizer=muon; all else is AdamW's. A part with
+            a learning rate of its own gets as much more or less of this one, too.
+        clip: The longest gradient, as a norm over all parameters; longer ones are scaled down to it. 0 clips nothing.
+        freeze: Parts that do not learn.
+        warmup: Share of the run over which the rate rises from 0.
+        decay: Share of the run, at its end, over which schedule=wsd falls to 0.
+        precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
+        log_every: Steps for a line of the log.
+        eval_every: Steps between evaluations; 0 evaluates at the end only.
+        eval_samples: The most rows of `data.eval_split` that an evaluation asks.
+    """
+
+    steps: int = 1000
+    minutes: float = 0.0
+    batch_size: int = 32
+    accumulate: int = 1
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    lr: float = 1e-3
+    vision_lr: float = 0.0
+    connector_lr: float = 0.0
+    decoder_lr: float = 0.0
+    muon_lr: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    warmup: float = 0.05
+    decay: float = 0.2
+    freeze: tuple[Part, ...] = ()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    log_every: int = 10
+    eval_every: int = 0
+    eval_samples: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples")
+        divisible(self, "batch_size", "accumulate")
+        not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
+        not_negative(self, weight_decay="none", clip="no clipping", eval_every="an evaluation at the end only")
+        fraction(self, "betas", "warmup")
+        share(self, decay=0.2)
+        if self.schedule == "wsd" and self.warmup + self.decay > 1:
+            raise ConfigError(
+                "decay",
+                f"{self.decay} and warmup {self.warmup} are more than the whole run; use {1 - self.warmup:g} or less",
+            )
+        if self.steps <= 0 and self.minutes <= 0:
+            raise ConfigError("steps", f"{self.steps} and minutes {self.minutes} leave no training; set one of them")
+        not_negative(self, steps="as many as the minutes hold", minutes="as many as the steps take")
+        if self.seed.bit_length() > 63:
+            raise ConfigError("seed", f"{self.seed} is too large for PyTorch; use a number below 2**63")
+        if set(self.freeze) == set(typing.get_args(Part)):
+            raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train; leave one part out")
