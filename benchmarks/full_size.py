@@ -77,7 +77,7 @@ def main() -> None:
 def make(folder: Path, size: str) -> float:
     """Writes a folder of this shape, in bfloat16, as Hugging Face's; returns the seconds that it took."""
     import ojito
-    from ojito.loading import on_meta
+    from ojito.checks import on_meta
     from ojito.pipeline import Pipeline
 
     start = time.perf_counter()

@@ -14,22 +14,18 @@ from torch import Tensor, nn
 from ojito.checkpoint import find_file, read_config, read_weights
 from ojito.checkpoint.huggingface import Part, is_huggingface, read_decoder, read_tower
 from ojito.checkpoint.keys import KeyMap
-from ojito.config import Config, ConnectorConfig, TokenizerConfig
-from ojito.device import pick_device
-from ojito.loading import (
+from ojito.checks import (
     LEARNED,
     check_layers,
     check_memory,
     check_tokenizer,
     check_vocabulary,
-    find_folder,
-    find_preset,
-    layers_of,
-    name_of,
     naming_settings,
     on_meta,
-    pick_dtype,
 )
+from ojito.config import Config, ConnectorConfig, TokenizerConfig
+from ojito.device import pick_device, pick_dtype
+from ojito.loading import find_folder, find_preset, name_of
 from ojito.model.connectors import Connector
 from ojito.model.initialise import initialise
 from ojito.pipeline import Pipeline
@@ -147,7 +143,7 @@ def _find(kind: str, name: Path | str, progress: Callable[[int, int], None] | No
     folder = find_folder(name, progress)
     if folder is not None:
         source = _read_public(kind, folder) if is_huggingface(folder) else _read_own(kind, folder)
-        check_layers(folder, layers_of(source.part.config))
+        check_layers(folder, source.part.config)
         return source
     recipe = find_preset(str(name))
     if kind == "decoder":

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 KINDS = ("cpu", "cuda", "mps")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
@@ -30,6 +31,21 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {str(name)!r} does not exist: there are {torch.cuda.device_count()}; use cuda:0")
     return device
+
+
+def pick_dtype(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
+    """The dtype of that name; "auto" is bfloat16 where the device multiplies it fast, else float32.
+
+    Raises:
+        ValueError: No such dtype.
+    """
+    if isinstance(dtype, torch.dtype):
+        dtype = str(dtype).removeprefix("torch.")
+    if dtype == "auto":
+        return torch.bfloat16 if fast_bfloat16(device) else torch.float32
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is not one of auto, {', '.join(DTYPES)}; leave it at auto")
+    return DTYPES[dtype]
 
 
 def fast_bfloat16(device: torch.device | str) -> bool:

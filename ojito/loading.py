@@ -8,44 +8,28 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import string
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from ojito.checkpoint import CheckpointError, find_file, read_config, read_header, read_weights
+from ojito.checkpoint import CheckpointError, find_file, read_config, read_weights
 from ojito.checkpoint.hub import download, is_hub_id
 from ojito.checkpoint.huggingface import is_huggingface, read_folder
 from ojito.checkpoint.keys import KeyMap
-from ojito.config import (
-    Config,
-    DecoderConfig,
-    ModelConfig,
-    ProcessorConfig,
-    ResNetConfig,
-    TokenizerConfig,
-    TrainConfig,
-    ViTConfig,
-)
-from ojito.device import available_memory, fast_bfloat16, pick_device
+from ojito.checks import check_layers, check_memory, check_tokenizer, check_vocabulary, naming_settings, on_meta
+from ojito.config import Config, ModelConfig, ProcessorConfig, TrainConfig
+from ojito.device import pick_device, pick_dtype
 from ojito.model import VLM
 from ojito.pipeline import RECIPE, Pipeline
 from ojito.processor import Processor, Tokenizer
-from ojito.settings import ConfigError, read, read_yaml, write
+from ojito.settings import read, read_yaml
 
 FINE_TUNING = TrainConfig(lr=1e-5, batch_size=8)
 """For a model that does not say how it was trained. The rate is that of PaliGemma's transfers, arXiv 2407.07726."""
 
-LEARNED = ("kind", "vocab_size", "phrases", "path")
-"""Settings of a tokenizer that say how it came about."""
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MAX_RECIPE = 64 * 2**10  # bytes: YAML takes long to read
-_FEWEST = 6  # tensors of a layer, of whatever kind
 
 
 def load(
@@ -163,7 +147,10 @@ def recipe_of(folder: Path) -> Config:
     recipe = _read_recipe(folder) if (folder / RECIPE).exists() else Config(train=FINE_TUNING)
     for file in ("processor.json", "tokenizer.json"):
         find_file(folder, file)
-    return dataclasses.replace(recipe, name=name, model=model, processor=Processor.load(folder).config)
+    processor, source = Processor.load(folder).config, recipe.processor.tokenizer.path
+    if source:  # processor.json says that its tokenizer is the one of the folder, and the recipe where that came from
+        processor = dataclasses.replace(processor, tokenizer=dataclasses.replace(processor.tokenizer, path=source))
+    return dataclasses.replace(recipe, name=name, model=model, processor=processor)
 
 
 def load_for(config: Config, folder: Path, device: torch.device | str = "auto") -> Pipeline:
@@ -192,33 +179,6 @@ def load_for(config: Config, folder: Path, device: torch.device | str = "auto") 
     return pipe
 
 
-@contextmanager
-def naming_settings(group: str, described: Any, asked: Any) -> Iterator[None]:
-    """Has an error about a folder's weights name the settings that are not those of the folder.
-
-    Args:
-        group: Where in a recipe they are, "model.vision".
-        described: The folder's config.
-        asked: The config of the model that is filled.
-    """
-    try:
-        yield
-    except CheckpointError as error:
-        differing = list(_differing(group, write(described), write(asked)))
-        if not differing:
-            raise
-        raise CheckpointError(f"{error}, and leave {', '.join(differing)}") from None
-
-
-def _differing(key: str, before: Any, after: Any) -> Iterator[str]:
-    """The settings that are not what they were: "model.vision.image_size at 224"."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in before:
-            yield from _differing(f"{key}.{name}", before[name], after.get(name))
-    elif before != after:
-        yield f"{key} at {before}"
-
-
 def name_of(folder: Path) -> str:
     """What a folder's model is called: by the folder, or by what the Hub calls it."""
     folder = folder.resolve()
@@ -240,22 +200,8 @@ def read_shape(folder: Path) -> tuple[str, VLM]:
 
 
 def _meta_model(folder: Path, config: ModelConfig) -> VLM:
-    check_layers(folder, _layers(config))
+    check_layers(folder, config)
     return on_meta(config, str(folder))
-
-
-def check_layers(folder: Path, layers: int) -> None:
-    """Building costs time for every layer, on `meta` too: a config may not ask for more than there are tensors for.
-
-    Raises:
-        CheckpointError: It does.
-    """
-    tensors = len(read_header(folder))
-    if layers * _FEWEST > tensors:
-        raise CheckpointError(
-            f"{folder}: config.json asks for {layers} layers, but {tensors} tensors are too few for them; "
-            "use the files of one model"
-        )
 
 
 def find_preset(name: str) -> Config:
@@ -291,98 +237,3 @@ def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int)
     tokenizer = Tokenizer.train(plain, texts, config.model.decoder.vocab_size)
     sizes = (config.model.vision.image_size, config.model.image_tokens, config.model.decoder.max_positions)
     return Pipeline(model.eval(), Processor(config.processor, tokenizer, *sizes), config)
-
-
-def _layers(config: ModelConfig) -> int:
-    connector = config.connector
-    between = connector.layers if connector.reduce == "perceiver" else 0
-    return layers_of(config.vision) + between + layers_of(config.decoder)
-
-
-def layers_of(part: ViTConfig | ResNetConfig | DecoderConfig) -> int:
-    """The layers of a vision tower or a decoder."""
-    return sum(part.blocks) if isinstance(part, ResNetConfig) else part.layers
-
-
-class Undrawn(TorchFunctionMode):
-    """Draws no random numbers: `meta` has no place for them, and PyTorch imports its compiler to find that out."""
-
-    DRAWING = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Leaves a tensor that would be drawn as it is."""
-        kwargs = kwargs or {}
-        return [*args, *kwargs.values()][0] if func in self.DRAWING else func(*args, **kwargs)
-
-
-def on_meta(config: ModelConfig, name: str) -> VLM:
-    """The model without memory for its weights.
-
-    Raises:
-        CheckpointError: The config's sizes are absurd.
-    """
-    try:
-        with torch.device("meta"), Undrawn():
-            return VLM(config)
-    except (RuntimeError, ValueError, OverflowError, TypeError):  # PyTorch's, on sizes beyond 64 bits
-        problem = "the config's sizes are beyond any memory; use the config of a real model"
-        raise CheckpointError(f"{name}: {problem}") from None
-
-
-def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:
-    """Tells before the system kills the process.
-
-    Raises:
-        ValueError: Too little memory.
-    """
-    needed = sum(p.numel() for p in model.parameters()) * dtype.itemsize
-    free = available_memory(device)
-    if free is not None and needed > free:
-        raise ValueError(
-            f"{name} needs {needed / 2**30:.1f} GiB for its weights in {str(dtype).removeprefix('torch.')}, and "
-            f"{free / 2**30:.1f} GiB are free on {device}; use a smaller model or free memory"
-        )
-
-
-def check_tokenizer(folder: Path, known: TokenizerConfig, asked: TokenizerConfig) -> None:
-    """Whether a recipe leaves a folder's tokenizer as it is; tokens may be added and named otherwise.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    for name in LEARNED:
-        before, after = getattr(known, name), getattr(asked, name)
-        if before != after:
-            raise ConfigError(
-                f"processor.tokenizer.{name}",
-                f"{after!r} asks for another tokenizer than the one that the weights in {folder} know; "
-                f"leave it at {before!r}",
-            )
-
-
-def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Whether the decoder has an embedding for every token.
-
-    Raises:
-        CheckpointError: It has not.
-    """
-    if tokenizer.size > vocab_size:
-        raise CheckpointError(
-            f"{where}: the tokenizer has {tokenizer.size} entries, and the model {vocab_size}; "
-            "use the files of one model"
-        )
-
-
-def pick_dtype(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
-    """The dtype of that name; "auto" is bfloat16 where the device multiplies it fast, else float32.
-
-    Raises:
-        ValueError: No such dtype.
-    """
-    if isinstance(dtype, torch.dtype):
-        dtype = str(dtype).removeprefix("torch.")
-    if dtype == "auto":
-        return torch.bfloat16 if fast_bfloat16(device) else torch.float32
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype!r} is not one of auto, {', '.join(DTYPES)}; leave it at auto")
-    return DTYPES[dtype]

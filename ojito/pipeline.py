@@ -20,6 +20,7 @@ from ojito.device import pick_device
 from ojito.generate import Generation, Greedy, Sampler, generate, stream
 from ojito.generate.engine import Finish
 from ojito.model import VLM
+from ojito.model.initialise import shapes_only
 from ojito.model.mask_decoder import MaskDecoder
 from ojito.processor import Processor
 from ojito.processor.images import open_image
@@ -121,7 +122,7 @@ class Pipeline:
         """
         self._check_token("<loc0000>")
         self._check_token("<seg000>")
-        with torch.device("meta"):
+        with shapes_only():
             decoder = MaskDecoder()
         decoder.load_state_dict(read_mask_weights(weights, decoder.state_dict()), assign=True)
         boxes, size = self._locate("segment", image, things, options)

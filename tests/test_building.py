@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import ojito
-from ojito import loading
+from ojito import checks, loading
 from ojito.building import build
 from ojito.checkpoint import CheckpointError
 from ojito.checkpoint.huggingface import read_decoder, read_tower
@@ -348,6 +348,16 @@ def test_folder_without_the_part_says_what_it_is(join, parts, tmp_path):
     says(join, CheckpointError, f"{tmp_path}", "Ojito knows llama", decoder=tmp_path)
 
 
+def test_decoder_that_reads_both_ways_is_refused(join, tmp_path):
+    small = save_decoder(tmp_path / "both", model_type="gemma", config=dataclasses.replace(
+        SMOLLM, norm="rms_plus_one", scale_embeddings=True, activation="gelu_tanh"
+    ))  # fmt: skip
+    join(decoder=small)
+    described = json.loads((small / "config.json").read_text())
+    (small / "config.json").write_text(json.dumps({**described, "use_bidirectional_attention": True}))
+    says(join, CheckpointError, "use_bidirectional_attention is 'True'; Ojito has only False", decoder=small)
+
+
 def test_pictures_of_another_size_than_the_towers_are_refused(join, tmp_path):
     folder = save_tower(tmp_path / "tower")
     for size in (20, {"height": 20, "width": 16}):
@@ -431,7 +441,7 @@ def test_more_layers_than_tensors_are_refused_before_they_are_made(join, tmp_pat
 
 
 def test_too_little_memory_is_told_before_weights_are_read(join, monkeypatch):
-    monkeypatch.setattr(loading, "available_memory", lambda device: 1000)
+    monkeypatch.setattr(checks, "available_memory", lambda device: 1000)
     says(join, ValueError, "siglip-smollm needs", "are free on cpu")
 
 
@@ -448,7 +458,17 @@ def test_recipe_of_a_folder_is_its_models_with_its_data_and_training(join, tmp_p
     pipe.save(tmp_path)
     assert recipe_of(tmp_path) == pipe.config
     (tmp_path / "recipe.yaml").unlink()
-    assert recipe_of(tmp_path) == dataclasses.replace(pipe.config, data=DataConfig(), train=FINE_TUNING)
+    here = dataclasses.replace(pipe.config.processor.tokenizer, path="tokenizer.json")
+    processor = dataclasses.replace(pipe.config.processor, tokenizer=here)
+    expected = dataclasses.replace(pipe.config, processor=processor, data=DataConfig(), train=FINE_TUNING)
+    assert recipe_of(tmp_path) == expected
+
+
+def test_saved_recipe_may_be_given_to_the_training_that_goes_on(run, join, tmp_path):
+    join().save(tmp_path / "new")
+    words = ("train", "--from", tmp_path / "new", "--config", tmp_path / "new" / "recipe.yaml", "--print-config")
+    assert run(*words)[0] == 0
+    load_for(recipe_of(tmp_path / "new"), tmp_path / "new", "cpu")
 
 
 def test_load_for_has_the_weights_the_tokenizer_and_the_recipe(join, tmp_path):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import ojito
-from ojito import loading
+from ojito import checks, device
 from ojito import pipeline as module
 from ojito.checkpoint import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
@@ -277,7 +277,7 @@ def test_loaded_model_can_be_saved_into_its_own_folder_and_trained_on(pipe, pict
 ])  # fmt: skip
 @pytest.mark.parametrize("fast", [True, False])
 def test_dtype_is_that_of_the_weights(pipe, presets, picture, tmp_path, monkeypatch, dtype, expected, fast):
-    monkeypatch.setattr(loading, "fast_bfloat16", lambda device: fast)
+    monkeypatch.setattr(device, "fast_bfloat16", lambda _: fast)
     expected = expected or (torch.bfloat16 if fast else torch.float32)
     pipe.save(tmp_path)
     for name in (tmp_path, "tiny"):
@@ -396,7 +396,7 @@ def test_recipe_that_cannot_be_read_is_named(pipe, tmp_path):
 
 def test_model_too_large_for_the_memory_is_an_error_with_both_sizes(presets, pipe, tmp_path, monkeypatch):
     pipe.save(tmp_path)
-    monkeypatch.setattr(loading, "available_memory", lambda device: 2**10)
+    monkeypatch.setattr(checks, "available_memory", lambda device: 2**10)
     for name in ("tiny", tmp_path):
         with pytest.raises(
             ValueError, match=r"needs 0\.0 GiB for its weights in float32, and 0\.0 GiB are free on cpu"

@@ -96,17 +96,21 @@ class KeyMap:
     Attributes:
         sections: Of the model.
         ignored: Patterns of names that may be in their files and say nothing that is needed.
+        copies: What may be in their files beside one of our tensors, to that one, whose numbers it must have: the head
+            of a decoder whose head is its embedding.
         constants: What they keep beside the weights although it follows from the config, and how to make it: written,
             and where it is read, compared. Made when the weights are known to be of the config's sizes, and not before.
     """
 
     sections: tuple[Section, ...] = ()
     ignored: tuple[str, ...] = field(default=())
+    copies: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict, compare=False)
 
     def ignores(self, name: str) -> bool:
         """Whether this name in their file is of no use, but to be compared."""
-        return name in self.constants or any(re.fullmatch(pattern, name) for pattern in self.ignored)
+        compared = name in self.constants or name in self.copies
+        return compared or any(re.fullmatch(pattern, name) for pattern in self.ignored)
 
     def resolve(self, ours: Collection[str], found: Collection[str] | None = None) -> dict[str, Key]:
         """Each of our names to their key.

@@ -164,12 +164,13 @@ def read_weights(
 
     Raises:
         CheckpointError: A key is missing, unexpected or of another shape, a constant has other numbers than the config
-            makes, or a file is damaged.
+            makes or a copy than what it is of, or a file is damaged.
     """
     folder, found, keys = Path(folder), read_header(folder), keys or KeyMap()
     names = keys.resolve(expected, found)
     _compare(folder, found, expected, names, keys)
     _compare_constants(folder, found, keys)
+    _compare_copies(folder, found, names, keys)
     state: dict[str, Tensor] = {}
     files: dict[str, Any] = {}
     converted = 0
@@ -235,16 +236,40 @@ def _compare_constants(folder: Path, found: Mapping[str, Entry], keys: KeyMap) -
             continue
         constant = make()
         same = entry.shape == tuple(constant.shape) and entry.dtype in FLOATS
-        if same:
-            try:
-                with safe_open(folder / entry.file, framework="pt", device="cpu") as file:
-                    same = torch.allclose(file.get_tensor(name).to(constant.dtype), constant, rtol=1e-2)
-            except (SafetensorError, OSError):
-                raise CheckpointError(f"{folder / entry.file} is damaged; copy it again") from None
+        same = same and torch.allclose(_read(folder, found, name).to(constant.dtype), constant, rtol=1e-2)
         if not same:
             raise CheckpointError(
                 f"{folder / entry.file} has another {name} than {CONFIG} beside it makes; use the files of one model"
             )
+
+
+def _compare_copies(folder: Path, found: Mapping[str, Entry], names: Mapping[str, Key], keys: KeyMap) -> None:
+    """Whether what is there twice is there twice the same.
+
+    Raises:
+        CheckpointError: It is not, so that whoever wrote the file computed something else than the config says.
+    """
+    for copy, ours in keys.copies.items():
+        original = names[ours].name if ours in names else copy
+        if copy == original or copy not in found:
+            continue
+        first = _read(folder, found, original)
+        if not torch.equal(first, _read(folder, found, copy).to(first.dtype)):
+            raise CheckpointError(
+                f"{folder / found[copy].file} has a {copy} that is not its {original}, and {CONFIG} beside it says "
+                "that they are one; use the files of one model, or say there that they are two"
+            )
+
+
+def _read(folder: Path, found: Mapping[str, Entry], name: str) -> Tensor:
+    """One tensor, mapped."""
+    path = folder / found[name].file
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensor: Tensor = file.get_tensor(name)
+            return tensor
+    except (SafetensorError, OSError):
+        raise CheckpointError(f"{path} is damaged; copy it again") from None
 
 
 def _first(keys: list[str]) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from ojito.checkpoint import holds_model, read_header
 from ojito.commands.telling import count, memory, progress, short
-from ojito.loading import DTYPES, find_folder, load
+from ojito.device import DTYPES
+from ojito.loading import find_folder, load
 
 NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 """What files of weights call the dtypes."""

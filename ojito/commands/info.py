@@ -6,10 +6,11 @@ import json
 from argparse import Namespace
 from typing import Any
 
+from ojito.checks import on_meta
 from ojito.commands.telling import count, memory, progress, short
 from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, ViTConfig
 from ojito.device import fast_bfloat16, pick_device
-from ojito.loading import find_folder, find_preset, on_meta, read_shape
+from ojito.loading import find_folder, find_preset, read_shape
 
 BYTES = {"float32": 4, "bfloat16": 2}
 TRAINING = 16

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ojito.model.decoder import Decoder
 from ojito.model.resnet import Bottleneck
@@ -12,9 +17,7 @@ from ojito.model.vit import ViT
 
 @torch.no_grad()
 def initialise(model: nn.Module) -> None:
-    """Draw every parameter of a model anew, from PyTorch's current random state. On `meta` there is none to draw."""
-    if all(parameter.is_meta for parameter in model.parameters()):
-        return
+    """Draw every parameter of a model anew, from PyTorch's current random state."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             # GPT-2's 0.02, made right for any width: sqrt(1 / (3 * 768)) = 0.0208.
@@ -49,3 +52,21 @@ def initialise(model: nn.Module) -> None:
             for name, last in module.named_modules():
                 if isinstance(last, nn.Linear) and name.endswith((".attention.out", ".mlp.down")):
                     last.weight.mul_((2 * len(module)) ** -0.5)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Modules that are built within have shapes and no weights: their tensors are on `meta`, and nothing is drawn."""
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no random numbers: `meta` has no place for them, and PyTorch imports its compiler to find that out."""
+
+    DRAWING = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Leaves a tensor that would be drawn as it is."""
+        kwargs = kwargs or {}
+        return [*args, *kwargs.values()][0] if func in self.DRAWING else func(*args, **kwargs)

@@ -162,6 +162,8 @@ class Processor:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         values = {"image_size": self.image_size, "image_tokens": self.image_tokens, **write(self.config)}
+        if self.config.tokenizer.path:  # where it came from is nobody's business; here it is beside us
+            values["tokenizer"]["path"] = TOKENIZER_FILE
         (folder / CONFIG_FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         self.tokenizer.save(folder / TOKENIZER_FILE)
 

@@ -131,6 +131,24 @@ def test_weights_are_read_under_their_names_and_in_their_form(tmp_path):
 # ----------------------------------------------------------------------------------------------------------- strictness
 
 
+TWICE = KeyMap((Section("", ("theirs.",), {"a": "x"}),), copies={"head": "a.weight", "old.head": "b.weight"})
+
+
+@pytest.mark.parametrize("name", ["head", "old.head"])
+def test_copy_is_read_past_and_need_not_be_of_our_tensors(tmp_path, name):
+    ours = {"a.weight": torch.randn(3, 4)}
+    write_weights(tmp_path, {"theirs.x.weight": ours["a.weight"], name: ours["a.weight"].clone()})
+    assert equal(read_weights(tmp_path, on_meta(ours), keys=TWICE), ours)
+
+
+@pytest.mark.parametrize("change", [lambda t: t + 1e-3, lambda t: t[:2].clone(), lambda t: t.T.contiguous()])
+def test_copy_of_other_numbers_is_refused(tmp_path, change):
+    ours = {"a.weight": torch.randn(3, 4)}
+    write_weights(tmp_path, {"theirs.x.weight": ours["a.weight"], "head": change(ours["a.weight"])})
+    with pytest.raises(CheckpointError, match=r"has a head that is not its theirs\.x\.weight, and config\.json beside"):
+        read_weights(tmp_path, on_meta(ours), keys=TWICE)
+
+
 def test_keys_that_differ_are_all_listed(folder):
     expected = state(a=torch.zeros(4, 3), c=torch.zeros(1))
     del expected["b.weight"]

@@ -5,6 +5,7 @@ import torch
 
 from ojito.config import ConnectorConfig, ModelConfig
 from ojito.model import VLM
+from ojito.model.initialise import shapes_only
 
 WIDE = {"width": 256, "heads": 4, "mlp_dim": 512, "layers": 8}
 
@@ -20,9 +21,10 @@ def fresh(style):
 def test_model_on_meta_has_nothing_to_draw():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    with torch.device("meta"):
-        VLM(ModelConfig())
+    with shapes_only():
+        model = VLM(ModelConfig())
     assert torch.equal(torch.get_rng_state(), before)
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
 
 
 def test_residual_branches_end_small(fresh):

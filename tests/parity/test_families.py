@@ -20,8 +20,8 @@ from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, read_model
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
+from ojito.checks import on_meta
 from ojito.config import DecoderConfig, ViTConfig
-from ojito.loading import on_meta
 from ojito.model.vit import fractional_places
 from ojito.presets import preset
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch

@@ -141,6 +141,14 @@ def test_saved_processor_keeps_the_names_of_its_tokens(tmp_path):
     assert Processor.load(tmp_path).row(sample, True) == Processor(config, tokenizer, 8, 4).row(sample, True)
 
 
+def test_saved_processor_does_not_say_where_its_tokenizer_came_from(tmp_path):
+    TOKENIZER.save(tmp_path / "theirs.json")
+    config = replace(CONFIG, tokenizer=TokenizerConfig(kind="file", path=str(tmp_path / "theirs.json")))
+    Processor(config, TOKENIZER, 8, 4).save(tmp_path / "ours")
+    assert str(tmp_path) not in (tmp_path / "ours" / "processor.json").read_text()
+    assert Processor.load(tmp_path / "ours").config.tokenizer == TokenizerConfig(kind="file", path="tokenizer.json")
+
+
 @pytest.mark.parametrize("turns", ["chat", "blind"])
 def test_saved_processor_roundtrips(turns, tmp_path):
     config = replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -386,6 +386,12 @@ DECODERS: dict[str, DecoderFamily] = {
 """By the name that their config.json has for them; SmolLM2 calls itself "llama"."""
 
 HEAD: Table = {"untied_head": "lm_head"}
+
+
+def copies(beginnings: Sequence[str]) -> dict[str, str]:
+    """Of a head that is the embedding: what some files hold beside that."""
+    return {f"{beginning}lm_head.weight": "decoder.embedding.weight" for beginning in beginnings}
+
 
 IGNORED = (r".*\brotary_emb\.inv_freq", r".*\bh\.\d+\.attn\.(bias|masked_bias)")
 """Constants that older files keep beside the weights."""

@@ -84,8 +84,7 @@ class Family:
             Section("decoder.", self.language, DECODERS[decoder].table),
             Section("decoder.", self.heads, HEAD),
         )
-        heads = tuple(f"{beginning}lm_head.weight".replace(".", r"\.") for beginning in self.heads) if tied else ()
-        return KeyMap(sections, (*decoders.IGNORED, *towers.IGNORED, *heads))
+        return KeyMap(sections, (*decoders.IGNORED, *towers.IGNORED), decoders.copies(self.heads) if tied else {})
 
 
 # ------------------------------------------------------------------------------------------------------------ PaliGemma

@@ -101,8 +101,8 @@ def key_map(c: DecoderConfig) -> KeyMap:
     def frequencies() -> Tensor:
         return 1 / c.rope_theta ** (torch.arange(0, c.head_size, 2, dtype=torch.float32) / c.head_size)
 
-    ignored = (r"decoder\.(head|token_embedding)\.weight",) if c.tied_head else ()
-    return KeyMap(sections, ignored, {"decoder.rotary_embd.inv_freq": frequencies})
+    copies = {f"{name}weight": "decoder.embedding.weight" for name in (head, embedding)} if c.tied_head else {}
+    return KeyMap(sections, copies=copies, constants={"decoder.rotary_embd.inv_freq": frequencies})
 
 
 # -------------------------------------------------------------------------------------------------------------- reading

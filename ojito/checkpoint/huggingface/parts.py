@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.huggingface.decoders import DECODERS, HEAD
+from ojito.checkpoint.huggingface.decoders import DECODERS, HEAD, copies
 from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
@@ -86,11 +86,12 @@ def read_decoder(folder: Path | str) -> Part:
             return _decoder_within(folder, f, FAMILIES[name])
         if name not in DECODERS:
             raise _no_part(f, name, "a decoder", DECODERS)
+        f.demand("use_bidirectional_attention", False)  # Gemma's within PaliGemma has it, where our mask is its mask
         decoder = DECODERS[name]
         config = read(DecoderConfig, decoder.read(f), "decoder")
     sections = (Section("decoder.", (decoder.prefix, ""), decoder.table), Section("decoder.", ("",), HEAD))
-    tied = (r"lm_head\.weight",) if config.tied_head else ()
-    return Part(config, KeyMap(sections, (*IN_DECODERS, *tied)), tokenizer=read_tokenizer(folder, ()))
+    twice = copies([""]) if config.tied_head else {}
+    return Part(config, KeyMap(sections, IN_DECODERS, twice), tokenizer=read_tokenizer(folder, ()))
 
 
 def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
@@ -100,7 +101,8 @@ def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
         Section("decoder.", family.language, DECODERS[kind].table),
         Section("decoder.", family.heads, HEAD),
     )
-    return Part(config, KeyMap(sections, (r".*",)), tokenizer=read_tokenizer(folder, ()))
+    twice = copies(family.heads) if config.tied_head else {}
+    return Part(config, KeyMap(sections, (r".*",), twice), tokenizer=read_tokenizer(folder, ()))
 
 
 def _no_part(f: Fields, name: str, needed: str, *among: Mapping[str, Any]) -> CheckpointError:
