@@ -1,4 +1,4 @@
-"""What all tests share: markers for what a machine may lack, and small pictures."""
+"""What all tests share: a command run in this process, real photographs, and no GPU where there is none."""
 
 import builtins
 import os
@@ -28,6 +28,54 @@ def data_folder() -> Path:
     if not (folder / "flickr8k_128" / "captions.jsonl").is_file():
         pytest.fail(f"{DATA}={folder} holds no flickr8k_128/captions.jsonl; unset it, or mend the folder")
     return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command in this process, as it is typed; returns its exit code, stdout and stderr."""
+    from ojito.cli import main
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def refused(run):
+    """Runs a command that cannot be followed; returns what it says, which is one line on stderr, with exit code 2."""
+
+    def refused(*words):
+        code, out, err = run(*words)
+        assert (code, out) == (2, "")
+        assert err.startswith("ojito: error: ")
+        assert err.count("\n") == 1
+        return err
+
+    return refused
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory):
+    """Folders of a SigLIP, a SmolLM2 and a GPT-2."""
+    from tests.public_parts import GPT2, ONE_NAME, save_decoder, save_tower
+
+    folder = tmp_path_factory.mktemp("parts")
+    save_tower(folder / "siglip")
+    save_decoder(folder / "smollm")
+    save_decoder(folder / "gpt2", GPT2, "gpt2", ONE_NAME)
+    return folder
+
+
+@pytest.fixture
+def join(parts):
+    """`build` with these parts, but for what is given."""
+    from ojito.building import build
+
+    given = {"vision": parts / "siglip", "decoder": parts / "smollm", "dtype": "float32", "device": "cpu"}
+    return lambda **changes: build(**{**given, **changes})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -58,15 +58,16 @@ def test_module_has_a_name_that_says_something_and_a_first_line(path):
 
 
 def test_test_files_mirror_the_package():
-    known = {path.relative_to(ROOT / "ojito").with_suffix("") for path in MODULES}
-    known |= {path.parent for path in known if path.name == "__init__"}
+    modules = {path.relative_to(ROOT / "ojito").with_suffix("") for path in MODULES}
+    known = modules | {path.parent for path in modules if path.name == "__init__"}
     # What these test has no module of its own.
     apart = {"test_architecture", "test_bootstrap", "test_bad_input", "test_gpu", "test_hostile",
              "test_mistakes", "test_offline", "test_overfit"}  # fmt: skip
     strangers = []
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder, name = path.relative_to(ROOT / "tests").parent, path.stem.removeprefix("test_")
-        mirrored = folder / name in known or (folder.parts and folder.parts[0] in ("parity", "golden"))
+        # A module's tests are a file, or a folder of files; what is beside the reference has a folder of its own.
+        mirrored = folder / name in known or folder in modules or folder.parts[:1] == ("parity",)
         if not mirrored and path.stem not in apart:
             strangers.append(str(path.relative_to(ROOT)))
     assert not strangers

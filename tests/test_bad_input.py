@@ -1,9 +1,10 @@
 """The table of docs/bad-input.md, held true: each case is tried, and its message is what the page says.
 
-`python tests/test_bad_input.py` writes the page anew. A case is a description and something to do in a folder of its
+`python -m tests.test_bad_input` writes the page anew. A case is a description and something to do in a folder of its
 own; add one, write the page, read it.
 """
 
+import contextlib
 import io
 import json
 import logging
@@ -13,16 +14,22 @@ import sys
 import tempfile
 import zlib
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from huggingface_hub import constants
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from ojito.cli import main
 from ojito.config import Config, ProcessorConfig, TokenizerConfig
 from ojito.data import DataError, read_source
+from ojito.loading import load
 from ojito.processor import ImageError, Processor, RowError, Tokenizer
 from ojito.processor.images import open_image
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError, override, read, read_yaml
+from tests.hostile import good_folders
 
 PAGE = Path(__file__).parent.parent / "docs" / "bad-input.md"
 
@@ -244,15 +251,153 @@ SETTINGS = {
     "folder that is no model": lambda: Processor.load("runs"),
 }
 
-# ------------------------------------------------------------------------------------ the command line: add cases here
+# ------------------------------------------------------------------------------------------------------- public models
 
-COMMANDS = {}
+
+def command(*words, before=None):
+    """A command that cannot be followed, after something else is done."""
+
+    def action():
+        if before:
+            before()
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main([str(word) for word in words])
+        assert (code, out.getvalue()) == (2, "")
+        return err.getvalue().removeprefix("ojito: error: ")
+
+    return action
+
+
+def public(change, kind="llava"):
+    """Reads a public model after this change to its folder, `model`."""
+
+    def before():
+        good_folders.make(Path("model"), kind)
+        change(Path("model"))
+
+    return command("info", "model", before=before)
+
+
+def loaded(change, kind="llava"):
+    """As `public`, weights and all."""
+
+    def action():
+        good_folders.make(Path("model"), kind)
+        change(Path("model"))
+        load("model", device="cpu")
+
+    return action
+
+
+def config(**fields):
+    """A change to some fields of config.json, `group__field`."""
+
+    def change(folder):
+        values = json.loads((folder / "config.json").read_text())
+        for name, value in fields.items():
+            *group, field = name.split("__")
+            (values[group[0]] if group else values)[field] = value
+        good_folders.write(folder / "config.json", values)
+
+    return change
+
+
+def pickled(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def halved(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def two_heads(folder):
+    state = load_file(folder / "model.safetensors")
+    save_file(
+        {**state, "lm_head.weight": state["language_model.model.embed_tokens.weight"] + 1}, folder / "model.safetensors"
+    )
+
+
+def small_vocabulary(folder):
+    config(text_config__vocab_size=3)(folder)
+
+
+def offline(*words):
+    def action():
+        with mock.patch.multiple(constants, HF_HUB_OFFLINE=True, HF_HUB_CACHE="hub"):
+            return command(*words)()
+
+    return action
+
+
+MODELS = {
+    "folder without config.json": command("info", "model", before=lambda: Path("model").mkdir()),
+    "config.json that is not JSON": public(lambda folder: (folder / "config.json").write_text("{")),
+    "family that Ojito has not": public(config(model_type="qwen2_vl")),
+    "decoder alone": public(config(model_type="llama")),
+    "field that Ojito cannot follow": public(config(vision_config__hidden_act="relu")),
+    "field of the wrong type": public(config(text_config__num_hidden_layers="two")),
+    "sizes that make no model": public(config(text_config__num_attention_heads=3, text_config__head_dim=None)),
+    "more layers than the weights have": public(config(text_config__num_hidden_layers=1000)),
+    "pickled weights": public(pickled),
+    "half a file of weights": public(halved),
+    "weights of another model": loaded(config(text_config__intermediate_size=16)),
+    "shard that is missing": public(lambda folder: sorted(folder.glob("model-*"))[0].unlink(), "llava-shards"),
+    "head that is not the embedding": loaded(two_heads, "paligemma"),
+    "no tokenizer.json": loaded(lambda folder: (folder / "tokenizer.json").unlink()),
+    "tokenizer of another model": loaded(small_vocabulary),
+    "pictures of another size": public(config(vision_config__image_size=32)),
+    "neither folder nor preset": command("info", "paligema-3b-224"),
+    "model of the Hub, while offline": offline("info", "google/paligemma-3b-pt-224"),
+}
+
+# ---------------------------------------------------------------------------------------------------- the command line
+
+
+def with_model(*words, kind="own"):
+    """A command about a model, `mine`, and a picture, `photo.png`."""
+
+    def prepare():
+        good_folders.make(Path("mine"), kind)
+        Path("photo.png").write_bytes(encoded())
+
+    return command(*words, before=prepare)
+
+
+COMMANDS = {
+    "no such command": command("capton", "mine", "photo.png"),
+    "no such preset": command("train", "--preset", "tinny", "--data", "scenes"),
+    "two models to start from": with_model("train", "--from", "mine", "--preset", "tiny", "--data", "scenes"),
+    "a preset to go on from": command("train", "--from", "tiny", "--data", "scenes"),
+    "another tokenizer to go on with": with_model(
+        "train", "--from", "mine", "--data", "scenes", "processor.tokenizer.kind=characters"
+    ),
+    "weights that do not fit the settings": with_model(
+        "train", "--from", "mine", "--data", "scenes", "model.decoder.mlp_dim=16"
+    ),
+    "a folder that holds a model": with_model("convert", "mine", "--out", "mine"),
+    "a model that no family describes": with_model("convert", "mine", "--out", "theirs"),
+    "a connector that is none": with_model(
+        "build", "--vision", "mine", "--decoder", "mine", "--connector", "mpl", "--out", "new"
+    ),
+    "a decoder without a tokenizer": with_model("build", "--vision", "mine", "--decoder", "tiny", "--out", "new"),
+    "boxes of a model that has none": with_model("detect", "mine", "photo.png", "cat"),
+    "nothing to find": with_model("detect", "mine", "photo.png", " ; ", kind="paligemma"),
+    "a picture of no kind": with_model("detect", "mine", "photo.png", "cat", "--out", "boxed.tiff"),
+    "weights of masks that are missing": with_model(
+        "segment", "mine", "photo.png", "cat", "--weights", "vae-oid.npz", kind="paligemma"
+    ),
+    "no such device": with_model("caption", "mine", "photo.png", "--device", "gpu"),
+    "no more room for an answer": with_model("ask", "mine", "photo.png", "what?", "--max-new-tokens", "0"),
+}
 
 SECTIONS = {
     "Pictures": PICTURES,
     "Rows": ROWS,
     "Lists and folders": LISTS,
     "Settings": SETTINGS,
+    "Public models": MODELS,
     "Command line": COMMANDS,
 }
 CASES = [(section, what) for section, cases in SECTIONS.items() for what in cases]
@@ -286,7 +431,7 @@ def test_bad_input_gets_the_message_that_the_page_promises(section, what, tmp_pa
     monkeypatch.chdir(tmp_path)
     said = message(SECTIONS[section][what])
     assert said
-    assert f"| {what} | {cell(said)} |" in PAGE.read_text(encoding="utf-8"), "run: python tests/test_bad_input.py"
+    assert f"| {what} | {cell(said)} |" in PAGE.read_text(encoding="utf-8"), "run: python -m tests.test_bad_input"
 
 
 def test_page_holds_nothing_but_what_is_tried():
@@ -294,7 +439,7 @@ def test_page_holds_nothing_but_what_is_tried():
     assert len(table) == len(CASES) + sum(bool(cases) for cases in SECTIONS.values())
 
 
-def main():
+def write_page():
     logging.disable()
     messages = {}
     home = Path.cwd()
@@ -308,4 +453,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page())

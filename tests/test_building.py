@@ -1,10 +1,9 @@
-"""A tower and a decoder out of folders, joined, and what training goes on with."""
+"""A tower and a decoder out of folders, joined."""
 
 import dataclasses
 import itertools
 import json
 import shutil
-import string
 
 import pytest
 import torch
@@ -13,94 +12,19 @@ from safetensors.torch import load_file, save_file
 
 import ojito
 from ojito import checks, loading
-from ojito.building import build
 from ojito.checkpoint import CheckpointError
 from ojito.checkpoint.huggingface import read_decoder, read_tower
-from ojito.checkpoint.huggingface.decoders import DECODERS
-from ojito.checkpoint.huggingface.towers import TOWERS
-from ojito.cli import main
-from ojito.config import Config, ConnectorConfig, DataConfig, DecoderConfig, TokenizerConfig, ViTConfig
-from ojito.loading import FINE_TUNING, load, load_for, name_of, recipe_of
-from ojito.model.decoder import Decoder
-from ojito.model.vit import ViT
-from ojito.processor import Tokenizer
+from ojito.config import ConnectorConfig, TokenizerConfig
+from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
-from ojito.settings import ConfigError, override, read, write
+from ojito.settings import ConfigError
 from ojito.train import fit
-
-TOWER = ViTConfig(image_size=16, patch_size=4, width=24, layers=2, heads=3, mlp_dim=40, activation="gelu_tanh")
-SMOLLM = DecoderConfig(vocab_size=280, width=24, layers=2, heads=4, kv_heads=2, mlp_dim=40, max_positions=64)
-GPT2 = DecoderConfig(
-    vocab_size=280, width=24, layers=2, heads=4, mlp_dim=40, max_positions=64, mlp="plain", activation="gelu_tanh",
-    norm="layer", norm_eps=1e-5, positions="learned", bias=True,
-)  # fmt: skip
-NAMES = {"bos": "<|im_start|>", "eos": ("<|im_end|>",), "pad": "<|im_end|>"}
-ONE_NAME = {"bos": "<|endoftext|>", "eos": ("<|endoftext|>",), "pad": "<|endoftext|>"}
-
-
-def draw(module, seed):
-    generator = torch.Generator().manual_seed(seed)
-    for tensor in module.state_dict().values():
-        tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
-    return module.state_dict()
-
-
-def save_tower(folder, config=TOWER, model_type="siglip_vision_model", seed=1):
-    """As somebody else has it: their names of fields and tensors."""
-    folder.mkdir()
-    described = {"model_type": model_type, **TOWERS[model_type].write(config)}
-    (folder / "config.json").write_text(json.dumps(described))
-    state = {f"vision.{name}": tensor for name, tensor in draw(ViT(config), seed).items()}
-    save_file(read_tower(folder).keys.to_theirs(state), folder / "model.safetensors")
-    return folder
-
-
-def save_decoder(folder, config=SMOLLM, model_type="llama", names=NAMES, seed=2):
-    """With a tokenizer of single bytes."""
-    folder.mkdir()
-    described = {"model_type": model_type, **DECODERS[model_type].write(config)}
-    (folder / "config.json").write_text(json.dumps(described))
-    Tokenizer.train(TokenizerConfig(**names), [string.printable], 260).save(folder / "tokenizer.json")
-    said = {f"{name}_token": token if isinstance(token, str) else token[0] for name, token in names.items()}
-    (folder / "tokenizer_config.json").write_text(json.dumps(said))
-    state = {f"decoder.{name}": tensor for name, tensor in draw(Decoder(config), seed).items()}
-    keys = read_decoder(folder).keys
-    save_file({name: t.contiguous() for name, t in keys.to_theirs(state).items()}, folder / "model.safetensors")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory):
-    """A SigLIP, a SmolLM2, a GPT-2."""
-    folder = tmp_path_factory.mktemp("parts")
-    save_tower(folder / "siglip")
-    save_decoder(folder / "smollm")
-    save_decoder(folder / "gpt2", GPT2, "gpt2", ONE_NAME)
-    return folder
-
-
-@pytest.fixture
-def join(parts):
-    """`build` with these parts, but for what is given."""
-
-    def joined(**changes):
-        given = {"vision": parts / "siglip", "decoder": parts / "smollm", "dtype": "float32", "device": "cpu"}
-        return build(**{**given, **changes})
-
-    return joined
+from tests.public_parts import NAMES, SMOLLM, TOWER, same, save_decoder, save_tower
 
 
 @pytest.fixture
 def picture():
     return Image.effect_noise((20, 30), 90).convert("RGB")
-
-
-def same(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
-
-
-def tensors(pipe):
-    return pipe.model.state_dict().values()
 
 
 # --------------------------------------------------------------------------------------------------------- the model
@@ -448,200 +372,3 @@ def test_too_little_memory_is_told_before_weights_are_read(join, monkeypatch):
 def test_device_and_dtype_have_to_be_there(join):
     says(join, ValueError, "'float31' is not one of auto, float32", dtype="float31")
     says(join, ValueError, "tpu", device="tpu")
-
-
-# ------------------------------------------------------------------------------------------- what training goes on with
-
-
-def test_recipe_of_a_folder_is_its_models_with_its_data_and_training(join, tmp_path):
-    pipe = join(settings=["train.lr=0.25", "data.path=mine.jsonl"])
-    pipe.save(tmp_path)
-    assert recipe_of(tmp_path) == pipe.config
-    (tmp_path / "recipe.yaml").unlink()
-    here = dataclasses.replace(pipe.config.processor.tokenizer, path="tokenizer.json")
-    processor = dataclasses.replace(pipe.config.processor, tokenizer=here)
-    expected = dataclasses.replace(pipe.config, processor=processor, data=DataConfig(), train=FINE_TUNING)
-    assert recipe_of(tmp_path) == expected
-
-
-def test_saved_recipe_may_be_given_to_the_training_that_goes_on(run, join, tmp_path):
-    join().save(tmp_path / "new")
-    words = ("train", "--from", tmp_path / "new", "--config", tmp_path / "new" / "recipe.yaml", "--print-config")
-    assert run(*words)[0] == 0
-    load_for(recipe_of(tmp_path / "new"), tmp_path / "new", "cpu")
-
-
-def test_load_for_has_the_weights_the_tokenizer_and_the_recipe(join, tmp_path):
-    pipe = join()
-    pipe.save(tmp_path)
-    config = read(Config, override(write(recipe_of(tmp_path)), ["train.lr=0.25", "processor.tokenizer.special=[<x>]"]))
-    loaded = load_for(config, tmp_path, "cpu")
-    assert same(loaded.model, pipe.model)
-    assert loaded.config == config
-    assert loaded.processor.tokenizer.size == pipe.processor.tokenizer.size + 1
-    assert loaded.model.decoder.embedding.weight.dtype == torch.float32
-
-
-def test_load_for_sets_the_seed_of_the_training(join, tmp_path):
-    join().save(tmp_path)
-    config = recipe_of(tmp_path)
-    drawn = []
-    for seed in (3, 3, 4):
-        load_for(dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed)), tmp_path, "cpu")
-        drawn.append(float(torch.rand(())))
-    assert drawn[0] == drawn[1] != drawn[2]
-
-
-def test_load_for_takes_dropout_and_names_what_cannot_change(join, tmp_path):
-    join().save(tmp_path)
-
-    def with_setting(setting):
-        return load_for(read(Config, override(write(recipe_of(tmp_path)), [setting])), tmp_path, "cpu")
-
-    assert with_setting("model.decoder.dropout=0.5").model.decoder.dropout.p == 0.5
-    with pytest.raises(CheckpointError, match=r"does not fit.*and leave model\.decoder\.mlp_dim at 40$"):
-        with_setting("model.decoder.mlp_dim=48")
-    with pytest.raises(ConfigError, match=r"tokenizer\.vocab_size: 99 asks for another tokenizer.*leave it at 0"):
-        with_setting("processor.tokenizer.vocab_size=99")
-
-
-def test_model_of_the_hub_is_called_as_the_hub_calls_it(tmp_path):
-    snapshot = tmp_path / "models--google--siglip-base" / "snapshots" / ("0" * 40)
-    snapshot.mkdir(parents=True)
-    assert name_of(snapshot) == "siglip-base"
-    assert name_of(tmp_path) == tmp_path.name
-
-
-# -------------------------------------------------------------------------------------------------- on the command line
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*words):
-        code = main([*map(str, words), "--device", "cpu"])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-@pytest.fixture
-def data(tmp_path, picture):
-    """Two pictures with captions."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    rows = [{"image": f"{number}.png", "caption": text} for number, text in enumerate(["a red ball", "grey noise"])]
-    for row in rows:
-        picture.save(folder / row["image"])
-    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return folder
-
-
-TRAIN = ("train.batch_size=2", "--steps", 3)
-
-
-def test_build_then_train_then_caption(run, parts, data, tmp_path):
-    words = ("build", "--vision", parts / "siglip", "--decoder", parts / "smollm", "--out", tmp_path / "new")
-    code, out, err = run(*words, "--connector", "pixel_shuffle:2", "name=fresh")
-    assert (code, err) == (0, "")
-    assert out.startswith("fresh: ")
-    assert "4 tokens a picture" in out
-    assert f"ojito train --from {tmp_path / 'new'}" in out
-
-    code, out, err = run("train", "--from", tmp_path / "new", "--data", data, "--out", tmp_path / "trained", *TRAIN)
-    assert code == 0, err
-    new, trained = (load(tmp_path / name, "cpu", "float32") for name in ("new", "trained"))
-    assert not same(new.model.decoder, trained.model.decoder)
-    assert trained.config.train == dataclasses.replace(new.config.train, steps=3, batch_size=2)
-    files = [(tmp_path / name / "tokenizer.json").read_bytes() for name in ("new", "trained")]
-    assert files[0] == files[1]
-    assert run("caption", tmp_path / "trained", data / "0.png", "--max-new-tokens", 2)[0] == 0
-
-
-def test_build_saves_float32_and_reports_json(run, parts, tmp_path):
-    words = ("build", "--vision", parts / "siglip", "--decoder", parts / "smollm", "--out", tmp_path / "new", "--json")
-    code, out, _ = run(*words)
-    said = json.loads(out)
-    assert (code, said["out"], said["name"], said["image_tokens"]) == (0, str(tmp_path / "new"), "siglip-smollm", 16)
-    assert said["parameters"]["total"] == sum(said["parameters"][part] for part in ("vision", "connector", "decoder"))
-    assert {tensor.dtype for tensor in load_file(tmp_path / "new" / "model.safetensors").values()} == {torch.float32}
-    code, _, err = run(*words)
-    assert (code, err.count("\n")) == (2, 1)
-    assert "holds a model already; choose another folder, or replace it with --force" in err
-    before = load_file(tmp_path / "new" / "model.safetensors")["connector.project.0.weight"]
-    assert run(*words, "--force", "--seed", 5)[0] == 0
-    assert not torch.equal(load_file(tmp_path / "new" / "model.safetensors")["connector.project.0.weight"], before)
-
-
-def test_train_from_starts_with_the_recipe_of_the_folder(run, join, tmp_path):
-    join(settings=["train.lr=0.25", "train.steps=7"]).save(tmp_path / "new")
-    (tmp_path / "over.yaml").write_text("train: {weight_decay: 0.5, betas: [0.5, 0.6]}")
-    code, out, _ = run(
-        "train", "--from", tmp_path / "new", "--config", tmp_path / "over.yaml", "--steps", 9, "train.betas=[0.1, 0.2]",
-        "--print-config", "--json",
-    )  # fmt: skip
-    train = json.loads(out)["train"]
-    assert code == 0
-    assert (train["lr"], train["weight_decay"], train["steps"], train["betas"]) == (0.25, 0.5, 9, [0.1, 0.2])
-
-
-def test_train_from_may_replace_the_folder_itself(run, join, data, tmp_path):
-    pipe = join()
-    pipe.save(tmp_path / "new")
-    words = ("train", "--from", tmp_path / "new", "--data", data, "--out", tmp_path / "new", *TRAIN)
-    assert run(*words)[0] == 2
-    assert run(*words, "--force")[0] == 0
-    assert not same(load(tmp_path / "new", "cpu", "float32").model.connector, pipe.model.connector)
-
-
-def test_train_from_has_a_line_for_each_mistake(run, join, tmp_path):
-    join().save(tmp_path / "new")
-    (tmp_path / "preset.yaml").write_text("preset: tiny")
-    for words, problem in (
-        (("--from", tmp_path / "new", "--preset", "tiny"), "and the preset tiny are two to start from; name one"),
-        (("--from", tmp_path / "new", "--config", tmp_path / "preset.yaml"), "and the preset tiny are two to start"),
-        (("--from", "tiny"), "--from tiny is a preset, and goes on with no weights; write --preset tiny"),
-        (("--from", tmp_path / "nwe"), "did you mean"),
-        (
-            ("--from", tmp_path / "new", "model.decoder.width=32", "--out", tmp_path / "out"),
-            "model.decoder.width at 24",
-        ),
-    ):
-        code, _, err = run("train", *words)
-        assert (code, err.count("\n")) == (2, 1), err
-        assert problem in err
-
-
-def test_public_model_is_fine_tuned(run, data, tmp_path):
-    """A PaliGemma of transformers', with its 1152 tokens for places and masks."""
-    transformers = pytest.importorskip("transformers")
-    names = TokenizerConfig(bos="<bos>", eos=("<eos>",), pad="<pad>", added=("<loc{0000..1023}>", "<seg{000..127}>"))
-    folder = tmp_path / "paligemma"
-    text = {
-        "vocab_size": 1420, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 8, "intermediate_size": 32, "pad_token_id": 0,
-    }  # fmt: skip
-    vision = {
-        "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 1, "num_attention_heads": 3, "image_size": 16,
-        "patch_size": 4, "vision_use_head": False,
-    }  # fmt: skip
-    config = transformers.PaliGemmaConfig(
-        vision_config={"model_type": "siglip_vision_model", **vision}, text_config={"model_type": "gemma", **text},
-        projection_dim=24, image_token_id=1419,
-    )  # fmt: skip
-    transformers.PaliGemmaForConditionalGeneration(config).save_pretrained(folder)
-    Tokenizer.train(names, [string.printable], 1411).save(folder / "tokenizer.json")
-    said = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(said))
-
-    weights = (folder / "model.safetensors").read_bytes()
-    code, _, err = run("train", "--from", folder, "--data", data, "--out", tmp_path / "tuned", *TRAIN)
-    assert code == 0, err
-    assert "1152" not in err
-    before, tuned = load(folder, "cpu", "float32"), load(tmp_path / "tuned", "cpu", "float32")
-    assert (tuned.name, tuned.config.train.lr, tuned.model.config) == ("paligemma", FINE_TUNING.lr, before.model.config)
-    assert not same(before.model.decoder, tuned.model.decoder)
-    difference = max(float((a - b).abs().max()) for a, b in zip(*map(tensors, (before, tuned)), strict=True))
-    assert difference < 1e-3  # it went on from there
-    assert tuned.processor.tokenizer.encode("<loc0007>") == before.processor.tokenizer.encode("<loc0007>")
-    assert (folder / "model.safetensors").read_bytes() == weights

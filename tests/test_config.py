@@ -25,7 +25,6 @@ def test_config_cannot_be_changed():
 # ---------------------------------------------------------------------------------------------------- impossible values
 
 RESNET = {"kind": "resnet"}
-POOLED = {"reduce": "average_pool", "factor": 2}
 
 
 @pytest.mark.parametrize(

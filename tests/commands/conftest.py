@@ -1,5 +1,6 @@
-"""A tiny model whose tokenizer can say where things are, and weights to draw masks with."""
+"""Models for the commands: one that a command trained, and one that can say where things are."""
 
+import json
 import string
 
 import numpy as np
@@ -17,6 +18,50 @@ from ojito.model import VLM
 from ojito.model.mask_decoder import MaskDecoder
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
+
+# --------------------------------------------------------------------------------------------- a model that was trained
+
+MICRO = """
+name: micro
+model:
+  vision: {image_size: 16, patch_size: 8, width: 16, layers: 1, heads: 2, mlp_dim: 16}
+  decoder: {vocab_size: 300, width: 16, layers: 1, heads: 2, mlp_dim: 16, max_positions: 96}
+train: {steps: 3, batch_size: 4, log_every: 1}
+"""
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Eight pictures with captions; the last two are the dev split."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rows = []
+    for number in range(8):
+        colour = list(COLOURS)[number % 4]
+        Image.new("RGB", (20 + number, 20), COLOURS[colour]).save(folder / f"{number}.png")
+        split = "dev" if number >= 6 else "train"
+        rows.append({"image": f"{number}.png", "caption": f"a {colour} picture", "split": split})
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory):
+    """Three steps of the smallest model."""
+    path = tmp_path_factory.mktemp("recipe") / "micro.yaml"
+    path.write_text(MICRO)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(pictures, recipe, tmp_path_factory):
+    """A model after three steps: it knows nothing, but it is whole."""
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    assert main(["train", "--config", str(recipe), "--data", str(pictures), "--out", str(out), "--device", "cpu"]) == 0
+    return out
+
+
+# ----------------------------------------------------------------------------------- a model that says where things are
 
 LOCATIONS = [f"<loc{i:04d}>" for i in range(1024)]
 SEGMENTS = [f"<seg{i:03d}>" for i in range(128)]
@@ -65,7 +110,7 @@ def picture():
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked():
     """What the engine was asked: (prompt, options) each."""
     return []
 
@@ -105,20 +150,8 @@ def weights(tmp_path, mask_decoder):
 
 
 @pytest.fixture
-def run(capsys):
-    """Runs a command; returns its exit code, stdout and stderr."""
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-@pytest.fixture
 def model(pipe, tmp_path):
-    """The model's folder."""
+    """The folder of `pipe`."""
     pipe.save(tmp_path / "model")
     return tmp_path / "model"
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ojito.cli import main
 from ojito.generate import Temperature
 from ojito.processor import ImageError
 from ojito.processor.locations import Box, parse, write
@@ -73,7 +72,7 @@ def test_boxes_are_those_of_the_answer_with_random_weights(pipe, picture):
     assert found == parse(str(pipe.ask(picture, "detect cat", seed=seed, **how)), 80, 40)
 
 
-def test_model_without_locations_is_an_error_before_anything_is_generated(blind, monkeypatch):
+def test_model_without_locations_is_an_error_before_anything_is_generated(blind):
     with pytest.raises(ValueError, match="the tokenizer of toy has no token <loc0000>"):
         blind.detect("no such picture", "cat")
 
@@ -149,19 +148,16 @@ def test_detect_passes_its_flags_on(run, model, photo, says, asked):
         ("photo.png", "is the picture itself; choose another name"),
     ],
 )
-def test_out_that_cannot_be_is_one_line_before_the_model_is_loaded(run, photo, tmp_path, out, message):
-    code, said, err = run("detect", tmp_path / "no model", photo, "cat", "--out", tmp_path / out)
-    assert (code, said, err.count("\n")) == (2, "", 1)
-    assert err.startswith("ojito: error: --out")
-    assert message in err
+def test_out_that_cannot_be_is_one_line_before_the_model_is_loaded(refused, photo, tmp_path, out, message):
+    said = refused("detect", tmp_path / "no model", photo, "cat", "--out", tmp_path / out)
+    assert said.startswith("ojito: error: --out")
+    assert message in said
 
 
-def test_model_without_locations_is_one_line(run, blind, photo, tmp_path):
+def test_model_without_locations_is_one_line(refused, blind, photo, tmp_path):
     blind.save(tmp_path / "blind")
-    code, out, err = run("detect", tmp_path / "blind", photo, "cat")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "has no token <loc0000>" in err
+    assert "has no token <loc0000>" in refused("detect", tmp_path / "blind", photo, "cat")
 
 
-def test_detect_runs_with_random_weights(model, photo, tmp_path):
-    assert main(["detect", str(model), str(photo), "cat", "--max-new-tokens", "20", "--device", "cpu"]) == 0
+def test_detect_runs_with_random_weights(run, model, photo):
+    assert run("detect", model, photo, "cat", "--max-new-tokens", 20, "--device", "cpu")[0] == 0

@@ -32,6 +32,18 @@ def tokens(rows):
     return [row.tokens for row in rows]
 
 
+def scripted(script):
+    """A head after which each row says its tokens one by one, and 5 for ever after them."""
+
+    def head(hidden):
+        logits = torch.zeros(len(hidden), 64)
+        for row, said in script.items():
+            logits[row, said.pop(0) if said else 5] = 1.0
+        return logits
+
+    return head
+
+
 def greedy_by_hand(model, batch, steps):
     """Without a cache: the whole row is read anew for every token."""
     out = []
@@ -89,30 +101,14 @@ def test_head_reads_the_last_place_of_each_row_alone(model, tiny_processor, ques
 
 
 def test_rows_finish_one_by_one_at_the_end_token(tiny_model, tiny_processor, questions, monkeypatch):
-    script = {0: [7, 8, EOS], 1: [EOS], 2: [9, 9, 9], 3: [7, EOS]}
-
-    def head(hidden):
-        logits = torch.zeros(len(hidden), 64)
-        for row, said in script.items():
-            logits[row, said.pop(0) if said else 5] = 1.0
-        return logits
-
-    monkeypatch.setattr(tiny_model, "head", head)
+    monkeypatch.setattr(tiny_model, "head", scripted({0: [7, 8, EOS], 1: [EOS], 2: [9, 9, 9], 3: [7, EOS]}))
     rows = generate(tiny_model, tiny_processor(questions), eos=EOS, max_new_tokens=4)
     assert tokens(rows) == [[7, 8], [], [9, 9, 9, 5], [7]]
     assert [row.finish for row in rows] == ["eos", "eos", "length", "eos"]
 
 
 def test_any_of_several_end_tokens_ends_a_row(tiny_model, tiny_processor, questions, monkeypatch):
-    script = {0: [7, 9], 1: [8], 2: [EOS], 3: [7, EOS]}
-
-    def head(hidden):
-        logits = torch.zeros(len(hidden), 64)
-        for row, said in script.items():
-            logits[row, said.pop(0) if said else 5] = 1.0
-        return logits
-
-    monkeypatch.setattr(tiny_model, "head", head)
+    monkeypatch.setattr(tiny_model, "head", scripted({0: [7, 9], 1: [8], 2: [EOS], 3: [7, EOS]}))
     rows = generate(tiny_model, tiny_processor(questions), eos=(EOS, 8, 9), max_new_tokens=4)
     assert tokens(rows) == [[7], [], [], [7]]
     assert {row.finish for row in rows} == {"eos"}

@@ -1,7 +1,9 @@
-"""What every comparison with a public implementation needs: random weights everywhere, and the same weights in ours."""
+"""What comparisons with a public implementation need: random weights everywhere, and the same weights in ours."""
 
+import functools
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -41,3 +43,29 @@ def load() -> Callable[..., None]:
         ours.load_state_dict(state)
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """A family's reference, and ours from its folder. Arguments as for `reference.make`."""
+    from tests.parity import reference
+
+    def pair(family: str, **changes: Any) -> Any:
+        theirs = reference.make(family, **changes)
+        return theirs, theirs.ours(tmp_path_factory.mktemp(family))
+
+    return pair
+
+
+@pytest.fixture(scope="session")
+def usual(pair: Callable[..., Any]) -> Callable[[str], Any]:
+    """The same, without changes, made once."""
+    return functools.cache(pair)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """A family's reference, ours, and the folder that ours wrote; made once."""
+    from tests.parity.exporting import export
+
+    return functools.cache(lambda family: export(family, tmp_path_factory.mktemp(family)))

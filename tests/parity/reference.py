@@ -20,6 +20,8 @@ from PIL import Image
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
+import ojito
+from ojito import Pipeline, Sample
 from ojito.records import IMAGE, PADDING, Batch
 
 transformers = pytest.importorskip("transformers")
@@ -29,6 +31,9 @@ PICTURES = [
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8))
     for seed, shape in enumerate([(22, 52), (61, 25), (32, 32)])
 ]
+ASK = "what is it?"
+ONE, SEVERAL, NONE = Sample(PICTURES[:1], ASK), Sample(PICTURES[1:], "cat"), Sample((), "the red dog is in the ball")
+"""With one picture, with several, with none."""
 WORDS = ("cat", "dog", "red", "ball", "what", "is", "it", "the", "▁cat", "▁is", "▁the", "in")
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;?!<>_-/|"
 SIZE = 32  # pixels, of the squares of all but Idefics3 and SmolVLM
@@ -113,6 +118,12 @@ GEMMA3 = {
         "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
         "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 700.0},
     },
+}  # fmt: skip
+# Other settings, for `make`.
+FULL, SLIDING = "full_attention", "sliding_attention"
+LLAMA3 = {
+    "rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 3.0,
+    "original_max_position_embeddings": 32, "rope_theta": 500.0,
 }  # fmt: skip
 TOWER = {
     "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 3, "image_size": SIZE,
@@ -239,6 +250,10 @@ class Reference:
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         return folder
+
+    def ours(self, folder: Path, dtype: str = "float32") -> Pipeline:
+        """Our model, from what it saves in this folder."""
+        return ojito.load(self.save(folder), device="cpu", dtype=dtype)
 
     def inputs(self, batch: Batch) -> dict[str, Tensor]:
         """One of our batches, in their words."""

@@ -431,7 +431,7 @@ def test_head_of_its_own_is_read_and_written(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("token_embedding",), ("head", "token_embedding")])
-def test_embedding_is_read_by_either_name(pipes, tmp_path, names):
+def test_embedding_is_read_by_either_name(tmp_path, names):
     state = weights("222m")
     embedding = state.pop("decoder.head.weight")
     state |= {f"decoder.{name}.weight": embedding.clone() for name in names}

@@ -34,6 +34,7 @@ def test_display_draws_a_bar_on_a_terminal(monkeypatch):
 
 
 def test_display_shows_nothing_when_quiet(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     with Display(quiet=True, stream=stream) as display:
         display.show(0.5, 7, 1.25, 10.0, 5.0)

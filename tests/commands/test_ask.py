@@ -1,0 +1,96 @@
+"""`ojito ask`: one question, the questions of stdin, and a chat on a terminal."""
+
+import io
+import json
+
+import pytest
+
+from ojito.pipeline import Pipeline
+
+
+def test_ask_answers_the_question(run, trained, pictures):
+    code, said, _ = run("ask", trained, pictures / "0.png", "what is it?", "--max-new-tokens", 4)
+    assert code == 0
+    values = json.loads(run("ask", trained, pictures / "0.png", "what is it?", "--json", "--max-new-tokens", 4)[1])
+    assert values["question"] == "what is it?"
+    assert said == values["answer"] + "\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "other"),
+    [
+        (("--max-new-tokens", 3), ("--max-new-tokens", 9)),
+        (("--temperature", 5, "--seed", 1), ("--temperature", 5, "--seed", 2)),
+        (("--temperature", 5), ("--temperature", 0)),
+        (("--top-k", 1, "--temperature", 5), ("--top-k", 50, "--temperature", 5)),
+        (("--top-p", 0.001, "--temperature", 5), ("--top-p", 1, "--temperature", 5)),
+        (("--top-p", 1, "--top-k", 1, "--temperature", 5), ("--top-p", 1, "--temperature", 5)),
+        (("--repetition-penalty", 1), ("--repetition-penalty", 100)),
+    ],
+)
+def test_each_sampling_flag_changes_the_answer(run, trained, pictures, flags, other):
+    words = ("ask", trained, pictures / "0.png", "what?", "--json")
+    assert json.loads(run(*words, *flags)[1])["answer"] != json.loads(run(*words, *other)[1])["answer"]
+
+
+def test_stop_ends_the_answer_before_its_text(run, trained, pictures):
+    words = ("ask", trained, pictures / "0.png", "what?", "--json", "--temperature", 5)
+    whole = json.loads(run(*words)[1])["answer"]
+    values = json.loads(run(*words, "--stop", "never said", "--stop", whole[3:5])[1])
+    assert values["finish"] == "stop"
+    assert values["answer"] == whole[: whole.index(whole[3:5])]
+
+
+def test_ask_without_a_question_answers_each_line_of_stdin(run, trained, pictures, monkeypatch):
+    words = ("ask", trained, pictures / "0.png", "--max-new-tokens", 4)
+    single = [json.loads(run(*words, question, "--json")[1]) for question in ("what?", "which colour?")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("what?\n\n  which colour?\n"))
+    code, said, err = run(*words, "--json")
+    assert (code, err) == (0, "")
+    assert [json.loads(line) for line in said.splitlines()] == single
+
+
+def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pictures, monkeypatch):
+    asked = []
+    generate = Pipeline.generate
+
+    def noting(pipe, samples, **options):
+        asked.append([turn.prompt for turn in samples[0].dialogue])
+        return generate(pipe, samples, **options)
+
+    monkeypatch.setattr(Pipeline, "generate", noting)
+    long = "xkqj " * 8  # bytes: no word that was learned
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"a?\nb?\n{long}\n{long}\n"))
+    assert run("ask", trained, pictures / "0.png", "--max-new-tokens", 4, "--json", "--temperature", 5)[0] == 0
+    assert asked[:3] == [["a?"], ["a?", "b?"], ["a?", "b?", long.strip()]]
+    assert asked[3][-2:] == [long.strip()] * 2
+    assert asked[3][0] != "a?"  # the model has 96 positions
+
+
+def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    words = ("ask", trained, pictures / "0.png", "--max-new-tokens", 4)
+    answer = json.loads(run(*words, "what?", "--json")[1])["answer"]
+    monkeypatch.setattr("sys.stdin", Terminal("what?\n"))
+    code, said, err = run(*words)
+    assert code == 0
+    assert said == answer + "\n"
+    assert err.count("> ") == 2
+    assert "Ctrl-D ends" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("ask {model} missing.png what", "missing.png: does not exist"),
+        ("ask {model} {pictures}/0.png what now", "ask does not take 'now'"),
+        ("ask {model} {pictures}/0.png what --top-p 2", "p=2.0 must be greater than 0 and at most 1"),
+        ("ask {model} {pictures}/0.png what --temperature -1", "temperature"),
+        ("ask {model} {pictures}/0.png what --max-new-tokens 0", "max_new_tokens=0"),
+    ],
+)
+def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, pictures, words, said):
+    assert said in refused(*words.format(model=trained, pictures=pictures).split())
