@@ -1,11 +1,12 @@
 """PaliGemma-3B in its exact published shape: written to disk, loaded beside transformers, asked about a photograph.
 
-    python -m benchmarks.full_size              the whole of it; needs 12 GB of disk and 16 GB of memory
+    python -m benchmarks.full_size              the whole of it; needs 6 GB of disk and 20 GB of memory
     python -m benchmarks.full_size --short      the same code at a thousandth of the size
 
 The weights are random, so the answer is nonsense; its time is not. Every load is a process of its own, so that the peak
 of its resident memory is its own, too: Ojito, transformers, Ojito, transformers. A load is model and processor, imports
 not counted. "read" is the load and one pass over all weights, since a file that is only mapped has not been read yet.
+The results are written after every task.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -44,8 +46,8 @@ def main() -> None:
     """Writes, loads, asks, and puts the figures into results/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=20, help="of the answer")
+    parser.add_argument("--rounds", type=one_or_more, default=3, help="of each load")
+    parser.add_argument("--tokens", type=one_or_more, default=20, help="of the answer")
     parser.add_argument("--folder", type=Path, help="where the model is, or goes, and stays; default: a temporary one")
     parser.add_argument("--photo", type=Path, help="default: one that is drawn")
     parser.add_argument("--once", nargs=3, metavar=("LIBRARY", "DTYPE", "TASK"), help=argparse.SUPPRESS)
@@ -63,15 +65,22 @@ def main() -> None:
         sizes = [path.stat().st_size for path in folder.glob("*.safetensors")]
         result |= {"weights_gb": round(sum(sizes) / 1e9, 3), "files": len(sizes)}
         for dtype, task in (("bfloat16", "load"), ("bfloat16", "read"), ("float32", "load"), ("float32", "answer")):
-            rounds = 1 if task == "answer" else args.rounds
-            result[f"{task} {dtype}"] = beside(folder, photo, dtype, task, rounds, args.tokens)
+            count = 1 if task == "answer" else args.rounds
+            result[f"{task} {dtype}"] = beside(folder, photo, dtype, task, count, args.tokens)
             print(f"{task} {dtype}: {json.dumps(result[f'{task} {dtype}'])}", flush=True)
+            if not args.short:
+                print(write("full_size", torch.device("cpu"), result))
     finally:
         if not args.folder:
             shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(machine(torch.device("cpu"))))
-    if not args.short:
-        print(write("full_size", torch.device("cpu"), result))
+
+
+def one_or_more(text: str) -> int:
+    """A count from the command line."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is too few or no number; use 1 or more")
+    return int(text)
 
 
 def make(folder: Path, size: str) -> float:
@@ -103,18 +112,29 @@ def make(folder: Path, size: str) -> float:
 
 
 def beside(folder: Path, photo: Path, dtype: str, task: str, rounds: int, tokens: int) -> dict[str, Any]:
-    """Medians of both libraries, in turns."""
+    """Medians of both libraries, in turns. What a process says on stderr is seen as it says it."""
     found: dict[str, list[dict[str, float]]] = {"ojito": [], "transformers": []}
     for _ in range(rounds):
         for library, measured in found.items():
             command = [sys.executable, "-m", "benchmarks.full_size", "--folder", str(folder), "--photo", str(photo)]
             command += ["--tokens", str(tokens), "--once", library, dtype, task]
-            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            measured.append(json.loads(out.splitlines()[-1]))
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                sys.exit(f"{library}, {task} {dtype}: {ended(done.returncode)}")
+            measured.append(json.loads(done.stdout.splitlines()[-1]))
     return {
         library: {key: round(statistics.median(m[key] for m in measured), 3) for key in measured[0]}
         for library, measured in found.items()
     }
+
+
+def ended(status: int) -> str:
+    """How a process ended that did not do its work."""
+    if status == -signal.SIGKILL:
+        return "killed, as happens where memory is used up; the whole of it needs 20 GB"
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}; see above"
+    return f"failed with status {status}; see above"
 
 
 def once(library: str, dtype: str, task: str, folder: Path, photo: Path, tokens: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def build(
                 continue
             expected = {name: t for name, t in model.state_dict().items() if name.startswith(f"{source.kind}.")}
             with naming_settings(f"model.{source.kind}", source.part.config, asked):
-                state |= read_weights(source.folder, expected, torch_dtype, torch_device, source.part.keys)
+                state |= read_weights(source.folder, expected, torch_dtype, torch_device, source.part.keys, progress)
         for name, part in fresh.items():
             initialise(part)
             drawn = part.to(torch_device, torch_dtype).state_dict()
@@ -140,9 +141,9 @@ def build(
 
 def _find(kind: str, name: Path | str, progress: Callable[[int, int], None] | None) -> _Source:
     """The part of that name."""
-    folder = find_folder(name, progress)
+    folder = find_folder(name, progress, functools.partial(_read, kind))
     if folder is not None:
-        source = _read_public(kind, folder) if is_huggingface(folder) else _read_own(kind, folder)
+        source = _read(kind, folder)
         check_layers(folder, source.part.config)
         return source
     recipe = find_preset(str(name))
@@ -153,6 +154,10 @@ def _find(kind: str, name: Path | str, progress: Callable[[int, int], None] | No
         )
     part = Part(recipe.model.vision, KeyMap(), image=write(recipe.processor.image))
     return _Source(kind, str(name), None, part)
+
+
+def _read(kind: str, folder: Path) -> _Source:
+    return _read_public(kind, folder) if is_huggingface(folder) else _read_own(kind, folder)
 
 
 def _read_public(kind: str, folder: Path) -> _Source:
@@ -169,7 +174,7 @@ def _read_own(kind: str, folder: Path) -> _Source:
     named = {key: value for key, value in write(processor.tokenizer).items() if key not in LEARNED}
     part = Part(
         model.vision if kind == "vision" else model.decoder,
-        KeyMap(ignored=(r".*",)),
+        KeyMap(ignored=(rf"(?!{kind}\.).*",)),
         image=write(processor.image),
         tokenizer={**named, "kind": "file", "path": str(path)},
     )
@@ -201,7 +206,7 @@ def _connector(given: str | Mapping[str, Any] | ConnectorConfig) -> Mapping[str,
         return write(given)
     if isinstance(given, Mapping):
         return given
-    name, colon, number = given.partition(":")
+    name, colon, number = str(given).partition(":")
     if name not in CONNECTORS:
         near = difflib.get_close_matches(name, CONNECTORS, 1)
         hint = f"did you mean {near[0]}?" if near else "choose one of these"

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ojito.checkpoint import CheckpointError, read_header
-from ojito.config import DecoderConfig, ModelConfig, ResNetConfig, TokenizerConfig, ViTConfig
+from ojito.config import DecoderConfig, ModelConfig, ResNetConfig, TokenizerConfig, TrainConfig, ViTConfig
 from ojito.device import available_memory
 from ojito.model import VLM
 from ojito.model.initialise import shapes_only
 from ojito.processor import Tokenizer
-from ojito.settings import ConfigError, write
+from ojito.settings import ConfigError, differences
 
 LEARNED = ("kind", "vocab_size", "phrases", "path")
 """Settings of a tokenizer that say how it came about."""
+
+LEARNING = {"adamw": 16, "muon": 12}
+"""Bytes a parameter that learns: weight, gradient and the optimizer's moments, two or one, float32 each."""
 
 _FEWEST = 6  # tensors of a layer, of whatever kind
 
@@ -67,22 +71,41 @@ def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device
     Raises:
         ValueError: Too little memory.
     """
-    needed = sum(p.numel() for p in model.parameters()) * dtype.itemsize
+    what = f"for its weights in {str(dtype).removeprefix('torch.')}"
+    _check(name, _count(model) * dtype.itemsize, what, device, "use a smaller model or free memory")
+
+
+def check_training_memory(name: str, model: VLM, config: TrainConfig, device: torch.device) -> None:
+    """As `check_memory`, of a model that is trained in float32; its activations come on top.
+
+    Raises:
+        ValueError: Too little memory.
+    """
+    frozen = sum(_count(model.parts[part]) for part in config.freeze)
+    needed = frozen * torch.float32.itemsize + (_count(model) - frozen) * LEARNING[config.optimizer]
+    remedy = "freeze a part, as with train.freeze=[vision], use a smaller model or free memory"
+    _check(name, needed, "to be trained, weights, gradients and the optimizer's moments", device, remedy)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _check(name: str, needed: int, what: str, device: torch.device, remedy: str) -> None:
     free = available_memory(device)
     if free is not None and needed > free:
         raise ValueError(
-            f"{name} needs {needed / 2**30:.1f} GiB for its weights in {str(dtype).removeprefix('torch.')}, and "
-            f"{free / 2**30:.1f} GiB are free on {device}; use a smaller model or free memory"
+            f"{name} needs {needed / 2**30:.1f} GiB {what}, and {free / 2**30:.1f} GiB are free on {device}; {remedy}"
         )
 
 
 def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Whether the decoder has an embedding for every token.
+    """Whether the decoder has an embedding for every token that can be written.
 
     Raises:
         CheckpointError: It has not.
     """
-    if tokenizer.size > vocab_size:
+    if tokenizer.size > vocab_size and tokenizer.reach > vocab_size:  # the second takes a moment
         raise CheckpointError(
             f"{where}: the tokenizer has {tokenizer.size} entries, and the model {vocab_size}; "
             "use the files of one model"
@@ -117,16 +140,7 @@ def naming_settings(group: str, described: Any, asked: Any) -> Iterator[None]:
     try:
         yield
     except CheckpointError as error:
-        differing = list(_differing(group, write(described), write(asked)))
+        differing = [f"{key} at {value}" for key, value, _ in differences(described, asked, group)]
         if not differing:
             raise
         raise CheckpointError(f"{error}, and leave {', '.join(differing)}") from None
-
-
-def _differing(key: str, before: Any, after: Any) -> Iterator[str]:
-    """The settings that are not what they were: "model.vision.image_size at 224"."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in before:
-            yield from _differing(f"{key}.{name}", before[name], after.get(name))
-    elif before != after:
-        yield f"{key} at {before}"

@@ -46,14 +46,51 @@ def _argument(*names: str, **options: Any) -> Argument:
     return Argument(names, options)
 
 
+def _word(text: str) -> str:
+    """A path or a name. An empty one would be the folder that one is in, or as if it were not given."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is empty; give a path or a name")
+    return text
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; write for example 4") from None
+
+
+def _seed(text: str) -> int:
+    """As `train.seed`."""
+    seed = _whole(text)
+    if seed.bit_length() > 63:
+        raise argparse.ArgumentTypeError(f"{seed} is too large for PyTorch; use a number below 2**63")
+    return seed
+
+
+def _pixels(text: str) -> int:
+    """As `processor.image.max_pixels`."""
+    pixels = _whole(text)
+    if pixels < 1:
+        raise argparse.ArgumentTypeError(f"{pixels} must be greater than 0")
+    return pixels
+
+
 COMMON = (
     _argument("--json", action="store_true", help="write JSON, and nothing else, to stdout"),
     _argument("--device", default="auto", help="auto (the GPU where there is one), cpu, cuda, cuda:1, mps"),
-    _argument("--seed", type=int, metavar="N", help="of all that is drawn at random; the same seed, the same result"),
+    _argument("--seed", type=_seed, metavar="N", help="of all that is drawn at random; the same seed, the same result"),
 )
 
 MODEL = _argument(
-    "model", metavar="MODEL", help="a folder, owner/name on the Hugging Face Hub, or a preset (random weights)"
+    "model",
+    type=_word,
+    metavar="MODEL",
+    help="a folder, owner/name on the Hugging Face Hub, or a preset (random weights)",
+)
+
+MAX_PIXELS = _argument(
+    "--max-pixels", type=_pixels, metavar="N", help="refuse larger pictures (default: the model's, mostly 20000000)"
 )
 
 SAMPLING = (
@@ -66,9 +103,15 @@ SAMPLING = (
 )
 
 LOOKING = (
-    _argument("image", metavar="IMAGE", help="a picture"),
+    _argument("image", type=_word, metavar="IMAGE", help="a picture"),
     _argument("things", metavar="THINGS", help='what to look for: cat, or "cat ; dog"'),
-    _argument("--out", metavar="FILE", help="also write the picture with what was found, .png, .jpg, .webp or .bmp"),
+    _argument(
+        "--out",
+        type=_word,
+        metavar="FILE",
+        help="also write the picture with what was found, .png, .jpg, .webp or .bmp",
+    ),
+    MAX_PIXELS,
     _argument("--max-new-tokens", type=int, default=256, metavar="N", help="the longest answer, tokens (default 256)"),
 )
 
@@ -79,9 +122,15 @@ COMMANDS = (
         "ojito.commands.demo",
         (
             _argument(
-                "--preset", default="tiny", metavar="NAME", help="tiny, or scenes: twenty minutes (default tiny)"
+                "--preset",
+                type=_word,
+                default="tiny",
+                metavar="NAME",
+                help="tiny, or scenes: twenty minutes (default tiny)",
             ),
-            _argument("--out", default="runs/demo", metavar="FOLDER", help="where to put it (default runs/demo)"),
+            _argument(
+                "--out", type=_word, default="runs/demo", metavar="FOLDER", help="where to put it (default runs/demo)"
+            ),
             _argument("--minutes", type=float, metavar="M", help="how long to train (default: the preset's)"),
             _argument("--short", action="store_true", help="a few seconds of training, to see that it works"),
         ),
@@ -92,15 +141,26 @@ COMMANDS = (
         "train a model on your own pictures, or on a built-in source",
         "ojito.commands.train",
         (
-            _argument("--preset", metavar="NAME", help="where to start from (default tiny); see `ojito presets`"),
             _argument(
-                "--from", dest="base", metavar="MODEL", help="go on with this model's weights and recipe instead"
+                "--preset", type=_word, metavar="NAME", help="where to start from (default tiny); see `ojito presets`"
             ),
-            _argument("--config", metavar="FILE", help="a recipe in YAML; wins over the preset"),
-            _argument("--data", metavar="PATH", help="folder, .jsonl or .csv, or scenes or photos16; wins over both"),
+            _argument(
+                "--from",
+                dest="base",
+                type=_word,
+                metavar="MODEL",
+                help="go on with this model's weights and recipe instead",
+            ),
+            _argument("--config", type=_word, metavar="FILE", help="a recipe in YAML; wins over the preset"),
+            _argument(
+                "--data",
+                type=_word,
+                metavar="PATH",
+                help="folder, .jsonl or .csv, or scenes or photos16; wins over both",
+            ),
             _argument("--steps", type=int, metavar="N", help="how long to train, in steps"),
             _argument("--minutes", type=float, metavar="M", help="or in minutes; with both, the first that is reached"),
-            _argument("--out", metavar="FOLDER", help="where to put the model (default runs/NAME)"),
+            _argument("--out", type=_word, metavar="FOLDER", help="where to put the model (default runs/NAME)"),
             _argument("--force", action="store_true", help="replace the model that --out holds"),
             _argument("--print-config", action="store_true", help="print the whole recipe as YAML, and stop"),
             _argument("settings", nargs="*", metavar="key=value", help="any setting: train.lr=3e-4; wins over all"),
@@ -112,19 +172,27 @@ COMMANDS = (
         "join a public vision tower and a public decoder to a new model, to be trained",
         "ojito.commands.build",
         (
-            _argument("--vision", required=True, metavar="MODEL", help="whose tower: a folder, owner/name, a preset"),
-            _argument("--decoder", required=True, metavar="MODEL", help="whose decoder: a folder, or owner/name"),
+            _argument(
+                "--vision",
+                type=_word,
+                required=True,
+                metavar="MODEL",
+                help="whose tower: a folder, owner/name, a preset",
+            ),
+            _argument(
+                "--decoder", type=_word, required=True, metavar="MODEL", help="whose decoder: a folder, or owner/name"
+            ),
             _argument(
                 "--connector",
                 default="mlp",
                 metavar="NAME",
                 help="linear, mlp (default), pixel_shuffle:2, average_pool:2, perceiver:64",
             ),
-            _argument("--out", required=True, metavar="FOLDER", help="where to put the model"),
+            _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to put the model"),
             _argument("--force", action="store_true", help="replace the model that --out holds"),
             _argument("settings", nargs="*", metavar="key=value", help="any setting of its recipe: train.lr=3e-4"),
         ),
-        "ojito build --vision siglip-base --decoder SmolLM2-135M --connector pixel_shuffle:2 --out runs/new",
+        "ojito build --vision google/siglip-base-patch16-224 --decoder HuggingFaceTB/SmolLM2-135M --out runs/new",
     ),
     Command(
         "caption",
@@ -132,7 +200,8 @@ COMMANDS = (
         "ojito.commands.caption",
         (
             MODEL,
-            _argument("images", nargs="+", metavar="IMAGE", help="pictures, or folders of pictures"),
+            _argument("images", nargs="+", type=_word, metavar="IMAGE", help="pictures, or folders of pictures"),
+            MAX_PIXELS,
             *SAMPLING,
             _argument("--batch-size", type=int, default=16, metavar="N", help="pictures at once (default 16)"),
         ),
@@ -144,8 +213,9 @@ COMMANDS = (
         "ojito.commands.ask",
         (
             MODEL,
-            _argument("image", metavar="IMAGE", help="a picture"),
+            _argument("image", type=_word, metavar="IMAGE", help="a picture"),
             _argument("question", nargs="?", metavar="QUESTION", help="left out: one question a line, from stdin"),
+            MAX_PIXELS,
             *SAMPLING,
         ),
         'ojito ask runs/mine photo.jpg "what is it?"',
@@ -164,7 +234,19 @@ COMMANDS = (
         (
             MODEL,
             *LOOKING,
-            _argument("--weights", required=True, metavar="FILE", help="vae-oid.npz, which big_vision publishes"),
+            _argument(
+                "--weights",
+                type=_word,
+                required=True,
+                metavar="FILE",
+                help="vae-oid.npz, which big_vision publishes",
+            ),
+            _argument(
+                "--masks",
+                type=_word,
+                metavar="FOLDER",
+                help="also write each mask, white inside, to a new or empty folder: 1-cat.png, ...",
+            ),
             *SAMPLING[1:],
         ),
         "ojito segment runs/mine photo.jpg cat --weights vae-oid.npz --out masked.png",
@@ -175,11 +257,13 @@ COMMANDS = (
         "ojito.commands.eval",
         (
             MODEL,
-            _argument("data", metavar="DATA", help="folder, .jsonl or .csv, or scenes or photos16"),
-            _argument("--split", metavar="NAME", help="which rows (default: the recipe's, dev; or the only one)"),
+            _argument("data", type=_word, metavar="DATA", help="folder, .jsonl or .csv, or scenes or photos16"),
+            _argument(
+                "--split", type=_word, metavar="NAME", help="which rows (default: the recipe's, dev; or the only one)"
+            ),
             _argument("--limit", type=int, metavar="N", help="only the first N rows"),
             _argument("--no-controls", action="store_true", help="leave out the controls, a third of the time"),
-            _argument("--report", metavar="FILE", help="also write a page with the pictures, report.html"),
+            _argument("--report", type=_word, metavar="FILE", help="also write a page with the pictures, report.html"),
             _argument("--max-new-tokens", type=int, default=64, metavar="N", help="the longest answer (default 64)"),
             _argument("--batch-size", type=int, default=64, metavar="N", help="questions at once (default 64)"),
         ),
@@ -191,7 +275,7 @@ COMMANDS = (
         "ojito.commands.convert",
         (
             MODEL,
-            _argument("--out", required=True, metavar="FOLDER", help="where to put it"),
+            _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to put it"),
             _argument(
                 "--to", default="huggingface", choices=("huggingface", "ojito"), help="the form (default huggingface)"
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,12 @@ COLOURS: tuple[Colour, ...] = (
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 OPACITY = np.uint8(128)  # of 255: how much of a mask's colour covers the picture
 MIN_FONT, MIN_LINE = 12, 2  # pixels: what is smaller gets lost
+FONTS = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc",  # Linux
+    "Arial Unicode.ttf",  # macOS
+    "arial.ttf", "msyh.ttc", "malgun.ttf",  # Windows
+)  # fmt: skip
+"""Files that a system may have, for labels that Pillow's own font cannot show: that has ASCII, and no é."""
 
 
 class Drawable(Protocol):
@@ -61,7 +68,9 @@ class Drawable(Protocol):
 def draw_boxes(image: Image.Image, boxes: Sequence[Drawable]) -> Image.Image:
     """A copy of the picture, as RGB, with the boxes, their masks half transparent, and their labels on top.
 
-    Things with one label have one colour. Lines and letters grow with the picture.
+    Things with one label have one colour. Lines and letters grow with the picture. A label is written in the first font
+    that has all of its characters: Pillow's own, then those of `FONTS` that this machine has. Where none has them, the
+    number of the box stands for it, counted from 1.
 
     Args:
         image: The upright picture that the boxes are of.
@@ -77,13 +86,15 @@ def draw_boxes(image: Image.Image, boxes: Sequence[Drawable]) -> Image.Image:
             _cover(made, box.mask, colours[box.label], box.label)
     side = math.sqrt(made.width * made.height)
     line = max(MIN_LINE, round(side / 200))
-    font = ImageFont.load_default(max(MIN_FONT, round(side / 30)))
+    letters = max(MIN_FONT, round(side / 30))
     canvas = ImageDraw.Draw(made)
     for box in boxes:
         canvas.rectangle(_corners(box, made.size), outline=colours[box.label], width=line)
-    for box in boxes:  # after all lines, so that none crosses a label
+    for number, box in enumerate(boxes, 1):  # after all lines, so that none crosses a label
         label = " ".join(box.label.split())
         if label:
+            font = find_font(label, letters)
+            label, font = (label, font) if font else (f"{number}", ImageFont.load_default(letters))
             left, top, _, _ = _corners(box, made.size)
             width, height = (math.ceil(end) + 2 * line for end in canvas.textbbox((0, 0), label, font, anchor="lt")[2:])
             left = max(0, min(left, made.width - width))
@@ -104,6 +115,26 @@ def pick_colours(labels: Iterable[str]) -> dict[str, Colour]:
     return colours
 
 
+def find_font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
+    """The first font that has a glyph for every character of the text; None where this machine has none.
+
+    Args:
+        text: One line.
+        size: Of the letters, pixels.
+    """
+    for name in ("", *FONTS):
+        font = _open_font(name, size)
+        if font and all(has_glyph(font, character) for character in text if not character.isspace()):
+            return font
+    return None
+
+
+def has_glyph(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, character: str) -> bool:
+    """Whether the font shows the character as itself: not as what it shows for U+FFFF, which is no character."""
+    shown, missing = (font.getmask(c) for c in (character, "\uffff"))
+    return shown.size != missing.size or bytes(shown) != bytes(missing)
+
+
 def ink_on(colour: Colour) -> Colour:
     """Black or white, whichever stands out more; on any colour one of them does, by 4.5 to 1.
 
@@ -111,6 +142,15 @@ def ink_on(colour: Colour) -> Colour:
     """
     red, green, blue = ((part / 255) ** 2.2 for part in colour)
     return BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 else WHITE
+
+
+@functools.lru_cache(64)  # looking for a font that is not there walks through all that are
+def _open_font(name: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
+    """The font of this file, wherever the system keeps it; Pillow's own where the name is empty."""
+    try:
+        return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+    except OSError:
+        return None
 
 
 def _cover(image: Image.Image, mask: npt.NDArray[np.bool_], colour: Colour, label: str) -> None:

@@ -15,20 +15,32 @@ from typing import Literal
 import torch
 
 from ojito.checkpoint import CheckpointError, find_file, read_config, read_weights
-from ojito.checkpoint.hub import download, is_hub_id
-from ojito.checkpoint.huggingface import is_huggingface, read_folder
+from ojito.checkpoint.hub import download, download_tokenizer
+from ojito.checkpoint.hub_cache import is_hub_id
+from ojito.checkpoint.hub_transfer import HubError, TransientError
+from ojito.checkpoint.huggingface import is_huggingface, read_folder, tokenizer_elsewhere
 from ojito.checkpoint.keys import KeyMap
-from ojito.checks import check_layers, check_memory, check_tokenizer, check_vocabulary, naming_settings, on_meta
+from ojito.checks import (
+    check_layers,
+    check_memory,
+    check_tokenizer,
+    check_training_memory,
+    check_vocabulary,
+    naming_settings,
+    on_meta,
+)
 from ojito.config import Config, ModelConfig, ProcessorConfig, TrainConfig
 from ojito.device import pick_device, pick_dtype
 from ojito.model import VLM
 from ojito.pipeline import RECIPE, Pipeline
 from ojito.processor import Processor, Tokenizer
+from ojito.processor.processor import CONFIG_FILE, TOKENIZER_FILE
 from ojito.settings import read, read_yaml
 
 FINE_TUNING = TrainConfig(lr=1e-5, batch_size=8)
 """For a model that does not say how it was trained. The rate is that of PaliGemma's transfers, arXiv 2407.07726."""
 
+Progress = Callable[[int, int], None]
 MAX_RECIPE = 64 * 2**10  # bytes: YAML takes long to read
 
 
@@ -37,7 +49,7 @@ def load(
     device: torch.device | str = "auto",
     dtype: torch.dtype | str = "auto",
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pipeline:
     """A saved or public model; or a preset with random weights and a tokenizer of single bytes or characters.
 
@@ -47,7 +59,8 @@ def load(
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
         seed: Of a preset's random weights.
-        progress: Hears of the bytes of the Hub's files that are there, and of all of them.
+        progress: Hears how far it is, and how far it goes: bytes while the Hub's files are fetched, then numbers while
+            the weights are read.
 
     Raises:
         ValueError: Neither folder nor preset, a device or dtype that is not there, too little memory.
@@ -59,27 +72,64 @@ def load(
     folder = find_folder(name, progress)
     if folder is None:
         return _load_preset(str(name), torch_device, torch_dtype, seed)
-    return _load_folder(folder, torch_device, torch_dtype)
+    return _load_folder(folder, torch_device, torch_dtype, progress)
 
 
-def find_folder(name: Path | str, progress: Callable[[int, int], None] | None = None) -> Path | None:
-    """The folder of a model, fetched where the name is one on the Hub; None where it can only be a preset.
+def check_settings(folder: Path) -> None:
+    """Whether Ojito can load the model that the files beside the weights describe, while those are still to come.
+
+    nanoVLM's folders only name their tokenizer: it is fetched.
 
     Raises:
-        CheckpointError: It cannot be fetched.
+        CheckpointError: It cannot.
+        ConfigError: A setting that cannot be used.
+    """
+    if not is_huggingface(folder):
+        read_config(folder)
+        for file in (CONFIG_FILE, TOKENIZER_FILE):
+            find_file(folder, file)
+        return
+    elsewhere = tokenizer_elsewhere(folder)
+    if elsewhere:
+        try:
+            download_tokenizer(elsewhere)
+        except HubError as error:
+            raise HubError(f"{folder} names its tokenizer: {error}") from None
+    read_folder(folder)
+
+
+def find_folder(
+    name: Path | str,
+    progress: Progress | None = None,
+    check: Callable[[Path], object] = check_settings,
+) -> Path | None:
+    """The folder of a model, fetched where the name is one on the Hub; None where it can only be a preset.
+
+    Args:
+        name: As for `load`.
+        progress: As for `load`.
+        check: Refuses a model of the Hub that is of no use, before its weights are fetched.
+
+    Raises:
+        CheckpointError: It cannot be fetched, or is refused.
+        ConfigError: It is refused.
     """
     path = Path(name)
     if path.is_dir():
         return path
-    # "runs/tpyo" could be a name on the Hub as well; where there is a folder "runs", it is a typing mistake.
-    if is_hub_id(str(name)) and not path.parent.is_dir():
-        return download(str(name), progress)
+    # "models/tpyo" could be a name on the Hub as well; where there is a folder "models", it is a typing mistake, and in
+    # "runs", where Ojito puts its own, it always is.
+    if is_hub_id(str(name)) and not path.parent.is_dir() and path.parent != Path("runs"):
+        try:
+            return download(str(name), progress, check)
+        except TransientError as error:  # whether there is such a model, nobody could say
+            raise HubError(f"there is no folder {name}, and {error}") from None
     return None
 
 
-def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipeline:
+def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype, progress: Progress | None) -> Pipeline:
     if is_huggingface(folder):
-        return _load_public(folder, device, dtype)
+        return _load_public(folder, device, dtype, progress)
     name, model = read_shape(folder)
     config = model.config
     check_memory(str(folder), model, dtype, device)
@@ -87,24 +137,24 @@ def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipe
         find_file(folder, file)
     processor = Processor.load(folder, config.decoder.max_positions)
     sizes = (processor.image_size, processor.image_tokens)
-    if sizes != (config.vision.image_size, config.image_tokens) or processor.tokenizer.size > config.decoder.vocab_size:
+    if sizes != (config.vision.image_size, config.image_tokens):
         raise CheckpointError(
             f"{folder}: processor and model do not fit: image size and tokens {list(sizes)} and "
-            f"{[config.vision.image_size, config.image_tokens]}, vocabulary {processor.tokenizer.size} and at most "
-            f"{config.decoder.vocab_size}; use the files of one model"
+            f"{[config.vision.image_size, config.image_tokens]}; use the files of one model"
         )
+    check_vocabulary(folder, processor.tokenizer, config.decoder.vocab_size)
     recipe = _read_recipe(folder) if (folder / RECIPE).exists() else None
-    state = read_weights(folder, model.state_dict(), dtype, device)
+    state = read_weights(folder, model.state_dict(), dtype, device, progress=progress)
     model.load_state_dict(state, assign=True)
     pipe = Pipeline(model.eval(), processor, recipe)
     pipe.name = name
     return pipe
 
 
-def _load_public(folder: Path, device: torch.device, dtype: torch.dtype) -> Pipeline:
+def _load_public(folder: Path, device: torch.device, dtype: torch.dtype, progress: Progress | None) -> Pipeline:
     """A model in the form of Hugging Face."""
     described = read_folder(folder)
-    pipe = _fill(folder, described.model, described.processor, described.keys, device, dtype)
+    pipe = _fill(folder, described.model, described.processor, described.keys, device, dtype, progress=progress)
     pipe.name = name_of(folder)
     return pipe
 
@@ -116,15 +166,22 @@ def _fill(
     keys: KeyMap | None,
     device: torch.device,
     dtype: torch.dtype,
+    training: TrainConfig | None = None,
+    progress: Progress | None = None,
 ) -> Pipeline:
-    """The folder's weights and tokenizer in this model and processor."""
+    """The folder's weights and tokenizer in this model and processor, perhaps to be trained."""
     model = _meta_model(folder, config)
-    check_memory(str(folder), model, dtype, device)
-    tokenizer = Tokenizer.read(find_file(folder, "tokenizer.json"), processor.tokenizer)
+    if training:
+        check_training_memory(str(folder), model, training, device)
+    else:
+        check_memory(str(folder), model, dtype, device)
+    # Ojito's own folders have one, whatever a recipe says about where that came from.
+    path = find_file(folder, TOKENIZER_FILE) if keys is None else processor.tokenizer.path
+    tokenizer = Tokenizer.read(path, processor.tokenizer)
     check_vocabulary(folder, tokenizer, config.decoder.vocab_size)
     sizes = (config.vision.image_size, config.image_tokens, config.decoder.max_positions)
     made = Processor(processor, tokenizer, *sizes)
-    model.load_state_dict(read_weights(folder, model.state_dict(), dtype, device, keys), assign=True)
+    model.load_state_dict(read_weights(folder, model.state_dict(), dtype, device, keys, progress), assign=True)
     return Pipeline(model.eval(), made)
 
 
@@ -147,13 +204,16 @@ def recipe_of(folder: Path) -> Config:
     recipe = _read_recipe(folder) if (folder / RECIPE).exists() else Config(train=FINE_TUNING)
     for file in ("processor.json", "tokenizer.json"):
         find_file(folder, file)
-    processor, source = Processor.load(folder).config, recipe.processor.tokenizer.path
-    if source:  # processor.json says that its tokenizer is the one of the folder, and the recipe where that came from
+    processor = Processor.load(folder).config
+    if processor.tokenizer.path:  # "tokenizer.json", which is the folder's; a recipe may say where that came from
+        source = recipe.processor.tokenizer.path or str(folder / TOKENIZER_FILE)
         processor = dataclasses.replace(processor, tokenizer=dataclasses.replace(processor.tokenizer, path=source))
     return dataclasses.replace(recipe, name=name, model=model, processor=processor)
 
 
-def load_for(config: Config, folder: Path, device: torch.device | str = "auto") -> Pipeline:
+def load_for(
+    config: Config, folder: Path, device: torch.device | str = "auto", progress: Progress | None = None
+) -> Pipeline:
     """The folder's weights, in float32, and its tokenizer in a recipe's model and processor, to train them on.
 
     Sets PyTorch's seed, which decides on dropout later.
@@ -162,6 +222,7 @@ def load_for(config: Config, folder: Path, device: torch.device | str = "auto") 
         config: What `recipe_of` read, with other settings over it.
         folder: Of the weights.
         device: Where to put the model.
+        progress: Hears of the numbers that are read, and of all of them.
 
     Raises:
         ValueError: No such device, too little memory.
@@ -173,7 +234,7 @@ def load_for(config: Config, folder: Path, device: torch.device | str = "auto") 
     keys = read_folder(folder).keys if is_huggingface(folder) else None
     torch_device = pick_device(device)
     with naming_settings("model", described.model, config.model):
-        pipe = _fill(folder, config.model, config.processor, keys, torch_device, torch.float32)
+        pipe = _fill(folder, config.model, config.processor, keys, torch_device, torch.float32, config.train, progress)
     pipe.config, pipe.name = config, config.name
     torch.manual_seed(config.train.seed)
     return pipe

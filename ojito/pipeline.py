@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import yaml
 
 from ojito.checkpoint import CheckpointError, holds_model, save_model, saving
-from ojito.checkpoint.huggingface import Exported, Marks, write_folder
+from ojito.checkpoint.huggingface import CARD, Exported, Marks, write_folder
 from ojito.checkpoint.mask_weights import read_mask_weights
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
@@ -53,6 +53,19 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where things are in a picture.
+
+    Attributes:
+        boxes: Those in the answer that can be read.
+        answer: What the model wrote; where it ended by "length", there may have been more boxes.
+    """
+
+    boxes: list[Box]
+    answer: Answer
 
 
 class Pipeline:
@@ -103,8 +116,7 @@ class Pipeline:
             ImageError: The picture cannot be read.
             ValueError: No thing is named, the tokenizer has no locations, or an option is out of range.
         """
-        self._check_token("<loc0000>")
-        return self._locate("detect", image, things, options)[0]
+        return self._locate("detect", image, things, options).boxes
 
     def segment(self, image: ImageLike, things: str | Sequence[str], weights: Path | str, **options: Any) -> list[Box]:
         """As `detect`, and a box has a mask of the picture's pixels, unless the model wrote none that can be read.
@@ -120,18 +132,27 @@ class Pipeline:
             ImageError: The picture cannot be read.
             ValueError: As for `detect`.
         """
-        self._check_token("<loc0000>")
-        self._check_token("<seg000>")
-        with shapes_only():
-            decoder = MaskDecoder()
-        decoder.load_state_dict(read_mask_weights(weights, decoder.state_dict()), assign=True)
-        boxes, size = self._locate("segment", image, things, options)
-        codes = [box.codes for box in boxes if box.codes]
-        if not codes:
-            return boxes
-        with torch.inference_mode():
-            drawn = iter(decoder(torch.tensor(codes)).numpy())
-        return [dataclasses.replace(b, mask=fit_mask(next(drawn), b, *size)) if b.codes else b for b in boxes]
+        return self._locate("segment", image, things, options, weights).boxes
+
+    def locate(
+        self, image: ImageLike, things: str | Sequence[str], weights: Path | str | None = None, **options: Any
+    ) -> Located:
+        """As `detect`, or with weights as `segment`; with the whole answer, which tells whether it was cut off.
+
+        Args:
+            image: A path, a PIL image, encoded bytes.
+            things: As for `detect`.
+            weights: As for `segment`; None finds boxes alone.
+            **options: As for `detect`.
+
+        Raises:
+            CheckpointError: As for `segment`.
+            ImageError: The picture cannot be read.
+            ValueError: As for `detect`.
+        """
+        if weights is None:
+            return self._locate("detect", image, things, options)
+        return self._locate("segment", image, things, options, weights)
 
     def generate(
         self,
@@ -262,12 +283,12 @@ class Pipeline:
         """Writes the folder that transformers loads: weights, configs, tokenizer, processor and a model card.
 
         All or nothing. `load` reads it, too; it has no place for the recipe. A nanoVLM is written as its own code
-        loads it: in one file, without a card.
+        loads it: in one file, without a card. A card, README.md, that is in the folder is somebody's, and stays.
 
         Args:
             folder: Where to.
             force: Whether a model that is there, of whatever form, is replaced.
-            dtype: Of the weights in the files, "bfloat16"; None leaves them as they are.
+            dtype: Of the weights in the files, "bfloat16"; None leaves each tensor as it is.
             max_shard: The most bytes of a file of weights; where there are more, several are written.
             base_model: The model on the Hub that this one was made from, for the card.
             progress: Hears of the bytes of weights that are written, and of all of them.
@@ -286,7 +307,7 @@ class Pipeline:
             )
         tokenizer = self.processor.tokenizer
         marks = Marks(tokenizer.bos, tokenizer.ends, tokenizer.pad)
-        with saving(folder) as staging:
+        with saving(folder, keep=(CARD,)) as staging:
             tokenizer.save(staging / TOKENIZER_FILE)
             return write_folder(
                 staging, self.name, self.model.config, self.processor.config, marks, self.model.state_dict(),
@@ -303,16 +324,23 @@ class Pipeline:
             )
 
     def _locate(
-        self, task: str, image: ImageLike, things: str | Sequence[str], options: dict[str, Any]
-    ) -> tuple[list[Box], tuple[int, int]]:
-        """The boxes that the model writes, and the picture's width and height."""
-        names = things.split(";") if isinstance(things, str) else things
-        names = [name.strip() for name in names]
-        if not all(names) or not names:
-            raise ValueError(f"things {things!r} must name each thing to {task}; give for example 'cat ; dog'")
+        self,
+        task: Literal["detect", "segment"],
+        image: ImageLike,
+        things: str | Sequence[str],
+        options: dict[str, Any],
+        weights: Path | str = "",
+    ) -> Located:
+        self._check_token("<loc0000>")
+        names = split_things(things, task)
+        decoder = None
+        if task == "segment":
+            self._check_token("<seg000>")
+            decoder = read_masks(weights)
         picture = open_image(image, self.processor.config.image.max_pixels)
         answer = self.ask(picture, f"{task} {BETWEEN.join(names)}", **{**_LONG, **options})
-        return parse(answer.text, *picture.size), picture.size
+        boxes = parse(answer.text, *picture.size)
+        return Located(boxes if decoder is None else _with_masks(boxes, decoder, picture.size), answer)
 
     def _stop(self, texts: Sequence[str]) -> Callable[[int, list[int]], bool] | None:
         """Whether tokens hold one of the texts; decoding them at every step is only worth it where there are any."""
@@ -322,6 +350,44 @@ class Pipeline:
 
     def _answer(self, row: Generation, stop: Sequence[str]) -> Answer:
         return Answer(_cut(self.processor.decode(row.tokens), stop), tuple(row.tokens), row.finish or "length")
+
+
+def split_things(things: str | Sequence[str], task: str) -> list[str]:
+    """The names of the things to look for.
+
+    Args:
+        things: "cat ; dog", or ["cat", "dog"].
+        task: "detect" or "segment", for the message.
+
+    Raises:
+        ValueError: One has no name, or there is none.
+    """
+    names = [name.strip() for name in (things.split(";") if isinstance(things, str) else things)]
+    if not all(names) or not names:
+        raise ValueError(f"things {things!r} must name each thing to {task}; give for example 'cat ; dog'")
+    return names
+
+
+def read_masks(weights: Path | str) -> MaskDecoder:
+    """The decoder in `vae-oid.npz`, which draws masks from their codes.
+
+    Raises:
+        CheckpointError: The weights are missing, damaged or of something else.
+    """
+    with shapes_only():
+        decoder = MaskDecoder()
+    decoder.load_state_dict(read_mask_weights(weights, decoder.state_dict()), assign=True)
+    return decoder
+
+
+def _with_masks(boxes: list[Box], decoder: MaskDecoder, size: tuple[int, int]) -> list[Box]:
+    """The boxes, those with codes as pixels of a picture of this width and height, too."""
+    codes = [box.codes for box in boxes if box.codes]
+    if not codes:
+        return boxes
+    with torch.inference_mode():
+        drawn = iter(decoder(torch.tensor(codes)).numpy())
+    return [dataclasses.replace(b, mask=fit_mask(next(drawn), b, *size)) if b.codes else b for b in boxes]
 
 
 def _stop_texts(stop: Sequence[str]) -> Sequence[str]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 from ojito.config import Config
-from ojito.settings import ConfigError, override, read
-
-Settings = dict[str, Any]
+from ojito.settings import ConfigError, Settings, override, read
 
 # ------------------------------------------------------------------------------------------- towers, decoders, families
 
@@ -208,7 +205,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
         },
     ),
     "nanovlm-460m-8k": (
-        "SigLIP-B/16 at 512 px, tiles of 64 tokens and the whole, SmolLM2-360M",
+        "SigLIP 2 B/16 at 512 px, tiles of 64 tokens and the whole, SmolLM2-360M",
         {
             "model": {
                 "vision": {**_SIGLIP_B, "image_size": 512},

@@ -14,13 +14,16 @@ import stat
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 import yaml
 
 T = TypeVar("T")
+
+Settings = dict[str, Any]
+"""Settings by their names, as a file says them and as `read` takes them: values, and groups of settings."""
 
 _LARGEST = 2**128  # what sizes make of it can still be written down
 _MOST_ENTRIES = 10_000  # of a list
@@ -78,6 +81,31 @@ def write(config: Any) -> dict[str, Any]:
     return plain(dataclasses.asdict(config))
 
 
+def differences(before: Any, after: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
+    """The settings that two configs have both, and in which they differ.
+
+    Args:
+        before: A config.
+        after: One to put beside it.
+        key: What both are called, "model.vision".
+
+    Returns:
+        The dotted key of each, and its two values, as `write` has them.
+    """
+    yield from _differences(write(before), write(after), key)
+
+
+def _differences(before: Settings, after: Settings, key: str) -> Iterator[tuple[str, Any, Any]]:
+    for name in before:
+        if name not in after:
+            continue
+        first, second = before[name], after[name]
+        if isinstance(first, dict) and isinstance(second, dict):
+            yield from _differences(first, second, _join(key, name))
+        elif first != second:
+            yield _join(key, name), first, second
+
+
 def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """The mapping with each `dotted.key=value` set in it; the value is read as YAML.
 
@@ -85,7 +113,7 @@ def override(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
         ConfigError: A setting without `=`, or one that reaches into a plain value.
     """
     result = _copy(values)
-    for setting in settings:
+    for setting in [settings] if isinstance(settings, str) else settings:  # one alone is a text, too
         key, equals, text = setting.partition("=")
         key = key.strip()
         if not equals or not key:

@@ -346,6 +346,7 @@ MODELS = {
     "shard that is missing": public(lambda folder: sorted(folder.glob("model-*"))[0].unlink(), "llava-shards"),
     "head that is not the embedding": loaded(two_heads, "paligemma"),
     "no tokenizer.json": loaded(lambda folder: (folder / "tokenizer.json").unlink()),
+    "tokenizer in another form": loaded(lambda folder: (folder / "tokenizer.json").rename(folder / "tokenizer.model")),
     "tokenizer of another model": loaded(small_vocabulary),
     "pictures of another size": public(config(vision_config__image_size=32)),
     "neither folder nor preset": command("info", "paligema-3b-224"),
@@ -365,6 +366,11 @@ def with_model(*words, kind="own"):
     return command(*words, before=prepare)
 
 
+def with_picture(*words, size=(20, 20)):
+    """A command about a picture, `photo.png`, that ends before its model is loaded."""
+    return command(*words, before=lambda: Path("photo.png").write_bytes(encoded(size=size)))
+
+
 COMMANDS = {
     "no such command": command("capton", "mine", "photo.png"),
     "no such preset": command("train", "--preset", "tinny", "--data", "scenes"),
@@ -377,6 +383,7 @@ COMMANDS = {
         "train", "--from", "mine", "--data", "scenes", "model.decoder.mlp_dim=16"
     ),
     "a folder that holds a model": with_model("convert", "mine", "--out", "mine"),
+    "a file where a model shall be": with_model("convert", "mine", "--out", "photo.png"),
     "a model that no family describes": with_model("convert", "mine", "--out", "theirs"),
     "a connector that is none": with_model(
         "build", "--vision", "mine", "--decoder", "mine", "--connector", "mpl", "--out", "new"
@@ -388,6 +395,17 @@ COMMANDS = {
     "weights of masks that are missing": with_model(
         "segment", "mine", "photo.png", "cat", "--weights", "vae-oid.npz", kind="paligemma"
     ),
+    "a picture too long for its file": with_picture(
+        "detect", "paligemma-3b-224", "photo.png", "cat", "--out", "boxed.webp", size=(20_000, 10)
+    ),
+    "masks among other files": with_picture(
+        "segment", "paligemma-3b-224", "photo.png", "cat", "--weights", "vae-oid.npz", "--masks", "."
+    ),
+    "a picture that is too large for the model": with_picture(
+        "ask", "paligemma-3b-224", "photo.png", "what?", "--max-pixels", "399"
+    ),
+    "an empty word": with_model("caption", "", "photo.png"),
+    "a seed that is too large": with_model("ask", "mine", "photo.png", "what?", "--seed", str(2**63)),
     "no such device": with_model("caption", "mine", "photo.png", "--device", "gpu"),
     "no more room for an answer": with_model("ask", "mine", "photo.png", "what?", "--max-new-tokens", "0"),
 }

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+import tokenizers
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -173,6 +174,10 @@ def test_connector_is_the_one_that_is_named(join, picture, connector, expected, 
     pipe.caption(picture, max_new_tokens=2)
 
 
+def test_one_setting_may_be_alone(join):
+    assert join(settings="train.lr=0.25").config.train.lr == 0.25
+
+
 def test_settings_change_the_recipe(join):
     settings = ["name=mine", "train.lr=0.5", "processor.prompt.separator='?'", "model.connector.project=linear"]
     pipe = join(settings=settings)
@@ -191,14 +196,14 @@ def test_tower_of_a_preset_begins_with_random_weights(join):
 
 
 def test_parts_of_the_hub_are_fetched_and_progress_hears_of_it(join, parts, monkeypatch):
-    def download(name, progress):
+    def download(name, progress, check):
         progress(1, len(name))
         return parts / name.partition("/")[2]
 
     monkeypatch.setattr(loading, "download", download)
     heard = []
     pipe = join(vision="google/siglip", decoder="hub/gpt2", progress=lambda done, total: heard.append(total))
-    assert heard == [13, 8]
+    assert heard[:2] == [13, 8]  # and then of the weights
     assert same(pipe.model, join(decoder=parts / "gpt2").model)
 
 
@@ -272,6 +277,22 @@ def test_folder_without_the_part_says_what_it_is(join, parts, tmp_path):
     says(join, CheckpointError, f"{tmp_path}", "Ojito knows llama", decoder=tmp_path)
 
 
+def test_special_token_beyond_the_decoders_last_is_never_written(join, tmp_path, picture):
+    """Gemma 3's decoders without a tower have the tokenizer of those with one, and no embedding of its image token."""
+    small = save_decoder(tmp_path / "gemma")
+    tokenizer = tokenizers.Tokenizer.from_file(str(small / "tokenizer.json"))
+    tokenizer.add_tokens([f"<unused{i}>" for i in range(20)])
+    tokenizer.add_special_tokens(["<image_soft_token>"])
+    tokenizer.save(str(small / "tokenizer.json"))
+    pipe = join(decoder=small)
+    assert pipe.processor.tokenizer.size == pipe.model.config.decoder.vocab_size + 1
+    text = pipe.ask(picture, "<image_soft_token>", max_new_tokens=2)
+    pipe.save(tmp_path / "new")
+    assert load(tmp_path / "new", "cpu", "float32").ask(picture, "<image_soft_token>", max_new_tokens=2) == text
+    says(join, CheckpointError, "the tokenizer has 281 entries, and the model 280", decoder=small,
+         settings=["processor.tokenizer.special=['<image_soft_token>']"])  # fmt: skip
+
+
 def test_decoder_that_reads_both_ways_is_refused(join, tmp_path):
     small = save_decoder(tmp_path / "both", model_type="gemma", config=dataclasses.replace(
         SMOLLM, norm="rms_plus_one", scale_embeddings=True, activation="gelu_tanh"
@@ -321,6 +342,7 @@ def test_decoder_needs_more_positions_than_there_are_image_tokens(join, tmp_path
     ("connector", "problem"),
     [
         ("mpl", "'mpl' is not one of linear, mlp, perceiver, pixel_shuffle, average_pool; did you mean mlp?"),
+        (3, "3 is not one of linear, mlp"),
         ("mlp:2", "'mlp:2' has '2' after the colon; write mlp"),
         ("pixel_shuffle:two", "has 'two' after the colon; write pixel_shuffle:2"),
         ("pixel_shuffle", "factor: 1 reduces nothing with reduce=pixel_shuffle; use 2 or more"),
@@ -345,6 +367,32 @@ def test_connector_that_cannot_be_is_refused(join, connector, problem):
 )
 def test_settings_that_the_weights_do_not_fit_are_named(join, setting, kept):
     says(join, CheckpointError, "does not fit", kept, settings=[setting])
+
+
+@pytest.mark.parametrize("kind", ["vision", "decoder"])
+def test_part_of_a_whole_model_loses_no_layers(join, tmp_path, kind):
+    join().save(tmp_path)
+    join(**{kind: tmp_path})
+    changes = {kind: tmp_path, "settings": [f"model.{kind}.layers=1"]}
+    says(join, CheckpointError, "unexpected", f"and leave model.{kind}.layers at 2", **changes)
+
+
+@pytest.mark.parametrize(
+    "setting", ["model.vision.class_token=true", "model.decoder.positions=learned", "model.decoder.post_norms=true"]
+)
+def test_setting_that_the_family_has_no_name_for_is_named(join, setting):
+    key, _, _ = setting.partition("=")
+    says(join, CheckpointError, "has no name for", f"and leave {key} at", settings=[setting])
+
+
+def test_packed_weights_and_adapters_are_called_so(join, tmp_path):
+    folder = save_decoder(tmp_path / "packed")
+    described = json.loads((folder / "config.json").read_text())
+    for packed, how in ({"quant_method": "awq"}, "awq"), ("fp8", "fp8"):
+        (folder / "config.json").write_text(json.dumps({**described, "quantization_config": packed}))
+        says(join, CheckpointError, f"quantization_config is '{how}'; Ojito reads plain weights", decoder=folder)
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    says(join, CheckpointError, "packed holds an adapter; merge it into its model", decoder=folder)
 
 
 def test_weights_are_read_strictly(join, tmp_path):

@@ -97,6 +97,57 @@ def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, words, said):
     assert said in refused(*words.split())
 
 
+WORDS = [
+    (command.name, argument)
+    for command in COMMANDS
+    for argument in command.arguments
+    if argument.options.get("metavar") in ("MODEL", "FOLDER", "FILE", "PATH", "DATA", "IMAGE")
+]
+
+
+@pytest.mark.parametrize(("command", "argument"), WORDS, ids=lambda value: str(getattr(value, "names", value)))
+def test_empty_path_is_refused_by_the_name_of_its_argument(refused, command, argument):
+    (flag,) = argument.names
+    for empty in ("", " "):
+        required = {
+            a.names[0]: "x"
+            for c in COMMANDS
+            if c.name == command
+            for a in c.arguments
+            if a.options.get("required") or (a.names[0][0] != "-" and a.options.get("nargs") != "*")
+        }
+        required[flag] = empty
+        words = [f"{name}={value}" if name[0] == "-" else value for name, value in required.items()]
+        name = flag if flag[0] == "-" else argument.options["metavar"]
+        said = refused(command, *words)
+        assert said.startswith(f"ojito: error: argument {name}: {empty!r} is empty; give a path or a name;")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize(
+    ("seed", "said"),
+    [
+        (2**63, "9223372036854775808 is too large for PyTorch; use a number below 2**63"),
+        (10**23 - 1, "99999999999999999999999 is too large for PyTorch; use a number below 2**63"),
+        ("x", "'x' is not a whole number; write for example 4"),
+    ],
+)
+def test_seed_is_refused_alike_by_every_command(refused, command, seed, said):
+    required = [
+        "x" if a.names[0][0] != "-" else f"{a.names[0]}=x"
+        for a in command.arguments
+        if a.options.get("required") or (a.names[0][0] != "-" and a.options.get("nargs") != "*")
+    ]
+    assert f"argument --seed: {said}; see" in refused(command.name, *required, "--seed", seed)
+
+
+def test_example_of_build_names_models_of_the_hub():
+    (example,) = (command.example for command in COMMANDS if command.name == "build")
+    words = example.split()
+    for flag in ("--vision", "--decoder"):
+        assert "/" in words[words.index(flag) + 1]
+
+
 def test_debug_shows_where_a_mistake_comes_from(monkeypatch):
     monkeypatch.setenv("OJITO_DEBUG", "1")
     with pytest.raises(ConfigError, match="unknown setting"):

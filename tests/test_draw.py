@@ -2,9 +2,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from ojito.draw import COLOURS, draw_boxes, ink_on, pick_colours
+from ojito import draw
+from ojito.draw import COLOURS, draw_boxes, find_font, has_glyph, ink_on, pick_colours
 
 GREY = (100, 100, 100)
 
@@ -139,6 +140,54 @@ def test_label_has_the_same_colour_beside_others():
 def test_labels_of_several_lines_or_odd_characters_are_written():
     for label in ("a\nb", "\n", "ñ 🦉", "x" * 300, "\0"):
         drawn(Thing(40, 30, 90, 90, label))
+
+
+@pytest.fixture
+def only_pillows_font(monkeypatch):
+    monkeypatch.setattr(draw, "FONTS", ())
+
+
+def test_ascii_is_written_in_pillows_own_font_on_every_machine():
+    label = "".join(map(chr, range(33, 127)))
+    assert find_font(label, 12).getname() == ImageFont.load_default(12).getname()
+
+
+@pytest.mark.parametrize("label", ["é", "señor", "кошка", "猫"])
+def test_label_is_written_in_a_font_that_has_its_characters(label):
+    font = find_font(label, 20)
+    if font is None:
+        pytest.skip(f"none of {', '.join(draw.FONTS)} on this machine has {label}")
+    missing = bytes(font.getmask("\U0010ffff"))
+    assert all(bytes(font.getmask(character)) != missing for character in label)
+    thing, number = Thing(40, 30, 90, 90, label), Thing(40, 30, 90, 90, "1")
+    assert not np.array_equal(drawn(thing) == 0, drawn(number) == 0)
+
+
+def test_every_font_is_asked_for_all_characters_of_a_label(monkeypatch):
+    asked = []
+    monkeypatch.setattr(draw, "FONTS", ("first.ttf", "second.ttf"))
+    monkeypatch.setattr(draw, "_open_font", lambda name, size: asked.append((name, size)) or ImageFont.load_default())
+    monkeypatch.setattr(draw, "has_glyph", lambda font, character: character != "é" or len(asked) > 2)
+    assert find_font("a é", 20)
+    assert asked == [("", 20), ("first.ttf", 20), ("second.ttf", 20)]
+
+
+@pytest.mark.usefixtures("only_pillows_font")
+def test_label_that_no_font_can_show_is_the_number_of_its_box():
+    assert find_font("aé", 20) is None
+    assert not has_glyph(ImageFont.load_default(20), "é")
+    for label in ("猫", "aé"):
+        shown = drawn(Thing(10, 10, 50, 50), Thing(40, 30, 90, 90, label)), pick_colours(["", label])[label]
+        number = drawn(Thing(10, 10, 50, 50), Thing(40, 30, 90, 90, "2")), pick_colours(["", "2"])["2"]
+        plates = [is_colour(pixels[20:39], colour) for pixels, colour in (shown, number)]
+        assert plates[0].sum() > 50
+        assert np.array_equal(*plates)
+
+
+def test_font_that_is_not_there_is_passed_over(monkeypatch):
+    monkeypatch.setattr(draw, "FONTS", ("no such font of ojito.ttf",))
+    assert find_font("é", 20) is None
+    assert find_font("e", 20)
 
 
 def test_drawing_is_deterministic():

@@ -7,7 +7,7 @@ import torch
 
 from ojito.checkpoint import CheckpointError
 from ojito.config import Config, DataConfig
-from ojito.loading import FINE_TUNING, load_for, name_of, recipe_of
+from ojito.loading import FINE_TUNING, load, load_for, name_of, recipe_of
 from ojito.settings import ConfigError, override, read, write
 from tests.public_parts import same
 
@@ -17,7 +17,7 @@ def test_recipe_of_a_folder_is_its_models_with_its_data_and_training(join, tmp_p
     pipe.save(tmp_path)
     assert recipe_of(tmp_path) == pipe.config
     (tmp_path / "recipe.yaml").unlink()
-    here = dataclasses.replace(pipe.config.processor.tokenizer, path="tokenizer.json")
+    here = dataclasses.replace(pipe.config.processor.tokenizer, path=str(tmp_path / "tokenizer.json"))
     processor = dataclasses.replace(pipe.config.processor, tokenizer=here)
     expected = dataclasses.replace(pipe.config, processor=processor, data=DataConfig(), train=FINE_TUNING)
     assert recipe_of(tmp_path) == expected
@@ -32,6 +32,32 @@ def test_load_for_has_the_weights_the_tokenizer_and_the_recipe(join, tmp_path):
     assert loaded.config == config
     assert loaded.processor.tokenizer.size == pipe.processor.tokenizer.size + 1
     assert loaded.model.decoder.embedding.weight.dtype == torch.float32
+
+
+def test_progress_hears_how_much_of_the_weights_is_read(join, tmp_path):
+    pipe = join()
+    pipe.save(tmp_path)
+    total = sum(tensor.numel() for tensor in pipe.model.state_dict().values())
+    for read_model in (
+        lambda tell: load(tmp_path, "cpu", progress=tell),
+        lambda tell: load_for(recipe_of(tmp_path), tmp_path, "cpu", progress=tell),
+    ):
+        heard = []
+        read_model(lambda done, whole, heard=heard: heard.append((done, whole)))
+        assert heard == sorted(heard)
+        assert heard[-1] == (total, total)
+    heard = []
+    join(progress=lambda done, whole: heard.append(done == whole))
+    assert sum(heard) == 2  # both parts are whole
+
+
+def test_load_for_takes_the_folders_tokenizer_though_that_came_from_elsewhere(join, tmp_path):
+    pipe = join()
+    pipe.save(tmp_path)
+    config = read(Config, override(write(pipe.config), ["processor.tokenizer.path=gone.json"]))
+    recipe = (tmp_path / "recipe.yaml").read_text().replace(pipe.config.processor.tokenizer.path, "gone.json")
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    assert load_for(config, tmp_path, "cpu").processor.tokenizer.size == pipe.processor.tokenizer.size
 
 
 def test_load_for_sets_the_seed_of_the_training(join, tmp_path):

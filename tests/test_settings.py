@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ojito.config import Config, ModelConfig, ResNetConfig, ViTConfig
-from ojito.settings import ConfigError, merge, one_line, override, read, read_text, read_yaml, write
+from ojito.settings import ConfigError, differences, merge, one_line, override, read, read_text, read_yaml, write
 
 
 def nested(dotted, value):
@@ -53,6 +53,25 @@ def test_whole_number_is_a_float_where_one_is_wanted():
 
 def test_lists_become_tuples():
     assert read(Config, {"train": {"betas": [0.9, 0.99]}}).train.betas == (0.9, 0.99)
+
+
+def test_differences_are_dotted_keys_and_both_values():
+    before = read(Config, {"name": "x", "model": {"decoder": {"layers": 2}}})
+    after = read(Config, {"model": {"decoder": {"layers": 3}}, "train": {"betas": [0.9, 0.99]}})
+    assert list(differences(before, before, "config")) == []
+    assert list(differences(before, after, "a.b")) == [
+        ("a.b.name", "x", Config().name),
+        ("a.b.model.decoder.layers", 2, 3),
+        ("a.b.train.betas", list(Config().train.betas), [0.9, 0.99]),
+    ]
+
+
+def test_differences_are_of_what_both_have():
+    found = list(differences(ViTConfig(image_size=32), ResNetConfig(image_size=64), "vision"))
+    assert found[0] == ("vision.kind", "vit", "resnet")
+    assert ("vision.image_size", 32, 64) in found
+    both = set(write(ViTConfig())) & set(write(ResNetConfig()))
+    assert {key.removeprefix("vision.") for key, _, _ in found} <= both
 
 
 # ------------------------------------------------------------------------------------------------------------ mistakes

@@ -15,6 +15,9 @@ MAX_TEXT = 64 * 2**20  # bytes of a tokenizer.json, the largest text that a mode
 MAX_JSON = 8 * 2**20  # bytes of any other
 MAX_VALUES = 500_000  # in it: as Python's objects, "[],[]," takes 25 times as much memory
 
+BEFORE = ".before"
+"""A folder in a model's folder: the files that were there before a save that was cut short."""
+
 _SHARED = ".huggingface-shared-blobs"  # marks a folder of such files
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -44,7 +47,7 @@ def find_file(folder: Path | str, name: str, limit: int | None = MAX_TEXT) -> Pa
     except (OSError, ValueError, RuntimeError):  # RuntimeError: links that lead in a circle
         found = None
     if found is None or not stat.S_ISREG(found.st_mode):  # of a pipe or a device there would be no end
-        raise CheckpointError(f"{folder} has no {name}; give a folder that holds a model")
+        raise CheckpointError(f"{folder} has no {name}; {_remedy(folder)}")
     if place not in real.parents and not _is_blob(place, real):
         raise CheckpointError(f"{path} is a link to a place outside its folder; put the file itself there")
     if limit is not None and found.st_size > limit:
@@ -52,6 +55,13 @@ def find_file(folder: Path | str, name: str, limit: int | None = MAX_TEXT) -> Pa
     if not os.access(path, os.R_OK):
         raise CheckpointError(f"{path} may not be read; allow it (chmod +r)")
     return path
+
+
+def _remedy(folder: Path) -> str:
+    """What to do about a file that is missing."""
+    if not (folder / BEFORE).is_dir():
+        return "give a folder that holds a model"
+    return f"a save into it was cut short: save again, or take the model from before it (mv {folder / BEFORE} NEW)"
 
 
 def _is_blob(snapshot: Path, file: Path) -> bool:

@@ -1,7 +1,8 @@
 """Tensors on disk: safetensors, in one file or in shards. Strict, by mmap, never a pickle.
 
 Nothing is allocated before names, shapes and dtypes in the headers are found to be those of the model. On the CPU and
-in the file's dtype a tensor is a view of the file: nothing is read before it is used, and nothing is ever copied.
+in the file's dtype a tensor is a view of the file, and nothing is read before it is used; only what lies there in
+another form (transposed, flattened) is copied.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MAX_AXES = 8  # of a tensor
 MAX_SHARD = 5 * 10**9  # bytes
 DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4}  # bytes a number
 FLOATS = ("F64", "F32", "F16", "BF16")
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt", "model.pth", "consolidated.00.pth")
+PICKLES = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.ckpt")
 _SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 _SHOWN = 5  # keys that an error lists
 _RELEASE = 256 * 2**20  # bytes
@@ -63,8 +64,11 @@ def read_header(folder: Path | str) -> dict[str, Entry]:
     """
     folder = Path(folder)
     if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
-        if not (folder / WEIGHTS).exists() and any((folder / name).exists() for name in PICKLES):
-            raise CheckpointError(f"{folder} has its weights as pickles, which are programs; save them as {WEIGHTS}")
+        if not (folder / WEIGHTS).exists() and any(any(folder.glob(name)) for name in PICKLES):
+            raise CheckpointError(
+                f"{folder} has its weights as pickles, which are programs; save them as {WEIGHTS} (in transformers: "
+                "from_pretrained, then save_pretrained)"
+            )
         return _header(find_file(folder, WEIGHTS, limit=None))
     listed = _read_index(folder)
     entries: dict[str, Entry] = {}
@@ -152,6 +156,7 @@ def read_weights(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     keys: KeyMap | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
     """The folder's tensors, under the model's names.
 
@@ -161,19 +166,24 @@ def read_weights(
         dtype: Of floating-point tensors; None leaves them as they are.
         device: Where to put them.
         keys: What the tensors are called in the folder; None means as in the model.
+        progress: Hears of the numbers that are read, and of all of them.
 
     Raises:
         CheckpointError: A key is missing, unexpected or of another shape, a constant has other numbers than the config
             makes or a copy than what it is of, or a file is damaged.
     """
     folder, found, keys = Path(folder), read_header(folder), keys or KeyMap()
-    names = keys.resolve(expected, found)
+    try:
+        names = keys.resolve(expected, found)
+    except LookupError as error:
+        raise CheckpointError(f"{folder} has {error}; use the config of the files' own model") from None
     _compare(folder, found, expected, names, keys)
     _compare_constants(folder, found, keys)
     _compare_copies(folder, found, names, keys)
     state: dict[str, Tensor] = {}
     files: dict[str, Any] = {}
-    converted = 0
+    converted = done = 0
+    total = sum(tensor.numel() for tensor in expected.values())
     try:
         for name, tensor in expected.items():
             key = names[name]
@@ -189,6 +199,9 @@ def read_weights(
                     # Closing a file lets go of the pages that were read; else the memory would hold both copies.
                     files.clear()
                     converted = 0
+            done += tensor.numel()
+            if progress is not None:
+                progress(done, total)
     except (SafetensorError, OSError):
         raise CheckpointError(f"{folder / entry.file} is damaged; copy it again") from None
     return state
@@ -257,7 +270,8 @@ def _compare_copies(folder: Path, found: Mapping[str, Entry], names: Mapping[str
         if not torch.equal(first, _read(folder, found, copy).to(first.dtype)):
             raise CheckpointError(
                 f"{folder / found[copy].file} has a {copy} that is not its {original}, and {CONFIG} beside it says "
-                "that they are one; use the files of one model, or say there that they are two"
+                "that they are one (tied); use the files of one model, or untie them there (tie_word_embeddings; in "
+                "nanoVLM lm_tie_weights)"
             )
 
 

@@ -8,10 +8,9 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ojito.commands.answering import drawing, load_model
+from ojito.commands.answering import check_picture, drawing, load_model, open_picture
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
-from ojito.processor.images import open_image
 from ojito.records import Sample, Turn
 
 PROMPT = "> "
@@ -19,8 +18,10 @@ PROMPT = "> "
 
 def run(args: Namespace) -> int:
     """Answers the question, or each line of stdin until it ends."""
-    pipe, how = load_model(args), drawing(args)
-    picture = open_image(args.image, pipe.processor.config.image.max_pixels)  # once, however many questions follow
+    check_picture(args)
+    how, pipe = drawing(args), load_model(args, args.max_pixels)
+    # Once, however many questions follow.
+    picture = open_picture(args.image, pipe.processor.config.image.max_pixels)
     said: tuple[Turn, ...] = ()
     for question in _lines(args.image) if args.question is None else [args.question]:
         asked = _fitting(pipe, picture, said, question)
@@ -32,9 +33,14 @@ def run(args: Namespace) -> int:
             print(json.dumps(result, ensure_ascii=False), flush=True)
         else:
             text = _say(pipe, asked, how)
-        if pipe.processor.config.prompt.turns == "chat" and text:
-            said = (*said, Turn(question, (text,)))  # a blind model never learned to read what was said before
+        if _chats(pipe) and text:
+            said = (*said, Turn(question, (text,)))
     return 0
+
+
+def _chats(pipe: Pipeline) -> bool:
+    """Whether the model learned to read what was said before: with blind turns, or as PaliGemma, it never did."""
+    return pipe.processor.config.prompt.turns == "chat" and pipe.model.config.decoder.mask != "prefix"
 
 
 def _lines(image: str) -> Iterator[str]:

@@ -7,8 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from ojito.building import build
-from ojito.commands.telling import count, progress, short
-from ojito.commands.train import check_place
+from ojito.commands.places import check_place
+from ojito.commands.telling import count, is_preset, progress, short
 
 
 def run(args: Namespace) -> int:
@@ -34,6 +34,10 @@ def run(args: Namespace) -> int:
         print(json.dumps({**values, "image_tokens": tokens}, indent=1))
         return 0
     print(f"{pipe.name}: {short(total)} parameters, {tokens} tokens a picture; the model is in {out}")
-    print(f"its connector ({short(parameters['connector'])}) has everything to learn; next:")
+    connector = f"connector ({short(parameters['connector'])})"
+    if is_preset(args.vision):
+        print(f"its tower ({short(parameters['vision'])}) and its {connector} have everything to learn; next:")
+    else:
+        print(f"its {connector} has everything to learn; next:")
     print(f"  ojito train --from {out} --data captions.jsonl --out {out}-trained")
     return 0

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ojito.commands.answering import drawing, load_model
+from ojito.commands.answering import drawing, load_model, open_picture
 from ojito.data.sources import PICTURES
 from ojito.pipeline import Pipeline
 from ojito.processor import ImageError
-from ojito.processor.images import open_image
 from ojito.records import Sample
 
 
@@ -23,7 +22,7 @@ def run(args: Namespace) -> int:
     paths = [path for name in args.images for path in pictures(Path(name))]
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size} holds no picture; use 1 or more")
-    pipe, how = load_model(args), drawing(args)
+    how, pipe = drawing(args), load_model(args, args.max_pixels)
     failed = False
     opening, between = "[", ",\n "
     for start in range(0, len(paths), args.batch_size):
@@ -65,7 +64,7 @@ def _captions(pipe: Pipeline, paths: Sequence[Path], how: dict[str, Any]) -> lis
     samples, good = [], []
     for path, result in zip(paths, results, strict=True):
         try:
-            samples.append(Sample([open_image(path, pipe.processor.config.image.max_pixels)]))
+            samples.append(Sample([open_picture(path, pipe.processor.config.image.max_pixels)]))
             good.append(result)
         except ImageError as error:
             result["error"] = str(error)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from argparse import Namespace
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ojito.checkpoint import holds_model, read_header
-from ojito.commands.telling import count, memory, progress, short
+from ojito.checkpoint import read_header
+from ojito.checkpoint.huggingface import CARD, is_huggingface, read_folder
+from ojito.checkpoint.keys import KeyMap
+from ojito.checkpoint.tensors import FLOATS
+from ojito.commands.places import check_place
+from ojito.commands.telling import count, memory, progress, short, tell_random
 from ojito.device import DTYPES
 from ojito.loading import find_folder, load
 
@@ -22,34 +24,38 @@ NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 def run(args: Namespace) -> int:
     """Reads a model of any form, and writes it."""
     out = Path(args.out)
-    if holds_model(out) and not args.force:
-        raise ValueError(f"--out {out} holds a model already; choose another folder, or replace it with --force")
+    check_place(out, args.force)
     with progress(f"fetching {args.model}") as tell:
         folder = find_folder(args.model, tell)
     # On the CPU, and in the dtype that it has, a model is read from its files as it is written.
-    dtype = "float32" if folder is None else dtype_of(folder)
+    dtypes = {"float32"} if folder is None else dtypes_of(folder)
+    dtype = min(dtypes) if len(dtypes) == 1 and dtypes <= {*DTYPES} else "float32"
     device = "cpu" if args.device == "auto" else args.device
     pipe = load(folder or args.model, device=device, dtype=dtype, seed=args.seed or 0)
-    if folder is None:
-        print(f"ojito: {args.model} is a preset, and its weights are random: train it first", file=sys.stderr)
+    tell_random(args.model)
+    if len(dtypes) > 1 and not args.dtype:
+        told = f"has weights in {' and '.join(sorted(dtypes))}: all are written in float32, or as --dtype says"
+        print(f"ojito: {args.model} {told}", file=sys.stderr)
     dtype, family = args.dtype or dtype, None
     if args.to == "ojito":
         pipe.model.to(DTYPES[dtype])
         pipe.save(out)
     else:
+        kept = (out / CARD).is_file()
         base = "" if folder is None or Path(args.model).is_dir() else args.model.partition("@")[0]
         with progress(f"writing {out}") as tell:
-            family = pipe.export(out, force=args.force, dtype=dtype, base_model=base, progress=tell).family
+            family = pipe.export(out, force=True, dtype=dtype, base_model=base, progress=tell).family
+        if kept:
+            print(f"ojito: {out / CARD} is yours, and stays as it is", file=sys.stderr)
     _conclude(args, out, family, dtype, sum(count(pipe.model).values()))
     return 0
 
 
-def dtype_of(folder: Path) -> str:
-    """The dtype of most of the folder's numbers; float32 where Ojito does not compute in it."""
-    sizes: Counter[str] = Counter()
-    for entry in read_header(folder).values():
-        sizes[entry.dtype] += math.prod(entry.shape)
-    return NAMES.get(max(sizes, key=sizes.__getitem__, default=""), "float32")
+def dtypes_of(folder: Path) -> set[str]:
+    """The dtypes of the model's weights in the folder's files."""
+    keys = read_folder(folder).keys if is_huggingface(folder) else KeyMap()
+    found = {entry.dtype for name, entry in read_header(folder).items() if not keys.ignores(name)}
+    return {NAMES.get(dtype, dtype) for dtype in found if dtype in FLOATS}
 
 
 def _conclude(args: Namespace, out: Path, family: str | None, dtype: str, parameters: int) -> None:
@@ -63,5 +69,5 @@ def _conclude(args: Namespace, out: Path, family: str | None, dtype: str, parame
         print(f"{out} is {args.model} in Ojito's own form: {size}")
         return
     print(f"{out} is {args.model} in the form of Hugging Face, family {family}: {size}")
-    if "README.md" in files:
-        print(f"next: say in {out / 'README.md'} what the model is for, and under which license it comes")
+    if CARD in files:
+        print(f"next: say in {out / CARD} what the model is for, and under which license it comes")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ojito.commands.answering import load_model
+from ojito.commands.places import check_data
 from ojito.commands.telling import progress
 from ojito.config import Config
 from ojito.data import Scenes, Source, open_data
@@ -25,6 +26,7 @@ def run(args: Namespace) -> int:
         raise ValueError(f"--limit {args.limit} leaves no row; use 1 or more")
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size} asks nothing; use 1 or more")
+    check_data(args.data)
     pipe = load_model(args)
     source = open_source(pipe, args.data)
     split = args.split or default_split(source, pipe)
@@ -46,7 +48,7 @@ def run(args: Namespace) -> int:
     else:
         print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
         print_scores(report, baselines)
-    if args.report:  # last: a page that cannot be written costs no scores
+    if args.report is not None:  # last: a page that cannot be written costs no scores
         about = f"{args.model} answers what {args.data} asks in its split {split}."
         write_page(args.report, page(f"{pipe.name} on {split}", about, report))
         print(f"ojito: the pictures and answers are in {args.report}", file=sys.stderr)

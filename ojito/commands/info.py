@@ -6,15 +6,13 @@ import json
 from argparse import Namespace
 from typing import Any
 
-from ojito.checks import on_meta
+from ojito.checks import LEARNING, on_meta
 from ojito.commands.telling import count, memory, progress, short
 from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, ViTConfig
 from ojito.device import fast_bfloat16, pick_device
 from ojito.loading import find_folder, find_preset, read_shape
 
 BYTES = {"float32": 4, "bfloat16": 2}
-TRAINING = 16
-"""Bytes a parameter while training: weight, gradient and AdamW's two moments, float32 each."""
 
 
 def run(args: Namespace) -> int:
@@ -43,7 +41,7 @@ def run(args: Namespace) -> int:
             "bytes": {
                 "weights": {dtype: total * size for dtype, size in BYTES.items()},
                 "cache_per_token": {dtype: cached(config.decoder) * size for dtype, size in BYTES.items()},
-                "training": total * TRAINING,
+                "training": total * LEARNING["adamw"],
             },
             "files": files,
         }
@@ -60,7 +58,8 @@ def run(args: Namespace) -> int:
     for dtype, size in BYTES.items():
         cache = memory(cached(config.decoder) * size * positions)
         print(f"  {dtype:<10} {memory(total * size):>10}  and {cache} of cache for {positions} tokens")
-    print(f"  {'training':<10} {memory(total * TRAINING):>10}  weights, gradients and AdamW's moments in float32")
+    training = f"{memory(total * LEARNING['adamw']):>10}"
+    print(f"  {'training':<10} {training}  weights, gradients and AdamW's moments in float32")
     if files:
         print("\nfiles")
         for file, size in files.items():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from ojito.model import VLM
+from ojito.presets import PRESETS
 
 
 def count(model: VLM) -> dict[str, int]:
@@ -32,6 +34,17 @@ def memory(size: float) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def is_preset(name: str) -> bool:
+    """Whether the name is that of a preset, and not of a folder beside us."""
+    return name in PRESETS and not Path(name).is_dir()
+
+
+def tell_random(name: str) -> None:
+    """Says so when it is a preset, which has never learned anything."""
+    if is_preset(name):
+        print(f"ojito: {name} is a preset, and its weights are random: train it first", file=sys.stderr)
 
 
 @contextmanager

@@ -26,25 +26,39 @@ WEIGHTS = "model.safetensors"
 
 def run(args: Namespace) -> int:
     """Trains, saves, evaluates, and says what to try next. Ctrl-C ends the training, not the saving."""
-    if args.base:
-        args.base = _find_folder(args.base)
+    if args.base is not None:
+        check_flags(args)
+        args.base = _find_folder(args)
     config = recipe(args)
     if args.print_config:
         print(json.dumps(write(config), indent=1) if args.json else to_yaml(write(config)), end="\n" * args.json)
         return 0
-    out = Path(args.out or f"runs/{config.name}")
+    from ojito.commands.places import check_place  # here, so that a setting is named before torch is there
+
+    out = Path(f"runs/{config.name}" if args.out is None else args.out)
     check_place(out, args.force)
     return _train(config, out, args)
 
 
-def check_place(out: Path, force: bool) -> None:
-    """Whether a model may be put there.
+def check_flags(args: Namespace) -> None:
+    """What can be found wrong without the model of --from, which may have to be fetched.
 
     Raises:
-        ValueError: Another is there, and is not to be replaced.
+        ConfigError: --config cannot be read, or a setting has no value.
+        DataError: There are no such data.
+        ValueError: There are two models to start from, or none may be put into --out.
     """
-    if any(out.glob("*.safetensors")) and not force:
-        raise ValueError(f"--out {out} holds a model already; choose another folder, or replace it with --force")
+    from ojito.commands.places import check_data, check_place
+
+    values, _ = _start(args)
+    values = override(merge(values, _flags(args)), args.settings)
+    if args.print_config:
+        return
+    if args.out is not None:
+        check_place(Path(args.out), args.force)
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        check_data(data["path"])
 
 
 def recipe(args: Namespace) -> Config:
@@ -57,13 +71,8 @@ def recipe(args: Namespace) -> Config:
         ConfigError: A setting is unknown or cannot be used.
         ValueError: There are two models to start from.
     """
-    values = read_yaml(args.config) if args.config else {}
-    in_file = values.pop("preset", None)
-    # A recipe without a preset is whole: what --print-config writes has all settings.
-    start = args.preset or in_file or (None if args.config or args.base else DEFAULT)
-    if args.base:
-        if start is not None:
-            raise ValueError(f"--from {args.base} and the preset {start} are two to start from; name one of them")
+    values, start = _start(args)
+    if args.base is not None:
         from ojito.loading import recipe_of  # without --from, a mistake does not wait for torch
 
         values = merge(write(recipe_of(args.base)), values)
@@ -75,13 +84,35 @@ def recipe(args: Namespace) -> Config:
     return read(Config, override(values, args.settings))
 
 
-def _find_folder(name: str) -> Path:
-    """The folder of the model that training goes on with."""
-    from ojito.commands.telling import progress
-    from ojito.loading import find_folder, find_preset
+def _start(args: Namespace) -> tuple[dict[str, Any], Any]:
+    """The settings of --config, and the preset that is under them; None where there is none."""
+    values = {} if args.config is None else read_yaml(args.config)
+    in_file = values.pop("preset", None)
+    start = in_file if args.preset is None else args.preset
+    if args.base is not None and start is not None:
+        raise ValueError(f"--from {args.base} and the preset {start} are two to start from; name one of them")
+    # A recipe without a preset is whole: what --print-config writes has all settings.
+    return values, DEFAULT if start is None and args.config is None and args.base is None else start
 
+
+def _find_folder(args: Namespace) -> Path:
+    """The folder of the model that training goes on with; where it is fetched, its recipe is read before its weights.
+
+    Raises:
+        CheckpointError: As for `recipe`, or it cannot be fetched.
+        ConfigError: As for `recipe`.
+        ValueError: It is a preset.
+    """
+    from ojito.commands.telling import progress
+    from ojito.loading import check_settings, find_folder, find_preset
+
+    def check(folder: Path) -> None:
+        check_settings(folder)
+        recipe(Namespace(**{**vars(args), "base": folder}))
+
+    name = args.base
     with progress(f"fetching {name}") as tell:
-        folder = find_folder(name, tell)
+        folder = find_folder(name, tell, check)
     if folder is None:
         find_preset(name)
         raise ValueError(f"--from {name} is a preset, and goes on with no weights; write --preset {name}")
@@ -96,7 +127,8 @@ def _flags(args: Namespace) -> dict[str, Any]:
         train = {"steps": args.steps or 0, "minutes": args.minutes or 0.0}
     if args.seed is not None:
         train["seed"] = args.seed
-    return {"data": {} if args.data is None else {"path": args.data}, "train": train}
+    data = {} if args.data is None else {"path": args.data}
+    return {name: group for name, group in (("data", data), ("train", train)) if group}
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
@@ -126,7 +158,10 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
 
     device = pick_device(args.device)
     source = open_data(config)
-    pipe = load_for(config, args.base, device) if args.base else Pipeline(*prepare(config, source, device), config)
+    if args.base is not None:
+        pipe = load_for(config, args.base, device)
+    else:
+        pipe = Pipeline(*prepare(config, source, device), config)
     _announce(pipe, config, source)
     batches = Batches(source, pipe.processor, config.data, config.train)
     clock = Clock(config.train)

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ojito.config import DataConfig, TrainConfig
-from ojito.data.sources import all_bad, check_budget
+from ojito.data.sources import DataError, all_bad, check_budget
 from ojito.processor import ImageError, Processor, RowError
 from ojito.processor.tiles import Tiles
 from ojito.records import Batch, Sample
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+_LOCATION = re.compile(r"<loc[0-9]{4}>")  # as `processor/locations.py` writes it
 _PATIENCE = 1000  # rows without a good one among them, at least, before the search ends where data.max_bad=1
 
 
@@ -72,7 +74,8 @@ class Batches(Iterator[Batch]):
         problems: Every bad row met so far, those among them that the source found when it was opened.
 
     Raises:
-        DataError: More bad rows than `config.max_bad`, or nothing but bad rows.
+        DataError: More bad rows than `config.max_bad`, or nothing but bad rows; or `config.flip`, and a row that says
+            where things are: a mirrored picture would make that wrong.
     """
 
     def __init__(
@@ -92,6 +95,8 @@ class Batches(Iterator[Batch]):
         else:
             self.problems += source.problems
             draw = _RowsDraw(source.samples(config.split), train.seed)
+            if config.flip:
+                _check_flip(self._name, draw.rows)
             self._total = len(draw.rows)
         self._opened = len(self.problems)  # how many of the problems are older than this loader
         self._endless = isinstance(source, Stream)
@@ -217,6 +222,15 @@ class _Cache:
                 self._left -= picture.pixels.nbytes
                 self._pictures[name] = picture
         return picture
+
+
+def _check_flip(name: str, rows: Iterable[Sample]) -> None:
+    """Whether no row says where things are: a location could be mirrored, and the codes of a mask could not."""
+    for row in rows:
+        found = _LOCATION.search(" ".join(text for turn in row.turns for text in (turn.prompt, *turn.answers)))
+        if found:
+            place = row.origin or name
+            raise DataError(f"{place}: data.flip would make {found[0]} wrong, left for right; set data.flip=false")
 
 
 def _mirrored(picture: Tiles) -> Tiles:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ojito.generate.sampling import Greedy, Sampler, choose, penalise
+from ojito.generate.sampling import Greedy, Sampler, check_sampler, choose, penalise
 from ojito.model import VLM, KVCache
 from ojito.records import IMAGE, PADDING, Batch
 
@@ -64,7 +64,7 @@ def stream(
         sampler: How a token is chosen.
         repetition_penalty: On tokens that the row's text, prompt included, holds already; see `penalise`.
         stop: Asked after every token, with the row's number and its tokens, whether the row ends there.
-        seed: Of row 0.
+        seed: Of row 0; no row's reaches 2**63.
         vocab_size: Ids from this on are no tokens and never chosen; None means that all are.
 
     Raises:
@@ -75,6 +75,9 @@ def stream(
         raise ValueError(f"max_new_tokens={max_new_tokens} generates nothing; use 1 or more")
     if not 0 < repetition_penalty < float("inf"):
         raise ValueError(f"repetition_penalty={repetition_penalty} must be greater than 0; 1 is none, 1.2 is usual")
+    check_sampler(sampler)
+    if not -(2**63) <= seed <= 2**63 - len(batch.tokens):
+        raise ValueError(f"seed={seed} is beyond what a random generator takes; use for example 0 to {2**32 - 1}")
     ends = {eos} if isinstance(eos, int) else set(eos)
     limits = _limits(model, batch, max_new_tokens)
     num_rows, length = batch.tokens.shape

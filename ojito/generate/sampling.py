@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union, get_args
 
 import torch
 from torch import Tensor
@@ -70,6 +70,16 @@ class TopP:
 
 
 Sampler = Union[Greedy, Temperature, TopK, TopP]
+
+
+def check_sampler(sampler: Any) -> None:
+    """Refuses what is no sampler, its name among it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(sampler, get_args(Sampler)):
+        raise ValueError(f"sampler={sampler!r} is none; use Greedy(), Temperature(0.7), TopK(40) or TopP(0.9)")
 
 
 def choose(logits: Tensor, sampler: Sampler, generators: Sequence[torch.Generator]) -> Tensor:

@@ -91,7 +91,7 @@ def parse(text: str, width: int, height: int) -> list[Box]:
     return boxes
 
 
-def write(boxes: Iterable[Box], width: int, height: int) -> str:
+def write_boxes(boxes: Iterable[Box], width: int, height: int) -> str:
     """The text that `parse` reads: what a model shall learn to answer. Edges beyond the picture become its edges.
 
     Args:

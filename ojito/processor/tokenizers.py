@@ -141,6 +141,17 @@ class Tokenizer:
         # Loader processes get a copy; the library's own forgets that special tokens in a text are plain text.
         return Tokenizer, (self._tokenizer, self._config)
 
+    @property
+    def reach(self) -> int:
+        """One more than the highest id of a token that text, or `config`, can name.
+
+        Some files have special tokens of other models behind the last that their own has an embedding for. In a text
+        those are plain text, as all special tokens.
+        """
+        plain = set(self._tokenizer.get_vocab().values()) - set(self._special.values())
+        named = (self._special[name] for name in _names(self._config.special))
+        return 1 + max({*plain, *named, *self.ends, self.pad, -1 if self.bos is None else self.bos})
+
     def save(self, path: Path | str) -> None:
         """Writes the `tokenizer.json` that `read` reads, added tokens in it."""
         Path(path).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ojito.checks import check_training_memory, on_meta
 from ojito.config import Config
 from ojito.data import Scenes, Source, training_texts
 from ojito.device import pick_device
@@ -24,7 +25,7 @@ def prepare(config: Config, source: Source | Scenes, device: torch.device | str 
 
     Raises:
         ConfigError: The tokenizer has more entries than the decoder has embeddings.
-        ValueError: No such device.
+        ValueError: No such device, too little memory.
     """
     torch_device = pick_device(device)
     decoder = config.model.decoder
@@ -34,6 +35,7 @@ def prepare(config: Config, source: Source | Scenes, device: torch.device | str 
             "model.decoder.vocab_size",
             f"{decoder.vocab_size} is less than the tokenizer's {tokenizer.size} entries; use {tokenizer.size} or more",
         )
+    check_training_memory(config.name, on_meta(config.model, config.name), config.train, torch_device)
     torch.manual_seed(config.train.seed)
     model = VLM(config.model).to(torch_device)
     image_size, image_tokens = config.model.vision.image_size, config.model.image_tokens

@@ -1,5 +1,9 @@
+import itertools
 import json
 import os
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -86,41 +90,147 @@ def test_a_save_that_fails_while_writing_leaves_the_folder_as_it_was(folder):
     assert files(folder) == before
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_save_that_is_cut_short_at_any_moment_never_leaves_a_mixture(tmp_path, monkeypatch, call):
-    """Breaks the k-th call, for every k; the folder holds another model with another processor at first."""
-    old, new = {"processor": "old"}, {"processor": "new"}
-    other = ModelConfig(vision=ViTConfig(image_size=48, layers=1), decoder=CONFIG.decoder)
-    for k in range(20):
-        folder = tmp_path / f"{call}{k}"
-        save(folder, state(0), **old)
-        left = [k]
-        real = getattr(os, call)
+OTHER = ModelConfig(vision=ViTConfig(image_size=48, layers=1), decoder=CONFIG.decoder)
 
-        def breaking(*args, left=left, real=real):
-            if left[0] == 0:
-                raise OSError(28, "No space left on device")
-            left[0] -= 1
-            return real(*args)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(native.os, call, breaking)
-            try:
-                save(folder, state(1), other, **new)
-            except CheckpointError as error:
-                assert "No space left on device" in str(error)  # noqa: PT017
-        assert ".saving" not in files(folder)
-        if not (folder / "config.json").exists():
-            with pytest.raises(CheckpointError, match=r"has no config\.json"):
-                read_config(folder)
-            continue
-        is_new = read_config(folder)[1] == other
-        assert equal(read_weights(folder, state()), state(int(is_new)))
-        assert (folder / "processor.json").read_text() == ("new" if is_new else "old")
-        if left[0] > 0:
+STEPS = {"fsync": os, "replace": os, "rename": Path, "unlink": Path}
+"""The calls that a save is made of, and where they are."""
+
+
+def breaks_at(monkeypatch, call, k, times=None):
+    """The k-th of these calls fails, and as many after it; None means all."""
+    real, count = getattr(STEPS[call], call), itertools.count()
+
+    def breaking(*args, **kwargs):
+        number = next(count)
+        if number >= k and (times is None or number < k + times):
+            raise OSError(5, "Input/output error")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(STEPS[call], call, breaking)
+    return count
+
+
+def cut_short(monkeypatch, folder, call, k, times=None, **texts):
+    """Saves another model over the folder's, and breaks the k-th call.
+
+    Returns:
+        Whether there was a k-th call.
+    """
+    with monkeypatch.context() as patch:
+        count = breaks_at(patch, call, k, times)
+        try:
+            save(folder, state(1), OTHER, **texts)
+        except CheckpointError as error:
+            assert "Input/output error" in str(error)  # noqa: PT017
+        return next(count) > k
+
+
+@pytest.mark.parametrize("call", STEPS)
+@pytest.mark.parametrize("texts", [{}, {"tokenizer": "new"}, {"processor": "new", "vocab": "new"}])
+def test_a_save_that_fails_at_any_moment_leaves_the_folder_as_it_was(tmp_path, monkeypatch, call, texts):
+    for k in range(40):
+        folder = tmp_path / str(k)
+        save(folder, state(0), processor="old", recipe="old")
+        (folder / "metrics.jsonl").write_text("{}")
+        before = files(folder)
+        if not cut_short(monkeypatch, folder, call, k, times=1, **texts):
             break
-    assert k > 1
-    assert is_new
+        assert files(folder) == before
+    assert k > 0
+    assert read_config(folder)[1] == OTHER
+
+
+def test_a_save_that_fails_leaves_a_folder_without_a_model_as_it_was(tmp_path, monkeypatch):
+    for k in range(9):
+        (tmp_path / str(k)).mkdir()
+        (tmp_path / str(k) / "notes.txt").write_text("mine")
+        if not cut_short(monkeypatch, tmp_path / str(k), "replace", k, times=1):
+            break
+        assert files(tmp_path / str(k)) == {"notes.txt": b"mine"}
+    assert k == 2
+
+
+@pytest.mark.parametrize("call", STEPS)
+def test_a_disk_that_fails_from_any_moment_on_never_leaves_a_mixture(tmp_path, monkeypatch, call):
+    for k in range(20):
+        folder = tmp_path / str(k)
+        save(folder, state(0), processor="old")
+        there = cut_short(monkeypatch, folder, call, k, processor="new")
+        assert_whole(folder)
+        if not there:
+            break
+    assert k > 0
+    assert read_config(folder)[1] == OTHER
+
+
+@pytest.mark.parametrize("call", STEPS)
+@pytest.mark.parametrize("link", [True, False])
+def test_a_save_that_is_killed_at_any_moment_can_be_mended(tmp_path, monkeypatch, call, link):
+    cut = 0
+    for k in range(20):
+        folder = tmp_path / str(k)
+        save(folder, state(0), processor="old", vocab="old")
+        with monkeypatch.context() as patch:
+            patch.setattr(native, "_put_back", lambda *_: None)
+            patch.setattr(native.shutil, "rmtree", lambda *_, **__: None)
+            if not link:  # as on the file system of a memory stick
+                patch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError(95, "Not supported")))
+            there = cut_short(patch, folder, call, k, processor="new")
+        cut += assert_whole(folder)
+        save(folder, state(2), CONFIG, processor="newest")
+        assert set(files(folder)) == {"config.json", "model.safetensors", "processor.json"}
+        assert equal(read_weights(folder, state()), state(2))
+        if not there:
+            break
+    assert cut > 0 or call == "rename"
+    assert holds_model(folder)
+
+
+def assert_whole(folder):
+    """A folder holds the old model or the new one; or it says how to get the old one back.
+
+    Returns:
+        Whether it has to be mended.
+    """
+    if (folder / "config.json").exists():
+        texts = {True: "new", False: "old"}[read_config(folder)[1] == OTHER]
+        assert (folder / "processor.json").read_text() == texts
+        assert equal(read_weights(folder, state()), state(int(texts == "new")))
+        return False
+    assert holds_model(folder)
+    with pytest.raises(CheckpointError, match="a save into it was cut short: save again, or take") as error:
+        read_config(folder)
+    saved = Path(re.search(r"\(mv (.*) NEW\)", str(error.value))[1])
+    copy = shutil.copytree(saved, folder.parent / f"{folder.name}-mended")
+    assert read_config(copy)[1] == CONFIG
+    assert (copy / "processor.json").read_text() == "old"
+    assert equal(read_weights(copy, state()), state(0))
+    return True
+
+
+def test_a_save_after_one_that_was_killed_can_fail_and_the_model_before_both_is_there(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    save(folder, state(0), processor="old", recipe="old")
+    before = files(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "_put_back", lambda *_: None)
+        assert cut_short(patch, folder, "replace", 1, vocab="new")
+    assert (folder / ".before").is_dir()
+    assert cut_short(monkeypatch, folder, "replace", 1, times=1, added_tokens="newer")
+    assert files(folder) == before
+
+
+def test_a_file_that_is_to_be_kept_stays_as_it_is(folder):
+    for text in ("first", "second"):
+        with saving(folder, keep=("README.md",)) as staging:
+            save_model(staging, "toy", CONFIG, state(1))
+            (staging / "README.md").write_text(text)
+        assert (folder / "README.md").read_text() == "first"
+    with saving(folder) as staging:
+        save_model(staging, "toy", CONFIG, state(1))
+        (staging / "README.md").write_text("third")
+    assert (folder / "README.md").read_text() == "third"
 
 
 def test_weights_of_the_same_model_are_always_there_however_a_save_is_cut_short(folder, monkeypatch):
@@ -187,7 +297,10 @@ def test_folder_that_cannot_be_made_is_an_error(tmp_path):
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ("[]", "holds a list, not a mapping"),
-        ("{}", "does not hold format, model, name"),
+        ("{}", "is neither Ojito's, which has a format, nor transformers', which has a model_type; give a folder"),
+        ('{"architecture": "vit_base", "pretrained_cfg": {}}', "is neither Ojito's"),  # timm's
+        ('{"model_cfg": {}, "preprocess_cfg": {}}', "is neither Ojito's"),  # open_clip's
+        ('{"format": 1}', "does not hold format, model, name"),
         ('{"format": 1, "name": "x"}', "does not hold"),
         ('{"format": 1, "name": 3, "model": {}}', "does not hold"),
         ('{"format": 9, "name": "x", "model": {}}', "is of format 9, and this Ojito reads 1; update"),

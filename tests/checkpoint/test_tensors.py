@@ -128,6 +128,12 @@ def test_weights_are_read_under_their_names_and_in_their_form(tmp_path):
     assert all(tensor.is_contiguous() for tensor in read.values())
 
 
+def test_progress_hears_of_the_numbers_that_are_read(folder):
+    heard = []
+    read_weights(folder, on_meta(state()), progress=lambda done, total: heard.append((done, total)))
+    assert heard == [(12, 18), (17, 18), (18, 18)]
+
+
 # ----------------------------------------------------------------------------------------------------------- strictness
 
 

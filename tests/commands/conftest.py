@@ -119,13 +119,13 @@ def asked():
 def says(monkeypatch, pipe, asked):
     """Makes the engine say a text, token by token as the tokenizer writes it."""
 
-    def say(text):
+    def say(text, finish="eos"):
         tokenizer = pipe.processor.tokenizer
 
         def generate(model, batch, **options):
             words = [token for token in batch.tokens[0].tolist() if token >= 0]
             asked.append((tokenizer.decode(words), options))
-            return [Generation(tokens=list(tokenizer.encode(text)), finish="eos")]
+            return [Generation(tokens=list(tokenizer.encode(text)), finish=finish)]
 
         monkeypatch.setattr(pipeline, "generate", generate)
 

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from ojito.pipeline import Pipeline
+from tests.hostile import good_folders
 
 
 def test_ask_answers_the_question(run, trained, pictures):
@@ -65,6 +66,15 @@ def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pi
     assert asked[:3] == [["a?"], ["a?", "b?"], ["a?", "b?", long.strip()]]
     assert asked[3][-2:] == [long.strip()] * 2
     assert asked[3][0] != "a?"  # the model has 96 positions
+
+
+def test_model_of_paligemmas_kind_keeps_no_history(run, pictures, tmp_path, monkeypatch):
+    good_folders.make(tmp_path / "pali", "paligemma")
+    words = ("ask", tmp_path / "pali", pictures / "0.png", "--json", "--max-new-tokens", 6, "--device", "cpu")
+    single = [json.loads(run(*words, question)[1]) for question in ("what?", "where?")]
+    assert single[0]["answer"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("what?\nwhere?\n"))
+    assert [json.loads(line) for line in run(*words)[1].splitlines()] == single
 
 
 def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ojito.cli import main
 from ojito.config import TokenizerConfig
 from ojito.loading import FINE_TUNING, load, load_for, recipe_of
 from ojito.processor import Tokenizer
@@ -68,11 +69,51 @@ def test_build_saves_float32_and_reports_json(run, parts, tmp_path):
     assert not torch.equal(load_file(tmp_path / "new" / "model.safetensors")["connector.project.0.weight"], before)
 
 
+def test_build_says_what_has_everything_to_learn(run, parts, tmp_path):
+    for vision, said in ((parts / "siglip", "its connector ("), ("tiny", "its tower (")):
+        words = ("build", "--vision", vision, "--decoder", parts / "smollm", "--out", tmp_path / "new", "--force")
+        code, out, _ = run(*words, "model.decoder.max_positions=512")
+        assert code == 0
+        assert out.splitlines()[1].startswith(said)
+    assert ") and its connector (" in out
+    assert "have everything to learn" in out
+
+
+def test_fetching_the_parts_is_told(run, parts, tmp_path, monkeypatch):
+    told = []
+
+    def download(name, progress, *_):
+        told.append(name)
+        progress(1, 2)
+        return parts / name.partition("/")[2]
+
+    monkeypatch.setattr("ojito.loading.download", download)
+    words = ("build", "--vision", "owner/siglip", "--decoder", "owner/smollm", "--out", tmp_path / "new")
+    assert run(*words)[0] == 0
+    assert told == ["owner/siglip", "owner/smollm"]
+
+
+def test_device_reaches_the_building(capsys, parts, tmp_path):
+    words = ("build", "--vision", parts / "siglip", "--decoder", parts / "smollm", "--out", tmp_path / "new")
+    assert main([*map(str, words), "--device", "bogus"]) == 2
+    assert "device 'bogus' is not one of auto" in capsys.readouterr().err
+
+
 def test_saved_recipe_may_be_given_to_the_training_that_goes_on(run, join, tmp_path):
     join().save(tmp_path / "new")
     words = ("train", "--from", tmp_path / "new", "--config", tmp_path / "new" / "recipe.yaml", "--print-config")
     assert run(*words)[0] == 0
     load_for(recipe_of(tmp_path / "new"), tmp_path / "new", "cpu")
+
+
+def test_recipe_of_a_converted_model_finds_its_tokenizer(run, join, data, tmp_path, monkeypatch):
+    """Without a recipe of its own; and from another place than where it was trained."""
+    pipe = join()
+    pipe.config = None
+    pipe.save(tmp_path / "new")
+    assert run("train", "--from", tmp_path / "new", "--data", data, "--out", tmp_path / "mine", *TRAIN)[0] == 0
+    monkeypatch.chdir(data)
+    assert run("train", "--config", tmp_path / "mine" / "recipe.yaml", "--out", tmp_path / "again", *TRAIN)[0] == 0
 
 
 def test_train_from_starts_with_the_recipe_of_the_folder(run, join, tmp_path):

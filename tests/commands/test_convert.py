@@ -1,13 +1,16 @@
 """`ojito convert`: what it writes is what `Pipeline.export` and `save` write, in either form and dtype."""
 
 import functools
+import inspect
 import json
 import shutil
 
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 
 import ojito
+from ojito import pipeline
 from ojito.commands import convert
 from tests.parity.exporting import assert_same_state, export, files, read
 
@@ -65,6 +68,50 @@ def test_command_keeps_the_dtype_or_changes_it(run, exported, tmp_path):
         assert read(tmp_path / dtype, "config.json")["torch_dtype"] == dtype
 
 
+def test_weights_of_several_dtypes_lose_no_bit(run, exported, tmp_path):
+    _, _, folder = exported("gemma3")
+    shutil.copytree(folder, tmp_path / "mixed")
+    mixed = {
+        name: tensor if "norm" in name else tensor.bfloat16()
+        for name, tensor in load_file(folder / "model.safetensors").items()
+    }
+    save_file(mixed, tmp_path / "mixed" / "model.safetensors")
+    expected = ojito.load(tmp_path / "mixed", device="cpu", dtype="float32").model.state_dict()
+    for to in ("huggingface", "ojito"):
+        code, out, err = run("convert", tmp_path / "mixed", "--out", tmp_path / to, "--to", to)
+        assert code == 0
+        told = "has weights in bfloat16 and float32: all are written in float32, or as --dtype says"
+        assert err == f"ojito: {tmp_path / 'mixed'} {told}\n"
+        assert "parameters in float32" in out
+        assert_same_state(ojito.load(tmp_path / to, device="cpu", dtype="float32").model.state_dict(), expected)
+    words = ["convert", tmp_path / "mixed", "--out", tmp_path / "half", "--dtype", "bfloat16"]
+    assert run(*words)[::2] == (0, "")
+    assert {tensor.dtype for tensor in load_file(tmp_path / "half" / "model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_what_only_lies_beside_the_weights_has_no_say_in_their_dtype(run, exported, tmp_path):
+    _, _, folder = exported("llava")
+    assert run("convert", folder, "--out", tmp_path / "half", "--dtype", "bfloat16")[0] == 0
+    path = tmp_path / "half" / "model.safetensors"
+    ignored = {"language_model.model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
+    save_file({**load_file(path), **ignored}, path)
+    code, out, err = run("convert", tmp_path / "half", "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "parameters in bfloat16" in out
+
+
+def test_card_that_somebody_wrote_stays_and_the_command_says_so(run, exported, tmp_path):
+    _, _, folder = exported("paligemma2")
+    for _ in range(2):
+        code, out, err = run("convert", folder, "--out", tmp_path / "out", "--force")
+        assert code == 0
+        assert f"next: say in {tmp_path / 'out' / 'README.md'} what" in out
+        if not err:
+            (tmp_path / "out" / "README.md").write_text("mine")
+    assert err == f"ojito: {tmp_path / 'out' / 'README.md'} is yours, and stays as it is\n"
+    assert (tmp_path / "out" / "README.md").read_text() == "mine"
+
+
 def test_command_replaces_a_model_only_with_force(run, refused, exported, tmp_path):
     _, _, folder = exported("paligemma2")
     shutil.copytree(exported("llava")[2], tmp_path / "out")
@@ -75,6 +122,32 @@ def test_command_replaces_a_model_only_with_force(run, refused, exported, tmp_pa
         assert files(tmp_path / "out") == before
         assert run("convert", folder, "--out", tmp_path / "out", "--to", to, "--force")[0] == 0
         assert files(tmp_path / "out") != before
+
+
+def test_fetching_and_writing_are_told(run, exported, tmp_path, monkeypatch):
+    told = []
+    folder, write_folder = exported("llava")[2], pipeline.write_folder
+
+    def download(name, progress, check):
+        told.append(name)
+        progress(1, 2)
+        return folder
+
+    def write(*args, **options):
+        progress = inspect.signature(write_folder).bind(*args, **options).arguments["progress"]
+        told.append("writing")
+        progress(1, 2)
+        return write_folder(*args, **options)
+
+    monkeypatch.setattr("ojito.loading.download", download)
+    monkeypatch.setattr(pipeline, "write_folder", write)
+    assert run("convert", "owner/name", "--out", tmp_path / "out")[0] == 0
+    assert told == ["owner/name", "writing"]
+
+
+def test_device_reaches_the_model(refused, exported, tmp_path):
+    said = refused("convert", exported("llava")[2], "--out", tmp_path / "out", "--device", "bogus")
+    assert "device 'bogus' is not one of auto" in said
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from PIL import Image
 
 from ojito.generate import Temperature
 from ojito.processor import ImageError
-from ojito.processor.locations import Box, parse, write
+from ojito.processor.locations import Box, parse, write_boxes
 
 BOXES = [Box(0, 0, 20, 40, "cat"), Box(10, 20, 40, 80, "dog")]
-TEXT = write(BOXES, 80, 40)
+TEXT = write_boxes(BOXES, 80, 40)
 
 
 def near(found, expected):
@@ -66,6 +66,13 @@ def test_options_are_those_of_generate_with_room_for_many_boxes(pipe, picture, s
     assert [options["seed"] for _, options in asked] == [0, 3]
 
 
+def test_locate_has_the_boxes_and_the_whole_answer(pipe, picture, says):
+    says(f"I see {TEXT}", finish="length")
+    found = pipe.locate(picture, "cat ; dog")
+    assert near(found.boxes, BOXES)
+    assert (found.answer.text, found.answer.finish) == (f"I see {TEXT}", "length")
+
+
 def test_boxes_are_those_of_the_answer_with_random_weights(pipe, picture):
     how = {"sampler": Temperature(1.0), "max_new_tokens": 150}
     seed, found = next((seed, boxes) for seed in range(20) if (boxes := pipe.detect(picture, "cat", seed=seed, **how)))
@@ -108,7 +115,8 @@ def test_detect_as_json_writes_json_alone(run, model, photo, says):
     values = json.loads(out)
     assert (code, err) == (0, "")
     assert {**values, "boxes": len(values["boxes"])} == {
-        "image": str(photo), "width": 80, "height": 40, "boxes": 2, "out": None
+        "image": str(photo), "width": 80, "height": 40, "boxes": 2, "out": None,
+        "answer": TEXT, "finish": "eos", "tokens": 19,
     }  # fmt: skip
     assert values["boxes"][1] == {"label": "dog", "left": 20.02, "top": 10.01, "right": 80.0, "bottom": 40.0}
 
@@ -139,16 +147,63 @@ def test_detect_passes_its_flags_on(run, model, photo, says, asked):
     assert (asked[1][1]["sampler"], asked[1][1]["seed"]) == (Temperature(0.5), 7)
 
 
+def test_answer_that_was_cut_off_says_that_there_may_be_more(run, model, photo, says):
+    says(TEXT, finish="length")
+    code, out, err = run("detect", model, photo, "cat", "--max-new-tokens", 19)
+    assert (code, out.count("\n")) == (0, 2)
+    assert err == "ojito: the answer ended at --max-new-tokens 19; there may be more\n"
+    code, out, err = run("detect", model, photo, "cat", "--json")
+    assert (code, json.loads(out)["finish"], json.loads(out)["answer"], err) == (0, "length", TEXT, "")
+    err = run("detect", model, photo, "cat")[2]  # of 256 tokens
+    assert err == "ojito: the answer ended where the model has no more positions; there may be more\n"
+    says("no", finish="length")
+    err = run("detect", model, photo, "cat", "--max-new-tokens", 2)[2]
+    assert err.startswith("ojito: nothing was found of cat\nojito: the answer ended at --max-new-tokens 2;")
+
+
+def test_answer_comes_before_the_picture_is_saved(run, model, photo, says, tmp_path, monkeypatch):
+    def fails(*args):
+        raise OSError(28, "No space left on device", "boxed.png")
+
+    says(TEXT)
+    monkeypatch.setattr(Image.Image, "save", fails)
+    code, out, err = run("detect", model, photo, "cat", "--out", tmp_path / "boxed.png")
+    assert (code, out.count("\n"), err) == (2, 2, "ojito: error: boxed.png: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("side", "ending", "most"), [(16384, ".webp", 16383), (65501, ".jpg", 65500), (65501, ".jpeg", 65500)]
+)
+def test_out_that_holds_no_such_picture_is_one_line_before_the_model_is_loaded(refused, tmp_path, side, ending, most):
+    for size in ((side, 1), (1, side)):
+        Image.new("RGB", size).save(tmp_path / "long.png")
+        out = tmp_path / f"boxed{ending}"
+        said = refused("detect", tmp_path / "no model", tmp_path / "long.png", "cat", "--out", out)
+        assert f"--out {out} holds at most {most} pixels on a side, and the picture has {size[0]} x {size[1]}" in said
+        assert said.endswith("; let it end in .png\n")
+
+
+def test_longest_picture_of_each_kind_is_drawn(run, model, says, tmp_path):
+    says("no")
+    for side, ending in ((16383, ".webp"), (65500, ".jpg"), (65501, ".png"), (65501, ".bmp")):
+        Image.new("RGB", (side, 1)).save(tmp_path / "long.png")
+        words = ("detect", model, tmp_path / "long.png", "cat", "--out", tmp_path / f"boxed{ending}")
+        assert run(*words)[0] == 0
+        assert Image.open(tmp_path / f"boxed{ending}").size == (side, 1)
+
+
 @pytest.mark.parametrize(
     ("out", "message"),
     [
         ("boxed", "is no picture; let it end in .png"),
         ("boxed.gif", "is no picture"),
+        ("folder.png", "is a folder; choose another name"),
         ("gone/boxed.png", "is in a folder that does not exist"),
         ("photo.png", "is the picture itself; choose another name"),
     ],
 )
 def test_out_that_cannot_be_is_one_line_before_the_model_is_loaded(refused, photo, tmp_path, out, message):
+    (tmp_path / "folder.png").mkdir()
     said = refused("detect", tmp_path / "no model", photo, "cat", "--out", tmp_path / out)
     assert said.startswith("ojito: error: --out")
     assert message in said

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from ojito.checkpoint import CheckpointError
-from ojito.generate import Temperature
-from ojito.processor.locations import Box, fit_mask, parse, write
+from ojito.generate import Greedy, Temperature
+from ojito.processor.locations import Box, fit_mask, parse, write_boxes
 
 CODES = (tuple(range(16)), tuple(range(100, 116)))
 BOXES = [
@@ -17,7 +17,7 @@ BOXES = [
     Box(5, 5, 9, 9, "ant"),
     Box(10, 20, 40, 80, "dog", CODES[1]),
 ]
-TEXT = write(BOXES, 80, 40)
+TEXT = write_boxes(BOXES, 80, 40)
 
 
 @pytest.fixture
@@ -120,6 +120,41 @@ def test_segment_draws_the_masks_to_out(run, model, photo, says, weights, expect
     changed = (before != after).any(-1)
     assert changed[expected[2]].mean() > 0.9
     assert not changed[25:, :18].any()
+
+
+def test_segment_passes_its_flags_on(run, model, photo, says, asked, weights):
+    says(TEXT)
+    run("segment", model, photo, "cat", "--weights", weights)
+    run("segment", model, photo, "cat", "--weights", weights, "--max-new-tokens", 5, "--temperature", 0.5, "--seed", 7)
+    assert [options["max_new_tokens"] for _, options in asked] == [256, 5]
+    assert [options["sampler"] for _, options in asked] == [Greedy(), Temperature(0.5)]
+    assert [options["seed"] for _, options in asked] == [0, 7]
+
+
+def test_masks_are_written_a_file_a_thing(run, model, photo, says, weights, expected, tmp_path):
+    says(TEXT.replace("dog", "a dog/../x"))
+    words = ("segment", model, photo, "cat", "--weights", weights, "--json")
+    values = json.loads(run(*words, "--masks", tmp_path / "new" / "masks")[1])
+    files = [tmp_path / "new" / "masks" / name for name in ("1-cat.png", "3-a-dog-x.png")]
+    assert sorted(files[0].parent.iterdir()) == files
+    assert [box.get("mask") for box in values["boxes"]] == [str(files[0]), None, str(files[1])]
+    for file, mask in zip(files, (expected[0], expected[2]), strict=True):
+        written = Image.open(file)
+        assert (written.mode, written.size) == ("L", (80, 40))
+        assert np.array_equal(np.asarray(written), mask * np.uint8(255))
+    assert "mask" not in json.loads(run(*words)[1])["boxes"][0]
+
+
+def test_mask_without_a_label_has_its_number_alone(run, model, photo, says, weights, tmp_path):
+    says(write_boxes([Box(0, 0, 20, 40, "", CODES[0]), Box(0, 0, 20, 40, "tea cup " + 60 * "x", CODES[0])], 80, 40))
+    assert run("segment", model, photo, "cat", "--weights", weights, "--masks", tmp_path / "masks")[0] == 0
+    assert sorted(p.name for p in (tmp_path / "masks").iterdir()) == ["1.png", "2-tea-cup-" + 32 * "x" + ".png"]
+
+
+def test_masks_never_stand_beside_other_files(refused, photo, weights, tmp_path):
+    words = ("segment", tmp_path / "no model", photo, "cat", "--weights", weights, "--masks")
+    assert f"--masks {tmp_path} holds files already; choose another folder, or empty it" in refused(*words, tmp_path)
+    assert f"--masks {photo} is a file; give a folder" in refused(*words, photo)
 
 
 def test_mistakes_are_one_line(refused, model, photo, tmp_path):

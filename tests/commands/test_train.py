@@ -80,6 +80,59 @@ def test_preset_must_be_a_name(refused, tmp_path):
     assert said.startswith("ojito: error: preset: ['tiny'] is not the name of a preset")
 
 
+def test_group_that_is_no_group_is_refused_whatever_the_flags(refused, tmp_path):
+    (tmp_path / "r.yaml").write_text("data: 3")
+    assert "data: 3 is not a mapping of settings" in refused("train", "--config", tmp_path / "r.yaml", "--print-config")
+
+
+# ------------------------------------------------------------------------------------------------- --from, before it is
+
+
+@pytest.fixture
+def no_weights(monkeypatch, trained):
+    """A model of which the small files are fetched; weights would be too many."""
+
+    def download(name, progress, check):
+        check(trained)
+        pytest.fail("fetched")
+
+    monkeypatch.setattr("ojito.loading.download", download)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train.lrr=1", "train.lrr: unknown setting; did you mean lr?"),
+        ("trian.lr=1", "trian: unknown setting; did you mean train?"),
+        ("model.decoder.heads=7", "is not divisible by heads 7"),
+        ("lr", "lr: is not a setting; write key=value"),
+        ("--out {trained}", "holds a model already"),
+        ("--config gone.yaml", "gone.yaml: cannot be read"),
+        ("--preset tiny", "--from owner/name and the preset tiny are two to start from"),
+        ("--config {tmp}/r.yaml", "--from owner/name and the preset tiny are two to start from"),
+        ("data.path=gone", "gone does not exist; check the path"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_weights_are_fetched(refused, trained, tmp_path, no_weights, words, said):
+    (tmp_path / "r.yaml").write_text("preset: tiny")
+    assert said in refused("train", "--from", "owner/name", *words.format(tmp=tmp_path, trained=trained).split())
+
+
+def test_settings_are_those_of_the_model_that_is_fetched(run, trained, monkeypatch):
+    told = []
+
+    def download(name, progress, check):
+        told.append(name)
+        check(trained)
+        progress(1, 2)
+        return trained
+
+    monkeypatch.setattr("ojito.loading.download", download)
+    words = ("train.batch_size=33", "train.accumulate=3", "model.decoder.layers=1", "--out", trained)
+    assert printed_recipe(run, "--from", "owner/name", *words)["train"]["batch_size"] == 33
+    assert told == ["owner/name"]
+
+
 # ------------------------------------------------------------------------------------------------------------- training
 
 

@@ -331,6 +331,18 @@ def test_flip_mirrors_a_picture_and_not_only_its_tiles(tiling, size):
     assert [False, True] in met
 
 
+LOCATED = "<loc0000><loc0100><loc0200><loc0300> cat"
+
+
+@pytest.mark.parametrize("turn", [Turn("detect cat", ("none", LOCATED)), Turn(f"what is at {LOCATED[:36]}?", ("a",))])
+def test_flip_refuses_rows_that_say_where_things_are(turn):
+    rows = [Sample(turns=(Turn("q", ("a",)),)), Sample(turns=(Turn("q", ("a",)), turn), origin="rows.jsonl:2")]
+    with pytest.raises(DataError, match=r"^rows\.jsonl:2: data\.flip would make <loc0000> wrong, left for right"):
+        Batches(Source("rows", rows), PROCESSOR, DataConfig(flip=True), TRAIN)
+    assert Batches(Source("rows", rows), PROCESSOR, DataConfig(), TRAIN)
+    assert Batches(Source("rows", rows[:1]), PROCESSOR, DataConfig(flip=True), TRAIN)
+
+
 def test_flip_mirrors_half_of_the_pictures_and_nothing_else():
     picture = Image.new("RGB", (8, 8))
     picture.paste((255, 255, 255), (0, 0, 4, 8))

@@ -207,11 +207,23 @@ def test_prompts_padded_on_the_right_are_an_error(tiny_model, tiny_processor):
     [
         ({"max_new_tokens": 0}, "max_new_tokens=0 generates nothing"),
         ({"repetition_penalty": 0.0}, "repetition_penalty=0.0 must be greater than 0"),
+        ({"sampler": "greedy"}, r"sampler='greedy' is none; use Greedy\(\), Temperature\(0.7\)"),
+        ({"sampler": Greedy}, "sampler=<class .*Greedy'> is none"),
+        ({"sampler": None}, "sampler=None is none"),
+        ({"seed": 2**63 - 3}, f"seed={2**63 - 3} is beyond what a random generator takes; use for example 0 to"),
+        ({"seed": 10**30}, "seed=10{30} is beyond"),
+        ({"seed": -(2**63) - 1}, "seed=-9223372036854775809 is beyond"),
     ],
 )
 def test_option_out_of_range_is_an_error(tiny_model, tiny_processor, questions, options, message):
     with pytest.raises(ValueError, match=message):
         generate(tiny_model, tiny_processor(questions), eos=-1, **options)
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 4])
+def test_first_and_last_seed_of_four_rows_draw(tiny_model, tiny_processor, questions, seed):
+    rows = generate(tiny_model, tiny_processor(questions), eos=-1, max_new_tokens=2, sampler=Temperature(), seed=seed)
+    assert [len(row.tokens) for row in rows] == [2] * 4
 
 
 def test_damaged_weights_are_an_error_instead_of_nonsense(tiny_model, tiny_processor, questions):

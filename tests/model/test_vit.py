@@ -45,6 +45,19 @@ def test_switch_changes_output(change):
     assert not torch.allclose(patches(CONFIG), patches(dataclasses.replace(CONFIG, **change)), atol=1e-5)
 
 
+def test_norm_before_the_blocks_has_the_eps_of_the_settings():
+    config = dataclasses.replace(CONFIG, pre_norm=True, final_norm=False, layers=0, norm_eps=1e-3)
+    patches(config)
+    vit, images = ViT(config).eval(), torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 0.01
+    with torch.no_grad():
+        vit.positions.weight.zero_()
+        hidden = vit.stem(images).flatten(2).transpose(1, 2)
+        spread = hidden.var(-1, correction=0, keepdim=True)
+        expected = (hidden - hidden.mean(-1, keepdim=True)) / (spread + 1e-3).sqrt()
+        assert (spread < 1e-2).all()  # or eps would not show
+        torch.testing.assert_close(vit(images), expected)
+
+
 def test_patches_are_in_reading_order():
     blank = torch.zeros(1, 3, 32, 32)
     marked = blank.clone()

@@ -1,5 +1,6 @@
 """Models that Ojito writes in the form of Hugging Face, and what transformers makes of them."""
 
+import dataclasses
 import json
 import shutil
 import string
@@ -50,12 +51,22 @@ def from_preset(name, *settings):
     return Pipeline(VLM(model).eval(), Processor(config.processor, tokenizer, *sizes), config)
 
 
+def with_processor(pipe, **settings):
+    """The same model, spoken to in another way."""
+    old = pipe.processor
+    config = dataclasses.replace(old.config, **settings)
+    made = Pipeline(pipe.model, Processor(config, old.tokenizer, old.image_size, old.image_tokens))
+    made.name = pipe.name
+    return made
+
+
 def read(folder, name):
     return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
-def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def files(folder, but=()):
+    """What is in the files, but for some; folders in it, as a save that was cut short leaves one, are none."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name not in but}
 
 
 def load_theirs(folder, dtype=torch.float32):

@@ -310,6 +310,9 @@ def make(
     vision, whole = {**its.vision, **(vision or {})}, {**its.whole, **(whole or {})}
     grid = vision["image_size"] // vision["patch_size"]
     processor = its.processor(vision["image_size"], (grid // its.fold) ** 2)
+    if family == "llava" and vision["model_type"] == SIGLIP["model_type"]:
+        size = {"height": vision["image_size"], "width": vision["image_size"]}
+        processor.image_processor = transformers.SiglipImageProcessorPil(size=size)
     tokenizer = processor.tokenizer
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
     image = getattr(tokenizer, "image_token", None) or "<image>"

@@ -1,5 +1,7 @@
 """What Ojito writes, read by transformers: the same weights, the same config, all of the folder or nothing."""
 
+import ast
+import copy
 import dataclasses
 import re
 import shutil
@@ -11,6 +13,7 @@ from safetensors.torch import load_file
 import ojito
 from ojito.checkpoint import CheckpointError, native
 from ojito.checkpoint.huggingface.export import find_family
+from ojito.pipeline import Pipeline
 from ojito.presets import PRESETS, preset
 from tests.parity import reference
 from tests.parity.exporting import (
@@ -23,6 +26,7 @@ from tests.parity.exporting import (
     load_processor,
     load_theirs,
     read,
+    with_processor,
 )
 from tests.parity.reference import ASK, FULL, LLAMA3, NONE, ONE, PICTURES, SEVERAL, SLIDING
 
@@ -113,6 +117,23 @@ def test_weights_are_written_in_the_dtype_asked_for(exported, tmp_path, family, 
     assert_same_state(mine, {name: tensor.bfloat16() for name, tensor in pipe.model.state_dict().items()})
 
 
+@pytest.mark.parametrize("family", ["gemma3", "llava"])
+def test_weights_of_several_dtypes_are_written_as_they_are(exported, tmp_path, family):
+    _, pipe, _ = exported(family)
+    model = copy.deepcopy(pipe.model)
+    model.decoder.to(torch.bfloat16)
+    mixed = Pipeline(model, pipe.processor)
+    told = mixed.export(tmp_path / "out")
+    assert told.dtype == read(tmp_path / "out", "config.json")["torch_dtype"] == "float32"  # which holds all of them
+    back = ojito.load(tmp_path / "out", device="cpu", dtype="float32").model.state_dict()
+    assert_same_state(back, {name: tensor.float() for name, tensor in model.state_dict().items()})
+    found = {name: tensor.dtype for name, tensor in load_file(tmp_path / "out" / "model.safetensors").items()}
+    assert {dtype for name, dtype in found.items() if "language_model" in name} == {torch.bfloat16}
+    assert {dtype for name, dtype in found.items() if "vision_tower" in name} == {torch.float32}
+    model.to(torch.bfloat16)
+    assert mixed.export(tmp_path / "half").dtype == "bfloat16"
+
+
 def test_dtype_that_is_none_of_a_models_is_refused(exported, tmp_path):
     _, pipe, _ = exported("paligemma")
     for dtype in ("int8", torch.float64):
@@ -164,6 +185,22 @@ def test_card_shows_how_to_load_the_model(exported, family, monkeypatch, capsys)
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(code.replace("FOLDER", str(folder)), {})
     assert len(capsys.readouterr().out.splitlines()) >= 2
+
+
+@pytest.mark.parametrize("family", ["paligemma", "gemma3"])
+@pytest.mark.parametrize("caption", ['say "hi"', "one line\nand another", "it's \\n {here}", "```", "what`s ``this"])
+def test_card_shows_any_question_as_python_and_text(exported, tmp_path, family, caption):
+    _, pipe, _ = exported(family)
+    asked = with_processor(pipe, prompt=dataclasses.replace(pipe.processor.config.prompt, caption=caption))
+    asked.export(tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^(`{3,})(\w+)\n(.*?)^\1$", text, re.DOTALL | re.MULTILINE)
+    assert [kind for _, kind, _ in blocks] == ["text", "python", "python"]
+    ours, theirs = (ast.parse(code) for _, kind, code in blocks if kind == "python")
+    if family == "paligemma":  # where a question is left out, its caption is asked for
+        for code, said in ((ours, caption), (theirs, f"<image>{caption}")):
+            assert said in [node.value for node in ast.walk(code) if isinstance(node, ast.Constant)]
+        assert caption in blocks[0][2]
 
 
 def test_card_names_the_model_that_it_was_made_from(exported, tmp_path):
@@ -270,7 +307,20 @@ def test_model_in_the_folder_is_replaced_as_a_whole_and_only_if_asked(exported, 
         pipe.export(out)
     assert files(out) == {**before, "notes.txt": b"mine"}
     pipe.export(out, force=True)
-    assert files(out) == {**files(folder), "notes.txt": b"mine"}
+    assert files(out) == {**files(folder), "README.md": before["README.md"], "notes.txt": b"mine"}
+
+
+def test_card_that_somebody_wrote_stays_as_it_is(exported, tmp_path):
+    _, pipe, folder = exported("paligemma")
+    for out, force in ((tmp_path / "notes", False), (tmp_path / "model", True)):
+        if force:
+            pipe.export(out)
+        else:
+            out.mkdir()
+        (out / "README.md").write_text("---\nlicense: mit\n---\nMy own words.\n")
+        pipe.export(out, force=force)
+        assert (out / "README.md").read_text() == "---\nlicense: mit\n---\nMy own words.\n"
+        assert files(out, but=["README.md"]) == files(folder, but=["README.md"])
 
 
 def test_forms_replace_each_other(exported, tmp_path):
@@ -279,7 +329,7 @@ def test_forms_replace_each_other(exported, tmp_path):
     out = tmp_path / "out"
     pipe.export(out)
     pipe.save(out)
-    assert {name: text for name, text in files(out).items() if name != "README.md"} == files(tmp_path / "native")
+    assert files(out, but=["README.md"]) == files(tmp_path / "native")
     pipe.export(out, force=True)
     assert files(out) == files(folder)
 
@@ -314,15 +364,18 @@ def test_export_that_is_cut_short_at_any_moment_never_leaves_a_mixture(exported,
                 new.export(out, force=True, max_shard=60_000)
             except CheckpointError as error:
                 assert "No space left on device" in str(error)  # noqa: PT017
-        found = files(out)
-        outcome = next((name for name in ("old", "new") if found == files(tmp_path / name)), "none")
-        assert outcome != "none" or "config.json" not in found
+        found = files(out, but=["README.md"])
+        wholes = {name: files(tmp_path / name, but=["README.md"]) for name in ("old", "new")}
+        outcome = next((name for name, whole in wholes.items() if found == whole), "none")
+        if outcome == "none":
+            assert "config.json" not in found
+            assert files(out / ".before") == wholes["old"]
         outcomes.add(outcome)
         if left[0] >= 0:
             break
     assert outcome == "new"
-    assert "none" in outcomes
-    assert ("old" in outcomes) == (call == "fsync")
+    # A disk that takes nothing more cannot be put in order again. One that does not sync can.
+    assert outcomes == {"new", "old" if call == "fsync" else "none"}
 
 
 def test_disk_that_is_full_leaves_what_was_there(exported, tmp_path, monkeypatch):

@@ -12,11 +12,21 @@ import torch
 import ojito
 from ojito import Sample, Turn
 from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.huggingface.families import FAMILIES
+from ojito.checkpoint.huggingface.vocabulary import Marks, Vocabulary
 from ojito.config import ImageConfig, PromptConfig, TokenizerConfig
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from tests.parity import reference
-from tests.parity.exporting import assert_same_inputs, files, from_preset, load_processor, load_theirs, read
+from tests.parity.exporting import (
+    assert_same_inputs,
+    files,
+    from_preset,
+    load_processor,
+    load_theirs,
+    read,
+    with_processor,
+)
 from tests.parity.reference import ASK, ONE, PICTURES, transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
@@ -35,15 +45,6 @@ def turns(*said, image=False):
     ]
     if image:
         made[0]["content"].insert(0, {"type": "image", "image": PICTURES[0]})
-    return made
-
-
-def with_processor(pipe, **settings):
-    """The same model, spoken to in another way."""
-    old = pipe.processor
-    config = dataclasses.replace(old.config, **settings)
-    made = Pipeline(pipe.model, Processor(config, old.tokenizer, old.image_size, old.image_tokens))
-    made.name = pipe.name
     return made
 
 
@@ -151,6 +152,52 @@ def test_tokenizer_is_the_one_that_it_was(exported, family):
         assert tokenizer(text)["input_ids"] == theirs.processor.tokenizer(text)["input_ids"]
 
 
+@pytest.mark.parametrize("family", reference.FAMILIES)
+def test_config_says_in_both_its_groups_which_tokens_begin_end_and_fill_a_row(exported, family):
+    _, pipe, folder = exported(family)
+    tokenizer, config = pipe.processor.tokenizer, transformers.AutoConfig.from_pretrained(folder)
+    ends = list(tokenizer.ends) if len(tokenizer.ends) > 1 else tokenizer.ends[0]
+    for group in (config, config.text_config):
+        assert (group.bos_token_id, group.eos_token_id, group.pad_token_id) == (tokenizer.bos, ends, tokenizer.pad)
+
+
+def test_tokenizer_says_how_long_a_row_may_be(tmp_path):
+    for longest in (64, 80):
+        pipe = from_preset("paligemma-3b-224", f"model.decoder.max_positions={longest}")
+        pipe.export(tmp_path / str(longest))
+        assert transformers.AutoTokenizer.from_pretrained(tmp_path / str(longest)).model_max_length == longest
+
+
+SPACES = tokenizers.normalizers.Replace(" ", "▁")
+MERGED = tokenizers.pre_tokenizers.Split(" ", "merged_with_previous")
+APART = tokenizers.pre_tokenizers.Split(" ", "isolated")
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "splitter", "gemmas"),
+    [
+        (SPACES, MERGED, True),
+        (SPACES, None, True),
+        (SPACES, APART, False),
+        (SPACES, tokenizers.pre_tokenizers.Whitespace(), False),
+        (tokenizers.normalizers.Lowercase(), MERGED, False),
+        (None, MERGED, False),
+    ],
+)
+def test_class_that_makes_itself_anew_is_named_only_for_a_tokenizer_that_it_makes_the_same(
+    exported, tmp_path, normalizer, splitter, gemmas
+):
+    _, pipe, _ = exported("paligemma")
+    pipe.processor.tokenizer.save(tmp_path / "tokenizer.json")
+    tokenizer = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for name, part in (("normalizer", normalizer), ("pre_tokenizer", splitter)):
+        setattr(tokenizer, name, part)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    marks = Marks(pipe.processor.tokenizer.bos, pipe.processor.tokenizer.ends, pipe.processor.tokenizer.pad)
+    made = Vocabulary(tmp_path / "tokenizer.json", FAMILIES["paligemma"], marks, 10**6).fields(64)
+    assert made["tokenizer_class"] == ("GemmaTokenizer" if gemmas else "PreTrainedTokenizerFast")
+
+
 @pytest.mark.parametrize("family", ["paligemma", "llava", "gemma3"])
 def test_first_token_is_written_once_by_a_tokenizer_that_writes_it_itself(exported, tmp_path, family):
     """As those of the released models do. LLaVA's rows depend on it, the others' have it from elsewhere."""
@@ -219,8 +266,7 @@ def test_settings_that_are_about_training_are_no_other_prompt(exported, tmp_path
     _, pipe, folder = exported("paligemma")
     prompt = PromptConfig(turns="blind", answers="all", loss="all", caption="describe", max_tokens=99)
     with_processor(pipe, prompt=prompt).export(tmp_path / "out")
-    without = {name: text for name, text in files(tmp_path / "out").items() if name != "README.md"}
-    assert without == {name: text for name, text in files(folder).items() if name != "README.md"}
+    assert files(tmp_path / "out", but=["README.md"]) == files(folder, but=["README.md"])
 
 
 def test_tokenizer_without_what_the_processor_writes_is_refused(exported, tmp_path):

@@ -1,8 +1,5 @@
 """Every field of the families' configs changes what is read, or is refused by name; no other is read."""
 
-import ast
-import inspect
-
 import pytest
 
 from ojito.checkpoint import CheckpointError
@@ -13,6 +10,7 @@ from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import DecoderConfig, ViTConfig
 from ojito.settings import ConfigError, read
+from tests.parity.reading import fields_read
 from tests.parity.reference import FULL, SLIDING, transformers
 
 SIZES = {
@@ -89,8 +87,6 @@ OTHER_FREQUENCIES = {
     "rope_type": "linear", "factor": 2.0, "low_freq_factor": 0.5, "high_freq_factor": 5.0,
     "original_max_position_embeddings": 32,
 }  # fmt: skip
-# The functions that read fields, by whose calls the source says which.
-READERS = {"integer", "number", "flag", "choice", "group", "demand", "_softcap"}
 
 
 def with_field(kind, field="", value=None):
@@ -134,15 +130,7 @@ def test_every_field_of_the_frequencies_changes_what_is_read(spelling, field):
 def test_no_field_is_read_that_is_not_tested():
     paths = [path for table in (FIELDS, REFUSED) for fields in table.values() for path in fields]
     tested = {"type", *FREQUENCIES, FULL, SLIDING, *(name for path in paths for name in path.split("."))}
-    found = set()
-    for module in (decoders, towers, families):
-        for node in ast.walk(ast.parse(inspect.getsource(module))):
-            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if called == "f.get" or called.rpartition(".")[2] in READERS:
-                names = node.args[:1] if called.endswith("demand") else node.args
-                found |= {
-                    name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str)
-                }
+    found = fields_read(decoders, towers, families)
     assert "rope_local_base_freq" in found
     assert found <= tested
 

@@ -18,7 +18,7 @@ from tokenizers import models, pre_tokenizers
 import ojito
 from ojito.checkpoint import CheckpointError, read_header, read_json
 from ojito.checkpoint.huggingface import read_folder
-from ojito.checkpoint.huggingface.nanovlm import config_of
+from ojito.checkpoint.huggingface.nanovlm import write_config
 from ojito.config import ImageConfig, ModelConfig, ProcessorConfig
 from ojito.generate import generate
 from ojito.presets import preset
@@ -258,7 +258,7 @@ def test_chat_of_the_460m_is_that_of_its_template(pipes):
 
 def test_template_that_is_written_is_the_same_chat(pipes):
     transformers = pytest.importorskip("transformers")
-    template = config_of(pipes["460m"].model.config, pipes["460m"].processor.config, 97)["lm_chat_template"]
+    template = write_config(pipes["460m"].model.config, pipes["460m"].processor.config, 97)["lm_chat_template"]
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=vocabulary(91))
     messages = [{"role": role, "content": "a\nb "} for role in ("system", "user", "assistant", "user")]
     for asks in (True, False):
@@ -327,7 +327,7 @@ def test_preset_is_what_its_folder_says(tmp_path, name, changes):
     described, config = read_folder(released(tmp_path, "460m", changes)), preset(name)
     assert described.model == config.model
     assert described.processor.image == config.processor.image
-    config_of(config.model, config.processor, config.model.decoder.vocab_size)  # and can be written as one
+    write_config(config.model, config.processor, config.model.decoder.vocab_size)  # and can be written as one
 
 
 # ------------------------------------------------------------------------------------ whole pipes and the way back
@@ -536,6 +536,6 @@ def test_what_nanovlm_has_not_is_not_written(pipes, setting, message):
     values = override(values, [setting])
     model, processor = read(ModelConfig, values["model"]), read(ProcessorConfig, values["processor"])
     with pytest.raises(CheckpointError) as caught:
-        config_of(model, processor, 97)
+        write_config(model, processor, 97)
     assert message in str(caught.value)
     assert str(caught.value).endswith("; stay with Ojito: `save` keeps it as it is")

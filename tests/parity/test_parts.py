@@ -5,12 +5,13 @@ logits are compared in float32; and our tensors, under their names again, are it
 """
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ojito.checkpoint import read_weights
+from ojito.checkpoint import CheckpointError, read_weights
 from ojito.checkpoint.huggingface import read_decoder, read_tower
 from ojito.model.decoder import Decoder
 from ojito.model.masks import Places
@@ -177,6 +178,38 @@ def test_matches_reference_clip_with_its_projection(save):
     tower, part, _ = read_part(save(reference), "vision")
     assert part.config.feature_layer == -2
     assert_same(tower(images()), seen(reference, images())[0][-2][:, 1:])
+
+
+@pytest.mark.parametrize(
+    "older", [None, {}, {"patch_size": 16}, {"hidden_size": 96, "image_size": 64, "hidden_act": "gelu"}]
+)
+@pytest.mark.parametrize("family", ["CLIP", "Siglip", "Siglip2"])
+def test_matches_reference_on_fields_that_a_pair_has_twice(tmp_path, family, older):
+    """As older configs of CLIP have; the others' have not, and there the second is not read."""
+    config = {"model_type": family.lower(), "text_config": WORDS, "vision_config": SQUARE, "vision_config_dict": older}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    theirs = getattr(transformers, f"{family}Config").from_pretrained(tmp_path).vision_config.to_dict()
+    (tmp_path / "config.json").write_text(json.dumps(theirs))
+    lone = read_tower(tmp_path).config
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_tower(tmp_path).config == lone
+
+
+def test_tower_that_is_saved_beside_a_processor_of_tiles_reads_plain_squares(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "smolvlm_vision", **SQUARE}))
+    transformers.SmolVLMImageProcessorPil(
+        size={"longest_edge": 128}, max_image_size={"longest_edge": 32}
+    ).save_pretrained(tmp_path)
+    half = [0.5, 0.5, 0.5]
+    assert read_tower(tmp_path).image == {"resample": "lanczos", "mean": half, "std": half}
+
+
+@pytest.mark.parametrize("read_one", [read_tower, read_decoder])
+def test_part_of_nanovlm_is_refused_by_its_name(tmp_path, read_one):
+    values = {"vit_hidden_dim": 768, "lm_hidden_dim": 960, "mp_pixel_shuffle_factor": 4}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match="a whole model of nanoVLM, and a part is needed; load it and save it"):
+        read_one(tmp_path)
 
 
 @pytest.mark.parametrize("family", ["idefics3", "smolvlm"])
@@ -373,3 +406,15 @@ def test_matches_reference_tower_and_decoder_out_of_a_whole_model(save, family):
     with torch.no_grad():
         theirs = reference.lm_head(text(tokens(14)).last_hidden_state)
     assert_same(our_logits(decoder, tokens(14)), theirs)
+
+
+@pytest.mark.parametrize("family", WHOLE)
+def test_nothing_of_a_part_out_of_a_whole_model_is_left_unread(save, family):
+    folder = save(WHOLE[family]())
+    for kind, read, module in (("vision", read_tower, ViT), ("decoder", read_decoder, Decoder)):
+        part = read(folder)
+        names = {f"{kind}.{name}": tensor for name, tensor in module(part.config).state_dict().items()}
+        read_weights(folder, names, keys=part.keys)
+        fewer = {name: tensor for name, tensor in names.items() if "blocks.1." not in name}
+        with pytest.raises(CheckpointError, match="unexpected"):
+            read_weights(folder, fewer, keys=part.keys)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ojito.processor.locations import Box, fit_mask, parse, write
+from ojito.processor.locations import Box, fit_mask, parse, write_boxes
 
 CAT = "<loc0010><loc0020><loc0500><loc0600> cat"
 CODES = tuple(range(0, 128, 8))
@@ -101,7 +101,7 @@ def test_long_nonsense_is_read_in_a_moment():
 
 def test_boxes_are_written_as_paligemma_learned_to():
     boxes = [Box(0, 100, 90, 200, "cat"), Box(45, 0, 46, 300, " big\n dog ", CODES), Box(1, 1, 2, 2)]
-    assert write(boxes, 300, 90) == (
+    assert write_boxes(boxes, 300, 90) == (
         "<loc0000><loc0341><loc1023><loc0682> cat ; "
         f"<loc0512><loc0000><loc0523><loc1023>{SEGMENTS} big dog ; "
         "<loc0011><loc0003><loc0023><loc0007>"
@@ -109,34 +109,34 @@ def test_boxes_are_written_as_paligemma_learned_to():
 
 
 def test_no_boxes_are_no_text():
-    assert write([], 10, 10) == ""
+    assert write_boxes([], 10, 10) == ""
     assert parse("", 10, 10) == []
 
 
 def test_half_a_location_is_rounded_to_even_as_in_big_vision():
-    assert write([Box(0.5, 1.5, 3.5, 5.5)], 1023, 1023) == "<loc0000><loc0002><loc0004><loc0006>"
+    assert write_boxes([Box(0.5, 1.5, 3.5, 5.5)], 1023, 1023) == "<loc0000><loc0002><loc0004><loc0006>"
 
 
 def test_edges_beyond_the_picture_become_its_edges():
-    assert write([Box(-3, -0.1, 10.2, 99)], 10, 10) == "<loc0000><loc0000><loc1023><loc1023>"
+    assert write_boxes([Box(-3, -0.1, 10.2, 99)], 10, 10) == "<loc0000><loc0000><loc1023><loc1023>"
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (17, 3), (640, 480), (4033, 2999)])
 def test_every_location_roundtrips(width, height):
     texts = [f"<loc{v:04d}><loc{1022 - v:04d}><loc{v + 1:04d}><loc1023>{SEGMENTS} a {v}" for v in range(1023)]
     text = " ; ".join(texts)
-    assert write(parse(text, width, height), width, height) == text
+    assert write_boxes(parse(text, width, height), width, height) == text
 
 
 def test_boxes_of_numpy_numbers_are_written():
     box = Box(*np.array([1, 2, 5, 6], np.float32), "cat")
-    assert write([box], 10, 10) == write([Box(1, 2, 5, 6, "cat")], 10, 10)
+    assert write_boxes([box], 10, 10) == write_boxes([Box(1, 2, 5, 6, "cat")], 10, 10)
 
 
 @pytest.mark.parametrize("label", ["cat; dog", "<loc0001>"])
 def test_label_that_could_not_be_read_again_is_an_error(label):
     with pytest.raises(ValueError, match="which end a label; leave them out"):
-        write([Box(1, 2, 3, 4, label)], 10, 10)
+        write_boxes([Box(1, 2, 3, 4, label)], 10, 10)
 
 
 # ---------------------------------------------------------------------------------------------------------------- boxes

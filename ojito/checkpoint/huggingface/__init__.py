@@ -1,14 +1,17 @@
 """Hugging Face folders: `folder` reads one, `parts` reads a part of one, `export` writes one.
 
-What is in them is told by `families`, which join `decoders` and `towers`, by `preprocessing` and `processors`.
+What is in them is told by `families`, which join `decoders` and `towers`, and by `preprocessing`; `processor_files` and
+`vocabulary` are the way back of the latter.
 """
 
+from ojito.checkpoint.huggingface.card import CARD
 from ojito.checkpoint.huggingface.export import Exported, write_folder
-from ojito.checkpoint.huggingface.folder import Imported, is_huggingface, read_folder
+from ojito.checkpoint.huggingface.folder import Imported, is_huggingface, read_folder, tokenizer_elsewhere
 from ojito.checkpoint.huggingface.parts import Part, read_decoder, read_tower
-from ojito.checkpoint.huggingface.processors import Marks
+from ojito.checkpoint.huggingface.vocabulary import Marks
 
 __all__ = [
+    "CARD",
     "Exported",
     "Imported",
     "Marks",
@@ -17,5 +20,6 @@ __all__ = [
     "read_decoder",
     "read_folder",
     "read_tower",
+    "tokenizer_elsewhere",
     "write_folder",
 ]

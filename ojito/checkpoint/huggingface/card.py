@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from ojito.config import ModelConfig
+
+CARD = "README.md"
 
 _CARD = """\
 ---
@@ -24,9 +28,9 @@ squares of {size} x {size} pixels, each of them {tokens} tokens, and answers in 
 
 A question about a picture is written as
 
-```text
+{fence}text
 {row}
-```
+{fence}
 
 {writer}
 
@@ -34,16 +38,16 @@ A question about a picture is written as
 
 FOLDER is where these files are, or the name of their repository. In Ojito:
 
-```python
+{fence}python
 import ojito
 
 pipe = ojito.load("FOLDER")
-print(pipe.ask("photo.jpg", "{question}"))
-```
+print(pipe.ask("photo.jpg", {question}))
+{fence}
 
 In transformers:
 
-```python
+{fence}python
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -53,15 +57,15 @@ picture = Image.open("photo.jpg").convert("RGB")
 {inputs}
 ids = model.generate(**inputs, max_new_tokens=64)
 print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
-```
+{fence}
 """
 
 _IN_TURNS = """\
-turn = {{"role": "user", "content": [{{"type": "image", "image": picture}}, {{"type": "text", "text": "{question}"}}]}}
+turn = {{"role": "user", "content": [{{"type": "image", "image": picture}}, {{"type": "text", "text": {question}}}]}}
 inputs = processor.apply_chat_template(
     [turn], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
 )"""
-_ALONE = 'inputs = processor(images=picture, text="{given}", return_tensors="pt")'
+_ALONE = 'inputs = processor(images=picture, text={given}, return_tensors="pt")'
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,11 @@ def card(facts: Facts, model: ModelConfig) -> str:
     if facts.base_model:
         front["base_model"] = facts.base_model
     front["tags"] = ["ojito", "vision-language", facts.family]
+    # A text in JSON is one in Python as well, whatever is in it.
+    given, question = (json.dumps(text, ensure_ascii=False) for text in (facts.given, facts.question))
+    ticks = "`" * (1 + max(map(len, re.findall("`+", facts.row)), default=0))  # what may stand around the texts
     return _CARD.format(
+        fence=max("```", ticks),
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         title=" ".join(facts.name.split()),
         family=facts.family,
@@ -104,9 +112,9 @@ def card(facts: Facts, model: ModelConfig) -> str:
         size=model.vision.image_size,
         tokens=model.image_tokens,
         row=facts.row,
-        writer=f"of which a caller writes `{facts.given}`, and the processor the rest."
+        writer=f"of which a caller writes {ticks}{given}{ticks}, and the processor the rest."
         if facts.given
         else "which the chat template does.",
-        question=facts.question,
-        inputs=(_ALONE if facts.given else _IN_TURNS).format(given=facts.given, question=facts.question),
+        question=question,
+        inputs=(_ALONE if facts.given else _IN_TURNS).format(given=given, question=question),
     )

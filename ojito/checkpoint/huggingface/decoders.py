@@ -9,8 +9,7 @@ from typing import Any
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.keys import Key, Table
 from ojito.config import DecoderConfig, RopeScaling
-
-Settings = dict[str, Any]
+from ojito.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ SmolVLM is written as Idefics3: the same model but for videos, and a processor t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -21,31 +22,30 @@ import torch
 from torch import Tensor
 
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.huggingface.card import Facts, card
+from ojito.checkpoint.huggingface.card import CARD, Facts, card
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.nanovlm import fits_nanovlm, write_nanovlm
 from ojito.checkpoint.huggingface.preprocessing import TOKENIZER
-from ojito.checkpoint.huggingface.processors import (
-    KEEPS,
+from ojito.checkpoint.huggingface.processor_files import (
     PROCESSORS,
-    Marks,
-    Vocabulary,
     chat_template,
     check_prompt,
     image_fields,
+    picture_text,
     processor_fields,
-    shown,
 )
 from ojito.checkpoint.huggingface.towers import TOWERS
+from ojito.checkpoint.huggingface.vocabulary import Marks, Vocabulary
 from ojito.checkpoint.keys import KeyMap
+from ojito.checkpoint.native import KEEPS
 from ojito.checkpoint.tensors import CONFIG, MAX_SHARD, write_weights
 from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
-from ojito.settings import ConfigError, write
+from ojito.device import DTYPES
+from ojito.settings import ConfigError, differences
 
 _SHOWN = 5  # settings that an error lists
-_DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.bfloat16, torch.float16)}
 
 _PARTS = {
     "paligemma": (("siglip_vision_model",), ("gemma", "gemma2")),
@@ -63,7 +63,7 @@ class Exported:
     Attributes:
         family: The name of the family, as config.json has it.
         parameters: How many numbers.
-        dtype: Of the weights.
+        dtype: Of the weights; where they have several, the smallest that holds all of their numbers.
     """
 
     family: str
@@ -92,7 +92,7 @@ def write_folder(
         processor: How it is spoken to.
         marks: Of its tokenizer.
         state: Its state dict.
-        dtype: Of the weights in the files; None leaves them as they are.
+        dtype: Of the weights in the files; None leaves each tensor as it is.
         max_shard: The most bytes of a file of weights; where there are more, several and their index are written.
         base_model: The model on the Hub that it was made from, for the card.
         progress: Hears of the bytes of weights that are written, and of all of them.
@@ -101,7 +101,7 @@ def write_folder(
         CheckpointError: The model, its prompt or its tokenizer is of no family; says what keeps it from being one.
         ValueError: No such dtype.
     """
-    dtype = state["decoder.embedding.weight"].dtype if dtype is None else _dtype(dtype)
+    dtype = _dtype(dtype)
     if fits_nanovlm(model):  # no family of transformers' computes the same
         return _write_nanovlm(folder, model, processor, marks, state, dtype, progress)
     family, fields, keys = find_family(name, model)
@@ -109,9 +109,7 @@ def write_folder(
     images = image_fields(family, Fields(fields, CONFIG), processor.image, model)
     vocabulary = Vocabulary(folder / TOKENIZER, family, marks, model.decoder.vocab_size)
     vocabulary.check_borders(processor.prompt)
-    exported = Exported(
-        family.model_type, sum(tensor.numel() for tensor in state.values()), str(dtype).removeprefix("torch.")
-    )
+    exported = _exported(family.model_type, state, dtype)
     jsons = {
         CONFIG: {**_config(family, fields, vocabulary), "torch_dtype": exported.dtype},
         "generation_config.json": vocabulary.ids,
@@ -121,8 +119,8 @@ def write_folder(
     }
     texts = {file: json.dumps(values, indent=2, ensure_ascii=False) + "\n" for file, values in jsons.items()}
     if chats:
-        texts["chat_template.jinja"] = chat_template(family, processor.prompt, vocabulary)
-    texts["README.md"] = card(_facts(name, exported, family, processor, vocabulary, chats, base_model), model)
+        texts["chat_template.jinja"] = chat_template(family, processor.prompt, vocabulary.template_bos, vocabulary.eos)
+    texts[CARD] = card(_facts(name, exported, family, processor, vocabulary, chats, base_model), model)
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
     write_weights(folder, keys.to_theirs(state), max_shard, dtype, progress)
@@ -135,31 +133,37 @@ def _write_nanovlm(
     processor: ProcessorConfig,
     marks: Marks,
     state: Mapping[str, Tensor],
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     progress: Callable[[int, int], None] | None,
 ) -> Exported:
     """In the form of nanoVLM, which is not transformers': one file of weights, and no card."""
     # Converted here, so that the rotary frequencies, which are written with them, stay as they are.
-    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    state = {key: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor for key, tensor in state.items()}
     ids = {"bos_token": marks.bos, "eos_token": marks.ends[0], "pad_token": marks.pad}
     known = {mark: number for mark, number in ids.items() if number is not None}
     write_nanovlm(folder, model, processor, known, state, progress)
-    return Exported("nanovlm", sum(t.numel() for t in state.values()), str(dtype).removeprefix("torch."))
+    return _exported("nanovlm", state, dtype)
 
 
-def _dtype(dtype: torch.dtype | str) -> torch.dtype:
+def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     name = str(dtype).removeprefix("torch.")
-    if name not in _DTYPES:
+    if dtype is not None and name not in DTYPES:
         raise ValueError(
-            f"dtype {name!r} is not one of {', '.join(_DTYPES)}; leave it out to keep what the weights have"
+            f"dtype {name!r} is not one of {', '.join(DTYPES)}; leave it out to keep what the weights have"
         )
-    return _DTYPES[name]
+    return None if dtype is None else DTYPES[name]
+
+
+def _exported(family: str, state: Mapping[str, Tensor], dtype: torch.dtype | None) -> Exported:
+    found = {dtype or tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
+    whole = functools.reduce(torch.promote_types, found)
+    return Exported(family, sum(tensor.numel() for tensor in state.values()), str(whole).removeprefix("torch."))
 
 
 def _config(family: Family, fields: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
     """What config.json says: `fields` and the ids of tokens, of which nobody should have to guess."""
     its = PROCESSORS[family.model_type]
-    made = {"architectures": [family.architecture], **fields, **vocabulary.ids, its.image_id: vocabulary.image}
+    made = {"architectures": [family.architecture], **fields, **vocabulary.ids, its.image_id_field: vocabulary.image_id}
     if family.model_type == "gemma3":
         made["boi_token_index"], made["eoi_token_index"] = (vocabulary.id_of(token) for token in its.needed)
     return {**made, "text_config": {**fields["text_config"], **vocabulary.ids}}
@@ -175,7 +179,7 @@ def _facts(
     base_model: str,
 ) -> Facts:
     prompt, question = processor.prompt, "what is it?" if chats else processor.prompt.caption
-    picture, bos = shown(family, prompt), vocabulary.bos if prompt.bos else ""
+    picture, bos = picture_text(family, prompt), vocabulary.bos if prompt.bos else ""
     before, after = (bos + prompt.user, "") if prompt.image == "inline" else ("", bos)
     return Facts(
         name, exported.family, exported.parameters, exported.dtype,
@@ -197,7 +201,7 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
     Raises:
         CheckpointError: It is of none; names the nearest, and the settings that keep it from being one.
     """
-    ours = _settings(model)
+    ours = _plain(model)
     nearest: list[str] = []
     near = ""
     for family, fields in _candidates(model):
@@ -205,10 +209,8 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
             config, keys = read_model(family, Fields(fields, CONFIG))
         except (CheckpointError, ConfigError):
             continue  # such a number makes no model of this family
-        theirs = _settings(config)
-        differing = [
-            f"{key} is {ours[key]!r}, not {value!r}" for key, value in theirs.items() if ours.get(key, value) != value
-        ]
+        pairs = differences(ours, _plain(config), "model")
+        differing = [f"{key} is {mine!r}, not {its!r}" for key, mine, its in pairs]
         if not differing:
             return family, fields, keys
         if not near or len(differing) < len(nearest):
@@ -216,7 +218,7 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
     more = f", and {len(nearest) - _SHOWN} more" if len(nearest) > _SHOWN else ""
     raise CheckpointError(
         f"{name} is of no family that Hugging Face knows; the nearest is {near}, but "
-        f"{', '.join(nearest[:_SHOWN])}{more}; stay with Ojito: {KEEPS}"
+        f"{', '.join(nearest[:_SHOWN])}{more}; {KEEPS}"
     )
 
 
@@ -236,8 +238,8 @@ def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
             yield family, {"model_type": name, **family.write(model), **parts}
 
 
-def _settings(model: ModelConfig) -> dict[str, Any]:
-    """All settings by their keys: what can be said in two ways in one of them, and what has no effect at one value."""
+def _plain(model: ModelConfig) -> ModelConfig:
+    """The same model: what can be said in two ways is said in one of them, and what has no effect is at one value."""
     d, c, v = model.decoder, model.connector, model.vision
     scaling = d.rope_scaling
     decoder = dataclasses.replace(
@@ -267,11 +269,4 @@ def _settings(model: ModelConfig) -> dict[str, Any]:
             stem_widths=v.stem_widths if v.stem == "conv" else (),
             dropout=0.0,
         )
-    return _flat(write(ModelConfig(v, connector, decoder)), "model")
-
-
-def _flat(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, value in values.items():
-        made |= _flat(value, f"{key}.{name}") if isinstance(value, Mapping) else {f"{key}.{name}": value}
-    return made
+    return ModelConfig(v, connector, decoder)

@@ -17,9 +17,7 @@ from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import Key, KeyMap, Section, Table
 from ojito.config import ModelConfig
-from ojito.settings import read
-
-Settings = dict[str, Any]
+from ojito.settings import Settings, read
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Family:
 
     def pictures(self, f: Fields) -> Settings:
         """The processor's `image` settings, where no file of the folder says otherwise."""
-        return {**TOWERS[self.parts(f)[0]].image, **self.image}
+        return {**TOWERS[self.parts(f)[0]].image_settings, **self.image}
 
     def keys(self, tower: str, decoder: str, tied: bool) -> KeyMap:
         """The names of all tensors."""

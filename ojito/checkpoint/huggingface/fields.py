@@ -56,9 +56,22 @@ class Fields:
         value = self.get(*names)
         if value is None:
             return default
-        if type(value) not in (int, float) or not abs(value) < 1e30:
+        if not _is_number(value):
             raise self.error(self._name(names), value, "a number is needed")
         return float(value)
+
+    def numbers(self, *names: str, default: Sequence[float]) -> list[float]:
+        """As many finite numbers as there are by default.
+
+        Raises:
+            CheckpointError: It is no list of them.
+        """
+        value = self.get(*names)
+        if value is None:
+            return [*default]
+        if not isinstance(value, list) or len(value) != len(default) or not all(map(_is_number, value)):
+            raise self.error(self._name(names), value, f"{len(default)} numbers are needed")
+        return [float(number) for number in value]
 
     def flag(self, *names: str, default: bool) -> bool:
         """True or false.
@@ -120,6 +133,11 @@ class Fields:
         return CheckpointError(f"{self.where}: {name} is {said[:80]!r}; {remedy}")
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is finite, and no boolean."""
+    return type(value) in (int, float) and abs(value) < 1e30
+
+
 @contextmanager
 def config_of(folder: Path) -> Iterator[Fields]:
     """The fields of the folder's config.json. A `ConfigError` about what is made of them names the folder.
@@ -127,8 +145,15 @@ def config_of(folder: Path) -> Iterator[Fields]:
     Raises:
         CheckpointError: No such file, or no mapping.
     """
+    f = Fields(read_json(folder, CONFIG), str(folder / CONFIG))
+    packed = f.get("quantization_config")
+    if packed:
+        how = packed.get("quant_method") if isinstance(packed, Mapping) else packed
+        raise f.error(
+            "quantization_config", how, "Ojito reads plain weights; use the model that this one was made from"
+        )
     try:
-        yield Fields(read_json(folder, CONFIG), str(folder / CONFIG))
+        yield f
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error.key}", error.problem) from None
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ojito.checkpoint.files import read_json
+from ojito.checkpoint.files import CheckpointError, read_json
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
-from ojito.checkpoint.huggingface.nanovlm import check_tokenizer, is_nanovlm, read_nanovlm
+from ojito.checkpoint.huggingface.nanovlm import find_tokenizer, is_nanovlm, missing_tokenizer, read_nanovlm
 from ojito.checkpoint.huggingface.parts import WITH_TOWER
 from ojito.checkpoint.huggingface.preprocessing import chats, read_image, read_tokenizer
 from ojito.checkpoint.huggingface.towers import TOWERS
@@ -27,6 +27,8 @@ from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import CONFIG
 from ojito.config import ModelConfig, ProcessorConfig
 from ojito.settings import read
+
+ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,23 @@ def is_huggingface(folder: Path | str) -> bool:
     """Whether the folder's config.json is of this kind.
 
     Raises:
-        CheckpointError: It has none, or one that is no JSON.
+        CheckpointError: It has none, or one that is no JSON; it is an adapter.
     """
+    if (Path(folder) / ADAPTER).is_file() and not (Path(folder) / CONFIG).exists():
+        raise CheckpointError(f"{folder} holds an adapter; merge it into its model, and give the folder of that")
     values = read_json(folder, CONFIG)
     return "format" not in values and ("model_type" in values or is_nanovlm(values))
+
+
+def tokenizer_elsewhere(folder: Path | str) -> str:
+    """The Hub's id of a tokenizer that the folder names and has not; empty if there is none.
+
+    Raises:
+        CheckpointError: No config.json, or one that is damaged.
+    """
+    folder = Path(folder)
+    with config_of(folder) as f:
+        return missing_tokenizer(folder, f) if is_nanovlm(f.values) else ""
 
 
 def read_folder(folder: Path | str) -> Imported:
@@ -87,8 +102,8 @@ def _read_family(folder: Path, f: Fields, family: Family) -> Imported:
 
 
 def _read_nanovlm(folder: Path, f: Fields) -> Imported:
-    """A folder of nanoVLM's, into which the vocabulary has been put."""
+    """A folder of nanoVLM's, and the vocabulary that it names."""
     model, settings, keys = read_nanovlm(f)
-    check_tokenizer(folder, f)
-    settings["tokenizer"] |= {name: value for name, value in read_tokenizer(folder, ()).items() if value}
+    place = find_tokenizer(folder, f)
+    settings["tokenizer"] |= {name: value for name, value in read_tokenizer(place, ()).items() if value}
     return Imported("nanovlm", model, read(ProcessorConfig, settings, "processor"), keys)

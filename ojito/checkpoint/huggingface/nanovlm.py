@@ -1,4 +1,7 @@
-"""nanoVLM's own folders: a config.json without a model_type, and model.safetensors. The vocabulary stays on the Hub.
+"""nanoVLM's own folders: a config.json without a model_type, and model.safetensors.
+
+The vocabulary is another repository's, which config.json names: one beside config.json is taken, else the one that the
+Hub's cache has, where the folder is in that, too.
 
 Three formats were released. Their config.json differs in the tokens that it adds to the vocabulary:
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +27,15 @@ import torch
 from torch import Tensor
 
 from ojito.checkpoint.files import CheckpointError, read_json
+from ojito.checkpoint.hub_cache import is_hub_id, neighbour
 from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.huggingface.preprocessing import TOKENIZER
 from ojito.checkpoint.keys import Key, KeyMap, Section, Table
+from ojito.checkpoint.native import KEEPS
 from ojito.checkpoint.tensors import CONFIG, write_weights
 from ojito.config import DecoderConfig, ModelConfig, ProcessorConfig, PromptConfig, ViTConfig
-from ojito.settings import ConfigError, read, write
+from ojito.settings import ConfigError, Settings, differences, read
 
-Settings = dict[str, Any]
-
-TOKENIZER = "tokenizer.json"
 _VOCABULARIES = ("HuggingFaceTB/cosmo2-tokenizer", "HuggingFaceTB/SmolLM2-360M-Instruct")
 """What the releases without added tokens, and those with them, name for theirs."""
 _ENTRIES = 49152  # of both
@@ -216,27 +219,39 @@ def _check_template(f: Fields) -> None:
         raise f.error("lm_chat_template", template, f"Ojito has only chats with {' and '.join(written[:2])}")
 
 
-def check_tokenizer(folder: Path, f: Fields) -> None:
-    """Whether the folder has the vocabulary that config.json names, so that the added tokens get their ids.
+def missing_tokenizer(folder: Path, f: Fields) -> str:
+    """The Hub's id of the tokenizer that the folder lacks; empty if it lacks none, or names none of the Hub's."""
+    name = _tokenizer_name(f)
+    return name if is_hub_id(name) and not (folder / TOKENIZER).is_file() else ""
+
+
+def _tokenizer_name(f: Fields) -> str:
+    return f.text("lm_tokenizer") if f.get("lm_tokenizer") else _VOCABULARIES[bool(_tokens(f))]
+
+
+def find_tokenizer(folder: Path, f: Fields) -> Path:
+    """The folder with the vocabulary that config.json names, which is such that the added tokens get their ids.
 
     Raises:
-        CheckpointError: It has none, or another.
+        CheckpointError: There is none, or another.
     """
-    path, tokens = folder / TOKENIZER, _tokens(f)
-    home = f"https://huggingface.co/{f.text('lm_tokenizer') if f.get('lm_tokenizer') else _VOCABULARIES[bool(tokens)]}"
+    lacks, home = missing_tokenizer(folder, f), f"https://huggingface.co/{_tokenizer_name(f)}"
+    place = (neighbour(folder, lacks) if lacks else None) or folder
+    path, tokens = place / TOKENIZER, _tokens(f)
     if not path.is_file():
         raise CheckpointError(
             f"{folder} has no {TOKENIZER}, and nanoVLM's folders bring none; copy that of {home} there, which its "
             "lm_tokenizer names"
         )
     base = f.integer("lm_base_vocab_size", default=_size(f, "lm_vocab_size") - len(tokens))
-    ids = _ids(folder)
+    ids = _ids(place)
     size = _size_of(ids) + sum(token not in ids for token in tokens.values())
     if tokens and size != base + len(tokens):
         raise CheckpointError(
             f"{path} has {size} entries with those that are added, and lm_base_vocab_size and they make "
             f"{base + len(tokens)}; copy that of {home} there"
         )
+    return place
 
 
 def _ids(folder: Path) -> dict[str, int]:
@@ -292,7 +307,7 @@ def write_nanovlm(
         OSError: The disk is full.
     """
     ids = _ids(folder)
-    values = config_of(model, processor, _size_of(ids))
+    values = write_config(model, processor, _size_of(ids))
     names = {number: name for name, number in ids.items()}
     tokens = {"tokenizer_class": "PreTrainedTokenizerFast", **{mark: names[number] for mark, number in marks.items()}}
     for file, fields in ((CONFIG, values), ("tokenizer_config.json", tokens)):
@@ -300,7 +315,7 @@ def write_nanovlm(
     write_weights(folder, key_map(model.decoder).to_theirs(state), progress=progress)
 
 
-def config_of(model: ModelConfig, processor: ProcessorConfig, entries: int) -> dict[str, Any]:
+def write_config(model: ModelConfig, processor: ProcessorConfig, entries: int) -> dict[str, Any]:
     """The fields of config.json, but for those that only say how nanoVLM trains.
 
     Args:
@@ -346,7 +361,6 @@ def _compare_model(model: ModelConfig) -> dict[str, Any]:
 
 
 _AS_WRITTEN = f"nanoVLM's {CONFIG}"
-_KEEPS = "stay with Ojito: `save` keeps it as it is"
 _SEEN = ("fit", "longest_side", "tiling", "enlarge", "resample", "mean", "std")
 _WRITTEN = (
     "image", "bos", "user", "separator", "after_answer", "joined", "picture", "picture_number", "tile",
@@ -357,7 +371,7 @@ _WRITTEN = (
 def _write_model(c: ModelConfig) -> dict[str, Any]:
     vision, decoder = c.vision, c.decoder
     if not isinstance(vision, ViTConfig):
-        raise CheckpointError(f"model.vision.kind is {vision.kind}, and nanoVLM's is vit; {_KEEPS}")
+        raise CheckpointError(f"model.vision.kind is {vision.kind}, and nanoVLM's is vit; {KEEPS}")
     return {
         "vit_hidden_dim": vision.width,
         "vit_inter_dim": vision.mlp_dim,
@@ -405,16 +419,6 @@ def _compare(where: str, config: Any, read_back: Any, names: Sequence[str] | Non
     Raises:
         CheckpointError: One is not.
     """
-    known = dict(_settings(where, write(read_back)))
-    for key, value in _settings(where, write(config)):
-        if value != known[key] and (names is None or key.rpartition(".")[2] in names):
-            raise CheckpointError(f"{key} is {value!r}, and nanoVLM's is {known[key]!r}; {_KEEPS}")
-
-
-def _settings(where: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _settings(f"{where}.{name}", value)
-        else:
-            yield f"{where}.{name}", value
+    for key, value, known in differences(config, read_back, where):
+        if names is None or key.rpartition(".")[2] in names:
+            raise CheckpointError(f"{key} is {value!r}, and nanoVLM's is {known!r}; {KEEPS}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ojito.checkpoint.huggingface.decoders import DECODERS, HEAD, copies
 from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
+from ojito.checkpoint.huggingface.nanovlm import is_nanovlm
 from ojito.checkpoint.huggingface.preprocessing import read_image, read_tokenizer
 from ojito.checkpoint.huggingface.towers import IGNORED as IN_TOWERS
 from ojito.checkpoint.huggingface.towers import TOWERS
@@ -50,26 +52,39 @@ def read_tower(folder: Path | str) -> Part:
     """
     folder = Path(folder)
     with config_of(folder) as f:
-        name = f.text("model_type")
+        name = _model_type(f)
         if name in FAMILIES:
             return _tower_within(folder, f, FAMILIES[name])
         kind, within = WITH_TOWER.get(name, name), name in WITH_TOWER
         if kind not in TOWERS:
             raise _no_part(f, name, "a vision tower", TOWERS, WITH_TOWER)
-        vision = read(ViTConfig, TOWERS[kind].read(f.group("vision_config") if within else f), "vision")
-        image = read_image(folder, TOWERS[kind].image, vision.image_size)
+        vision = read(ViTConfig, TOWERS[kind].read(_half(f, name) if within else f), "vision")
+        image = _read_squares(folder, TOWERS[kind].image_settings, vision.image_size)
     # By itself it had that beginning, too, before transformers 5.
     beginnings = ("vision_model.", "") if within else ("", "vision_model.")
     ignored = (*IN_TOWERS, r"text_model\..*", r"logit_(scale|bias)", r"(text|visual)_projection\.weight")
     return Part(vision, KeyMap((Section("vision.", beginnings, TOWERS[kind].table),), ignored), image=image)
 
 
+def _half(f: Fields, name: str) -> Fields:
+    """The fields of the tower of a pair. Older CLIPs hold them twice; where they differ, the first here is meant."""
+    return f.group("vision_config_dict", "vision_config") if name == "clip" else f.group("vision_config")
+
+
 def _tower_within(folder: Path, f: Fields, family: Family) -> Part:
     vision = read_model(family, f)[0].vision
     kind, _ = family.parts(f)
     sections = (Section("vision.", family.vision, TOWERS[kind].table),)
-    # Of a family that cuts pictures into tiles, too, the tower reads plain squares.
-    return Part(vision, KeyMap(sections, (r".*",)), image=read_image(folder, TOWERS[kind].image, vision.image_size))
+    image = _read_squares(folder, family.pictures(f), vision.image_size)
+    return Part(vision, KeyMap(sections, (*IN_TOWERS, _outside(family.vision))), image=image)
+
+
+def _read_squares(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """As `read_image`. Of a family that cuts pictures into tiles, too, the tower reads plain squares."""
+    image = read_image(folder, usual, size)
+    if image.get("fit") != "tiles":
+        return image
+    return {name: image[name] for name in ("resample", "mean", "std")}
 
 
 def read_decoder(folder: Path | str) -> Part:
@@ -81,7 +96,7 @@ def read_decoder(folder: Path | str) -> Part:
     """
     folder = Path(folder)
     with config_of(folder) as f:
-        name = f.text("model_type")
+        name = _model_type(f)
         if name in FAMILIES:
             return _decoder_within(folder, f, FAMILIES[name])
         if name not in DECODERS:
@@ -102,7 +117,23 @@ def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
         Section("decoder.", family.heads, HEAD),
     )
     twice = copies(family.heads) if config.tied_head else {}
-    return Part(config, KeyMap(sections, (r".*",), twice), tokenizer=read_tokenizer(folder, ()))
+    keys = KeyMap(sections, (*IN_DECODERS, _outside(family.language)), twice)
+    return Part(config, keys, tokenizer=read_tokenizer(folder, ()))
+
+
+def _outside(beginnings: Sequence[str]) -> str:
+    """A pattern of all names but those of a part: of what the part itself has, nothing may be left."""
+    return rf"(?!{'|'.join(map(re.escape, beginnings))}).*"
+
+
+def _model_type(f: Fields) -> str:
+    """What the model calls itself, which those of nanoVLM do not."""
+    if is_nanovlm(f.values):
+        raise CheckpointError(
+            f"{f.where} is that of a whole model of nanoVLM, and a part is needed; "
+            "load it and save it with Ojito, and give that folder"
+        )
+    return f.text("model_type")
 
 
 def _no_part(f: Fields, name: str, needed: str, *among: Mapping[str, Any]) -> CheckpointError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 from ojito.checkpoint.files import MAX_JSON, CheckpointError, find_file, read_json
 from ojito.checkpoint.huggingface.fields import Fields
+from ojito.config import ImageConfig
 
 TOKENIZER = "tokenizer.json"
+OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's own numbers."""
@@ -20,24 +23,51 @@ _ADDED = re.compile(r'"added_tokens"\s*:\s*(?=\[)')
 
 
 def read_image(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """The processor's `image` settings: what the folder says, over what is usual."""
+    """The processor's `image` settings: what the folder says, over what is usual.
+
+    Args:
+        folder: With a file for the image processor, or without.
+        usual: The settings where no file says otherwise; `fit` is always as they have it.
+        size: Side of the squares that the model reads, pixels.
+
+    Raises:
+        CheckpointError: A file is damaged, or prepares pictures as Ojito cannot, or for a model of another size.
+    """
     f = _image_fields(folder)
-    settings = dict(usual)
-    settings["resample"] = f.choice("resample", among=RESAMPLE, default=usual["resample"])
-    for ours, theirs in (("mean", "image_mean"), ("std", "image_std")):
-        settings[ours] = f.get(theirs) or usual[ours]
+    fit = usual.get("fit", ImageConfig.fit)
+    settings = {
+        **usual,
+        "resample": f.choice("resample", among=RESAMPLE, default=usual["resample"]),
+        "mean": f.numbers("image_mean", default=usual["mean"]),
+        "std": f.numbers("image_std", default=usual["std"]),
+    }
     if not f.flag("do_normalize", default=True):
         settings |= {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
-    f.demand("do_rescale", True)
+    # What `do_convert_rgb` says does not matter: a picture that is not RGB has no meaning to the model but as RGB.
     f.demand("do_resize", True)
-    if usual.get("fit") == "tiles":
-        settings["longest_side"] = f.group("size").integer("longest_edge", default=4 * size)
+    f.demand("do_rescale", True)
+    factor = f.number("rescale_factor", default=1 / 255)
+    if not math.isclose(factor, 1 / 255, rel_tol=1e-6):  # it may have been rounded to float32
+        raise f.error("rescale_factor", factor, "Ojito has only 1/255")
+    f.demand("do_center_crop", fit == "crop")
+    f.demand("do_pan_and_scan", False)
+    if fit == "tiles":
+        settings["longest_side"] = _sides(f, "size", "longest_edge", default=4 * size)[0]
         settings["split"] = f.flag("do_image_splitting", default=True)
-        sizes = [f.group("max_image_size").integer("longest_edge", default=size)]
-    elif usual.get("fit") == "crop":
-        sizes = [_side(f, "crop_size", "height", size), _side(f, "size", "shortest_edge", size)]
+        sizes = _sides(f, "max_image_size", "longest_edge", default=size)
     else:
-        sizes = [_side(f, "size", side, size) for side in ("height", "width")]
+        # LLaVA's is not our fit=pad, which rounds the colour and resizes first. Tiles are whole: there it does nothing.
+        f.demand("do_pad", False)
+        if fit == "crop":
+            sizes = [
+                *_all_sides(f, "size", "shortest_edge", default=size),
+                *_all_sides(f, "crop_size", "height", "width", default=size),
+            ]
+        else:
+            sizes = _all_sides(f, "size", "height", "width", default=size)
+        if f.get("max_num_patches") is not None:  # as many as there may be in a picture of any shape; ours are squares
+            side = math.isqrt(f.integer("max_num_patches", default=256))
+            sizes.append(side * f.integer("patch_size", default=16))
     for found in sizes:
         if found != size:
             raise CheckpointError(
@@ -46,13 +76,21 @@ def read_image(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, A
     return settings
 
 
-def _side(f: Fields, name: str, side: str, default: int) -> int:
-    """The pixels of a side, in a group of sides or, in older files, for all of them."""
-    return (
-        f.integer(name, default=default)
-        if isinstance(f.get(name), int)
-        else f.group(name).integer(side, default=default)
-    )
+def _sides(f: Fields, name: str, *sides: str, default: int) -> list[int]:
+    """The pixels of these sides, in a group of them; by other sides, pictures would be resized in another way."""
+    if f.get(name) is None:
+        return [default] * len(sides)
+    group = f.group(name)
+    if {side for side in group.values if group.get(side) is not None} != {*sides}:
+        raise f.error(name, dict(group.values), f"Ojito has only {' and '.join(sides)}")
+    return [group.integer(side, default=default) for side in sides]
+
+
+def _all_sides(f: Fields, name: str, *sides: str, default: int) -> list[int]:
+    """As `_sides`; in older files, one number is for all of them."""
+    if isinstance(f.get(name), int):
+        return [f.integer(name, default=default)]
+    return _sides(f, name, *sides, default=default)
 
 
 def _image_fields(folder: Path) -> Fields:
@@ -67,21 +105,39 @@ def _image_fields(folder: Path) -> Fields:
 
 
 def chats(folder: Path) -> bool:
-    """Whether the model was taught to chat."""
+    """Whether the model was taught to chat: a template has a file of its own, or is in one of two others.
+
+    Raises:
+        CheckpointError: One of these is damaged.
+    """
     if any((folder / name).is_file() for name in CHAT_TEMPLATES):
         return True
-    name = "tokenizer_config.json"
-    return (folder / name).is_file() and "chat_template" in read_json(folder, name)
+    names = ("processor_config.json", "tokenizer_config.json")
+    files = [Fields(read_json(folder, name), str(folder / name)) for name in names if (folder / name).is_file()]
+    return any(f.get("chat_template") is not None for f in files)
 
 
 def read_tokenizer(folder: Path, end: tuple[str, ...]) -> dict[str, Any]:
-    """The processor's `tokenizer` settings: the file, and the tokens that begin, end and fill."""
+    """The processor's `tokenizer` settings: the file, and the tokens that begin, end and fill.
+
+    Args:
+        folder: With a tokenizer.json.
+        end: Tokens that end an answer, whatever the folder says: the first of all.
+
+    Raises:
+        CheckpointError: There is no tokenizer, or a file is damaged, or says what is no token.
+    """
+    other = next((name for name in OTHER_TOKENIZERS if (folder / name).is_file()), "")
+    if other and not (folder / TOKENIZER).exists():
+        raise CheckpointError(
+            f"{folder} has its tokenizer as {other}, and no {TOKENIZER}; make one with transformers: "
+            "AutoTokenizer.from_pretrained, then save_pretrained"
+        )
     path = find_file(folder, TOKENIZER)
     settings: dict[str, Any] = {"kind": "file", "path": str(path)}
     name = "tokenizer_config.json"
     f = Fields(read_json(folder, name) if (folder / name).is_file() else {}, str(folder / name))
-    for ours in ("bos", "pad"):
-        token = _token(f, f"{ours}_token")
+    for ours, token in (("bos", _token(f, "bos_token")), ("pad", _token(f, "pad_token"))):
         if token:
             settings[ours] = token
     ends = [*end, _token(f, "eos_token"), *_names(folder, _generation_ends(folder))]

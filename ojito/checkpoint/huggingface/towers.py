@@ -9,8 +9,7 @@ from typing import Any
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.keys import Key, Table
 from ojito.config import ViTConfig
-
-Settings = dict[str, Any]
+from ojito.settings import Settings
 
 _ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "quick_gelu": "quick_gelu"}
 
@@ -20,8 +19,8 @@ class TowerFamily:
     """One family of vision towers; as `DecoderFamily`, and:
 
     Attributes:
-        image: The processor's `image` settings, for the pictures that it has learned to see.
-        images: The reference's class that prepares them.
+        image_settings: The processor's `image` settings, for the pictures that it has learned to see.
+        image_class: The reference's class that prepares them.
     """
 
     model_type: str
@@ -29,8 +28,8 @@ class TowerFamily:
     table: Table
     read: Callable[[Fields], Settings]
     write: Callable[[ViTConfig], dict[str, Any]]
-    image: Settings
-    images: str
+    image_settings: Settings
+    image_class: str
 
 
 _LAYERS: Table = {
@@ -136,7 +135,7 @@ _OPENAI = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26
 
 
 def _idefics3(name: str, architecture: str) -> TowerFamily:
-    image = {**_STANDARD, "resample": "lanczos"}
+    image = {**_STANDARD, "fit": "tiles", "resample": "lanczos"}
     return TowerFamily(name, architecture, _SIGLIP, _read_idefics3, _write_square, image, "Idefics3ImageProcessor")
 
 

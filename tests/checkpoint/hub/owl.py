@@ -5,7 +5,8 @@ import json
 import pytest
 
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.hub import HubError, download
+from ojito.checkpoint.hub import download
+from ojito.checkpoint.hub_transfer import HubError
 
 NAME = "owl/eyes-3b"
 FIRST, SECOND = "1" * 40, "2" * 40

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ojito.checkpoint.files import find_file
-from ojito.checkpoint.hub import download, is_hub_id
+from ojito.checkpoint.hub import download
+from ojito.checkpoint.hub_cache import is_hub_id
 from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SECOND, SHARDS, TOKEN, WEIGHTS, contents
 from tests.checkpoint.hub.server import git_hash, sha256
 

@@ -1,8 +1,10 @@
 """Downloads that are stopped, damaged or without room: what is there is kept, and nothing else is put in place."""
 
+import shutil
+
 import pytest
 
-from ojito.checkpoint import hub as module
+from ojito.checkpoint import hub_transfer
 from ojito.checkpoint.hub import download
 from tests.checkpoint.hub.owl import MODEL, NAME, WEIGHTS, contents, failure, set_large, tree
 from tests.checkpoint.hub.server import reply, sha256
@@ -69,8 +71,8 @@ def test_server_that_is_busy_is_asked_again_and_a_byte_renews_the_patience(hub):
 
 def test_waits_between_attempts_are_those_of_the_module(hub, monkeypatch):
     waited = []
-    monkeypatch.setattr(module, "PAUSES", (3.0, 5.0))
-    monkeypatch.setattr(module.time, "sleep", waited.append)
+    monkeypatch.setattr(hub_transfer, "PAUSES", (3.0, 5.0))
+    monkeypatch.setattr(hub_transfer.time, "sleep", waited.append)
     hub.refuses["/large/"] = (503, None)
     assert "answers with status 503; try again later" in failure()
     assert waited == [3.0, 5.0]
@@ -113,21 +115,21 @@ def test_file_that_was_cut_in_the_cache_is_fetched_again(hub, cache):
 # ------------------------------------------------------------------------------------------------------------- the disk
 
 
-def test_too_little_room_is_told_before_anything_is_fetched(hub, cache, monkeypatch):
+def test_too_little_room_is_told_before_the_weights_are_fetched(hub, cache, monkeypatch):
     hub.lies = lambda listing: set_large(listing, size=3 * 2**30)
     usage = type("Usage", (), {"free": 2**30})
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     assert failure() == (
         f"{NAME} needs 3.0 GiB more, and 1.0 GiB are free for {cache}; free the disk, or set HF_HOME to another folder"
     )
-    assert len(hub.paths) == 1
+    assert hub.paths == [f"/api/models/{NAME}/revision/main", "config.json", "tokenizer.json"]
 
 
 def test_what_is_there_needs_no_room(hub, monkeypatch):
     hub.stops[sha256(WEIGHTS)] = [len(WEIGHTS) - 1000] + [0] * 9
     failure()
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     hub.stops.clear()
     assert contents(download(NAME)) == MODEL
 
@@ -137,7 +139,7 @@ def test_disk_that_fills_up_is_an_error_and_the_beginning_is_kept(hub, cache, mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.os, "fsync", full)
+        patch.setattr(hub_transfer.os, "fsync", full)
         assert "eyes-3b cannot be written (No space left on device); free the disk, or set HF_HOME" in failure()
     assert list(cache.rglob("*.incomplete"))
     assert contents(download(NAME)) == MODEL

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ojito.checkpoint.hub import HubError, download
+from ojito.checkpoint.hub import download
+from ojito.checkpoint.hub_transfer import HubError
 from tests.checkpoint.hub.owl import (
     FIRST,
     MODEL,
@@ -98,6 +99,13 @@ def test_index_that_is_wrong_is_an_error(hub, index):
     hub.commits[NAME][FIRST] = {**SHARDS, "model.safetensors.index.json": index, "evil.bin": b"x"}
     assert "model.safetensors.index.json does not list files of weights" in failure()
     assert set(hub.paths) == {f"/api/models/{NAME}/revision/main", "model.safetensors.index.json"}
+
+
+def test_index_that_is_too_large_is_not_fetched(hub):
+    hub.commits[NAME][FIRST] = SHARDS
+    hub.lies = lambda listing: listing["siblings"][1].update(size=65 * 2**20)
+    assert "model.safetensors.index.json has 68157440 bytes, more than 67108864; choose another model" in failure()
+    assert len(hub.paths) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ojito.checkpoint import CheckpointError
 from ojito.checkpoint.hub import download
+from ojito.loading import find_folder
 from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SHARDS, TOKEN, WEIGHTS, failure, tree
 from tests.checkpoint.hub.server import reply, sha256
 
@@ -51,6 +53,20 @@ def test_cached_commit_that_is_none_is_not_followed(cache, tmp_path):
     (cache / "models--owl--eyes-3b" / "refs").mkdir(parents=True)
     (cache / "models--owl--eyes-3b" / "refs" / "main").write_text("../../../../evil")
     assert "cannot be reached" in failure()
+
+
+def test_name_that_nobody_knows_is_no_folder_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"^there is no folder owl/eyes-3b, and http://127\.0\.0\.1:9 cannot be"):
+        find_folder(NAME)
+
+
+@pytest.mark.parametrize("name", ["runs/mine", "models/mine"])
+def test_hub_is_not_asked_for_a_path_that_is_misspelt(hub, tmp_path, monkeypatch, name):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_folder(name) is None
+    assert not hub.asked
 
 
 def test_hub_that_is_not_there_is_named():
@@ -104,7 +120,7 @@ def test_proxy_that_cannot_be_used_is_named(monkeypatch):
 
 def test_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert failure().endswith('needs huggingface_hub 1.0 or newer; pip install "ojito[hf]"')
+    assert failure().endswith('needs huggingface_hub 1.0 or newer; check the path, or pip install "ojito[hf]"')
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals

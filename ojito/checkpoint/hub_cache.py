@@ -1,0 +1,134 @@
+"""Where the Hub's models are on this machine: the cache that all programs share. Nothing is fetched here.
+
+A model is on the disk once, whoever fetched it:
+
+    models--owner--name/blobs/7c3e...                        contents, named by their hash
+    models--owner--name/snapshots/<commit>/model.safetensors -> ../../blobs/7c3e...
+    models--owner--name/refs/main                            a branch's or tag's commit
+    .locks/models--owner--name/7c3e....lock                  held by who fetches that content
+
+Source: https://huggingface.co/docs/hub/local-cache, the layout of the cache.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+PARTIAL = ".ojito.incomplete"
+"""How a content is called that has not wholly come, after its hash."""
+
+_HOME, _SNAPSHOTS = "models--", "snapshots"
+_PART_OF_ID = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+_NEVER_IN_ID = re.compile(r"--|\.\.|\.git$")
+_REVISION = re.compile(r"(?!.*(?:\.\.|//|/\.))\w[\w./+-]{0,199}(?<![/.])", re.ASCII)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether this is how the Hub writes a model's id: "owner/name", or "owner/name@revision".
+
+    It may be a path as well: the caller asks first whether there is a folder of that name.
+    """
+    repository, at, revision = name.partition("@")
+    parts = repository.split("/")
+    if len(parts) != 2 or _NEVER_IN_ID.search(repository):
+        return False
+    return all(_PART_OF_ID.fullmatch(part) for part in parts) and (not at or bool(_REVISION.fullmatch(revision)))
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What a cache has, or may come to have, of a repository at a revision.
+
+    Attributes:
+        cache: The folder of all repositories.
+        name: "owner/name".
+        revision: A branch, tag or commit.
+    """
+
+    cache: Path
+    name: str
+    revision: str
+
+    @classmethod
+    def of(cls, cache: Path, name: str) -> Cached:
+        """That of a name for which `is_hub_id` holds."""
+        name, _, revision = name.partition("@")
+        return cls(cache, name, revision or "main")
+
+    @property
+    def folder(self) -> Path:
+        """That of the repository."""
+        return self.cache / f"{_HOME}{self.name.replace('/', '--')}"
+
+    def blob(self, digest: str) -> Path:
+        """A content."""
+        return self.folder / "blobs" / digest
+
+    def partial(self, digest: str) -> Path:
+        """The beginning of a content."""
+        return self.folder / "blobs" / f"{digest}{PARTIAL}"
+
+    def lock(self, digest: str) -> Path:
+        """What `huggingface_hub` locks while it fetches a content."""
+        return self.cache / ".locks" / self.folder.name / f"{digest}.lock"
+
+    def snapshot(self, commit: str) -> Path:
+        """The folder of a commit's files."""
+        return self.folder / _SNAPSHOTS / commit
+
+    def current(self) -> Path | None:
+        """The snapshot of the commit that the revision is, or stood at last; None if nobody noted where it stood."""
+        commit = self._noted() or self.revision
+        return self.snapshot(commit) if COMMIT.fullmatch(commit) else None
+
+    def remember(self, commit: str) -> None:
+        """Notes where the branch or tag stands."""
+        if commit in (self.revision, self._noted()):
+            return
+        ref = self.folder / "refs" / self.revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        fresh = ref.with_name(f"{ref.name}.{secrets.token_hex(4)}.tmp")
+        fresh.write_text(commit, encoding="utf-8")
+        os.replace(fresh, ref)
+
+    def _noted(self) -> str:
+        ref = self.folder / "refs" / self.revision
+        return ref.read_text(encoding="utf-8", errors="replace").strip() if ref.is_file() else ""
+
+    def nearest(self) -> str:
+        """The name of another repository in the cache that may have been meant; empty if there is none."""
+        others = [path.name[len(_HOME) :].replace("--", "/") for path in self.cache.glob(f"{_HOME}*--*")]
+        near = difflib.get_close_matches(self.name, [name for name in others if name != self.name], 1)
+        return near[0] if near else ""
+
+
+def neighbour(folder: Path, name: str) -> Path | None:
+    """What the cache in which the folder is a snapshot has of another repository.
+
+    Args:
+        folder: Any.
+        name: An id of the Hub.
+
+    Returns:
+        None where the folder is no snapshot, or nobody noted where that repository stood.
+    """
+    folder = folder.resolve()
+    home = folder.parent.parent
+    if folder.parent.name != _SNAPSHOTS or not home.name.startswith(_HOME):
+        return None
+    return Cached.of(home.parent, name).current()
+
+
+def link(blob: Path, path: Path) -> None:
+    """Puts a content into a snapshot."""
+    path.unlink(missing_ok=True)
+    try:
+        path.symlink_to(os.path.relpath(blob, path.parent))
+    except OSError:  # Windows without the right to make links: the file itself stands in the snapshot
+        os.replace(blob, path)

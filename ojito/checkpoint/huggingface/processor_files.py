@@ -1,0 +1,212 @@
+"""The processor's files, written so that the reference's makes the same rows, of the same pixels, as ours.
+
+`preprocessing` reads them; those of the tokenizer are written by `vocabulary`.
+
+A processor there is more than settings: what it writes around a picture is in its code. So a model that learned to read
+another prompt, or pictures fitted in another way, is refused, and not given to a processor that does not know it.
+
+Everything is in the spelling of the Hub's own files, which old versions read as well as new ones.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.huggingface.families import Family
+from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.huggingface.preprocessing import RESAMPLE
+from ojito.checkpoint.huggingface.towers import TOWERS
+from ojito.checkpoint.native import KEEPS
+from ojito.config import ImageConfig, ModelConfig, PromptConfig, ViTConfig
+from ojito.settings import differences, read
+
+_FREE = ("caption", "turns", "answers", "loss", "max_tokens")
+"""Settings of a prompt that are about training, or about what is asked: they change no place of a row."""
+
+
+@dataclass(frozen=True)
+class ProcessorFamily:
+    """What the files beside the weights say of a family.
+
+    Attributes:
+        processor_class: The reference's class.
+        image_class: That for images; "" means the tower's.
+        image_id_field: How config.json calls the id of the image token.
+        needed: Tokens that the processor writes around a picture.
+        picture: How a text shows a picture; "" means the prompt's own `picture`.
+        chats: Whether a template says how turns are written.
+        encoding_begins: Whether the first token of a row is left to the tokenizer, where that writes one by itself.
+    """
+
+    processor_class: str
+    image_class: str = ""
+    image_id_field: str = "image_token_index"
+    needed: tuple[str, ...] = ()
+    picture: str = "<image>"
+    chats: bool = True
+    encoding_begins: bool = False
+
+
+PROCESSORS: dict[str, ProcessorFamily] = {
+    "paligemma": ProcessorFamily("PaliGemmaProcessor", chats=False),
+    "llava": ProcessorFamily("LlavaProcessor", picture="", encoding_begins=True),
+    "idefics3": ProcessorFamily(
+        "Idefics3Processor", image_id_field="image_token_id",
+        needed=("<fake_token_around_image>", "<end_of_utterance>"),
+    ),
+    "gemma3": ProcessorFamily(
+        "Gemma3Processor", "Gemma3ImageProcessor", needed=("<start_of_image>", "<end_of_image>"),
+        picture="<start_of_image>",
+    ),
+}  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------- the pictures
+
+
+def image_fields(family: Family, fields: Fields, image: ImageConfig, model: ModelConfig) -> dict[str, Any]:
+    """What preprocessor_config.json says, beside the fields of config.json.
+
+    Raises:
+        CheckpointError: Pictures are fitted in a way that the family's processor has not.
+    """
+    pictures, (tower, _) = family.pictures(fields), family.parts(fields)
+    for name in ("fit", "tiling"):
+        mine, usual = getattr(image, name), pictures.get(name, getattr(ImageConfig, name))
+        if mine != usual:
+            raise CheckpointError(
+                f"processor.image.{name} is {mine!r}, and the processor of {family.model_type} has only {usual!r}; "
+                f"{KEEPS}"
+            )
+    its, size = PROCESSORS[family.model_type], model.vision.image_size
+    numbers = {ours: number for number, ours in RESAMPLE.items()}
+    made: dict[str, Any] = {
+        "image_processor_type": its.image_class or TOWERS[tower].image_class,
+        "processor_class": its.processor_class,
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": numbers[image.resample],
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(image.mean),
+        "image_std": list(image.std),
+    }
+    if image.fit == "squash":
+        made["image_seq_length"] = model.image_tokens
+    elif image.fit == "crop":
+        made["size"] = {"shortest_edge": size}
+        made |= {"do_center_crop": True, "crop_size": {"height": size, "width": size}}
+    else:
+        made["size"] = {"longest_edge": image.longest_side}
+        made |= {"max_image_size": {"longest_edge": size}, "do_image_splitting": image.split, "do_pad": True}
+    return made
+
+
+def processor_fields(family: Family, model: ModelConfig) -> dict[str, Any]:
+    """What processor_config.json says."""
+    fields: dict[str, Any] = {"processor_class": PROCESSORS[family.model_type].processor_class}
+    if family.model_type == "llava" and isinstance(model.vision, ViTConfig):
+        fields |= {
+            "image_token": family.image_token,
+            "patch_size": model.vision.patch_size,
+            "num_additional_image_tokens": int(model.vision.class_token),
+            "vision_feature_select_strategy": family.write(model)["vision_feature_select_strategy"],
+        }
+    elif family.model_type == "idefics3":
+        fields["image_seq_len"] = model.image_tokens
+    elif family.model_type == "gemma3":
+        fields["image_seq_length"] = model.image_tokens
+    return fields
+
+
+# ----------------------------------------------------------------------------------------------------------- the prompt
+
+
+def check_prompt(family: Family, prompt: PromptConfig) -> bool:
+    """Whether the family's processor writes this prompt, and in turns.
+
+    Returns:
+        Whether there is a chat template.
+
+    Raises:
+        CheckpointError: It writes another one; names the settings.
+    """
+    known = [read(PromptConfig, family.prompt(chat)) for chat in (True, False)]
+    differing = [
+        [f"{key} is {mine!r}, not {its!r}" for key, mine, its in differences(prompt, usual, "processor.prompt")
+         if key.rpartition(".")[2] not in _FREE]
+        for usual in known
+    ]  # fmt: skip
+    if all(differing):
+        problems = min(differing, key=len)
+        raise CheckpointError(
+            f"the processor of {family.model_type} writes another prompt: {'; '.join(problems)}; train with its "
+            f"settings, or {KEEPS}"
+        )
+    return PROCESSORS[family.model_type].chats and not differing[0]
+
+
+def picture_text(family: Family, prompt: PromptConfig) -> str:
+    """How a text shows a picture."""
+    return PROCESSORS[family.model_type].picture or prompt.picture.replace("<image>", family.image_token)
+
+
+_TURNS = """\
+{{- beginning -}}
+{%- for message in messages -%}
+    {%- if message['role'] != ['user', 'assistant'][loop.index0 % 2] -%}
+        {{- raise_exception('roles must alternate: user, assistant, user, ...') -}}
+    {%- endif -%}
+    {%- set content = message['content'] -%}
+    {%- if content is string -%}
+        {%- set content = [{'type': 'text', 'text': content}] -%}
+    {%- endif -%}
+    {%- if message['role'] == 'assistant' -%}
+        {{- separator + before_answer -}}
+    {%- else -%}
+        {{- user -}}
+        {%- if content[0]['type'] != 'image' -%}
+            {{- before_text -}}
+        {%- endif -%}
+    {%- endif -%}
+    {%- for part in content -%}
+        {{- picture if part['type'] == 'image' else part['text'] -}}
+    {%- endfor -%}
+    {%- if message['role'] == 'assistant' -%}
+        {{- end + after_answer -}}
+    {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    {{- separator -}}
+{%- endif -%}
+"""
+
+
+def chat_template(family: Family, prompt: PromptConfig, bos: str, eos: str) -> str:
+    """The program in Jinja that writes turns as the text that our rows are made of.
+
+    What follows a question is written where an answer comes, or is asked for.
+
+    Args:
+        family: Whose processor runs it.
+        prompt: How the model is spoken to.
+        bos: The token that begins a row, where the program has to write it; "" where it has not.
+        eos: The token that ends an answer.
+    """
+    texts = {
+        "beginning": bos if prompt.bos else "",
+        "user": prompt.user,
+        "before_text": prompt.before_text,
+        "separator": prompt.separator,
+        "before_answer": prompt.before_answer,
+        "end": eos,
+        "after_answer": prompt.after_answer,
+        "picture": picture_text(family, prompt),
+    }
+    names = (f"{{%- set {name} = {json.dumps(text, ensure_ascii=False)} -%}}\n" for name, text in texts.items())
+    return "".join(names) + _TURNS

@@ -1,0 +1,394 @@
+"""The files beside a folder's weights: every field that is read changes what is read, or is refused by name."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.huggingface import preprocessing, read_decoder, read_folder, read_tower
+from ojito.checkpoint.huggingface.preprocessing import chats, read_image, read_tokenizer
+from ojito.checkpoint.huggingface.towers import TOWERS
+from ojito.config import ImageConfig
+from ojito.processor.images import pixels
+from ojito.processor.tiles import read_picture
+from ojito.settings import read
+from tests.parity.reading import fields_read
+from tests.parity.reference import transformers
+from tests.parity.released import released_folder
+
+SIZE = 32
+SQUARE = {"height": SIZE, "width": SIZE}
+HALF = [0.5, 0.5, 0.5]
+# What a file says, whose usual settings are meant, and the reference's class.
+KINDS = {
+    "squash": ({"size": SQUARE}, "siglip_vision_model", "SiglipImageProcessor"),
+    "crop": ({"size": {"shortest_edge": SIZE}, "crop_size": SQUARE}, "clip_vision_model", "CLIPImageProcessor"),
+    "tiles": (
+        {"size": {"longest_edge": 100}, "max_image_size": {"longest_edge": SIZE}},
+        "idefics3_vision",
+        "Idefics3ImageProcessor",
+    ),
+    "naflex": ({"max_num_patches": 16, "patch_size": 8}, "siglip2_vision_model", "Siglip2ImageProcessor"),
+}
+SAME = [
+    *(("do_convert_rgb", value) for value in (None, True, False)), ("do_resize", True), ("do_rescale", True),
+    ("rescale_factor", 0.00392156862745098), ("rescale_factor", 0.003921568859368563), ("do_normalize", True),
+    ("do_pan_and_scan", None), ("do_pan_and_scan", False), ("do_pad", None),
+]  # fmt: skip
+# Fields, and the settings that they change.
+FIELDS = {
+    "squash": [
+        *((name, value, {}) for name, value in SAME), ("do_center_crop", False, {}), ("do_pad", False, {}),
+        *(("resample", i, {"resample": name}) for i, name in enumerate(["nearest", "lanczos", "bilinear", "bicubic"])),
+        ("image_mean", [0.1, 0.2, 0.3], {"mean": [0.1, 0.2, 0.3]}), ("image_std", [1, 2, 3], {"std": [1, 2, 3]}),
+        ("do_normalize", False, {"mean": [0, 0, 0], "std": [1, 1, 1]}),
+    ],
+    "crop": [*((name, value, {}) for name, value in SAME), ("do_center_crop", True, {}), ("size", SIZE, {}),
+             ("crop_size", SIZE, {}), ("size", {"shortest_edge": SIZE, "longest_edge": None}, {})],
+    "tiles": [
+        *((name, value, {}) for name, value in SAME), ("do_pad", True, {}), ("do_pad", False, {}),
+        ("do_image_splitting", True, {}), ("do_image_splitting", False, {"split": False}),
+        ("size", {"longest_edge": 70}, {"longest_side": 70}),
+    ],
+    "naflex": [("max_num_patches", None, {}), ("max_num_patches", 17, {})],
+}  # fmt: skip
+ANYWHERE = [
+    ("do_resize", False), ("do_rescale", False), ("rescale_factor", 1 / 127.5), ("rescale_factor", 1), ("resample", 5),
+    ("image_mean", 0.5), ("image_mean", [0.5]), ("image_std", ["a", 1, 1]), ("do_normalize", "no"),
+    ("do_pan_and_scan", True), ("size", "large"), ("size", {}), ("size", [SIZE, SIZE]),
+]  # fmt: skip
+# What Ojito cannot do, by the name that has to be said.
+REFUSED = {
+    "squash": [
+        *ANYWHERE, ("do_center_crop", True), ("do_pad", True), ("size", {"shortest_edge": SIZE}),
+        ("size", {"height": SIZE}), ("size", {**SQUARE, "shortest_edge": SIZE}), ("max_num_patches", "many"),
+    ],
+    "crop": [
+        *ANYWHERE, ("do_center_crop", False), ("do_pad", True), ("size", SQUARE),
+        ("size", {"shortest_edge": SIZE, "longest_edge": 40}), ("crop_size", {"height": SIZE}),
+        ("crop_size", {"shortest_edge": SIZE}), ("crop_size", True),
+    ],
+    "tiles": [
+        *ANYWHERE, ("do_center_crop", True), ("do_image_splitting", 1), ("size", SQUARE), ("size", 100),
+        ("max_image_size", SQUARE), ("max_image_size", SIZE),
+    ],
+}  # fmt: skip
+# Pictures for another model, and their size.
+SIZES = [
+    ("squash", {"size": {"height": 33, "width": SIZE}}, 33),
+    ("squash", {"size": {"height": SIZE, "width": 31}}, 31),
+    ("squash", {"size": 33}, 33),
+    ("crop", {"size": {"shortest_edge": 40}}, 40),
+    ("crop", {"size": 40}, 40),
+    ("crop", {"crop_size": {"height": 31, "width": SIZE}}, 31),
+    ("crop", {"crop_size": {"height": SIZE, "width": 31}}, 31),
+    ("crop", {"crop_size": 31}, 31),
+    ("tiles", {"max_image_size": {"longest_edge": 16}}, 16),
+    ("naflex", {"max_num_patches": 25}, 40),
+    ("naflex", {"patch_size": 7}, 28),
+]
+
+
+def saved(folder, kind, **fields):
+    """A folder with an image processor that differs in these fields from the usual one."""
+    values = {**KINDS[kind][0], "image_processor_type": KINDS[kind][2], **fields}
+    (folder / "preprocessor_config.json").write_text(json.dumps(values))
+    return folder
+
+
+def settings_of(folder, kind):
+    return read_image(folder, TOWERS[KINDS[kind][1]].image_settings, SIZE)
+
+
+def usual_of(kind):
+    return {
+        **TOWERS[KINDS[kind][1]].image_settings,
+        **({"longest_side": 100, "split": True} if kind == "tiles" else {}),
+    }
+
+
+def noise(width, height):
+    return Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def their_pixels(folder, kind, picture):
+    made = getattr(transformers, f"{KINDS[kind][2]}Pil").from_pretrained(folder)
+    return made([picture], return_tensors="pt")["pixel_values"]
+
+
+def our_pixels(settings, picture):
+    config = read(ImageConfig, settings)
+    if config.fit != "tiles":
+        return pixels(picture, SIZE, config)[None]
+    raw = read_picture(picture, SIZE, config).pixels
+    mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
+    return ((raw / 255 - mean) / std)[None]
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_every_field_of_an_image_processor_changes_what_is_read(tmp_path, kind):
+    assert settings_of(saved(tmp_path, kind), kind) == usual_of(kind)
+    for field, value, changes in FIELDS[kind]:
+        assert settings_of(saved(tmp_path, kind, **{field: value}), kind) == {**usual_of(kind), **changes}, field
+
+
+@pytest.mark.parametrize("kind", ["squash", "crop", "tiles"])
+def test_matches_reference_with_every_field(tmp_path, kind):
+    picture = noise(61, 40)
+    for field, value, _ in FIELDS[kind]:
+        folder = saved(tmp_path, kind, **{field: value})
+        theirs, ours = their_pixels(folder, kind, picture), our_pixels(settings_of(folder, kind), picture)
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6, msg=f"{field}: {value}")
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_field_that_ojito_cannot_follow_is_refused_by_name(tmp_path, kind):
+    for field, value in REFUSED[kind]:
+        with pytest.raises(CheckpointError, match=rf"preprocessor_config\.json: {field} is ['\"].*; .*[A-Za-z]"):
+            settings_of(saved(tmp_path, kind, **{field: value}), kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("squash", {"rescale_factor": 1 / 127.5}), ("squash", {"do_center_crop": True, "crop_size": 20}),
+        ("crop", {"do_center_crop": False}), ("crop", {"size": SQUARE}),
+        ("crop", {"size": {"shortest_edge": SIZE, "longest_edge": 40}}), ("tiles", {"size": 100}),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_another_picture_to_the_reference(tmp_path, kind, fields):
+    picture = noise(61, 40)
+    usual = our_pixels(settings_of(saved(tmp_path, kind), kind), picture)
+    theirs = their_pixels(saved(tmp_path, kind, **fields), kind, picture)
+    assert theirs.shape != usual.shape or (theirs - usual).abs().max() > 0.1
+
+
+def test_llavas_padding_is_not_ours(tmp_path):
+    folder = saved(tmp_path, "crop", do_pad=True)
+    theirs = transformers.LlavaImageProcessorPil.from_pretrained(folder)(noise(61, 40), return_tensors="pt")
+    ours = our_pixels({**usual_of("crop"), "fit": "pad"}, noise(61, 40))
+    assert (theirs["pixel_values"] - ours).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("kind", "fields", "size"), SIZES)
+def test_pictures_for_another_model_are_refused(tmp_path, kind, fields, size):
+    with pytest.raises(CheckpointError, match=rf"prepares pictures of {size} pixels, and the model reads {SIZE};"):
+        settings_of(saved(tmp_path, kind, **fields), kind)
+
+
+def test_longest_side_is_four_tiles_where_no_file_says_otherwise(tmp_path):
+    assert settings_of(tmp_path, "tiles")["longest_side"] == 4 * SIZE
+    theirs = transformers.Idefics3ImageProcessorPil()
+    assert theirs.size["longest_edge"] == 4 * theirs.max_image_size["longest_edge"]
+
+
+@pytest.mark.parametrize("kind", TOWERS)
+def test_settings_that_are_missing_have_the_references_defaults(tmp_path, kind):
+    tower = TOWERS[kind]
+    made = read_image(tmp_path, tower.image_settings, 224)
+    theirs = getattr(transformers, f"{tower.image_class}Pil")()
+    assert preprocessing.RESAMPLE[theirs.resample] == made["resample"]
+    assert ([*theirs.image_mean], [*theirs.image_std]) == (made["mean"], made["std"])
+
+
+def test_fields_within_the_processors_file_come_first(tmp_path):
+    saved(tmp_path, "squash", resample=0)
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "SiglipProcessor"}))
+    assert settings_of(tmp_path, "squash")["resample"] == "nearest"
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": {"resample": 2}}))
+    assert settings_of(tmp_path, "squash")["resample"] == "bilinear"
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": {"do_resize": False}}))
+    with pytest.raises(CheckpointError, match=r"processor_config\.json: do_resize is 'False'; Ojito has only True"):
+        settings_of(tmp_path, "squash")
+
+
+# ---------------------------------------------------------------------------------------------------------------- words
+
+ADDED = [{"id": 0, "content": "<a>"}, {"id": 1, "content": "<b>"}, {"id": 7, "content": "<c>"}]
+TOKENS, ENDS = "tokenizer_config.json", "generation_config.json"
+
+
+def read_words(folder, end=(), **files):
+    """What is read of a folder with these files, without the path."""
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": ADDED}))
+    for name in ("tokenizer_config", "generation_config"):
+        path = folder / f"{name}.json"
+        path.unlink(missing_ok=True)
+        if name in files:
+            path.write_text(json.dumps(files[name]))
+    settings = read_tokenizer(folder, end)
+    assert (settings.pop("kind"), settings.pop("path")) == ("file", str(folder / "tokenizer.json"))
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ends", "settings"),
+    [
+        ({}, None, {"eos": []}),
+        ({"bos_token": "<a>"}, None, {"bos": "<a>", "eos": []}),
+        ({"bos_token": {"content": "<a>", "lstrip": False}}, None, {"bos": "<a>", "eos": []}),
+        ({"bos_token": None, "pad_token": ""}, None, {"eos": []}),
+        ({"pad_token": "<b>"}, None, {"pad": "<b>", "eos": []}),
+        ({"eos_token": "<b>"}, None, {"eos": ["<b>"]}),
+        ({"eos_token": "<b>"}, {"eos_token_id": None}, {"eos": ["<b>"]}),
+        ({"eos_token": "<b>"}, {"eos_token_id": 7}, {"eos": ["<b>", "<c>"]}),
+        ({"eos_token": "<b>"}, {"eos_token_id": [7, 1, 0]}, {"eos": ["<b>", "<c>", "<a>"]}),
+        ({}, {"eos_token_id": [5, 1]}, {"eos": ["<b>"]}),  # 5 is a piece of text, and no token to end with
+    ],
+)
+def test_every_field_of_the_tokenizer_changes_what_is_read(tmp_path, tokens, ends, settings):
+    files = {"tokenizer_config": tokens, **({} if ends is None else {"generation_config": ends})}
+    assert read_words(tmp_path, **files) == settings
+    assert read_words(tmp_path, ("<end>", "<b>"), **files)["eos"] == list(
+        dict.fromkeys(["<end>", "<b>", *settings["eos"]])
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "name"),
+    [
+        ("tokenizer_config", {"bos_token": 3}, "bos_token"),
+        ("tokenizer_config", {"pad_token": ["<a>"]}, "pad_token"),
+        ("tokenizer_config", {"eos_token": {"content": 3}}, "eos_token"),
+        ("generation_config", {"eos_token_id": "<a>"}, "eos_token_id"),
+        ("generation_config", {"eos_token_id": [1, True]}, "eos_token_id"),
+    ],
+)
+def test_token_that_is_none_is_refused_by_name(tmp_path, file, fields, name):
+    with pytest.raises(CheckpointError, match=rf"{file}\.json: {name} is ['\"].*; .*needed"):
+        read_words(tmp_path, **{file: fields})
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "found"),
+    [
+        ("chat_template.jinja", "{{ messages }}", True),
+        ("chat_template.json", '{"chat_template": "{{ messages }}"}', True),
+        ("tokenizer_config.json", '{"chat_template": "{{ messages }}"}', True),
+        ("tokenizer_config.json", '{"chat_template": [{"name": "default", "template": ""}]}', True),
+        ("tokenizer_config.json", '{"chat_template": null}', False),
+        ("tokenizer_config.json", '{"bos_token": "<a>"}', False),
+        ("processor_config.json", '{"chat_template": "{{ messages }}"}', True),
+        ("processor_config.json", '{"chat_template": null}', False),
+        ("processor_config.json", '{"processor_class": "LlavaProcessor"}', False),
+        ("preprocessor_config.json", '{"chat_template": "{{ messages }}"}', False),
+    ],
+)
+def test_model_chats_that_has_a_template(tmp_path, file, text, found):
+    assert not chats(tmp_path)
+    (tmp_path / file).write_text(text)
+    assert chats(tmp_path) == found
+
+
+# ------------------------------------------------------------------------------------------------------ released models
+
+OPENAI = TOWERS["clip_vision_model"].image_settings
+HALVES = {"mean": HALF, "std": HALF}
+RELEASED = {
+    "paligemma-3b-pt-224": (
+        {**HALVES, "resample": "bicubic"},
+        {"bos": "<bos>", "pad": "<pad>", "eos": ("<eos>",)},
+        {"separator": "\n", "max_tokens": 8192},
+    ),
+    "llava-1.5-7b-hf": (
+        {**OPENAI, "resample": "bicubic", "fit": "crop"},
+        {"bos": "<s>", "pad": "<pad>", "eos": ("</s>",)},
+        {"separator": " ASSISTANT:", "max_tokens": 4096},
+    ),
+    "SmolVLM-256M-Instruct": (
+        {**HALVES, "resample": "lanczos", "fit": "tiles", "longest_side": 2048, "split": True},
+        {"bos": "<|im_start|>", "pad": "<|im_end|>", "eos": ("<end_of_utterance>",)},
+        {"separator": "<end_of_utterance>\nAssistant:", "max_tokens": 8192},
+    ),
+    "gemma-3-4b-it": (
+        {**HALVES, "resample": "bilinear"},
+        {"bos": "<bos>", "pad": "<pad>", "eos": ("<end_of_turn>", "<eos>")},
+        {"separator": "<end_of_turn>\n<start_of_turn>model\n", "max_tokens": 131072},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_files_of_a_released_model_are_read(tmp_path, name):
+    read_now = read_folder(released_folder(tmp_path, name)).processor
+    image, words, prompt = RELEASED[name]
+    assert read_now.image == read(ImageConfig, image)
+    assert {field: getattr(read_now.tokenizer, field) for field in words} == words
+    assert {field: getattr(read_now.prompt, field) for field in prompt} == prompt
+    tower = read_tower(tmp_path).image
+    assert {field: tower[field] for field in ("mean", "std", "resample")} == {
+        field: image[field] for field in ("mean", "std", "resample")
+    }
+    assert tower.get("fit", "squash") == ("crop" if name.startswith("llava") else "squash")
+    assert read(ImageConfig, tower)
+    assert sorted(read_decoder(tmp_path).tokenizer["eos"]) == sorted(words["eos"])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "image"),
+    [
+        ("siglip-base-patch16-224", 224, {**HALVES, "resample": "bicubic"}),
+        ("siglip2-base-patch16-224", 224, {**HALVES, "resample": "bilinear"}),
+        ("clip-vit-large-patch14", 224, {**OPENAI, "fit": "crop", "resample": "bicubic"}),
+    ],
+)
+def test_files_of_a_released_tower_are_read(tmp_path, name, size, image):
+    part = read_tower(released_folder(tmp_path, name))
+    assert (part.config.image_size, part.image) == (size, image)
+    assert part.config.layers == (24 if name.startswith("clip") else 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("SmolLM2-135M", {"bos": "<|endoftext|>", "eos": ["<|endoftext|>"]}),
+        ("gpt2", {"eos": ["<|endoftext|>"]}),
+    ],
+)
+def test_files_of_a_released_decoder_are_read(tmp_path, name, words):
+    tokenizer = read_decoder(released_folder(tmp_path, name)).tokenizer
+    assert tokenizer == {**words, "kind": "file", "path": str(tmp_path / "tokenizer.json")}
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "ends"),
+    [
+        ("gemma-3-4b-it", "", ("<eos>", "<end_of_turn>")),
+        ("SmolVLM-256M-Instruct", "<end_of_utterance>\nAssistant:", ("</s>",)),
+    ],
+)
+def test_model_without_a_template_is_not_spoken_to_in_turns(tmp_path, name, separator, ends):
+    folder = released_folder(tmp_path, name)
+    (folder / "chat_template.json").unlink()
+    said = json.loads((folder / TOKENS).read_text())
+    del said["chat_template"]
+    if name.startswith("SmolVLM"):
+        said["eos_token"] = "</s>"
+        (folder / ENDS).unlink()
+    (folder / TOKENS).write_text(json.dumps(said))
+    processor = read_folder(folder).processor
+    assert (processor.prompt.separator, processor.tokenizer.eos) == (separator, ends)
+
+
+@pytest.mark.parametrize(("name", "resample"), [("gemma-3-4b-it", "bilinear"), ("paligemma-3b-pt-224", "bicubic")])
+def test_family_has_its_own_way_to_resample_where_no_file_says_otherwise(tmp_path, name, resample):
+    folder = released_folder(tmp_path, name)
+    (folder / "preprocessor_config.json").unlink()
+    assert read_folder(folder).processor.image.resample == resample
+    assert read_tower(folder).image["resample"] == resample
+
+
+def test_no_field_of_these_files_is_read_that_is_not_tested():
+    tested = {field for kind in KINDS.values() for field in kind[0]}
+    tested |= {row[0] for table in (FIELDS, REFUSED) for rows in table.values() for row in rows}
+    tested |= {"bos_token", "pad_token", "eos_token", "eos_token_id", "chat_template"}
+    tested |= {"height", "width", "shortest_edge", "longest_edge"}
+    found = fields_read(preprocessing)
+    assert {"rescale_factor", "crop_size", "chat_template", "eos_token"} <= found
+    assert found <= tested
