@@ -110,7 +110,8 @@ def _commit(staging: Path, folder: Path, keep: Collection[str]) -> None:
     """Moves the files into place, and removes those of a model that was there before and that this one has not."""
     files = {path.name for path in staging.iterdir()} - {name for name in keep if os.path.lexists(folder / name)}
     changed = {name for name in files if not _same(staging / name, folder / name)}
-    obsolete = _matching(folder, (*WEIGHT_FILES, *OTHER_FILES)) - files
+    # Where there is no model, a recipe.yaml or a vocab.json is somebody's.
+    obsolete = _matching(folder, (*WEIGHT_FILES, *OTHER_FILES)) - files if holds_model(folder) else set()
     another = bool(changed - {WEIGHTS} or obsolete)  # model or processor: for a moment the files do not fit together
     if another:
         changed.add(CONFIG)

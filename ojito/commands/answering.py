@@ -28,7 +28,7 @@ def load_model(args: Namespace, max_pixels: int | None = None) -> Pipeline:
         args: Of the command.
         max_pixels: The most pixels of a picture; None leaves it at what the model's processor says.
     """
-    with progress(f"fetching {args.model}") as tell:
+    with progress(f"loading {args.model}") as tell:
         pipe = load(args.model, device=args.device, seed=args.seed or 0, progress=tell)
     tell_random(args.model)
     if max_pixels is not None:

@@ -150,6 +150,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 def _train(config: Config, out: Path, args: Namespace) -> int:
     # Here, so that a setting that cannot be used is named before the seconds that torch takes.
+    from ojito.commands.telling import progress
     from ojito.data import Batches, open_data
     from ojito.device import pick_device
     from ojito.loading import load_for
@@ -159,7 +160,8 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
     device = pick_device(args.device)
     source = open_data(config)
     if args.base is not None:
-        pipe = load_for(config, args.base, device)
+        with progress(f"loading {args.base}") as tell:
+            pipe = load_for(config, args.base, device, tell)
     else:
         pipe = Pipeline(*prepare(config, source, device), config)
     _announce(pipe, config, source)

@@ -69,6 +69,13 @@ def test_saving_again_replaces_the_weights_and_keeps_other_files(folder):
     assert set(files(folder)) == {"config.json", "model.safetensors", "metrics.jsonl"}
 
 
+def test_files_that_belong_to_no_model_stay(tmp_path):
+    for name in ("recipe.yaml", "vocab.json", "merges.txt"):
+        (tmp_path / name).write_text("mine")
+    save(tmp_path, state())
+    assert {(tmp_path / name).read_text() for name in ("recipe.yaml", "vocab.json", "merges.txt")} == {"mine"}
+
+
 def test_saving_again_replaces_nothing_but_the_weights(folder, monkeypatch):
     replaced = []
     replace = os.replace
