@@ -17,7 +17,9 @@ from ojito.model.vit import ViT
 
 @torch.no_grad()
 def initialise(model: nn.Module) -> None:
-    """Draw every parameter of a model anew, from PyTorch's current random state."""
+    """Draw every parameter of a model anew, from PyTorch's current random state. On `meta` there is none to draw."""
+    if any(parameter.is_meta for parameter in model.parameters()):
+        return  # to go through all the same would take as long as to build the model
     for module in model.modules():
         if isinstance(module, nn.Linear):
             # GPT-2's 0.02, made right for any width: sqrt(1 / (3 * 768)) = 0.0208.
