@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ojito.checks import (
     on_meta,
 )
 from ojito.config import Config, ConnectorConfig, TokenizerConfig
+from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.loading import find_folder, find_preset, name_of
 from ojito.model.connectors import Connector
@@ -32,6 +33,7 @@ from ojito.model.initialise import initialise
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.processor.processor import CONFIG_FILE, TOKENIZER_FILE
+from ojito.records import Progress
 from ojito.settings import override, read, write
 
 TRAINING: dict[str, Any] = {"lr": 1e-4, "connector_lr": 2e-3}
@@ -79,7 +81,7 @@ def build(
     dtype: torch.dtype | str = "auto",
     seed: int = 0,
     settings: Iterable[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pipeline:
     """A model of a vision tower and a decoder that have learned apart, and a connector that has everything to learn.
 
@@ -105,6 +107,7 @@ def build(
             entries than the decoder.
         ConfigError: Parts or settings that make no model, such as more image tokens than the decoder has positions.
     """
+    check_seed(seed)
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
     sources = (_find("vision", vision, progress), _find("decoder", decoder, progress))
@@ -139,7 +142,7 @@ def build(
     return Pipeline(model.eval(), processor, config)
 
 
-def _find(kind: str, name: Path | str, progress: Callable[[int, int], None] | None) -> _Source:
+def _find(kind: str, name: Path | str, progress: Progress | None) -> _Source:
     """The part of that name."""
     folder = find_folder(name, progress, functools.partial(_read, kind))
     if folder is not None:

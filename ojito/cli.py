@@ -62,9 +62,14 @@ def _whole(text: str) -> int:
 
 def _seed(text: str) -> int:
     """As `train.seed`."""
+    from ojito.config.rules import check_seed  # here, as the commands: `--help` waits for neither
+    from ojito.settings import ConfigError
+
     seed = _whole(text)
-    if seed.bit_length() > 63:
-        raise argparse.ArgumentTypeError(f"{seed} is too large for PyTorch; use a number below 2**63")
+    try:
+        check_seed(seed)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(error.problem) from None
     return seed
 
 

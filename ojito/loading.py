@@ -30,17 +30,18 @@ from ojito.checks import (
     on_meta,
 )
 from ojito.config import Config, ModelConfig, ProcessorConfig, TrainConfig
+from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.model import VLM
 from ojito.pipeline import RECIPE, Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.processor.processor import CONFIG_FILE, TOKENIZER_FILE
+from ojito.records import Progress
 from ojito.settings import read, read_yaml
 
 FINE_TUNING = TrainConfig(lr=1e-5, batch_size=8)
 """For a model that does not say how it was trained. The rate is that of PaliGemma's transfers, arXiv 2407.07726."""
 
-Progress = Callable[[int, int], None]
 MAX_RECIPE = 64 * 2**10  # bytes: YAML takes long to read
 
 
@@ -67,6 +68,7 @@ def load(
         CheckpointError: A file of the folder is missing or damaged, or cannot be fetched.
         ConfigError: A setting in the folder cannot be used.
     """
+    check_seed(seed)
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
     folder = find_folder(name, progress)

@@ -26,7 +26,7 @@ from ojito.processor import Processor
 from ojito.processor.images import open_image
 from ojito.processor.locations import BETWEEN, Box, fit_mask, parse
 from ojito.processor.processor import TOKENIZER_FILE
-from ojito.records import Sample
+from ojito.records import Progress, Sample
 from ojito.settings import write
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class Pipeline:
         dtype: torch.dtype | str | None = None,
         max_shard: int = MAX_SHARD,
         base_model: str = "",
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Exported:
         """Writes the folder that transformers loads: weights, configs, tokenizer, processor and a model card.
 

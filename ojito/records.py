@@ -6,7 +6,7 @@ Processor and model never import each other; they meet in `Batch`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # `ojito --help` reads this file too, and must not wait for t
     from PIL import Image
 
     ImageLike = Union[str, Path, bytes, Image.Image]
+
+Progress = Callable[[int, int], None]
+"""Hears of long work: how much of it is done, and how much there is."""
 
 IGNORE = -100
 """A target that no loss counts (PyTorch's own `ignore_index`)."""

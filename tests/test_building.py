@@ -417,6 +417,12 @@ def test_too_little_memory_is_told_before_weights_are_read(join, monkeypatch):
     says(join, ValueError, "siglip-smollm needs", "are free on cpu")
 
 
+def test_seed_that_no_generator_takes_is_refused(join):
+    says(join, ConfigError, "seed: ", "is too large for PyTorch; use a number below 2**63", seed=10**23)
+    with pytest.raises(ConfigError, match="too large for PyTorch"):
+        load("tiny", "cpu", seed=10**23)
+
+
 def test_device_and_dtype_have_to_be_there(join):
     says(join, ValueError, "'float31' is not one of auto, float32", dtype="float31")
     says(join, ValueError, "tpu", device="tpu")

@@ -26,9 +26,9 @@ from ojito.checkpoint.files import MAX_TEXT, CheckpointError
 from ojito.checkpoint.hub_cache import COMMIT, Cached, is_hub_id, link
 from ojito.checkpoint.hub_transfer import Client, File, HubError, Line, client
 from ojito.checkpoint.tensors import CONFIG, INDEX, WEIGHTS
+from ojito.records import Progress
 from ojito.settings import ConfigError
 
-Progress = Callable[[int, int], None]
 Check = Callable[[Path], object]
 
 SETTINGS = (

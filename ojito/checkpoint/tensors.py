@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ojito.checkpoint.files import MAX_VALUES, CheckpointError, find_file, parse_json, read_json
 from ojito.checkpoint.keys import Key, KeyMap
+from ojito.records import Progress
 from ojito.settings import shown
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -156,7 +157,7 @@ def read_weights(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     keys: KeyMap | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """The folder's tensors, under the model's names.
 
@@ -319,7 +320,7 @@ def write_weights(
     state: Mapping[str, Tensor],
     max_shard: int | None = None,
     dtype: torch.dtype | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Writes `model.safetensors`; if that would be more than `max_shard` bytes, shards and their index.
 

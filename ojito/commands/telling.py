@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
 
 from ojito.model import VLM
 from ojito.presets import PRESETS
+from ojito.records import Progress
 
 
 def count(model: VLM) -> dict[str, int]:
@@ -48,9 +50,9 @@ def tell_random(name: str) -> None:
 
 
 @contextmanager
-def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+def progress(doing: str) -> Iterator[Progress]:
     """A bar on stderr, while there is a terminal to see it; none before there is something to tell."""
-    with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Bar(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
         task: TaskID | None = None
 
         def tell(done: int, total: int) -> None:

@@ -54,3 +54,9 @@ def divisible(config: Any, whole: str, part: str) -> None:
         raise ConfigError(
             whole, f"{size} is not divisible by {part} {divisor}; use {lower} or {lower + divisor}, or change {part}"
         )
+
+
+def check_seed(seed: int) -> None:
+    """One that PyTorch takes."""
+    if seed.bit_length() > 63:
+        raise ConfigError("seed", f"{seed} is too large for PyTorch; use a number below 2**63")

@@ -6,7 +6,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ojito.config.rules import divisible, fraction, not_negative, positive, share
+from ojito.config.rules import check_seed, divisible, fraction, not_negative, positive, share
 from ojito.settings import ConfigError
 
 
@@ -121,7 +121,6 @@ class TrainConfig:
         if self.steps <= 0 and self.minutes <= 0:
             raise ConfigError("steps", f"{self.steps} and minutes {self.minutes} leave no training; set one of them")
         not_negative(self, steps="as many as the minutes hold", minutes="as many as the steps take")
-        if self.seed.bit_length() > 63:
-            raise ConfigError("seed", f"{self.seed} is too large for PyTorch; use a number below 2**63")
+        check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train; leave one part out")

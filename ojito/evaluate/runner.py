@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,7 +19,7 @@ from PIL import Image
 
 from ojito.evaluate.captions import is_caption, overlap
 from ojito.processor import ImageError, RowError
-from ojito.records import Sample, Turn
+from ojito.records import Progress, Sample, Turn
 
 if TYPE_CHECKING:
     from ojito.pipeline import Pipeline
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Control = Literal["blank", "exchanged"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

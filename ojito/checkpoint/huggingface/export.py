@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from ojito.checkpoint.native import KEEPS
 from ojito.checkpoint.tensors import CONFIG, MAX_SHARD, write_weights
 from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
 from ojito.device import DTYPES
+from ojito.records import Progress
 from ojito.settings import ConfigError, differences
 
 _SHOWN = 5  # settings that an error lists
@@ -81,7 +82,7 @@ def write_folder(
     dtype: torch.dtype | str | None = None,
     max_shard: int = MAX_SHARD,
     base_model: str = "",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Writes a model as the family that it is of; call it within `saving`, when the folder has its tokenizer.json.
 
@@ -134,7 +135,7 @@ def _write_nanovlm(
     marks: Marks,
     state: Mapping[str, Tensor],
     dtype: torch.dtype | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> Exported:
     """In the form of nanoVLM, which is not transformers': one file of weights, and no card."""
     # Converted here, so that the rotary frequencies, which are written with them, stay as they are.

@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from ojito.checkpoint.keys import Key, KeyMap, Section, Table
 from ojito.checkpoint.native import KEEPS
 from ojito.checkpoint.tensors import CONFIG, write_weights
 from ojito.config import DecoderConfig, ModelConfig, ProcessorConfig, PromptConfig, ViTConfig
+from ojito.records import Progress
 from ojito.settings import ConfigError, Settings, differences, read
 
 _VOCABULARIES = ("HuggingFaceTB/cosmo2-tokenizer", "HuggingFaceTB/SmolLM2-360M-Instruct")
@@ -287,7 +288,7 @@ def write_nanovlm(
     processor: ProcessorConfig,
     marks: Mapping[str, int],
     state: Mapping[str, Tensor],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Writes a model as nanoVLM does, when the folder has its tokenizer.json; and `tokenizer_config.json` for that.
 
