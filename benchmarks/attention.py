@@ -1,4 +1,4 @@
-"""The two forms of attention beside each other: what `ojito.model.attention.prefers_written` decides by.
+"""The two forms of attention beside each other: what `ojito.model.attention.prefers_eager` decides by.
 
 python -m benchmarks.attention [--device cuda]
 """
@@ -10,7 +10,7 @@ import argparse
 import torch
 
 from benchmarks.measure import in_turns, write
-from ojito.model.attention import attend_sdpa, attend_written
+from ojito.model.attention import attend_eager, attend_sdpa
 
 LENGTHS = (16, 36, 64, 128, 196, 256, 512)
 BATCH, HEADS, HEAD_DIM = 16, 4, 32
@@ -39,7 +39,7 @@ def main() -> None:
                 if training:
                     out.sum().backward()
 
-            forms = {"written": lambda run=run: run(attend_written), "sdpa": lambda run=run: run(attend_sdpa)}
+            forms = {"written": lambda run=run: run(attend_eager), "sdpa": lambda run=run: run(attend_sdpa)}
             times = in_turns(forms, args.rounds, device)
             rows.append({"training": training, "length": length, **times})
             print(

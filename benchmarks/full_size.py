@@ -86,7 +86,7 @@ def one_or_more(text: str) -> int:
 def make(folder: Path, size: str) -> float:
     """Writes a folder of this shape, in bfloat16, as Hugging Face's; returns the seconds that it took."""
     import ojito
-    from ojito.checks import on_meta
+    from ojito.model.meta import on_meta
     from ojito.pipeline import Pipeline
 
     start = time.perf_counter()

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from ojito import presets
     from ojito.building import build
     from ojito.config import Config
-    from ojito.draw import draw_boxes
     from ojito.generate import Greedy, Temperature, TopK, TopP
     from ojito.loading import load
+    from ojito.locate.boxes import Box, write_boxes
+    from ojito.locate.drawing import draw_boxes
     from ojito.model import VLM
     from ojito.pipeline import Answer, Pipeline
     from ojito.presets import preset
     from ojito.processor import Processor
-    from ojito.processor.locations import Box, write_boxes
     from ojito.records import Batch, Sample, Turn
     from ojito.settings import ConfigError
 
@@ -55,14 +55,14 @@ __all__ = [
 _HOMES = {
     "ojito.building": ("build",),
     "ojito.config": ("Config",),
-    "ojito.draw": ("draw_boxes",),
+    "ojito.locate.drawing": ("draw_boxes",),
     "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
     "ojito.model": ("VLM",),
     "ojito.loading": ("load",),
     "ojito.pipeline": ("Answer", "Pipeline"),
     "ojito.presets": ("preset",),
     "ojito.processor": ("Processor",),
-    "ojito.processor.locations": ("Box", "write_boxes"),
+    "ojito.locate.boxes": ("Box", "write_boxes"),
     "ojito.records": ("Batch", "Sample", "Turn"),
     "ojito.settings": ("ConfigError",),
 }

@@ -15,21 +15,15 @@ from torch import Tensor, nn
 from ojito.checkpoint import find_file, read_config, read_weights
 from ojito.checkpoint.huggingface import Part, is_huggingface, read_decoder, read_tower
 from ojito.checkpoint.keys import KeyMap
-from ojito.checks import (
-    LEARNED,
-    check_layers,
-    check_memory,
-    check_tokenizer,
-    check_vocabulary,
-    naming_settings,
-    on_meta,
-)
+from ojito.checks import LEARNED, check_layers, check_tokenizer, check_vocabulary, naming_settings
 from ojito.config import Config, ConnectorConfig, TokenizerConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.loading import find_folder, find_preset, name_of
+from ojito.memory import check_memory
 from ojito.model.connectors import Connector
-from ojito.model.initialise import initialise
+from ojito.model.initialize import initialize
+from ojito.model.meta import on_meta
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.processor.processor import CONFIG_FILE, TOKENIZER_FILE
@@ -135,7 +129,7 @@ def build(
             with naming_settings(f"model.{source.kind}", source.part.config, asked):
                 state |= read_weights(source.folder, expected, torch_dtype, torch_device, source.part.keys, progress)
         for name, part in fresh.items():
-            initialise(part)
+            initialize(part)
             drawn = part.to(torch_device, torch_dtype).state_dict()
             state |= {f"{name}.{key}": tensor for key, tensor in drawn.items()}
     model.load_state_dict(state, assign=True)

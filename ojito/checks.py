@@ -7,38 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from ojito.checkpoint import CheckpointError, read_header
-from ojito.config import DecoderConfig, ModelConfig, ResNetConfig, TokenizerConfig, TrainConfig, ViTConfig
-from ojito.device import available_memory
-from ojito.model import VLM
-from ojito.model.initialise import shapes_only
+from ojito.config import DecoderConfig, ModelConfig, ResNetConfig, TokenizerConfig, ViTConfig
 from ojito.processor import Tokenizer
 from ojito.settings import ConfigError, differences
 
 LEARNED = ("kind", "vocab_size", "phrases", "path")
 """Settings of a tokenizer that say how it came about."""
 
-LEARNING = {"adamw": 16, "muon": 12}
-"""Bytes a parameter that learns: weight, gradient and the optimizer's moments, two or one, float32 each."""
 
 _FEWEST = 6  # tensors of a layer, of whatever kind
-
-
-def on_meta(config: ModelConfig, name: str) -> VLM:
-    """The model without memory for its weights.
-
-    Raises:
-        CheckpointError: The config's sizes are absurd.
-    """
-    try:
-        with shapes_only():
-            return VLM(config)
-    except (RuntimeError, ValueError, OverflowError, TypeError):  # PyTorch's, on sizes beyond 64 bits
-        problem = "the config's sizes are beyond any memory; use the config of a real model"
-        raise CheckpointError(f"{name}: {problem}") from None
 
 
 def check_layers(folder: Path, config: ModelConfig | ViTConfig | ResNetConfig | DecoderConfig) -> None:
@@ -63,40 +41,6 @@ def _layers(config: ModelConfig | ViTConfig | ResNetConfig | DecoderConfig) -> i
         return config.layers
     between = config.connector.layers if config.connector.reduce == "perceiver" else 0
     return _layers(config.vision) + between + _layers(config.decoder)
-
-
-def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:
-    """Tells before the system kills the process.
-
-    Raises:
-        ValueError: Too little memory.
-    """
-    what = f"for its weights in {str(dtype).removeprefix('torch.')}"
-    _check(name, _count(model) * dtype.itemsize, what, device, "use a smaller model or free memory")
-
-
-def check_training_memory(name: str, model: VLM, config: TrainConfig, device: torch.device) -> None:
-    """As `check_memory`, of a model that is trained in float32; its activations come on top.
-
-    Raises:
-        ValueError: Too little memory.
-    """
-    frozen = sum(_count(model.parts[part]) for part in config.freeze)
-    needed = frozen * torch.float32.itemsize + (_count(model) - frozen) * LEARNING[config.optimizer]
-    remedy = "freeze a part, as with train.freeze=[vision], use a smaller model or free memory"
-    _check(name, needed, "to be trained, weights, gradients and the optimizer's moments", device, remedy)
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _check(name: str, needed: int, what: str, device: torch.device, remedy: str) -> None:
-    free = available_memory(device)
-    if free is not None and needed > free:
-        raise ValueError(
-            f"{name} needs {needed / 2**30:.1f} GiB {what}, and {free / 2**30:.1f} GiB are free on {device}; {remedy}"
-        )
 
 
 def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:

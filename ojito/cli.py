@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import ojito
+from ojito.errors import OjitoError
 
 DEBUG = "OJITO_DEBUG"
 """The environment variable that asks for the traceback of a mistake."""
@@ -38,7 +39,7 @@ class Command(NamedTuple):
     example: str
 
 
-class UsageError(ValueError):
+class UsageError(OjitoError):
     """Words that make no command."""
 
 

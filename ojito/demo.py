@@ -18,7 +18,8 @@ from ojito.evaluate.report import page, write_page
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
 from ojito.settings import ConfigError
-from ojito.train import History, fit, prepare
+from ojito.train import History, fit
+from ojito.training import prepare
 
 QUESTIONS = 600  # of each measurement; 500 at the least, evenly of ten kinds
 SHORT_MINUTES = 0.25

@@ -15,24 +15,18 @@ from typing import Literal
 import torch
 
 from ojito.checkpoint import CheckpointError, find_file, read_config, read_weights
-from ojito.checkpoint.hub import download, download_tokenizer
-from ojito.checkpoint.hub_cache import is_hub_id
-from ojito.checkpoint.hub_transfer import HubError, TransientError
+from ojito.checkpoint.hub.cache import is_hub_id
+from ojito.checkpoint.hub.download import download, download_tokenizer
+from ojito.checkpoint.hub.transfer import HubError, TransientError
 from ojito.checkpoint.huggingface import is_huggingface, read_folder, tokenizer_elsewhere
 from ojito.checkpoint.keys import KeyMap
-from ojito.checks import (
-    check_layers,
-    check_memory,
-    check_tokenizer,
-    check_training_memory,
-    check_vocabulary,
-    naming_settings,
-    on_meta,
-)
+from ojito.checks import check_layers, check_tokenizer, check_vocabulary, naming_settings
 from ojito.config import Config, ModelConfig, ProcessorConfig, TrainConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
+from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
+from ojito.model.meta import on_meta
 from ojito.pipeline import RECIPE, Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.processor.processor import CONFIG_FILE, TOKENIZER_FILE

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import yaml
 
-from ojito.checkpoint import CheckpointError, holds_model, save_model, saving
-from ojito.checkpoint.huggingface import CARD, Exported, Marks, write_folder
-from ojito.checkpoint.mask_weights import read_mask_weights
+from ojito.checkpoint import CheckpointError, holds_model, save_model, staged_save
+from ojito.checkpoint.huggingface import CARD, Exported, SpecialIds, write_folder
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
 from ojito.device import pick_device
 from ojito.generate import Generation, Greedy, Sampler, generate, stream
 from ojito.generate.engine import Finish
+from ojito.locate.boxes import BETWEEN, Box, fit_mask, parse
+from ojito.locate.mask_decoder import MaskDecoder
+from ojito.locate.mask_weights import read_mask_weights
 from ojito.model import VLM
-from ojito.model.initialise import shapes_only
-from ojito.model.mask_decoder import MaskDecoder
+from ojito.model.meta import shapes_only
 from ojito.processor import Processor
 from ojito.processor.images import open_image
-from ojito.processor.locations import BETWEEN, Box, fit_mask, parse
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.records import Progress, Sample
 from ojito.settings import write
@@ -263,7 +263,7 @@ class Pipeline:
         Raises:
             CheckpointError: The folder cannot be written.
         """
-        with saving(folder) as staging:
+        with staged_save(folder) as staging:
             save_model(staging, self.name, self.model.config, self.model.state_dict())
             self.processor.save(staging)
             if self.config:
@@ -306,8 +306,8 @@ class Pipeline:
                 f"{folder} holds a model already; choose another folder, or replace it with force=True"
             )
         tokenizer = self.processor.tokenizer
-        marks = Marks(tokenizer.bos, tokenizer.ends, tokenizer.pad)
-        with saving(folder, keep=(CARD,)) as staging:
+        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
+        with staged_save(folder, keep=(CARD,)) as staging:
             tokenizer.save(staging / TOKENIZER_FILE)
             return write_folder(
                 staging, self.name, self.model.config, self.processor.config, marks, self.model.state_dict(),

@@ -85,7 +85,7 @@ class Batch:
         segments: (B, T) int64: `SHARED`, 1, 2, ... for blind turns, `PADDING`.
         prefix: (B, T) bool: image and prompt tokens. A prefix-LM reads these in both directions.
         targets: (B, T) int64: the token that the logits AT this place shall predict (already shifted), or `IGNORE`.
-        images: (N, 3, h, w) float pixels, normalised as the vision tower expects; None when no row has an image.
+        images: (N, 3, h, w) float pixels, normalized as the vision tower expects; None when no row has an image.
     """
 
     tokens: torch.Tensor

@@ -20,6 +20,8 @@ from typing import Any, Literal, TypeVar, Union
 
 import yaml
 
+from ojito.errors import OjitoError
+
 T = TypeVar("T")
 
 Settings = dict[str, Any]
@@ -27,25 +29,10 @@ Settings = dict[str, Any]
 
 _LARGEST = 2**128  # what sizes make of it can still be written down
 _MOST_ENTRIES = 10_000  # of a list
-_HALF = 1000  # characters at either end of an error's line
 
 
-class ConfigError(ValueError):
-    """A setting that cannot be used: names the key, the value and the remedy in one line."""
-
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(one_line(f"{key}: {problem}"))
-        self.key, self.problem = key, problem
-
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str]]:
-        return type(self), (self.key, self.problem)  # loader processes send it home
-
-
-def one_line(text: str) -> str:
-    """A message that quotes what came from anywhere: one line, printable, and its middle left out if it is long."""
-    if len(text) > 2 * _HALF:
-        text = f"{text[:_HALF]} ... {text[-_HALF:]}"
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+class ConfigError(OjitoError):
+    """A setting that cannot be used; `where` is its dotted key."""
 
 
 def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
@@ -67,7 +54,7 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     try:
         return cls(**made)
     except ConfigError as error:
-        raise ConfigError(_join(key, error.key), error.problem) from None
+        raise ConfigError(_join(key, error.where), error.problem, error.remedy) from None
 
 
 def write(config: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 # because the model itself does not import jaxtyping, which its users need not have.
 for name in ("Bool", "Float", "Int"):
     setattr(builtins, name, getattr(jaxtyping, name))
-jaxtyping.install_import_hook("ojito.model", "beartype.beartype")
+jaxtyping.install_import_hook(["ojito.model", "ojito.locate.mask_decoder"], "beartype.beartype")
 
 DATA = "OJITO_DATA"
 
@@ -55,6 +55,31 @@ def refused(run):
         return err
 
     return refused
+
+
+@pytest.fixture
+def tiny_config():
+    """Transformer layers of width 32 on 16-pixel pictures."""
+    from ojito.config import (
+        Config,
+        ConnectorConfig,
+        DecoderConfig,
+        ModelConfig,
+        ProcessorConfig,
+        TokenizerConfig,
+        TrainConfig,
+        ViTConfig,
+    )  # fmt: skip
+
+    return Config(
+        model=ModelConfig(
+            vision=ViTConfig(image_size=16, patch_size=8, width=32, layers=1, heads=2, mlp_dim=64),
+            connector=ConnectorConfig(project="mlp"),
+            decoder=DecoderConfig(vocab_size=64, width=32, layers=2, heads=4, kv_heads=2, mlp_dim=64),
+        ),
+        processor=ProcessorConfig(tokenizer=TokenizerConfig(kind="characters")),
+        train=TrainConfig(steps=4, batch_size=4, lr=3e-3, warmup=0.0, precision="float32"),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import ojito
-from ojito import checks, loading
+from ojito import loading, memory
 from ojito.checkpoint import CheckpointError
 from ojito.checkpoint.huggingface import read_decoder, read_tower
 from ojito.config import ConnectorConfig, TokenizerConfig
@@ -413,7 +413,7 @@ def test_more_layers_than_tensors_are_refused_before_they_are_made(join, tmp_pat
 
 
 def test_too_little_memory_is_told_before_weights_are_read(join, monkeypatch):
-    monkeypatch.setattr(checks, "available_memory", lambda device: 1000)
+    monkeypatch.setattr(memory, "available_memory", lambda device: 1000)
     says(join, ValueError, "siglip-smollm needs", "are free on cpu")
 
 

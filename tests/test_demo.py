@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 
 from ojito import Sample, Turn, demo, load
+from ojito import training as recipe
 from ojito.data import training_texts
-from ojito.evaluate import Mark, Report
+from ojito.evaluate import Graded, Report
 from ojito.presets import preset
 from ojito.settings import ConfigError
-from ojito.train import History, recipe
+from ojito.train import History
 
 MATCHES = (
     "exact_match",
@@ -43,7 +44,7 @@ def shown(tmp_path_factory):
 def marks(right):
     """`right` of four."""
     sample = Sample([Image.new("RGB", (4, 4))], turns=(Turn("what?", ("x",), "what"),))
-    return tuple(Mark(sample, "x", number < right) for number in range(4))
+    return tuple(Graded(sample, "x", number < right) for number in range(4))
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from ojito.evaluate import evaluate
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
 from ojito.records import Sample
-from ojito.train import fit, prepare
+from ojito.train import fit
+from ojito.training import prepare
 
 pytestmark = pytest.mark.gpu
 SETTINGS = ["train.minutes=0", "train.steps=60", "train.log_every=10"]

@@ -6,7 +6,8 @@ from ojito.data import Batches, open_data
 from ojito.evaluate import evaluate
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
-from ojito.train import fit, prepare
+from ojito.train import fit
+from ojito.training import prepare
 
 SMALL_VIT = ["model.vision.image_size=64", "model.vision.width=128", "model.vision.layers=2", "model.vision.heads=4",
              "model.vision.mlp_dim=256"]  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import ojito
-from ojito import checks, device
+from ojito import device, memory
 from ojito import pipeline as module
 from ojito.checkpoint import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
@@ -396,7 +396,7 @@ def test_recipe_that_cannot_be_read_is_named(pipe, tmp_path):
 
 def test_model_too_large_for_the_memory_is_an_error_with_both_sizes(presets, pipe, tmp_path, monkeypatch):
     pipe.save(tmp_path)
-    monkeypatch.setattr(checks, "available_memory", lambda device: 2**10)
+    monkeypatch.setattr(memory, "available_memory", lambda device: 2**10)
     for name in ("tiny", tmp_path):
         with pytest.raises(
             ValueError, match=r"needs 0\.0 GiB for its weights in float32, and 0\.0 GiB are free on cpu"

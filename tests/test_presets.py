@@ -2,7 +2,7 @@ import pytest
 
 from ojito.config import Config
 from ojito.model import VLM
-from ojito.model.initialise import shapes_only
+from ojito.model.meta import shapes_only
 from ojito.presets import PRESETS, describe, preset, settings_of
 from ojito.settings import ConfigError, read, write
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from ojito.config import Config, ModelConfig, ResNetConfig, ViTConfig
-from ojito.settings import ConfigError, differences, merge, one_line, override, read, read_text, read_yaml, write
+from ojito.errors import one_line
+from ojito.settings import ConfigError, differences, merge, override, read, read_text, read_yaml, write
 
 
 def nested(dotted, value):
@@ -124,7 +125,7 @@ def test_mapping_that_is_none_is_named():
 
 def test_error_survives_a_process():
     error = pickle.loads(pickle.dumps(ConfigError("a.b", "is wrong")))
-    assert (error.key, error.problem, str(error)) == ("a.b", "is wrong", "a.b: is wrong")
+    assert (error.where, error.problem, str(error)) == ("a.b", "is wrong", "a.b: is wrong")
 
 
 # ----------------------------------------------------------------------------------------------------------- overrides

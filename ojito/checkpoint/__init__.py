@@ -4,7 +4,8 @@ They trade tensors and dicts; the caller builds the modules.
 """
 
 from ojito.checkpoint.files import CheckpointError, find_file, read_json
-from ojito.checkpoint.native import holds_model, read_config, save_model, saving
+from ojito.checkpoint.native import read_config, save_model
+from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import read_header, read_weights
 
 __all__ = [
@@ -16,5 +17,5 @@ __all__ = [
     "read_json",
     "read_weights",
     "save_model",
-    "saving",
+    "staged_save",
 ]

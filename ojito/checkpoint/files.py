@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from ojito.settings import one_line
+from ojito.errors import OjitoError
 
 MAX_TEXT = 64 * 2**20  # bytes of a tokenizer.json, the largest text that a model has
 MAX_JSON = 8 * 2**20  # bytes of any other
@@ -22,11 +22,8 @@ _SHARED = ".huggingface-shared-blobs"  # marks a folder of such files
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-class CheckpointError(ValueError):
-    """A folder that cannot be loaded or saved: names the file, the problem and the remedy in one line."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+class CheckpointError(OjitoError):
+    """A folder that cannot be loaded or saved; `where` is the file or folder."""
 
 
 def find_file(folder: Path | str, name: str, limit: int | None = MAX_TEXT) -> Path:

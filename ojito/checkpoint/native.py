@@ -1,14 +1,4 @@
-"""A model's folder: `config.json`, `model.safetensors`, and what other parts put beside them.
-
-Writing (`saving`, which everybody's folders are written by, too): every file is written to a hidden folder inside and
-synced to the disk, and only then moved into place, one by one, `config.json` last. Files that stay the same are left
-alone. So saving a run again replaces nothing but the weights, in one step that either happens or not. Where another
-model was in the folder, or the weights are more than one file, `config.json` goes first: a save that is cut short
-leaves a folder without one, which does not load, and never a mixture of two models. What only the one before had goes.
-Other files in the folder, such as metrics.jsonl, stay.
-
-The files of the one before stand in `.before` meanwhile, as links that cost no disk. From there a save that fails puts
-them back; after one that was killed, the error about the missing `config.json` names the folder, which loads.
+"""A folder that Ojito saved: `config.json`, `model.safetensors`, and what other parts put beside them.
 
 Reading: safetensors and JSON, no pickle and no code. Nothing is allocated before names, shapes and dtypes in the file's
 header are found to be those of the model.
@@ -16,87 +6,25 @@ header are found to be those of the model.
 
 from __future__ import annotations
 
-import filecmp
-import fnmatch
 import json
-import os
-import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
-from ojito.checkpoint.files import BEFORE, CheckpointError, read_json
-from ojito.checkpoint.tensors import CONFIG, INDEX, WEIGHTS, write_weights
+from ojito.checkpoint.files import CheckpointError, read_json
+from ojito.checkpoint.tensors import CONFIG, write_weights
 from ojito.config import ModelConfig
 from ojito.settings import ConfigError, read, write
 
-STAGING = ".saving"
 FORMAT = 1
-KEEPS = "stay with Ojito: `save` keeps it as it is"
-"""The remedy for a model that can be written in no other form."""
-
-WEIGHT_FILES = ("model*.safetensors", INDEX, "pytorch_model*")
-OTHER_FILES = (
-    "tokenizer.json", "processor.json", "recipe.yaml",
-    "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "tokenizer.model", "vocab.json", "merges.txt", "preprocessor_config.json", "processor_config.json",
-    "video_preprocessor_config.json", "chat_template.jinja", "chat_template.json",
-)  # fmt: skip
-"""What makes a model beside config.json, in any form. A card is not among them: somebody may have written it."""
-
-_MODEL = (CONFIG, *WEIGHT_FILES, *OTHER_FILES)
-
-
-# --------------------------------------------------------------------------------------------------------------- saving
-
-
-@contextmanager
-def saving(folder: Path | str, keep: Collection[str] = ()) -> Iterator[Path]:
-    """A hidden folder to write files into; at the end they become the files of `folder`, as this module's text says.
-
-    An exception leaves `folder` as it was. One process at a time saves into a folder.
-
-    Args:
-        folder: Where the model goes.
-        keep: Names of files that stay as they are where the folder has them: somebody may have written them.
-
-    Raises:
-        CheckpointError: The folder cannot be written.
-    """
-    folder = Path(folder)
-    staging, made = folder / STAGING, not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)  # of a save that was cut short
-        staging.mkdir()
-        yield staging
-        _commit(staging, folder, keep)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CheckpointError(f"{folder} cannot be written ({reason}); free the disk, or save elsewhere") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if made and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def holds_model(folder: Path | str) -> bool:
-    """Whether a model is in the folder, of any form; or a part of one, or what a save that was cut short left."""
-    return bool(_matching(Path(folder), (CONFIG, *WEIGHT_FILES))) or (Path(folder) / BEFORE).is_dir()
-
-
-def _matching(folder: Path, patterns: Sequence[str]) -> set[str]:
-    names = [path.name for path in folder.iterdir() if not path.is_dir()] if folder.is_dir() else []
-    return {name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 def save_model(folder: Path | str, name: str, config: ModelConfig, state: Mapping[str, Tensor]) -> None:
-    """Writes `config.json` and `model.safetensors`; call it within `saving`.
+    """Writes `config.json` and `model.safetensors`; call it within `staged_save`.
 
     Args:
-        folder: That of `saving`.
+        folder: That of `staged_save`.
         name: What the model is called.
         config: Of the model.
         state: Its state dict.
@@ -104,117 +32,6 @@ def save_model(folder: Path | str, name: str, config: ModelConfig, state: Mappin
     values = {"format": FORMAT, "name": name, "model": write(config)}
     (Path(folder) / CONFIG).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     write_weights(Path(folder), state)
-
-
-def _commit(staging: Path, folder: Path, keep: Collection[str]) -> None:
-    """Moves the files into place, and removes those of a model that was there before and that this one has not."""
-    files = {path.name for path in staging.iterdir()} - {name for name in keep if os.path.lexists(folder / name)}
-    changed = {name for name in files if not _same(staging / name, folder / name)}
-    # Where there is no model, a recipe.yaml or a vocab.json is somebody's.
-    obsolete = _matching(folder, (*WEIGHT_FILES, *OTHER_FILES)) - files if holds_model(folder) else set()
-    another = bool(changed - {WEIGHTS} or obsolete)  # model or processor: for a moment the files do not fit together
-    if another:
-        changed.add(CONFIG)
-    for name in changed:
-        _sync(staging / name)
-    touched = changed | (_matching(folder, _MODEL) if another else set())
-    before = _set_aside(staging, folder, touched, another)
-    try:
-        if another:
-            (folder / CONFIG).unlink(missing_ok=True)
-            _sync(folder)
-            for name in obsolete:
-                (folder / name).unlink()
-        for name in sorted(changed, key=_config_last):
-            os.replace(staging / name, folder / name)
-        _sync(folder)
-        _drop(folder / BEFORE, staging)
-    except BaseException:
-        with suppress(OSError):  # of a disk that fails; `before` stays
-            _put_back(before, staging, folder, touched)
-        raise
-
-
-def _set_aside(staging: Path, folder: Path, names: Collection[str], another: bool) -> Path:
-    """Links to those of these files that are there, in a folder of their own, which comes about in one step.
-
-    Args:
-        staging: Of the save.
-        folder: Where the files are.
-        names: Of the files.
-        another: Whether the folder will hold none or another model for a moment; if so the links are where the error
-            about that looks for them.
-    """
-    before = folder / BEFORE
-    if before.is_dir() and not (folder / CONFIG).exists():
-        return before  # a save was cut short, so that these are still the model before it
-    _drop(before, staging)
-    made = staging / BEFORE
-    made.mkdir()
-    there = [name for name in names if os.path.lexists(folder / name)]
-    for name in there:
-        _link(folder / name, made / name)
-    if not another or not there:
-        return made
-    _sync(made)
-    made.rename(before)
-    return before
-
-
-def _put_back(before: Path, staging: Path, folder: Path, names: Collection[str]) -> None:
-    """The files of these names as they were, `config.json` last: until then, `before` is whole and is not given up."""
-    old = {path.name for path in before.iterdir()}
-    if CONFIG in names:
-        (folder / CONFIG).unlink(missing_ok=True)
-    for name in set(names) - old:
-        (folder / name).unlink(missing_ok=True)
-    for name in sorted(old, key=_config_last):
-        _link(before / name, staging / ".back")
-        os.replace(staging / ".back", folder / name)
-        (staging / ".back").unlink(missing_ok=True)  # where both were one file, that did nothing
-    try:
-        _sync(folder)
-    finally:
-        _drop(folder / BEFORE, staging)
-
-
-def _drop(before: Path, staging: Path) -> None:
-    """Gives the links up, in one step; they go with the staging folder."""
-    if before.is_dir():
-        dropped = staging / ".dropped"
-        shutil.rmtree(dropped, ignore_errors=True)
-        before.rename(dropped)
-
-
-def _link(old: Path, new: Path) -> None:
-    """The same file under another name; where the disk has no such thing, a copy."""
-    try:
-        os.link(old, new, follow_symlinks=False)
-    except (OSError, NotImplementedError):
-        shutil.copy2(old, new, follow_symlinks=False)
-
-
-def _config_last(name: str) -> bool:
-    return name == CONFIG
-
-
-def _same(new: Path, old: Path) -> bool:
-    # Weights are as good as never the same, and long to compare.
-    return new.suffix != ".safetensors" and old.is_file() and filecmp.cmp(new, old, shallow=False)
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of files, is on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows has no such thing
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-# -------------------------------------------------------------------------------------------------------------- loading
 
 
 def read_config(folder: Path | str) -> tuple[str, ModelConfig]:
@@ -238,4 +55,4 @@ def read_config(folder: Path | str) -> tuple[str, ModelConfig]:
     try:
         return values["name"], read(ModelConfig, values["model"], "model")
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.key}", error.problem) from None
+        raise ConfigError(f"{path}: {error.where}", error.problem, error.remedy) from None

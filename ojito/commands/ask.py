@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ojito.commands.answering import check_picture, drawing, load_model, open_picture
+from ojito.commands.inputs import check_picture, drawing, load_model, open_picture
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
 from ojito.records import Sample, Turn

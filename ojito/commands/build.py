@@ -7,8 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from ojito.building import build
-from ojito.commands.places import check_place
-from ojito.commands.telling import count, is_preset, progress, short
+from ojito.commands.console import count, is_preset, progress, short
+from ojito.commands.paths import check_place
 
 
 def run(args: Namespace) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ojito.commands.answering import drawing, load_model, open_picture
+from ojito.commands.inputs import drawing, load_model, open_picture
 from ojito.data.sources import PICTURES
 from ojito.pipeline import Pipeline
 from ojito.processor import ImageError

@@ -12,8 +12,8 @@ from ojito.checkpoint import read_header
 from ojito.checkpoint.huggingface import CARD, is_huggingface, read_folder
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import FLOATS
-from ojito.commands.places import check_place
-from ojito.commands.telling import count, memory, progress, short, tell_random
+from ojito.commands.console import count, memory, progress, short, tell_random
+from ojito.commands.paths import check_place
 from ojito.device import DTYPES
 from ojito.loading import find_folder, load
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ojito.commands.boxes import find
+from ojito.commands.locate import find
 
 
 def run(args: Namespace) -> int:

@@ -9,9 +9,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from ojito.commands.answering import load_model
-from ojito.commands.places import check_data
-from ojito.commands.telling import progress
+from ojito.commands.console import progress
+from ojito.commands.inputs import load_model
+from ojito.commands.paths import check_data
 from ojito.config import Config
 from ojito.data import Scenes, Source, open_data
 from ojito.evaluate import Report, caption_baselines, evaluate, is_caption

@@ -6,11 +6,12 @@ import json
 from argparse import Namespace
 from typing import Any
 
-from ojito.checks import LEARNING, on_meta
-from ojito.commands.telling import count, memory, progress, short
+from ojito.commands.console import count, memory, progress, short
 from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, ViTConfig
 from ojito.device import fast_bfloat16, pick_device
 from ojito.loading import find_folder, find_preset, read_shape
+from ojito.memory import LEARNING, cache_per_token
+from ojito.model.meta import on_meta
 
 BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -40,7 +41,7 @@ def run(args: Namespace) -> int:
             "dtype": runs_in,
             "bytes": {
                 "weights": {dtype: total * size for dtype, size in BYTES.items()},
-                "cache_per_token": {dtype: cached(config.decoder) * size for dtype, size in BYTES.items()},
+                "cache_per_token": {dtype: cache_per_token(config.decoder) * size for dtype, size in BYTES.items()},
                 "training": total * LEARNING["adamw"],
             },
             "files": files,
@@ -56,7 +57,7 @@ def run(args: Namespace) -> int:
     positions = config.decoder.max_positions
     print(f"\nmemory, without activations (here it would run on {device} in {runs_in})")
     for dtype, size in BYTES.items():
-        cache = memory(cached(config.decoder) * size * positions)
+        cache = memory(cache_per_token(config.decoder) * size * positions)
         print(f"  {dtype:<10} {memory(total * size):>10}  and {cache} of cache for {positions} tokens")
     training = f"{memory(total * LEARNING['adamw']):>10}"
     print(f"  {'training':<10} {training}  weights, gradients and AdamW's moments in float32")
@@ -65,11 +66,6 @@ def run(args: Namespace) -> int:
         for file, size in files.items():
             print(f"  {file:<20} {memory(size):>10}")
     return 0
-
-
-def cached(config: DecoderConfig) -> int:
-    """Numbers that the cache keeps of one token: keys and values of every layer."""
-    return 2 * config.layers * config.num_kv_heads * config.head_size
 
 
 def _vision(config: ViTConfig | ResNetConfig) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from ojito.checks import on_meta
-from ojito.commands.telling import count, short
+from ojito.commands.console import count, short
+from ojito.model.meta import on_meta
 from ojito.presets import PRESETS, describe, preset
 
 

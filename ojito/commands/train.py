@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
     if args.print_config:
         print(json.dumps(write(config), indent=1) if args.json else to_yaml(write(config)), end="\n" * args.json)
         return 0
-    from ojito.commands.places import check_place  # here, so that a setting is named before torch is there
+    from ojito.commands.paths import check_place  # here, so that a setting is named before torch is there
 
     out = Path(f"runs/{config.name}" if args.out is None else args.out)
     check_place(out, args.force)
@@ -48,7 +48,7 @@ def check_flags(args: Namespace) -> None:
         DataError: There are no such data.
         ValueError: There are two models to start from, or none may be put into --out.
     """
-    from ojito.commands.places import check_data, check_place
+    from ojito.commands.paths import check_data, check_place
 
     values, _ = _start(args)
     values = override(merge(values, _flags(args)), args.settings)
@@ -103,7 +103,7 @@ def _find_folder(args: Namespace) -> Path:
         ConfigError: As for `recipe`.
         ValueError: It is a preset.
     """
-    from ojito.commands.telling import progress
+    from ojito.commands.console import progress
     from ojito.loading import check_settings, find_folder, find_preset
 
     def check(folder: Path) -> None:
@@ -150,12 +150,13 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 def _train(config: Config, out: Path, args: Namespace) -> int:
     # Here, so that a setting that cannot be used is named before the seconds that torch takes.
-    from ojito.commands.telling import progress
+    from ojito.commands.console import progress
     from ojito.data import Batches, open_data
     from ojito.device import pick_device
     from ojito.loading import load_for
     from ojito.pipeline import Pipeline
-    from ojito.train import Clock, fit, prepare
+    from ojito.train import Clock, fit
+    from ojito.training import prepare
 
     device = pick_device(args.device)
     source = open_data(config)
@@ -196,7 +197,7 @@ def _train(config: Config, out: Path, args: Namespace) -> int:
 
 def _announce(pipe: Pipeline, config: Config, source: Source | Scenes) -> None:
     """What is about to happen, on stderr."""
-    from ojito.commands.telling import count, short
+    from ojito.commands.console import count, short
     from ojito.data import Scenes
 
     rows = "endless" if isinstance(source, Scenes) else f"{len(source.samples(config.data.split))} rows"
@@ -212,7 +213,7 @@ def _announce(pipe: Pipeline, config: Config, source: Source | Scenes) -> None:
 
 def _evaluate(pipe: Pipeline, config: Config, source: Source | Scenes) -> dict[str, Any]:
     """The scores of some rows of `data.eval_split`: exact match and, of captions, word overlap."""
-    from ojito.commands.telling import progress
+    from ojito.commands.console import progress
     from ojito.evaluate import evaluate
 
     rows = source.samples(config.data.eval_split, config.train.eval_samples)

@@ -140,7 +140,7 @@ class ResNetConfig:
 
 @dataclass(frozen=True)
 class ConnectorConfig:
-    """From patches (N, P, vision width) to visual tokens (N, P', decoder width): reduce, normalise, project.
+    """From patches (N, P, vision width) to visual tokens (N, P', decoder width): reduce, normalize, project.
 
     Attributes:
         reduce: "pixel_shuffle" folds `factor` x `factor` patches into channels, "average_pool" averages them,
@@ -204,8 +204,8 @@ class DecoderConfig:
         rope_scaling: Of the layers that `rope_theta` is for.
         bias: Whether all projections of the layers have one (GPT-2).
         query_bias: Whether queries, keys and values have one, even if the others have none (Qwen2).
-        query_key_norm: Normalise every head's query and key before they are turned (Gemma 3, Qwen3).
-        post_norms: Also normalise what attention and MLP return (Gemma 2 and 3).
+        query_key_norm: Normalize every head's query and key before they are turned (Gemma 3, Qwen3).
+        post_norms: Also normalize what attention and MLP return (Gemma 2 and 3).
         scale_embeddings: Multiply text embeddings, never visual tokens, by sqrt(width) (Gemma).
         query_scalar: Scores are divided by its root; 0 means head_dim.
         attention_softcap, final_softcap: cap * tanh(x / cap) on scores and logits; 0 means none (Gemma 2).
@@ -312,7 +312,7 @@ class ModelConfig:
 
     @property
     def image_tokens(self) -> int:
-        """Places that one image takes in a row of tokens: a property of the model alone."""
+        """Positions that one image takes in a row of tokens: a property of the model alone."""
         if self.connector.reduce == "perceiver":
             return self.connector.queries
         side = self.vision.grid

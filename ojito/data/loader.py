@@ -88,13 +88,13 @@ class Batches(Iterator[Batch]):
         self.problems: list[str] = []
         self._name, self._max_bad = source.name, config.max_bad
         self._size = train.batch_size // train.accumulate
-        draw: _Draw
+        draw: _Sampler
         if isinstance(source, Stream):
             self._total = 0  # grows as it is drawn
-            draw = _StreamDraw(source, config.split)
+            draw = _StreamSampler(source, config.split)
         else:
             self.problems += source.problems
-            draw = _RowsDraw(source.samples(config.split), train.seed)
+            draw = _RowSampler(source.samples(config.split), train.seed)
             if config.flip:
                 _check_flip(self._name, draw.rows)
             self._total = len(draw.rows)
@@ -103,7 +103,7 @@ class Batches(Iterator[Batch]):
         self._patience = max(2 * self._total, _PATIENCE)  # twice the rows: wherever that begins, it holds a whole epoch
         self._barren = 0  # rows since the last batch
         self._met: set[int] = set()
-        self._work = _Work(draw, processor, config, train.seed, self._size)
+        self._work = BatchDataset(draw, processor, config, train.seed, self._size)
         self._results = iter(self._work_through(config.workers))
 
     def __next__(self) -> Batch:
@@ -140,13 +140,13 @@ class Batches(Iterator[Batch]):
         )
 
 
-class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
+class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
     """Makes batch number n: what a process of the loader does."""
 
-    def __init__(self, draw: _Draw, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
+    def __init__(self, draw: _Sampler, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
         self._draw, self._processor, self._seed, self._size = draw, processor, seed, size
         self._flip = config.flip
-        self._read = _Cache(processor.read_picture, config.cache_mb * 2**20 // max(1, config.workers))
+        self._read = _Cache(processor.read_image, config.cache_mb * 2**20 // max(1, config.workers))
 
     def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
         """The batch, None if all its rows are bad; and what is wrong with which rows."""
@@ -165,13 +165,13 @@ class _Work(Dataset[tuple["Batch | None", dict[int, str]]]):
         return self._processor.batch(made) if made else None, problems
 
 
-class _Draw(Protocol):
+class _Sampler(Protocol):
     """Samples number `start` to `start + count` of a run, each with the number of its row in the source."""
 
     def __call__(self, start: int, count: int, rng: random.Random) -> Iterable[tuple[int, Sample]]: ...
 
 
-class _RowsDraw:
+class _RowSampler:
     """Epoch after epoch, each in its own order. A batch may reach over the end of one into the next."""
 
     def __init__(self, rows: Sequence[Sample], seed: int) -> None:
@@ -192,7 +192,7 @@ class _RowsDraw:
         return self._orders[epoch]
 
 
-class _StreamDraw:
+class _StreamSampler:
     """A stream of its own for every batch, so that each process can draw any batch."""
 
     def __init__(self, source: Stream, split: str) -> None:

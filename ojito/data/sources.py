@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ojito.errors import OjitoError
 from ojito.processor.images import ImageError, check_path
 from ojito.records import Sample, Turn
 
@@ -32,11 +33,11 @@ log = logging.getLogger(__name__)
 _SHOWN = 5  # problems that an error lists; it counts the others
 
 
-class DataError(ValueError):
-    """Data that cannot be used, or too much of it: names the place, the problem and the remedy."""
+class DataError(OjitoError):
+    """Data that cannot be used; `where` is the file and line."""
 
 
-class _BadRow(ValueError):
+class _BadRow(OjitoError):
     """What is wrong with one row; `read_source` adds where it stands."""
 
 
@@ -129,21 +130,21 @@ def check_budget(name: str, problems: list[str], total: int, max_bad: float) -> 
     if len(problems) <= max_bad * total:
         return
     raise DataError(
-        f"{name}: {len(problems)} of {total} rows are bad, more than data.max_bad={max_bad:g} allows; "
-        f"mend them or raise the limit\n{_first(problems)}"
+        name,
+        f"{len(problems)} of {total} rows are bad, more than data.max_bad={max_bad:g} allows",
+        "mend them or raise the limit",
+        _first(problems),
     )
 
 
 def all_bad(name: str, problems: list[str]) -> DataError:
     """The error for a budget that lets every row pass as bad: nothing is left to use."""
-    return DataError(f"{name}: all {len(problems)} rows are bad; mend them\n{_first(problems)}")
+    return DataError(name, f"all {len(problems)} rows are bad", "mend them", _first(problems))
 
 
-def _first(problems: list[str]) -> str:
-    lines = [f"  {problem}" for problem in problems[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        lines.append(f"  and {len(problems) - _SHOWN} more")
-    return "\n".join(lines)
+def _first(problems: list[str]) -> list[str]:
+    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return [*problems[:_SHOWN], *more]
 
 
 # ------------------------------------------------------------------------------------------- files to mappings of text

@@ -1,16 +1,16 @@
 """What a model gets right, and whether it looks: `runner` asks and marks, `captions` scores, `report` shows."""
 
 from ojito.evaluate.captions import Baselines, caption_baselines, is_caption, overlap
-from ojito.evaluate.runner import Mark, Report, Scores, evaluate, normalise
+from ojito.evaluate.runner import Graded, Report, Scores, evaluate, normalize
 
 __all__ = [
     "Baselines",
-    "Mark",
+    "Graded",
     "Report",
     "Scores",
     "caption_baselines",
     "evaluate",
     "is_caption",
-    "normalise",
+    "normalize",
     "overlap",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from ojito.evaluate.runner import Mark, Report, Scores, by_kind
+from ojito.evaluate.runner import Graded, Report, Scores, by_kind
 from ojito.processor.images import open_image
 
 Tile = tuple[str, str, str]
@@ -153,14 +153,14 @@ def _curve(losses: Sequence[Mapping[str, Any]], width: int = 1040, height: int =
     )
 
 
-def _cards(marks: Sequence[Mark], most: int) -> str:
+def _cards(marks: Sequence[Graded], most: int) -> str:
     """A card a picture with all that was asked about it, and the kinds of its first question in turn."""
-    groups: dict[object, list[Mark]] = {}
+    groups: dict[object, list[Graded]] = {}
     for mark in marks:
         if mark.sample.images:
             image = mark.sample.images[0]
             groups.setdefault(str(image) if isinstance(image, (str, Path)) else id(image), []).append(mark)
-    of_kind: dict[str, list[list[Mark]]] = {}
+    of_kind: dict[str, list[list[Graded]]] = {}
     for group in groups.values():
         of_kind.setdefault(group[0].kind, []).append(group)
     rounds = itertools.zip_longest(*of_kind.values())
@@ -168,7 +168,7 @@ def _cards(marks: Sequence[Mark], most: int) -> str:
     return "".join(_card(group) for group in in_turn[:most])
 
 
-def _card(marks: Sequence[Mark]) -> str:
+def _card(marks: Sequence[Graded]) -> str:
     answers = []
     for mark in marks:
         style, sign = ("right", "✓ right") if mark.right else ("wrong", "✗ wrong")
@@ -184,7 +184,7 @@ def _card(marks: Sequence[Mark]) -> str:
     return f'<div class="card"><img alt="{alt}" src="{_data_uri(marks[0])}"><dl>{"".join(answers)}</dl></div>'
 
 
-def _data_uri(mark: Mark) -> str:
+def _data_uri(mark: Graded) -> str:
     picture = open_image(mark.sample.images[0], max_pixels=sys.maxsize)  # the model read it: its limit was kept
     if max(picture.size) > _SIDE:
         picture = ImageOps.contain(picture, (_SIDE, _SIDE), Image.Resampling.LANCZOS)

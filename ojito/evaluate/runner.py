@@ -30,13 +30,13 @@ CONTROLS: tuple[Control, ...] = get_args(Control)
 
 
 @dataclass(frozen=True)
-class Mark:
+class Graded:
     """One question, and what became of it.
 
     Attributes:
         sample: The picture as the model saw it, with this question as its last turn.
         given: What the model said.
-        right: Whether that equals one of the answers, as `normalise` sees it.
+        right: Whether that equals one of the answers, as `normalize` sees it.
         overlap: Word overlap with the nearest reference; None where no caption was asked for.
     """
 
@@ -58,7 +58,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Scores:
-    """Marks in numbers.
+    """SpecialIds in numbers.
 
     Attributes:
         n: Questions.
@@ -71,7 +71,7 @@ class Scores:
     overlap: float | None = None
 
     @classmethod
-    def of(cls, marks: Iterable[Mark]) -> Scores:
+    def of(cls, marks: Iterable[Graded]) -> Scores:
         """The scores of these marks."""
         marks = list(marks)
         overlaps = [mark.overlap for mark in marks if mark.overlap is not None]
@@ -98,9 +98,9 @@ class Report:
         problems: Questions that could not be asked: a broken picture, too much text.
     """
 
-    marks: tuple[Mark, ...]
-    blank: tuple[Mark, ...] = ()
-    exchanged: tuple[Mark, ...] = ()
+    marks: tuple[Graded, ...]
+    blank: tuple[Graded, ...] = ()
+    exchanged: tuple[Graded, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -173,7 +173,7 @@ def evaluate(
     return Report(tuple(marks), **again, problems=problems)
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """What exact match compares: without case, extra white space, and the sentence marks .,;:!? at the end.
 
     Articles stay: "a ball" is not "ball". Canonically equal Unicode is equal.
@@ -181,16 +181,16 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" .,;:!?")
 
 
-def by_kind(marks: Iterable[Mark]) -> dict[str, Scores]:
+def by_kind(marks: Iterable[Graded]) -> dict[str, Scores]:
     """Scores of each kind of question, in the order in which the kinds first come."""
-    groups: dict[str, list[Mark]] = {}
+    groups: dict[str, list[Graded]] = {}
     for mark in marks:
         groups.setdefault(mark.kind, []).append(mark)
     return {kind: Scores.of(group) for kind, group in groups.items()}
 
 
 def blank_image(pipe: Pipeline) -> Image.Image:
-    """A picture that says nothing: the mean colour, zero everywhere once it is normalised."""
+    """A picture that says nothing: the mean colour, zero everywhere once it is normalized."""
     mean = pipe.processor.config.image.mean
     return Image.new("RGB", (32, 32), tuple(round(255 * channel) for channel in mean))
 
@@ -238,15 +238,15 @@ class _Asker:
         self._pipe, self._batch_size, self._max_new_tokens = pipe, batch_size, max_new_tokens
         self._done, self._progress = 0, progress
 
-    def ask(self, questions: Sequence[Sample]) -> list[Mark | None]:
+    def ask(self, questions: Sequence[Sample]) -> list[Graded | None]:
         """A mark for each question, in their order; None for one that cannot be asked."""
-        marks: list[Mark | None] = [None] * len(questions)
+        marks: list[Graded | None] = [None] * len(questions)
         # Prompts of one length need no padding, and the same prompt tends to get answers of one length.
         order = sorted(range(len(questions)), key=lambda i: _prompt_order(questions[i]))
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
             for row, text in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
-                marks[row] = None if text is None else _mark(questions[row], text)
+                marks[row] = None if text is None else _grade(questions[row], text)
             self._done += len(rows)
             self._progress(self._done, self.total)
         return marks
@@ -271,12 +271,12 @@ def _questions(sample: Sample) -> list[Sample]:
     ]
 
 
-def _mark(question: Sample, given: str) -> Mark:
+def _grade(question: Sample, given: str) -> Graded:
     turn = question.dialogue[-1]
-    return Mark(
+    return Graded(
         sample=question,
         given=given,
-        right=normalise(given) in {normalise(answer) for answer in turn.answers},
+        right=normalize(given) in {normalize(answer) for answer in turn.answers},
         overlap=overlap(given, turn.answers) if is_caption(turn) else None,
     )
 
@@ -292,5 +292,5 @@ def _identity(images: Sequence[ImageLike]) -> tuple[object, ...]:
     return tuple(str(image) if isinstance(image, (str, Path)) else id(image) for image in images)
 
 
-def _per_kind(marks: Iterable[Mark]) -> dict[str, Any]:
+def _per_kind(marks: Iterable[Graded]) -> dict[str, Any]:
     return {kind: scores.to_dict() for kind, scores in by_kind(marks).items()}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ojito.generate.sampling import Greedy, Sampler, check_sampler, choose, penalise
+from ojito.generate.sampling import Greedy, Sampler, check_sampler, choose, penalize
 from ojito.model import VLM, KVCache
 from ojito.records import IMAGE, PADDING, Batch
 
@@ -62,7 +62,7 @@ def stream(
         eos: The token that ends a row, or several, any of which does.
         max_new_tokens: The most tokens a row gets; fewer where the decoder has no more positions.
         sampler: How a token is chosen.
-        repetition_penalty: On tokens that the row's text, prompt included, holds already; see `penalise`.
+        repetition_penalty: On tokens that the row's text, prompt included, holds already; see `penalize`.
         stop: Asked after every token, with the row's number and its tokens, whether the row ends there.
         seed: Of row 0; no row's reaches 2**63.
         vocab_size: Ids from this on are no tokens and never chosen; None means that all are.
@@ -95,7 +95,7 @@ def stream(
             if not bool(logits.isfinite().all()):
                 raise ValueError("the model's logits are not finite; its weights are damaged, or too large for float16")
             if seen is not None:
-                logits = penalise(logits, seen[:, :vocab_size], repetition_penalty)
+                logits = penalize(logits, seen[:, :vocab_size], repetition_penalty)
             tokens = choose(logits, sampler, generators)
             if seen is not None:
                 seen.scatter_(1, tokens[:, None], True)

@@ -121,7 +121,7 @@ def keep(logits: Tensor, sampler: Sampler) -> Tensor:
     return logits
 
 
-def penalise(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+def penalize(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
     """Logits (B, V) with those of tokens that were there before made smaller: divided by the penalty, or multiplied.
 
     Source: CTRL, Keskar et al. 2019, arXiv 1909.05858; negative logits are multiplied, as in transformers.

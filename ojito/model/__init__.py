@@ -12,7 +12,7 @@ its state dict lacks, so that a model built on `meta` is complete once its state
 """
 
 from ojito.model.cache import KVCache
-from ojito.model.masks import Places
+from ojito.model.masks import AttentionMetadata
 from ojito.model.vlm import VLM
 
-__all__ = ["VLM", "KVCache", "Places"]
+__all__ = ["VLM", "AttentionMetadata", "KVCache"]

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.model.cache import KVCache
-from ojito.model.masks import to_add
+from ojito.model.masks import mask_to_bias
 from ojito.model.norms import make_norm
-from ojito.model.rope import Rotation, rotate
+from ojito.model.rope import CosSin, apply_rope
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Bool, Float
@@ -33,17 +33,17 @@ def attend(
         k: Keys; H / G query heads in a row share a key head.
         v: Values, with the keys' heads.
         mask: Bool, True where a query may attend to a key, or numbers to add to the scores,
-            which is faster where one mask serves many layers (`masks.to_add`). None means everywhere.
+            which is faster where one mask serves many layers (`masks.mask_to_bias`). None means everywhere.
         scale: Factor on the products of queries and keys.
         softcap: Scores are squeezed into +-softcap by tanh; 0 means not. Only the written form can.
         dropout: Share of the weights that are dropped.
     """
-    if softcap or prefers_written(q, k):
-        return attend_written(q, k, v, mask, scale, softcap, dropout)
+    if softcap or prefers_eager(q, k):
+        return attend_eager(q, k, v, mask, scale, softcap, dropout)
     return attend_sdpa(q, k, v, mask, scale, dropout)
 
 
-def prefers_written(q: Tensor, k: Tensor) -> bool:
+def prefers_eager(q: Tensor, k: Tensor) -> bool:
     """Whether to take the written form: for training on the CPU, at short lengths.
 
     Where a CPU multiplies bfloat16 fast (AMX), the fused form's backward pass takes more than half of a small model's
@@ -59,7 +59,7 @@ def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: flo
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale, enable_gqa=shared)
 
 
-def attend_written(
+def attend_eager(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
     v: Float[Tensor, "B G S K"],
@@ -79,7 +79,7 @@ def attend_written(
     scores = scores.view(B, H, T, S)
     if mask is not None:
         # Added, because filling takes twice the time, and again in the backward pass.
-        scores = scores + (to_add(mask, scores.dtype) if mask.dtype == torch.bool else mask)
+        scores = scores + (mask_to_bias(mask, scores.dtype) if mask.dtype == torch.bool else mask)
     weights = scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)  # a sum of bfloat16 would lose its tail
     if dropout:
         weights = F.dropout(weights, dropout)
@@ -137,7 +137,7 @@ class Attention(nn.Module):
         self,
         hidden: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "#B 1 T S"] | Float[Tensor, "#B 1 T S"] | None = None,
-        rope: Rotation | None = None,
+        rope: CosSin | None = None,
         cache: KVCache | None = None,
         context: Float[Tensor, "B S D"] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -155,7 +155,7 @@ class Attention(nn.Module):
         k = self.k_norm(self.k(read).unflatten(-1, (self.kv_heads, self.head_dim))).transpose(1, 2)  # (B, G, S, K)
         v = self.v(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)
         if rope is not None:
-            q, k = rotate(q, rope), rotate(k, rope)
+            q, k = apply_rope(q, rope), apply_rope(k, rope)
         if cache is not None:
             k, v = cache.update(self.layer, k, v)
         gathered = attend(q, k, v, mask, self.scale, self.softcap, self.dropout if self.training else 0.0)

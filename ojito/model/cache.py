@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ojito.config import DecoderConfig
-from ojito.model.masks import Places
+from ojito.model.masks import AttentionMetadata
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float
@@ -36,7 +36,7 @@ class KVCache:
         shape = (config.layers, rows, config.num_kv_heads, length, config.head_size)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.places = Places(
+        self.places = AttentionMetadata(
             positions=torch.zeros(rows, length, dtype=torch.int64, device=device),
             segments=torch.zeros(rows, length, dtype=torch.int64, device=device),
             blocks=torch.zeros(rows, length, dtype=torch.int64, device=device),
@@ -44,7 +44,7 @@ class KVCache:
         self.capacity = length
         self.length = 0
 
-    def extend(self, places: Places) -> Places:
+    def extend(self, places: AttentionMetadata) -> AttentionMetadata:
         """Make room for the tokens at these places; return the places of all tokens so far.
 
         Raises:
@@ -62,7 +62,7 @@ class KVCache:
         self.places.positions[:, start : self.length] = places.positions
         self.places.segments[:, start : self.length] = places.segments
         self.places.blocks[:, start : self.length] = places.blocks
-        return Places(
+        return AttentionMetadata(
             self.places.positions[:, : self.length],
             self.places.segments[:, : self.length],
             self.places.blocks[:, : self.length],

@@ -1,4 +1,4 @@
-"""From the vision tower's patches to the decoder's visual tokens: reduce their number, normalise, project."""
+"""From the vision tower's patches to the decoder's visual tokens: reduce their number, normalize, project."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from ojito.config import DecoderConfig
 from ojito.model.attention import Attention
 from ojito.model.cache import KVCache
-from ojito.model.masks import Places, may_attend, to_add
+from ojito.model.masks import AttentionMetadata, mask_to_bias, may_attend
 from ojito.model.mlp import MLPS
 from ojito.model.norms import make_norm
-from ojito.model.rope import Rotation, rotation
+from ojito.model.rope import CosSin, rope_cos_sin
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float, Int
@@ -47,7 +47,7 @@ class Decoder(nn.Module):
         return hidden
 
     def forward(
-        self, hidden: Float[Tensor, "B T D"], places: Places, cache: KVCache | None = None
+        self, hidden: Float[Tensor, "B T D"], places: AttentionMetadata, cache: KVCache | None = None
     ) -> Float[Tensor, "B T D"]:
         """Embeddings of text and images, at their places, to hidden states after the final norm.
 
@@ -71,21 +71,22 @@ class Decoder(nn.Module):
         keys = places if cache is None else cache.extend(places)
         cut_blocks = self.config.mask == "image"
         masks = {
-            window: to_add(may_attend(places, keys, window, cut_blocks), hidden.dtype) for window in set(self.windows)
+            window: mask_to_bias(may_attend(places, keys, window, cut_blocks), hidden.dtype)
+            for window in set(self.windows)
         }
         ropes = {window: self._rotation(places.positions, window) for window in set(self.windows)}
         for block, window in zip(self.blocks, self.windows, strict=True):
             hidden = block(hidden, masks[window], ropes[window], cache)
         return self.norm(hidden)
 
-    def _rotation(self, positions: Int[Tensor, "B T"], window: int) -> Rotation | None:
+    def _rotation(self, positions: Int[Tensor, "B T"], window: int) -> CosSin | None:
         """The rotary positions of the layers with this window."""
         c = self.config
         if c.positions != "rope":
             return None
         if window and c.window_theta:
-            return rotation(positions, c.head_size, c.window_theta)
-        return rotation(positions, c.head_size, c.rope_theta, c.rope_scaling)
+            return rope_cos_sin(positions, c.head_size, c.window_theta)
+        return rope_cos_sin(positions, c.head_size, c.rope_theta, c.rope_scaling)
 
     def head(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Logits, in float32."""
@@ -128,9 +129,7 @@ class Block(nn.Module):
             self.mlp_post_norm = make_norm(config.norm, config.width, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, hidden: Tensor, mask: Tensor, rope: Rotation | None = None, cache: KVCache | None = None
-    ) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, rope: CosSin | None = None, cache: KVCache | None = None) -> Tensor:
         """(B, T, D) to (B, T, D); the mask (B, 1, T, S) is added to the scores."""
         branch = self.attention(self.attention_norm(hidden), mask, rope, cache)
         hidden = hidden + self.dropout(self.attention_post_norm(branch))

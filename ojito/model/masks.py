@@ -15,13 +15,13 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
 
 
 @dataclass(frozen=True)
-class Places:
+class AttentionMetadata:
     """What a mask depends on, for each place of each row.
 
     Attributes:
         positions: In reading order.
         segments: `SHARED`, 1, 2, ..., `PADDING`.
-        blocks: Places of one number read each other in both directions; -1 is of none.
+        blocks: Positions with the same number read each other in both directions; -1 is of none.
     """
 
     positions: Int[Tensor, "B T"]
@@ -29,8 +29,8 @@ class Places:
     blocks: Int[Tensor, "B T"]
 
 
-def find_blocks(mask: str, prefix: Bool[Tensor, "B T"], is_image: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-    """The blocks of `Places`.
+def bidirectional_blocks(mask: str, prefix: Bool[Tensor, "B T"], is_image: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """The blocks of `AttentionMetadata`.
 
     Args:
         mask: "causal" has none; with "prefix", the prefix is one; with "image", every run of image places is one.
@@ -45,7 +45,9 @@ def find_blocks(mask: str, prefix: Bool[Tensor, "B T"], is_image: Bool[Tensor, "
     return (begins.cumsum(1) - 1).masked_fill(~is_image, -1)
 
 
-def may_attend(queries: Places, keys: Places, window: int = 0, cut_blocks: bool = False) -> Bool[Tensor, "B 1 T S"]:
+def may_attend(
+    queries: AttentionMetadata, keys: AttentionMetadata, window: int = 0, cut_blocks: bool = False
+) -> Bool[Tensor, "B 1 T S"]:
     """Whether each query may attend to each key.
 
     A query reads the shared segment and its own. Within these it reads what came before it and itself, no further back
@@ -78,6 +80,6 @@ def may_attend(queries: Places, keys: Places, window: int = 0, cut_blocks: bool 
     return (visible & same_segment)[:, None]
 
 
-def to_add(mask: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
+def mask_to_bias(mask: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
     """The mask as numbers to add to scores: 0 where a query may attend, -inf elsewhere."""
     return torch.where(mask, 0.0, float("-inf")).to(dtype)

@@ -1,4 +1,4 @@
-"""Normalisation: LayerNorm, RMSNorm and Gemma's RMSNorm."""
+"""Normalization: LayerNorm, RMSNorm and Gemma's RMSNorm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm, as in LLaMA: normalise in float32, cast, then multiply by the weight.
+    """Root mean square norm, as in LLaMA: normalize in float32, cast, then multiply by the weight.
 
     Source: Zhang and Sennrich 2019, arXiv 1910.07467; the order of cast and multiply is transformers' `LlamaRMSNorm`.
     """
@@ -24,7 +24,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """The hidden states, normalised."""
+        """The hidden states, normalized."""
         # Squares of bfloat16 lose the small coordinates, so the mean is taken in float32 whatever the model's dtype.
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return normed.to(hidden.dtype) * self.weight
@@ -42,7 +42,7 @@ class RMSNormPlusOne(nn.Module):
         self.weight = nn.Parameter(torch.zeros(width))
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """The hidden states, normalised."""
+        """The hidden states, normalized."""
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return (normed * (1 + self.weight.float())).to(hidden.dtype)
 

@@ -1,6 +1,6 @@
 """Rotary positions: a head's numbers are turned, pair by pair, by angles that grow with the position.
 
-Source: Su et al. 2021, arXiv 2104.09864, in the rotate-half layout of the public LLaMA and Gemma checkpoints.
+Source: Su et al. 2021, arXiv 2104.09864, in the apply_rope-half layout of the public LLaMA and Gemma checkpoints.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ojito.config import RopeScaling
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float, Int
 
-Rotation = tuple[Tensor, Tensor]
+CosSin = tuple[Tensor, Tensor]
 """Cosines and sines, each (B, 1, T, K)."""
 
 _NONE = RopeScaling()
 
 
-def rotation(positions: Int[Tensor, "B T"], head_dim: int, theta: float, scaling: RopeScaling = _NONE) -> Rotation:
+def rope_cos_sin(positions: Int[Tensor, "B T"], head_dim: int, theta: float, scaling: RopeScaling = _NONE) -> CosSin:
     """Cosines and sines of the angles for these positions, in float32.
 
     The frequencies are computed anew in every forward pass instead of kept in a buffer: they cost microseconds, `meta`
@@ -50,7 +50,7 @@ def scale(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Te
     return (1 - share) * slow + share * frequencies
 
 
-def rotate(heads: Float[Tensor, "B H T K"], by: Rotation) -> Float[Tensor, "B H T K"]:
+def apply_rope(heads: Float[Tensor, "B H T K"], by: CosSin) -> Float[Tensor, "B H T K"]:
     """Queries or keys, turned."""
     cos, sin = by
     first, second = heads.chunk(2, dim=-1)

@@ -14,8 +14,8 @@ from ojito.config import ModelConfig, ResNetConfig
 from ojito.model.cache import KVCache
 from ojito.model.connectors import Connector
 from ojito.model.decoder import Decoder
-from ojito.model.initialise import initialise
-from ojito.model.masks import Places, find_blocks
+from ojito.model.initialize import initialize
+from ojito.model.masks import AttentionMetadata, bidirectional_blocks
 from ojito.model.resnet import ResNet
 from ojito.model.vit import ViT
 from ojito.records import IMAGE, Batch
@@ -34,7 +34,7 @@ class VLM(nn.Module):
         self.vision = ResNet(vision) if isinstance(vision, ResNetConfig) else ViT(vision)
         self.connector = Connector(config)
         self.decoder = Decoder(config.decoder)
-        initialise(self)
+        initialize(self)
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -59,8 +59,8 @@ class VLM(nn.Module):
         batch = batch.to(self.decoder.embedding.weight.device)
         visual = None if batch.images is None else self.encode(batch.images)
         hidden = self.merge(batch.tokens, visual)
-        blocks = find_blocks(self.config.decoder.mask, batch.prefix, batch.tokens == IMAGE)
-        return self.decoder(hidden, Places(batch.positions, batch.segments, blocks), cache)
+        blocks = bidirectional_blocks(self.config.decoder.mask, batch.prefix, batch.tokens == IMAGE)
+        return self.decoder(hidden, AttentionMetadata(batch.positions, batch.segments, blocks), cache)
 
     def encode(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
         """Pixels to visual tokens: the vision tower's patches, connected to the decoder's width.

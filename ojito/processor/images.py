@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ojito.config import ImageConfig
+from ojito.errors import OjitoError
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -26,107 +26,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM")  # of these five
 # First bytes of what people hand in by mistake, to call it by its name.
 _OTHERS = {b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"%PDF": "a PDF", b"<svg": "an SVG", b"PK\3\4": "a ZIP archive"}
-RESAMPLE = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 _ORIENTATION = 0x0112  # the EXIF tag
 _LONGEST = 1_000_000  # pixels: resizing a line of n pixels takes up to 48 n bytes of weights, however small the result
 
 
-class ImageError(ValueError):
-    """A picture that cannot be used: names it, the problem and the remedy in one line."""
-
-    def __init__(self, name: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{name}: {problem}; {remedy}")
-        self.name, self.problem, self.remedy = name, problem, remedy
-
-    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str, str]]:
-        # It pickles by what `__init__` takes, which is not the message.
-        return type(self), (self.name, self.problem, self.remedy)
-
-
-def pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:
-    """A picture as the vision tower reads it.
-
-    Args:
-        image: Path, encoded bytes or PIL image.
-        size: Side of the square, pixels.
-        config: How to fit and normalise.
-
-    Returns:
-        (3, size, size) float32.
-
-    Raises:
-        ImageError: It cannot be read.
-    """
-    return normalise(raw_pixels(image, size, config), config)
-
-
-def raw_pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:
-    """The picture fitted to a square, not yet normalised: (3, size, size) uint8. What a cache should keep.
-
-    Raises:
-        ImageError: It cannot be read.
-    """
-    return channels_first(fit(open_image(image, config.max_pixels), size, config))
-
-
-def channels_first(image: Image.Image) -> torch.Tensor:
-    """An RGB picture as (3, h, w) uint8."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-
-
-def normalise(raw: torch.Tensor, config: ImageConfig) -> torch.Tensor:
-    """(x / 255 - mean) / std: (..., 3, h, w) uint8 to float32.
-
-    Source:
-        transformers' Pillow processors multiply by 1 / 255 in float64, round to float32, and go on in that. Dividing
-        in float32 gives the same bits for all 256 values; multiplying in float32 would not.
-    """
-    mean, std = (torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (config.mean, config.std))
-    return raw.to(torch.float32).div_(255).sub_(mean).div_(std)
-
-
-def fit(image: Image.Image, size: int, config: ImageConfig) -> Image.Image:
-    """An RGB picture as a square of `size` pixels: squashed, its middle cropped, or padded with the mean colour.
-
-    Raises:
-        ValueError: With fit=tiles a picture becomes several squares.
-
-    Source:
-        transformers' Pillow processors of SigLIP and Gemma 3 (squash) and CLIP (crop), bit for bit. Of a picture so
-        long that scaled for the crop it would have more than `max_pixels`, the crop may differ in the last bit.
-    """
-    if config.fit == "tiles":
-        raise ValueError("fit=tiles makes several squares of a picture, not one; use tiles.read_picture")
-    width, height = image.size
-    resample = RESAMPLE[config.resample]
-    if (width, height) == (size, size):
-        return image
-    if config.fit == "squash" or width == height:
-        return image.resize((size, size), resample)
-    if config.fit == "crop":
-        # A picture of 1 x 10,000 pixels would be 224 x 2,240,000 on the way: of such, take the middle beforehand.
-        most = max(8, config.max_pixels // size**2) * min(width, height)
-        image = _middle(image, min(width, most), min(height, most))
-        short, long = min(image.size), max(image.size)
-        longer = int(size * long / short)
-        image = image.resize((size, longer) if image.width == short else (longer, size), resample)
-        return _middle(image, size, size)
-    scale = size / max(width, height)
-    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    red, green, blue = (round(255 * m) for m in config.mean)
-    canvas = Image.new("RGB", (size, size), (red, green, blue))
-    canvas.paste(image.resize(inner, resample), ((size - inner[0]) // 2, (size - inner[1]) // 2))
-    return canvas
-
-
-def _middle(image: Image.Image, width: int, height: int) -> Image.Image:
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+class ImageError(OjitoError):
+    """An image that cannot be read; `where` is its path, or what it is called."""
 
 
 def open_image(image: ImageLike, max_pixels: int = ImageConfig.max_pixels) -> Image.Image:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from ojito.config import ProcessorConfig
-from ojito.processor.images import normalise
-from ojito.processor.prompts import Row, RowError, Writer
-from ojito.processor.tiles import Tiles, add_whole, read_picture
+from ojito.processor.pixels import normalize
+from ojito.processor.prompts import Row, RowError, RowWriter
+from ojito.processor.tiles import Tiles, add_whole, read_image
 from ojito.processor.tokenizers import Tokenizer
 from ojito.records import IGNORE, PADDING, Batch, Sample
 from ojito.settings import ConfigError, read, read_text, write
@@ -33,7 +33,7 @@ class Processor:
         config: The recipe's `processor`.
         tokenizer: Text to ids and back.
         image_size: Side of the model's square picture, pixels.
-        image_tokens: Places that one square takes in a row, `ModelConfig.image_tokens`.
+        image_tokens: Positions that one square takes in a row, `ModelConfig.image_tokens`.
         max_positions: Of the decoder; a row that needs more is refused by name. None leaves it to the model to refuse.
 
     Raises:
@@ -61,7 +61,7 @@ class Processor:
             )
         self.config, self.tokenizer = config, tokenizer
         self.image_size, self.image_tokens = image_size, image_tokens
-        self._writer = Writer(prompt, tokenizer, image_tokens, max_positions)
+        self._writer = RowWriter(prompt, tokenizer, image_tokens, max_positions)
 
     def __call__(self, samples: Sequence[Sample], training: bool = False, rng: random.Random | None = None) -> Batch:
         """Rows that a model can read.
@@ -94,7 +94,7 @@ class Processor:
             sample: The row.
             training: With answer and targets.
             rng: Draws one of several answers.
-            read: Stands in for `read_picture`, for example a cache of it.
+            read: Stands in for `read_image`, for example a cache of it.
 
         Raises:
             ImageError: A picture cannot be read.
@@ -103,21 +103,21 @@ class Processor:
         if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
             kind = type(sample.images).__name__
             raise RowError(sample.origin, f"images is one {kind}, not a list; write images=[picture]")
-        pictures = [(read or self.read_picture)(image) for image in sample.images]
+        pictures = [(read or self.read_image)(image) for image in sample.images]
         row = self._writer.write(sample, training, rng, [(picture.rows, picture.columns) for picture in pictures])
         row.pictures = pictures
         return row
 
-    def read_picture(self, image: ImageLike) -> Tiles:
+    def read_image(self, image: ImageLike) -> Tiles:
         """The picture fitted to the model's squares.
 
         Raises:
             ImageError: It cannot be read.
         """
-        return read_picture(image, self.image_size, self.config.image)
+        return read_image(image, self.image_size, self.config.image)
 
     def batch(self, rows: Sequence[Row], left: bool = False) -> Batch:
-        """Rows padded to one length, on the right or the left, and their pictures normalised."""
+        """Rows padded to one length, on the right or the left, and their pictures normalized."""
         shape = (len(rows), max(len(row.tokens) for row in rows))  # (B, T)
         tokens = np.full(shape, self.tokenizer.pad, np.int64)
         positions = np.zeros(shape, np.int64)
@@ -142,8 +142,8 @@ class Processor:
         )
 
     def _squares(self, pictures: Sequence[Tiles]) -> torch.Tensor:
-        """All squares, normalised, as the prompt writes them: the whole of a picture after its tiles or before them."""
-        made = normalise(torch.cat([picture.pixels for picture in pictures]), self.config.image)
+        """All squares, normalized, as the prompt writes them: the whole of a picture after its tiles or before them."""
+        made = normalize(torch.cat([picture.pixels for picture in pictures]), self.config.image)
         each = list(torch.split(made, [len(picture.pixels) for picture in pictures]))
         if self.config.image.tiling == "nanovlm":
             each = [
@@ -195,4 +195,4 @@ class Processor:
         except ConfigError as error:
             if str(folder) in str(error):  # it names the other file
                 raise
-            raise ConfigError(f"{path}: {error.key}", error.problem) from None
+            raise ConfigError(f"{path}: {error.where}", error.problem, error.remedy) from None

@@ -31,27 +31,23 @@ from dataclasses import dataclass, field
 from typing import Union
 
 from ojito.config import PromptConfig
+from ojito.errors import OjitoError
 from ojito.processor.tiles import Tiles
 from ojito.processor.tokenizers import After, Tokenizer
 from ojito.records import IGNORE, IMAGE, SHARED, Sample, Turn
 
-MARK = "<image>"
+IMAGE_TAG = "<image>"
 """Where a prompt shows a picture, with image=inline; and where the recipe's `picture` has its visual tokens."""
 
 Piece = Union[str, int]
 """Plain text, the id of a special token, or `IMAGE` for the visual tokens of one image."""
 
 
-class RowError(ValueError):
-    """A row that cannot be written as tokens: names the row, the problem and the remedy in one line."""
+class RowError(OjitoError):
+    """A row that cannot be written as tokens; `where` is its origin, "captions.jsonl:12"."""
 
-    def __init__(self, origin: str, problem: str) -> None:
-        super().__init__(f"{origin or 'sample'}: {problem}")
-        self.origin, self.problem = origin, problem
-
-    def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
-        # It pickles by what `__init__` takes, which is not the message.
-        return type(self), (self.origin, self.problem)
+    def __init__(self, where: str, problem: str = "", remedy: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(where or "sample", problem, remedy, details)
 
 
 @dataclass
@@ -92,13 +88,13 @@ class Row:
         return start + count
 
 
-class Writer:
+class RowWriter:
     """Samples to rows, as the recipe's `processor.prompt` says.
 
     Args:
         config: That part of the recipe.
         tokenizer: Text to ids.
-        image_tokens: Places that one picture takes, or one tile of it.
+        image_tokens: Positions that one image takes, or one tile of it.
         max_positions: Of the decoder, if a row with more is to be refused here.
     """
 
@@ -172,25 +168,26 @@ class Writer:
     def _marked(self, sample: Sample, dialogue: tuple[Turn, ...]) -> tuple[Turn, ...]:
         """The dialogue with a mark for every picture: before the first question's words where there are none."""
         prompts = [turn.prompt for turn in dialogue]
-        marks = sum(prompt.count(MARK) for prompt in prompts)
+        marks = sum(prompt.count(IMAGE_TAG) for prompt in prompts)
         if not marks:
-            prompts[0] = MARK * len(sample.images) + prompts[0]
+            prompts[0] = IMAGE_TAG * len(sample.images) + prompts[0]
         elif marks != len(sample.images):
             raise RowError(
                 sample.origin,
-                f"the text has {MARK} marks for {marks} images, but there are {len(sample.images)}; make them agree",
+                f"the text has {IMAGE_TAG} marks for {marks} images, but there are {len(sample.images)}",
+                "make them agree",
             )
         elif self.config.picture.endswith("\n"):  # it brings the end of the line that LLaVA's rows have after a mark
-            prompts = [prompt.replace(MARK + "\n", MARK) for prompt in prompts]
+            prompts = [prompt.replace(IMAGE_TAG + "\n", IMAGE_TAG) for prompt in prompts]
         return tuple(dataclasses.replace(turn, prompt=p) for turn, p in zip(dialogue, prompts, strict=True))
 
     def _question(self, turn: Turn, pictures: Iterator[list[Piece]]) -> list[Piece]:
         """A turn up to its answer; takes the pictures that it shows."""
         text = without_marks(turn.prompt) if self.config.image == "front" else turn.prompt
-        if not text.replace(MARK + "\n", "").replace(MARK, ""):
+        if not text.replace(IMAGE_TAG + "\n", "").replace(IMAGE_TAG, ""):
             text += self.config.caption
-        before, *others = text.split(MARK)
-        pieces = [*self._user, *(() if text.startswith(MARK) else self._before_text), before]
+        before, *others = text.split(IMAGE_TAG)
+        pieces = [*self._user, *(() if text.startswith(IMAGE_TAG) else self._before_text), before]
         for other in others:
             pieces += [*next(pictures), other]
         return [*pieces, *self._separator]
@@ -205,7 +202,7 @@ class Writer:
         tiles += self.config.tiles_end if rows else ""
         text = "" if number is None else self.config.picture_number.replace("{number}", str(number))
         text += tiles + self.config.picture if self.config.whole == "last" else self.config.picture + tiles
-        first, *others = text.split(MARK)
+        first, *others = text.split(IMAGE_TAG)
         pieces = self.tokenizer.parse(first)
         for other in others:
             pieces += [IMAGE, *self.tokenizer.parse(other)]
@@ -259,9 +256,9 @@ class Writer:
 
 def without_marks(text: str) -> str:
     """The text without `<image>`, which LLaVA's rows put on a line of its own."""
-    if MARK not in text:
+    if IMAGE_TAG not in text:
         return text
-    return text.replace(MARK + "\n", "").replace("\n" + MARK, "").replace(MARK, "").strip()
+    return text.replace(IMAGE_TAG + "\n", "").replace("\n" + IMAGE_TAG, "").replace(IMAGE_TAG, "").strip()
 
 
 def texts(samples: Iterable[Sample], config: PromptConfig) -> Iterator[str]:

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ojito.config import ImageConfig
-from ojito.processor.images import RESAMPLE, ImageError, channels_first, open_image, raw_pixels
+from ojito.processor.images import ImageError, open_image
+from ojito.processor.pixels import RESAMPLE, channels_first, raw_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,7 +24,7 @@ MOST_TILES = 144
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """The squares that one picture becomes, not yet normalised. What a cache should keep.
+    """The squares that one picture becomes, not yet normalized. What a cache should keep.
 
     Attributes:
         pixels: (n, 3, size, size) uint8: the tiles in reading order, then, but for tiling=nanovlm, the whole picture.
@@ -36,8 +37,8 @@ class Tiles:
     columns: int = 0
 
 
-def read_picture(image: ImageLike, size: int, config: ImageConfig) -> Tiles:
-    """Any picture as what the vision tower reads of it, not yet normalised.
+def read_image(image: ImageLike, size: int, config: ImageConfig) -> Tiles:
+    """Any picture as what the vision tower reads of it, not yet normalized.
 
     Args:
         image: Path, encoded bytes or PIL image.
@@ -98,7 +99,7 @@ def tile(image: Image.Image, size: int, config: ImageConfig) -> Tiles:
 
 
 def add_whole(tiles: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """The normalised tiles of a picture, and after them the whole of it, squashed: (n, 3, size, size), n one more.
+    """The normalized tiles of a picture, and after them the whole of it, squashed: (n, 3, size, size), n one more.
 
     Source:
         nanoVLM's `GlobalAndSplitImages`, bit for bit: torchvision resizes the picture that the tiles were cut from, in

@@ -7,23 +7,21 @@ import contextlib
 import difflib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken
 
 from ojito.config import TokenizerConfig
-from ojito.processor.phrases import add_phrases, words_with_their_marks
+from ojito.processor.vocabulary import learn_bpe, learn_characters
 from ojito.settings import ConfigError, read_text, shown
 
 # What the three tokens are called in the files people have. Ours are the first of each row.
 PAD = ("<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>")
 BOS = ("<bos>", "<s>", "[BOS]", "<|begin_of_text|>", "<|startoftext|>", "<|im_start|>")
 EOS = ("<eos>", "</s>", "[EOS]", "<|end_of_text|>", "<|im_end|>", "<|endoftext|>")
-UNKNOWN = "<unk>"
 
 After = Literal["start", "token", "text"]
 """What a text follows: nothing (or bos), a special or added token or an image, other text."""
@@ -116,8 +114,8 @@ class Tokenizer:
         named = (config.pad or PAD[0], config.bos or BOS[0], *(config.eos or EOS[:1]), *_names(config.special))
         special, added = list(dict.fromkeys(named)), len(_names(config.added))
         if config.kind == "characters":
-            return cls(_characters(texts, size, special, added), config)
-        return cls(_bpe(texts, size, special, added, config.phrases), config)
+            return cls(learn_characters(texts, size, special, added), config)
+        return cls(learn_bpe(texts, size, special, added, config.phrases), config)
 
     @classmethod
     def read(
@@ -314,49 +312,3 @@ def _parts(component: Any) -> tuple[Any, list[dict[str, Any]]]:
         return part
 
     return (None, parts) if component is None else (json.loads(component.__getstate__(), object_hook=keep), parts)
-
-
-def _characters(texts: Iterable[str], size: int, special: list[str], added: int) -> tokenizers.Tokenizer:
-    """One token a character, the most frequent ones; `size` tokens with the special ones and the added."""
-    counts = Counter(c for text in texts for c in text)
-    specials = [*special, UNKNOWN]
-    if size <= len(specials) + added:
-        raise ConfigError("processor.tokenizer.vocab_size", f"{size} leaves no room for characters; use 100 or more")
-    seen = sorted(counts, key=lambda c: (-counts[c], c))
-    vocabulary = {token: i for i, token in enumerate([*specials, *seen[: size - added - len(specials)]])}
-    made = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), behavior="isolated")
-    made.decoder = decoders.Fuse()
-    made.add_special_tokens(specials)
-    return made
-
-
-def _bpe(texts: Iterable[str], size: int, special: list[str], added: int, phrases: float) -> tokenizers.Tokenizer:
-    """Byte-level BPE: the 256 bytes, so that nothing is unknown, and the most useful merges of them.
-
-    Args:
-        texts: What to learn from.
-        size: The most entries, special and added tokens among them.
-        special: The special tokens.
-        added: How many tokens are added later.
-        phrases: As in the recipe.
-    """
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    smallest = len(alphabet) + len(special) + added
-    if size < smallest:
-        raise ConfigError(
-            "processor.tokenizer.vocab_size",
-            f"{size} has no room for the 256 bytes and {len(special) + added} special tokens; "
-            f"use {smallest} or more, or kind=characters",
-        )
-    counts = Counter(texts)
-    size -= added
-    made = tokenizers.Tokenizer(models.BPE())
-    made.pre_tokenizer = words_with_their_marks() if phrases else pre_tokenizers.ByteLevel(add_prefix_space=True)
-    made.decoder = decoders.ByteLevel()
-    made.train_from_iterator(
-        counts.elements(),
-        # From few texts every word is learned, even one that comes up once: the rest of the vocabulary would lie idle.
-        trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
-    )
-    return add_phrases(made, counts, phrases, size) if phrases else made

@@ -14,18 +14,19 @@ from torch.optim import Optimizer
 
 from ojito.config import TrainConfig
 from ojito.device import fast_bfloat16
+from ojito.errors import OjitoError
 from ojito.model import VLM
 from ojito.records import Batch
-from ojito.train.display import Display, Metrics
 from ojito.train.loss import count_labels, token_loss
-from ojito.train.optim import optimizers, set_learning, set_rate
-from ojito.train.schedule import Clock, factor
+from ojito.train.optim import optimizers, set_rate, set_trainable
+from ojito.train.progress import Display, Metrics
+from ojito.train.schedule import Clock, lr_factor
 
 PATIENCE = 10
 """Steps in a row without a finite loss and gradient that a run survives."""
 
 
-class TrainingError(ValueError):
+class TrainingError(OjitoError):
     """A run that cannot go on. The model keeps the weights of the last good step."""
 
 
@@ -81,7 +82,7 @@ def fit(
         TrainingError: Too many steps in a row without a finite loss and gradient, or the batches ended.
     """
     clock = clock or Clock(config)
-    set_learning(model, config)
+    set_trainable(model, config)
     stepper = _Stepper(model, iter(batches), config)
     history = History()
     with Display(quiet) as display, Metrics(out) as metrics:
@@ -90,7 +91,7 @@ def fit(
         over = clock.done
         try:
             while not over:
-                rate = factor(clock.progress(ahead=0.5), config)
+                rate = lr_factor(clock.progress(ahead=0.5), config)
                 step = stepper.step(clock, rate)
                 clock.tick()
                 over = clock.done
@@ -113,7 +114,7 @@ def fit(
                 if on_eval and config.eval_every and clock.step % config.eval_every == 0:
                     with clock.paused(), display.paused():
                         scores = dict(on_eval())
-                    set_learning(model, config)  # whoever evaluates may have left it in evaluation mode
+                    set_trainable(model, config)  # whoever evaluates may have left it in evaluation mode
                     line = {"step": clock.step, "seconds": round(clock.seconds, 3), **scores}
                     history.evaluations.append(line)
                     metrics.write({"evaluation": True, **line})

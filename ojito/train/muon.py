@@ -15,11 +15,11 @@ COEFFICIENTS = (3.4445, -4.775, 2.0315)
 
 
 class Muon(Optimizer):
-    """Momentum, orthogonalised: every direction of a matrix learns at one speed, however weak its gradient.
+    """Momentum, orthogonalized: every direction of a matrix learns at one speed, however weak its gradient.
 
     Differs from `torch.optim.Muon` in three ways. It takes the kernels of convolutions, as matrices (channels out, all
     else). It computes in float32: bfloat16 is many times slower on most CPUs. And it is quick about it, see
-    `orthogonalise`; matrices of one shape go together.
+    `orthogonalize`; matrices of one shape go together.
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
 
@@ -64,14 +64,14 @@ class Muon(Optimizer):
                 state["momentum"] = torch.zeros_like(weight)
             state["momentum"].lerp_(gradient, 1 - momentum)
             directions.append(gradient.lerp(state["momentum"], momentum).flatten(1))  # Nesterov: one step ahead
-        updates = orthogonalise(torch.stack(directions).float())
+        updates = orthogonalize(torch.stack(directions).float())
         rows, columns = updates.shape[1:]
         for weight, update in zip(weights, updates, strict=True):
             weight.mul_(1 - lr * weight_decay)
             weight.add_(update.view_as(weight), alpha=-lr * max(1.0, rows / columns) ** 0.5)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalize(matrices: Tensor) -> Tensor:
     """Matrices (n, rows, columns) with their singular values pushed to about 1, by Newton-Schulz iteration.
 
     Each step maps x to f(g) x, where g = x x^T and f(g) = a + b g + c g g. It needs x for g alone, and g changes as

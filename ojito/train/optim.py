@@ -75,7 +75,7 @@ def set_rate(made: list[Optimizer], factor: float) -> None:
             group["lr"] = group["peak_lr"] * factor
 
 
-def set_learning(model: VLM, config: TrainConfig) -> None:
+def set_trainable(model: VLM, config: TrainConfig) -> None:
     """Puts the parts that learn into training mode, and stops those that `config.freeze` names entirely.
 
     A frozen part's parameters get no gradients. It also runs in evaluation mode: otherwise its batch norms would keep

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from ojito.config import TrainConfig
 
 
-def factor(progress: float, config: TrainConfig) -> float:
+def lr_factor(progress: float, config: TrainConfig) -> float:
     """What the peak learning rate is multiplied with.
 
     It rises from 0 over the first `config.warmup` of the run. Then "cosine" falls along half a cosine to 0 at the

@@ -11,12 +11,12 @@ import torch
 from ojito.checkpoint import (
     CheckpointError,
     holds_model,
-    native,
     read_config,
     read_weights,
     save_model,
-    saving,
+    staged_save,
 )
+from ojito.checkpoint import saving as saving_module
 from ojito.config import DecoderConfig, ModelConfig, ViTConfig
 from ojito.settings import ConfigError
 
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 
 def save(folder, tensors, config=CONFIG, **texts):
-    with saving(folder) as staging:
+    with staged_save(folder) as staging:
         save_model(staging, "toy", config, tensors)
         for name, text in texts.items():
             (staging / f"{name}.json").write_text(text)
@@ -79,7 +79,7 @@ def test_files_that_belong_to_no_model_stay(tmp_path):
 def test_saving_again_replaces_nothing_but_the_weights(folder, monkeypatch):
     replaced = []
     replace = os.replace
-    monkeypatch.setattr(native.os, "replace", lambda a, b: replaced.append(b.name) or replace(a, b))
+    monkeypatch.setattr(saving_module.os, "replace", lambda a, b: replaced.append(b.name) or replace(a, b))
     save(folder, state(1))
     assert replaced == ["model.safetensors"]
 
@@ -88,7 +88,7 @@ def test_a_save_that_fails_while_writing_leaves_the_folder_as_it_was(folder):
     before = files(folder)
 
     def half():
-        with saving(folder) as staging:
+        with staged_save(folder) as staging:
             save_model(staging, "other", CONFIG, state(1))
             raise KeyError
 
@@ -179,8 +179,8 @@ def test_a_save_that_is_killed_at_any_moment_can_be_mended(tmp_path, monkeypatch
         folder = tmp_path / str(k)
         save(folder, state(0), processor="old", vocab="old")
         with monkeypatch.context() as patch:
-            patch.setattr(native, "_put_back", lambda *_: None)
-            patch.setattr(native.shutil, "rmtree", lambda *_, **__: None)
+            patch.setattr(saving_module, "_put_back", lambda *_: None)
+            patch.setattr(saving_module.shutil, "rmtree", lambda *_, **__: None)
             if not link:  # as on the file system of a memory stick
                 patch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError(95, "Not supported")))
             there = cut_short(patch, folder, call, k, processor="new")
@@ -221,7 +221,7 @@ def test_a_save_after_one_that_was_killed_can_fail_and_the_model_before_both_is_
     save(folder, state(0), processor="old", recipe="old")
     before = files(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(native, "_put_back", lambda *_: None)
+        patch.setattr(saving_module, "_put_back", lambda *_: None)
         assert cut_short(patch, folder, "replace", 1, vocab="new")
     assert (folder / ".before").is_dir()
     assert cut_short(monkeypatch, folder, "replace", 1, times=1, added_tokens="newer")
@@ -230,11 +230,11 @@ def test_a_save_after_one_that_was_killed_can_fail_and_the_model_before_both_is_
 
 def test_a_file_that_is_to_be_kept_stays_as_it_is(folder):
     for text in ("first", "second"):
-        with saving(folder, keep=("README.md",)) as staging:
+        with staged_save(folder, keep=("README.md",)) as staging:
             save_model(staging, "toy", CONFIG, state(1))
             (staging / "README.md").write_text(text)
         assert (folder / "README.md").read_text() == "first"
-    with saving(folder) as staging:
+    with staged_save(folder) as staging:
         save_model(staging, "toy", CONFIG, state(1))
         (staging / "README.md").write_text("third")
     assert (folder / "README.md").read_text() == "third"
@@ -243,7 +243,7 @@ def test_a_file_that_is_to_be_kept_stays_as_it_is(folder):
 def test_weights_of_the_same_model_are_always_there_however_a_save_is_cut_short(folder, monkeypatch):
     for call in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(native.os, call, lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
+            patch.setattr(saving_module.os, call, lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
             with pytest.raises(CheckpointError, match="I/O error"):
                 save(folder, state(1))
         assert equal(read_weights(folder, state()), state(0))
@@ -280,11 +280,11 @@ def test_model_in_a_folder_is_seen_in_any_form(tmp_path):
 
 
 def test_folder_that_was_made_for_a_save_that_failed_is_removed(tmp_path):
-    with pytest.raises(KeyError), saving(tmp_path / "new"):
+    with pytest.raises(KeyError), staged_save(tmp_path / "new"):
         raise KeyError
     assert not (tmp_path / "new").exists()
     (tmp_path / "old").mkdir()
-    with pytest.raises(KeyError), saving(tmp_path / "old"):
+    with pytest.raises(KeyError), staged_save(tmp_path / "old"):
         raise KeyError
     assert files(tmp_path / "old") == {}
 

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from ojito import pipeline
-from ojito.checkpoint.mask_weights import KEYS
 from ojito.cli import main
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, PromptConfig, TokenizerConfig, ViTConfig
 from ojito.generate import Generation
+from ojito.locate.mask_decoder import MaskDecoder
+from ojito.locate.mask_weights import KEYS
 from ojito.model import VLM
-from ojito.model.mask_decoder import MaskDecoder
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 

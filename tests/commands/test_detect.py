@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from ojito.generate import Temperature
+from ojito.locate.boxes import Box, parse, write_boxes
 from ojito.processor import ImageError
-from ojito.processor.locations import Box, parse, write_boxes
 
 BOXES = [Box(0, 0, 20, 40, "cat"), Box(10, 20, 40, 80, "dog")]
 TEXT = write_boxes(BOXES, 80, 40)

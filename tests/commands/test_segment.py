@@ -9,7 +9,7 @@ from PIL import Image
 
 from ojito.checkpoint import CheckpointError
 from ojito.generate import Greedy, Temperature
-from ojito.processor.locations import Box, fit_mask, parse, write_boxes
+from ojito.locate.boxes import Box, fit_mask, parse, write_boxes
 
 CODES = (tuple(range(16)), tuple(range(100, 116)))
 BOXES = [

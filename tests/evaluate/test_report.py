@@ -5,7 +5,7 @@ import re
 import pytest
 from PIL import Image
 
-from ojito.evaluate import Mark, Report
+from ojito.evaluate import Graded, Report
 from ojito.evaluate.report import page, write_page
 from ojito.records import Sample, Turn
 
@@ -20,7 +20,7 @@ def plain(colour="red", size=(8, 8)):
 
 def mark(given="red", right=True, *, image=None, prompt="which colour?", answer="red", kind="colour", score=None):
     images = [plain() if image is None else image]
-    return Mark(Sample(images, turns=(Turn(prompt, (answer, "another"), kind),)), given, right, score)
+    return Graded(Sample(images, turns=(Turn(prompt, (answer, "another"), kind),)), given, right, score)
 
 
 def make(*marks, **options):
@@ -184,7 +184,7 @@ def test_empty_answer_is_called_nothing():
 
 
 def test_question_without_a_picture_has_no_card():
-    html = make(Mark(Sample(turns=(Turn("what?", ("x",)),)), "x", True), mark())
+    html = make(Graded(Sample(turns=(Turn("what?", ("x",)),)), "x", True), mark())
     assert len(cards(html)) == 1
     assert "what?" not in html
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ojito.config import DecoderConfig, ImageConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
-from ojito.evaluate import Mark, Report, Scores, evaluate, normalise, overlap
+from ojito.evaluate import Graded, Report, Scores, evaluate, normalize, overlap
 from ojito.evaluate.runner import blank_image, by_kind, exchange_images
 from ojito.model import VLM
 from ojito.pipeline import Pipeline
@@ -85,7 +85,7 @@ def pipe():
 
 
 def mark(given="x", right=True, kind="", prompt="what?", score=None):
-    return Mark(Sample(turns=(Turn(prompt, ("x",), kind),)), given, right, score)
+    return Graded(Sample(turns=(Turn(prompt, ("x",), kind),)), given, right, score)
 
 
 def given(marks):
@@ -109,8 +109,8 @@ def given(marks):
         ("...", ""),
     ],
 )
-def test_normalise_leaves_what_exact_match_compares(text, expected):
-    assert normalise(text) == expected
+def test_normalize_leaves_what_exact_match_compares(text, expected):
+    assert normalize(text) == expected
 
 
 @pytest.mark.parametrize(("said", "right"), [("Blue.", True), ("navy", True), ("dark blue", False), ("", False)])
@@ -131,8 +131,8 @@ def test_captions_have_the_overlap_with_the_nearest_reference():
 
 def test_mark_tells_its_question_and_its_kind():
     turns = (Turn("before", ("a",), "other"), Turn("what?", ("b",), "colour"))
-    assert Mark(Sample(turns=turns), "b", True).turn == turns[1]
-    assert Mark(Sample(turns=turns), "b", True).kind == "colour"
+    assert Graded(Sample(turns=turns), "b", True).turn == turns[1]
+    assert Graded(Sample(turns=turns), "b", True).kind == "colour"
     assert mark(prompt="").kind == "caption"
     assert mark(prompt="what?").kind == "question"
 

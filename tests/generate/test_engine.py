@@ -169,7 +169,7 @@ def test_repetition_penalty_counts_the_text_of_prompt_and_answer(tiny_model, tin
     assert tokens(rows) != tokens(generate(tiny_model, batch, eos=-1, max_new_tokens=8))
 
 
-def test_padding_is_not_penalised(tiny_model, tiny_processor, questions, monkeypatch):
+def test_padding_is_not_penalized(tiny_model, tiny_processor, questions, monkeypatch):
     pad = tiny_processor.tokenizer.pad
     logits = torch.zeros(4, 64)
     logits[:, pad], logits[:, 40] = 1.0, 0.9

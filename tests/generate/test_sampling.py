@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ojito.generate.sampling import Greedy, Temperature, TopK, TopP, choose, keep, penalise
+from ojito.generate.sampling import Greedy, Temperature, TopK, TopP, choose, keep, penalize
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0, -30.0]])
 
@@ -68,7 +68,7 @@ def test_matches_reference_transformers_repetition_penalty(penalty):
     logits, ids = torch.randn(3, 20), torch.randint(0, 20, (3, 8))
     expected = transformers.RepetitionPenaltyLogitsProcessor(penalty)(ids, logits.clone())
     seen = torch.zeros(3, 20, dtype=torch.bool).scatter(1, ids, True)
-    torch.testing.assert_close(penalise(logits, seen, penalty), expected, rtol=0, atol=0)
+    torch.testing.assert_close(penalize(logits, seen, penalty), expected, rtol=0, atol=0)
 
 
 def test_rows_draw_with_their_own_generators():

@@ -44,7 +44,7 @@ TOWERS = {
 }
 
 
-def randomise(model):
+def randomize(model):
     """Every parameter and running statistic; zeros and ones would hide what they should do."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in model.state_dict().items():
@@ -67,7 +67,7 @@ def build():
     def make(decoder="llama", vision="vit", connector=None):
         decoder = STYLES[decoder] if isinstance(decoder, str) else decoder
         vision = TOWERS[vision] if isinstance(vision, str) else vision
-        return randomise(VLM(ModelConfig(vision, connector or ConnectorConfig(), decoder)))
+        return randomize(VLM(ModelConfig(vision, connector or ConnectorConfig(), decoder)))
 
     return make
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from ojito.model import attention
-from ojito.model.attention import Attention, attend, attend_sdpa, attend_written
-from ojito.model.masks import to_add
+from ojito.model.attention import Attention, attend, attend_eager, attend_sdpa
+from ojito.model.masks import mask_to_bias
 
 B, T, S, K = 2, 7, 9, 6
 
@@ -25,7 +25,7 @@ def some_mask():
 def test_both_forms_agree_with_gradients(num_heads, num_kv_heads, masked):
     mask = some_mask() if masked else None
     results = []
-    for form in (attend_sdpa, attend_written):
+    for form in (attend_sdpa, attend_eager):
         tensors = heads(num_heads, num_kv_heads, requires_grad=True)
         gathered = form(*tensors, mask, 0.3)
         gathered.square().sum().backward()
@@ -34,13 +34,13 @@ def test_both_forms_agree_with_gradients(num_heads, num_kv_heads, masked):
         torch.testing.assert_close(fused, written, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", [attend_sdpa, attend_written])
+@pytest.mark.parametrize("form", [attend_sdpa, attend_eager])
 def test_mask_may_be_given_as_numbers_to_add(form):
     tensors, mask = heads(4, 2), some_mask()
-    torch.testing.assert_close(form(*tensors, mask, 0.3), form(*tensors, to_add(mask, torch.float32), 0.3))
+    torch.testing.assert_close(form(*tensors, mask, 0.3), form(*tensors, mask_to_bias(mask, torch.float32), 0.3))
 
 
-@pytest.mark.parametrize("form", [attend_sdpa, attend_written])
+@pytest.mark.parametrize("form", [attend_sdpa, attend_eager])
 def test_key_that_no_query_may_attend_to_changes_nothing(form):
     q, k, v = heads(4, 2)
     mask = torch.ones(1, 1, T, S, dtype=torch.bool)
@@ -53,21 +53,21 @@ def test_key_that_no_query_may_attend_to_changes_nothing(form):
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_attend_is_either_form(requires_grad):
     tensors = heads(4, 2, requires_grad)
-    torch.testing.assert_close(attend(*tensors, some_mask(), 0.3), attend_written(*tensors, some_mask(), 0.3))
+    torch.testing.assert_close(attend(*tensors, some_mask(), 0.3), attend_eager(*tensors, some_mask(), 0.3))
 
 
 @pytest.mark.parametrize(
     ("length", "requires_grad", "softcap", "form"),
     [
-        (7, True, 0.0, "attend_written"),
+        (7, True, 0.0, "attend_eager"),
         (7, False, 0.0, "attend_sdpa"),
-        (7, False, 5.0, "attend_written"),  # the fused form cannot
+        (7, False, 5.0, "attend_eager"),  # the fused form cannot
         (300, True, 0.0, "attend_sdpa"),
     ],
 )
 def test_form_is_written_for_training_at_short_lengths_only(monkeypatch, length, requires_grad, softcap, form):
     used = []
-    for name in ("attend_written", "attend_sdpa"):
+    for name in ("attend_eager", "attend_sdpa"):
         monkeypatch.setattr(attention, name, lambda q, *_, name=name: used.append(name) or q)
     q = torch.randn(1, 2, length, K, requires_grad=requires_grad)
     attend(q, q, q, None, 0.3, softcap)
@@ -86,7 +86,7 @@ def test_softcap_changes_output_and_bounds_the_scores():
     assert not torch.allclose(attend(q, k, v, None, 1.0, softcap=1.0), attend(q, k, v, None, 1.0))
 
 
-@pytest.mark.parametrize("form", [attend_sdpa, attend_written])
+@pytest.mark.parametrize("form", [attend_sdpa, attend_eager])
 def test_dropout_changes_output(form):
     tensors = heads(2, 2)
     assert not torch.allclose(form(*tensors, None, 0.3, dropout=0.5), form(*tensors, None, 0.3))

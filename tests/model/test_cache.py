@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from ojito.config import DecoderConfig
-from ojito.model import KVCache, Places
+from ojito.model import AttentionMetadata, KVCache
 
 CONFIG = DecoderConfig(vocab_size=10, width=8, layers=2, heads=2, kv_heads=1, head_dim=4, mlp_dim=8)
 
 
 def places(rows, length, start=0):
     positions = torch.arange(start, start + length).expand(rows, length)
-    return Places(positions, torch.zeros_like(positions), (positions < 2).long() - 1)
+    return AttentionMetadata(positions, torch.zeros_like(positions), (positions < 2).long() - 1)
 
 
 def test_cache_returns_all_tokens_so_far():

@@ -5,22 +5,22 @@ import torch
 
 from ojito.config import DecoderConfig, RopeScaling
 from ojito.model.decoder import Decoder
-from ojito.model.masks import Places, find_blocks
+from ojito.model.masks import AttentionMetadata, bidirectional_blocks
 
 CONFIG = DecoderConfig(vocab_size=30, width=16, layers=2, heads=4, mlp_dim=24, max_positions=32)
 TOKENS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
-PLACES = Places(torch.arange(8)[None], torch.zeros_like(TOKENS), torch.full_like(TOKENS, -1))
+PLACES = AttentionMetadata(torch.arange(8)[None], torch.zeros_like(TOKENS), torch.full_like(TOKENS, -1))
 
 
 def logits(config):
     """Of a decoder whose tensors are random, each the same for the same shape whatever else the config says."""
     decoder = Decoder(config).eval()
     places = torch.arange(8)[None]
-    blocks = find_blocks(config.mask, places < 5, places < 3)
+    blocks = bidirectional_blocks(config.mask, places < 5, places < 3)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)) * 0.5)
-        return decoder.head(decoder(decoder.embed(TOKENS), Places(places, torch.zeros_like(TOKENS), blocks)))
+        return decoder.head(decoder(decoder.embed(TOKENS), AttentionMetadata(places, torch.zeros_like(TOKENS), blocks)))
 
 
 @pytest.mark.parametrize(

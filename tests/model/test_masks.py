@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from ojito.model.masks import Places, find_blocks, may_attend, to_add
+from ojito.model.masks import AttentionMetadata, bidirectional_blocks, mask_to_bias, may_attend
 from ojito.records import PADDING
 
 
 def places(segments, kinds, mask="causal", positions=None):
-    """Places from two drawings, one character a place: of segments, and of image (i), prompt (p) and answer (_).
+    """Metadata from two drawings, one character a place: of segments, and of image (i), prompt (p) and answer (_).
 
     Positions count within what each segment may read.
     """
@@ -17,7 +17,9 @@ def places(segments, kinds, mask="causal", positions=None):
             before = numbers[:i].count(segment)
             positions.append(before if segment <= 0 else shared + before)
     prefix, is_image = (torch.tensor([[letter in letters for letter in kinds]]) for letters in ("ip", "i"))
-    return Places(torch.tensor([positions]), torch.tensor([numbers]), find_blocks(mask, prefix, is_image))
+    return AttentionMetadata(
+        torch.tensor([positions]), torch.tensor([numbers]), bidirectional_blocks(mask, prefix, is_image)
+    )
 
 
 def drawn(mask):
@@ -165,6 +167,6 @@ def test_no_row_is_all_false(mask, window, cut_blocks):
 
 
 def test_mask_to_add_is_zero_or_minus_infinity():
-    added = to_add(torch.tensor([True, False]), torch.bfloat16)
+    added = mask_to_bias(torch.tensor([True, False]), torch.bfloat16)
     assert added.dtype == torch.bfloat16
     assert added.tolist() == [0.0, float("-inf")]

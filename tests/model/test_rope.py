@@ -1,6 +1,6 @@
 import torch
 
-from ojito.model.rope import rotate, rotation
+from ojito.model.rope import apply_rope, rope_cos_sin
 
 
 def heads(seed):
@@ -8,7 +8,7 @@ def heads(seed):
 
 
 def turned(x, position, theta=10000.0):
-    return rotate(x, rotation(torch.tensor([[position]]), 8, theta))
+    return apply_rope(x, rope_cos_sin(torch.tensor([[position]]), 8, theta))
 
 
 def test_position_zero_changes_nothing():
@@ -27,15 +27,15 @@ def test_theta_changes_output():
 
 
 def test_halves_are_paired():
-    cos, sin = rotation(torch.tensor([[1]]), 4, 10000.0)
+    cos, sin = rope_cos_sin(torch.tensor([[1]]), 4, 10000.0)
     x = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 1, 1, 4)
     c, s = cos.flatten(), sin.flatten()
     expected = [1 * c[0] - 3 * s[0], 2 * c[1] - 4 * s[1], 3 * c[2] + 1 * s[2], 4 * c[3] + 2 * s[3]]
-    torch.testing.assert_close(rotate(x, (cos, sin)).flatten(), torch.stack(expected))
+    torch.testing.assert_close(apply_rope(x, (cos, sin)).flatten(), torch.stack(expected))
 
 
 def test_angles_are_float32_at_far_positions():
-    cos, _ = rotation(torch.tensor([[1024]]), 256, 10000.0)
+    cos, _ = rope_cos_sin(torch.tensor([[1024]]), 256, 10000.0)
     assert cos.dtype == torch.float32
     exponents = torch.arange(0, 256, 2, dtype=torch.float64) / 256
     exact = (1024 * 10000.0**-exponents).cos()

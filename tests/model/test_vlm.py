@@ -7,7 +7,7 @@ import torch
 
 from ojito.config import ConnectorConfig, ViTConfig
 from ojito.model import VLM, KVCache
-from ojito.model.initialise import shapes_only
+from ojito.model.meta import shapes_only
 from ojito.records import IMAGE, PADDING, Batch
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

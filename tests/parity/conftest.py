@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @pytest.fixture
-def randomise() -> Callable[[nn.Module], None]:
+def randomize() -> Callable[[nn.Module], None]:
     """Overwrites ALL parameters and running statistics: default zeros and ones would hide a missing bias or norm."""
 
     def draw(module: nn.Module) -> None:

@@ -190,7 +190,7 @@ def idefics3_processor(size: int, tokens: int) -> Any:
 
 
 def smolvlm_processor(size: int, tokens: int) -> Any:
-    """Places of tiles are tokens. (Its own class, which differs in videos only, asks for packages for them.)"""
+    """Positions of tiles are tokens. (Its own class, which differs in videos only, asks for packages for them.)"""
     names = {"bos_token": "<|im_start|>", "eos_token": "<end_of_utterance>", "pad_token": "<|im_end|>"}
     places = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     images = transformers.SmolVLMImageProcessorPil(

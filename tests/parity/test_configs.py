@@ -11,8 +11,8 @@ from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, read_model
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
-from ojito.checks import on_meta
 from ojito.config import DecoderConfig
+from ojito.model.meta import on_meta
 from ojito.presets import preset
 from ojito.settings import read
 from tests.parity import reference

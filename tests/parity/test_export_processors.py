@@ -13,7 +13,7 @@ import ojito
 from ojito import Sample, Turn
 from ojito.checkpoint import CheckpointError
 from ojito.checkpoint.huggingface.families import FAMILIES
-from ojito.checkpoint.huggingface.vocabulary import Marks, Vocabulary
+from ojito.checkpoint.huggingface.vocabulary import SpecialIds, Vocabulary
 from ojito.config import ImageConfig, PromptConfig, TokenizerConfig
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
@@ -193,7 +193,7 @@ def test_class_that_makes_itself_anew_is_named_only_for_a_tokenizer_that_it_make
     for name, part in (("normalizer", normalizer), ("pre_tokenizer", splitter)):
         setattr(tokenizer, name, part)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    marks = Marks(pipe.processor.tokenizer.bos, pipe.processor.tokenizer.ends, pipe.processor.tokenizer.pad)
+    marks = SpecialIds(pipe.processor.tokenizer.bos, pipe.processor.tokenizer.ends, pipe.processor.tokenizer.pad)
     made = Vocabulary(tmp_path / "tokenizer.json", FAMILIES["paligemma"], marks, 10**6).fields(64)
     assert made["tokenizer_class"] == ("GemmaTokenizer" if gemmas else "PreTrainedTokenizerFast")
 

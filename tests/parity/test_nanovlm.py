@@ -23,7 +23,7 @@ from ojito.config import ImageConfig, ModelConfig, ProcessorConfig
 from ojito.generate import generate
 from ojito.presets import preset
 from ojito.processor import Tokenizer
-from ojito.processor.prompts import Writer
+from ojito.processor.prompts import RowWriter
 from ojito.processor.tiles import whole_tiles
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch, Sample, Turn
 from ojito.settings import ConfigError, override, read, write
@@ -234,7 +234,7 @@ def text_of(row, tokenizer):
 def test_matches_reference_image_strings(pipes, golden):
     processor = pipes["460m"].processor
     grids = [(0, 0) if grid == [1, 1] else tuple(grid) for grid in golden["grids"]]
-    writer = Writer(processor.config.prompt, processor.tokenizer, 2)
+    writer = RowWriter(processor.config.prompt, processor.tokenizer, 2)
     row = writer.write(Sample([None] * len(grids), "what?"), training=False, grids=grids)
     expected = f"<|im_start|>user\n{golden['text']}what?<|im_end|>\n<|im_start|>assistant\n"
     assert text_of(row, processor.tokenizer) == expected

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from ojito.checkpoint import CheckpointError, read_weights
 from ojito.checkpoint.huggingface import read_decoder, read_tower
 from ojito.model.decoder import Decoder
-from ojito.model.masks import Places
+from ojito.model.masks import AttentionMetadata
 from ojito.model.vit import ViT
 
 transformers = pytest.importorskip("transformers")
@@ -37,11 +37,11 @@ GEMMA2 = {
 
 
 @pytest.fixture
-def save(tmp_path, randomise):
+def save(tmp_path, randomize):
     """A folder of the reference, with random weights everywhere and a tokenizer that nobody asks."""
 
     def saved(reference):
-        randomise(reference)
+        randomize(reference)
         reference.eval().save_pretrained(tmp_path)
         (tmp_path / "tokenizer.json").write_text("{}")
         return tmp_path
@@ -233,7 +233,9 @@ def tokens(length):
 
 
 def our_logits(decoder, words):
-    places = Places(torch.arange(words.shape[1]).expand(words.shape), torch.zeros_like(words), -torch.ones_like(words))
+    places = AttentionMetadata(
+        torch.arange(words.shape[1]).expand(words.shape), torch.zeros_like(words), -torch.ones_like(words)
+    )
     with torch.no_grad():
         return decoder.head(decoder(decoder.embed(words), places))
 

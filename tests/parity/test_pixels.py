@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from ojito.config import ImageConfig
-from ojito.processor.images import normalise, pixels
-from ojito.processor.tiles import read_picture
+from ojito.processor.pixels import normalize, pixels
+from ojito.processor.tiles import read_image
 
 pytest.importorskip("transformers")
 
@@ -81,12 +81,12 @@ def test_matches_reference_resample(resample):
 
 
 @pytest.mark.parametrize(("mean", "std"), [HALF, IMAGENET, OPENAI, ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))])
-def test_matches_reference_normalise_for_every_value(mean, std):
+def test_matches_reference_normalize_for_every_value(mean, std):
     vit = importlib.import_module("transformers.models.vit.image_processing_pil_vit")
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert("RGB")
     theirs = vit.ViTImageProcessorPil(do_resize=False, image_mean=mean, image_std=std)
-    raw = read_picture(ramp, 16, ImageConfig()).pixels
-    made = normalise(raw, ImageConfig(mean=mean, std=std))
+    raw = read_image(ramp, 16, ImageConfig()).pixels
+    made = normalize(raw, ImageConfig(mean=mean, std=std))
     assert torch.equal(made, theirs(ramp, return_tensors="pt")["pixel_values"])
 
 
@@ -113,9 +113,9 @@ def test_matches_reference_tiles(model, name, size, longest_side, split):
     grids = set()
     for shape in SHAPES:
         expected = theirs([[noise(*shape)]], return_tensors="pt")
-        made = read_picture(noise(*shape), size, config)
+        made = read_image(noise(*shape), size, config)
         assert (made.rows, made.columns) == (expected["rows"][0][0], expected["cols"][0][0]), shape
         assert expected["pixel_attention_mask"].all()  # no tile is padded: ours need no mask
-        assert torch.equal(normalise(made.pixels, config), expected["pixel_values"][0]), shape
+        assert torch.equal(normalize(made.pixels, config), expected["pixel_values"][0]), shape
         grids.add((made.rows, made.columns))
     assert len(grids) > 2 or not split or longest_side <= size  # or the shapes are too much alike

@@ -9,11 +9,11 @@ from PIL import Image
 
 from ojito.checkpoint import CheckpointError
 from ojito.checkpoint.huggingface import preprocessing, read_decoder, read_folder, read_tower
-from ojito.checkpoint.huggingface.preprocessing import chats, read_image, read_tokenizer
+from ojito.checkpoint.huggingface.preprocessing import chats, read_image_settings, read_tokenizer_settings
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ImageConfig
-from ojito.processor.images import pixels
-from ojito.processor.tiles import read_picture
+from ojito.processor.pixels import pixels
+from ojito.processor.tiles import read_image
 from ojito.settings import read
 from tests.parity.reading import fields_read
 from tests.parity.reference import transformers
@@ -100,7 +100,7 @@ def saved(folder, kind, **fields):
 
 
 def settings_of(folder, kind):
-    return read_image(folder, TOWERS[KINDS[kind][1]].image_settings, SIZE)
+    return read_image_settings(folder, TOWERS[KINDS[kind][1]].image_settings, SIZE)
 
 
 def usual_of(kind):
@@ -123,7 +123,7 @@ def our_pixels(settings, picture):
     config = read(ImageConfig, settings)
     if config.fit != "tiles":
         return pixels(picture, SIZE, config)[None]
-    raw = read_picture(picture, SIZE, config).pixels
+    raw = read_image(picture, SIZE, config).pixels
     mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
     return ((raw / 255 - mean) / std)[None]
 
@@ -191,7 +191,7 @@ def test_longest_side_is_four_tiles_where_no_file_says_otherwise(tmp_path):
 @pytest.mark.parametrize("kind", TOWERS)
 def test_settings_that_are_missing_have_the_references_defaults(tmp_path, kind):
     tower = TOWERS[kind]
-    made = read_image(tmp_path, tower.image_settings, 224)
+    made = read_image_settings(tmp_path, tower.image_settings, 224)
     theirs = getattr(transformers, f"{tower.image_class}Pil")()
     assert preprocessing.RESAMPLE[theirs.resample] == made["resample"]
     assert ([*theirs.image_mean], [*theirs.image_std]) == (made["mean"], made["std"])
@@ -222,7 +222,7 @@ def read_words(folder, end=(), **files):
         path.unlink(missing_ok=True)
         if name in files:
             path.write_text(json.dumps(files[name]))
-    settings = read_tokenizer(folder, end)
+    settings = read_tokenizer_settings(folder, end)
     assert (settings.pop("kind"), settings.pop("path")) == ("file", str(folder / "tokenizer.json"))
     return settings
 

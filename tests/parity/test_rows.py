@@ -444,7 +444,7 @@ def test_nanovlm_writes_the_whole_picture_before_its_tiles(tmp_path):
         two += "".join(f"<row_{row}_col_{column}>" + "<|image|>" * PATCHES for column in (1, 2, 3))
     made = processor(prompt, mine, TILED)
     wide = Image.new("RGB", (90, 60))
-    assert (made.read_picture(wide).rows, made.read_picture(wide).columns) == (2, 3)
+    assert (made.read_image(wide).rows, made.read_image(wide).columns) == (2, 3)
     for images, written in [([wide], whole + two), ([wide, wide], f"<image: 0>{whole}{two}<image: 1>{whole}{two}")]:
         text = f"<|im_start|>user\n{written}{ASK}<|im_end|>\n<|im_start|>assistant\n{SAY}<|im_end|>\n"
         row = made.row(Sample(images, turns=(Turn(ASK, (SAY,)),)), training=True)

@@ -15,7 +15,7 @@ def images(size: int) -> torch.Tensor:
     return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
-def test_matches_reference_vit(randomise, load):
+def test_matches_reference_vit(randomize, load):
     reference = transformers.ViTModel(
         transformers.ViTConfig(
             hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, image_size=32,
@@ -23,7 +23,7 @@ def test_matches_reference_vit(randomise, load):
         ),
         add_pooling_layer=False,
     ).eval()  # fmt: skip
-    randomise(reference)
+    randomize(reference)
     state = reference.state_dict()
     for name in ("cls_token", "position_embeddings"):  # theirs have a leading 1, or two
         key = f"embeddings.{name}"
@@ -51,13 +51,13 @@ def test_matches_reference_vit(randomise, load):
         torch.testing.assert_close(ours(images(32)), theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_matches_reference_resnet(randomise, load):
+def test_matches_reference_resnet(randomize, load):
     reference = transformers.ResNetModel(
         transformers.ResNetConfig(
             embedding_size=8, hidden_sizes=[16, 32, 64], depths=[2, 1, 2], layer_type="bottleneck",
         )
     ).eval()  # fmt: skip
-    randomise(reference)
+    randomize(reference)
     config = ResNetConfig(image_size=64, stem_width=8, blocks=(2, 1, 2), width=64)
     ours = ResNet(config).eval()
     load(

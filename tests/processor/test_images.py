@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from ojito.config import ImageConfig
-from ojito.processor.images import ImageError, channels_first, fit, normalise, open_image, pixels, raw_pixels
+from ojito.processor.images import ImageError, open_image
+from ojito.processor.pixels import channels_first, fit, normalize, pixels, raw_pixels
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(NOISE)  # 60 wide, 40 high
@@ -165,7 +166,7 @@ def test_fit_squashes_crops_and_pads():
     assert pad.tolist() == [[black] * 6] * 2 + [[red, red, green, green, blue, blue]] * 2 + [[black] * 6] * 2
 
 
-def test_padding_is_zero_after_normalising():
+def test_padding_is_zero_after_normalizing():
     config = ImageConfig(fit="pad", mean=(0.2, 0.4, 0.6), std=(0.1, 0.1, 0.1))
     assert pixels(Image.new("RGB", (30, 10)), 6, config)[:, 0].abs().max() < 1e-5
 
@@ -191,7 +192,7 @@ def test_crop_begins_with_the_middle_when_the_scaled_picture_had_too_many_pixels
 
 
 def test_tiles_are_no_single_square():
-    with pytest.raises(ValueError, match=r"several squares of a picture, not one; use tiles\.read_picture"):
+    with pytest.raises(ValueError, match=r"several squares of a picture, not one; use tiles\.read_image"):
         raw_pixels(PHOTO, 8, ImageConfig(fit="tiles", longest_side=16))
 
 
@@ -203,16 +204,16 @@ def test_tiles_are_no_single_square():
         ((0.0, 0.1, 1.0), (1.0, 0.3, 0.01)),
     ],
 )
-def test_normalise_rounds_x_over_255_once_then_goes_on_in_float32(mean, std):
+def test_normalize_rounds_x_over_255_once_then_goes_on_in_float32(mean, std):
     raw = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
     scaled = (np.arange(256) * (1 / 255)).astype(np.float32)
     expected = np.stack([(scaled - np.float32(m)) / np.float32(s) for m, s in zip(mean, std, strict=True)])
-    assert torch.equal(normalise(raw, ImageConfig(mean=mean, std=std)), torch.from_numpy(expected)[:, None])
+    assert torch.equal(normalize(raw, ImageConfig(mean=mean, std=std)), torch.from_numpy(expected)[:, None])
 
 
-def test_normalise_takes_mean_and_std_of_each_channel():
+def test_normalize_takes_mean_and_std_of_each_channel():
     raw = torch.full((2, 3, 1, 1), 255, dtype=torch.uint8)
-    made = normalise(raw, ImageConfig(mean=(0.5, 0.0, 1.0), std=(0.5, 0.25, 1.0)))
+    made = normalize(raw, ImageConfig(mean=(0.5, 0.0, 1.0), std=(0.5, 0.25, 1.0)))
     assert made[1].flatten().tolist() == [1.0, 4.0, 0.0]
     assert raw.dtype == torch.uint8  # still there for the next epoch
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from ojito.config import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.processor import Processor, RowError, Tokenizer
-from ojito.processor.images import normalise, pixels
-from ojito.processor.tiles import Tiles, read_picture
+from ojito.processor.pixels import normalize, pixels
+from ojito.processor.tiles import Tiles, read_image
 from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
 from ojito.settings import ConfigError
 
@@ -104,10 +104,10 @@ TILED = replace(CONFIG, image=ImageConfig(fit="tiles", longest_side=24))
 
 def test_every_tile_of_a_picture_has_its_places_and_its_pixels():
     batch = processor(TILED)(SAMPLES)
-    read = [read_picture(image, 8, TILED.image) for image in (RED, BLUE, RED)]
+    read = [read_image(image, 8, TILED.image) for image in (RED, BLUE, RED)]
     assert [len(tiles.pixels) for tiles in read] == [10, 7, 10]
     assert (batch.tokens == IMAGE).sum(1).tolist() == [40, 68, 0]
-    assert torch.equal(batch.images, normalise(torch.cat([tiles.pixels for tiles in read]), TILED.image))
+    assert torch.equal(batch.images, normalize(torch.cat([tiles.pixels for tiles in read]), TILED.image))
 
 
 def test_whole_picture_may_come_before_its_tiles():

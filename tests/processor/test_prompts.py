@@ -7,7 +7,7 @@ import pytest
 
 from ojito.config import PromptConfig, TokenizerConfig
 from ojito.processor import RowError, Tokenizer, texts
-from ojito.processor.prompts import Writer, without_marks
+from ojito.processor.prompts import RowWriter, without_marks
 from ojito.records import IGNORE, IMAGE, Sample, Turn
 from ojito.settings import ConfigError
 
@@ -28,7 +28,7 @@ def drawn(ids):
 
 
 def write(sample, config=CHAT, training=True, image_tokens=2, rng=None, grids=()):
-    return Writer(config, CHARACTERS, image_tokens).write(sample, training, rng, grids)
+    return RowWriter(config, CHARACTERS, image_tokens).write(sample, training, rng, grids)
 
 
 def draw(sample, config=CHAT, **options):
@@ -235,18 +235,18 @@ def test_max_tokens_counts_text_and_not_images():
 
 def test_more_places_than_positions_are_refused_by_name():
     sample = Sample(["p"] * 3, turns=(QA,), origin="rows:9")
-    assert Writer(CHAT, CHARACTERS, 2, max_positions=13).write(sample, training=True)
+    assert RowWriter(CHAT, CHARACTERS, 2, max_positions=13).write(sample, training=True)
     message = "^rows:9: needs 13 positions, 2 for each of 3 images, and the decoder has 12; use fewer"
     with pytest.raises(RowError, match=message):
-        Writer(CHAT, CHARACTERS, 2, max_positions=12).write(sample, training=True)
+        RowWriter(CHAT, CHARACTERS, 2, max_positions=12).write(sample, training=True)
     # iiiiii^qr| and one token of an answer
-    assert Writer(CHAT, CHARACTERS, 2, max_positions=11).write(sample, training=False)
+    assert RowWriter(CHAT, CHARACTERS, 2, max_positions=11).write(sample, training=False)
     with pytest.raises(RowError, match="needs 11 positions"):
-        Writer(CHAT, CHARACTERS, 2, max_positions=10).write(sample, training=False)
+        RowWriter(CHAT, CHARACTERS, 2, max_positions=10).write(sample, training=False)
 
 
 def test_blind_turns_need_the_positions_of_the_longest_alone():
-    assert Writer(BLIND, CHARACTERS, 2, max_positions=9).write(TWO, training=True)
+    assert RowWriter(BLIND, CHARACTERS, 2, max_positions=9).write(TWO, training=True)
 
 
 def test_row_that_begins_with_what_is_learned_keeps_its_labels():
@@ -350,7 +350,7 @@ def test_settings_of_tiles_change_output(setting, expected):
 
 
 def test_tiles_count_as_images_against_the_decoders_positions():
-    writer = Writer(TILED, CHARACTERS, 2, max_positions=20)
+    writer = RowWriter(TILED, CHARACTERS, 2, max_positions=20)
     assert writer.write(Sample(["p"], "q"), training=False, grids=[(1, 1)])
     with pytest.raises(RowError, match=r"needs 27 positions, 2 for each of 4 images, and the decoder has 20"):
         writer.write(Sample(["p"], "q"), training=False, grids=[(1, 3)])
@@ -365,7 +365,7 @@ JOINED = PromptConfig(
 
 
 def words(sample, config, training=True):
-    return Writer(config, WORDS, 2).write(sample, training)
+    return RowWriter(config, WORDS, 2).write(sample, training)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ojito.config import ImageConfig
-from ojito.processor.images import ImageError, channels_first, raw_pixels
-from ojito.processor.tiles import MOST_TILES, add_whole, read_picture, tile
+from ojito.processor.images import ImageError
+from ojito.processor.pixels import channels_first, raw_pixels
+from ojito.processor.tiles import MOST_TILES, add_whole, read_image, tile
 from ojito.settings import ConfigError
 
 SIZE = 8
@@ -150,7 +151,7 @@ def test_too_many_tiles_of_nanovlm_are_an_error():
 @pytest.mark.parametrize("how", ["squash", "crop", "pad"])
 def test_read_picture_gives_one_square_of_other_fits(how):
     config = ImageConfig(fit=how)
-    made = read_picture(noise(30, 20), SIZE, config)
+    made = read_image(noise(30, 20), SIZE, config)
     assert (made.rows, made.columns) == (0, 0)
     assert torch.equal(made.pixels, raw_pixels(noise(30, 20), SIZE, config)[None])
 
@@ -159,14 +160,14 @@ def test_read_picture_opens_what_it_tiles():
     image = noise(30, 20)
     file = io.BytesIO()
     image.save(file, "PNG")
-    made = read_picture(file.getvalue(), SIZE, CONFIG)
+    made = read_image(file.getvalue(), SIZE, CONFIG)
     assert torch.equal(made.pixels, tile(image, SIZE, CONFIG).pixels)
 
 
 @pytest.mark.parametrize("config", [ImageConfig(max_pixels=599), ImageConfig("tiles", 32, max_pixels=599)])
 def test_read_picture_heeds_max_pixels(config):
     with pytest.raises(ImageError, match="30 x 20 = 600 pixels, more than the limit of 599"):
-        read_picture(noise(30, 20), SIZE, config)
+        read_image(noise(30, 20), SIZE, config)
 
 
 @pytest.mark.parametrize(

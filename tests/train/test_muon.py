@@ -2,27 +2,27 @@ import pytest
 import torch
 from torch import nn
 
-from ojito.train.muon import COEFFICIENTS, STEPS, Muon, orthogonalise
+from ojito.train.muon import COEFFICIENTS, STEPS, Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 48), (2, 48, 16), (1, 20, 20)])
-def test_orthogonalise_brings_singular_values_close_to_one(shape):
+def test_orthogonalize_brings_singular_values_close_to_one(shape):
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
     assert values.shape == (shape[0], min(shape[1:]))
     assert float(values.min()) > 0.3  # a square random matrix has one that is nearly 0
     assert float(values.max()) < 1.3
 
 
-def test_orthogonalise_treats_matrices_apart():
+def test_orthogonalize_treats_matrices_apart():
     torch.manual_seed(0)
     matrices = torch.randn(3, 8, 12) * torch.tensor([1.0, 100.0, 0.01])[:, None, None]
-    alone = torch.cat([orthogonalise(matrix[None]) for matrix in matrices])
-    torch.testing.assert_close(orthogonalise(matrices), alone, rtol=1e-4, atol=1e-5)
+    alone = torch.cat([orthogonalize(matrix[None]) for matrix in matrices])
+    torch.testing.assert_close(orthogonalize(matrices), alone, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(16, 90), (90, 16), (20, 20)])
-def test_orthogonalise_is_newton_schulz_written_out(shape):
+def test_orthogonalize_is_newton_schulz_written_out(shape):
     torch.manual_seed(0)
     left, _, right = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     matrix = left @ torch.diag(torch.logspace(0, -5, min(shape))) @ right  # strong and very weak directions
@@ -30,7 +30,7 @@ def test_orthogonalise_is_newton_schulz_written_out(shape):
     for _ in range(STEPS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    torch.testing.assert_close(orthogonalise(matrix[None])[0].double(), x, rtol=0, atol=1e-3)
+    torch.testing.assert_close(orthogonalize(matrix[None])[0].double(), x, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16)])

@@ -6,7 +6,7 @@ import torch
 from ojito.config import ConnectorConfig, TrainConfig, ViTConfig
 from ojito.model import VLM
 from ojito.train.muon import Muon
-from ojito.train.optim import optimizers, set_learning, set_rate
+from ojito.train.optim import optimizers, set_rate, set_trainable
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_set_rate_multiplies_every_peak(model):
 
 def test_frozen_parts_have_no_group_no_gradient_and_stay_in_evaluation_mode(model):
     config = TrainConfig(freeze=("vision",))
-    set_learning(model, config)
+    set_trainable(model, config)
     assert not any(name.startswith("vision") for name in groups(model, freeze=("vision",)))
     assert not any(p.requires_grad for p in model.vision.parameters())
     assert not any(module.training for module in model.vision.modules())
@@ -111,8 +111,8 @@ def test_frozen_parts_have_no_group_no_gradient_and_stay_in_evaluation_mode(mode
 
 
 def test_a_part_learns_again_when_it_is_no_longer_frozen(model):
-    set_learning(model, TrainConfig(freeze=("vision", "decoder")))
-    set_learning(model, TrainConfig())
+    set_trainable(model, TrainConfig(freeze=("vision", "decoder")))
+    set_trainable(model, TrainConfig())
     assert all(p.requires_grad for p in model.parameters())
     assert all(module.training for module in model.modules())
 

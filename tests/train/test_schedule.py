@@ -1,7 +1,7 @@
 import pytest
 
 from ojito.config import TrainConfig
-from ojito.train.schedule import Clock, factor
+from ojito.train.schedule import Clock, lr_factor
 
 
 class Time:
@@ -14,22 +14,22 @@ class Time:
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, 0.0), (0.05, 0.5), (0.1, 1.0), (0.55, 0.5), (1.0, 0.0)])
 def test_cosine_rises_over_the_warmup_and_falls_to_zero(progress, expected):
-    assert factor(progress, TrainConfig(warmup=0.1, schedule="cosine")) == pytest.approx(expected)
+    assert lr_factor(progress, TrainConfig(warmup=0.1, schedule="cosine")) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("progress", "expected"), [(0.0, 0.0), (0.05, 0.5), (0.1, 1.0), (0.75, 1.0), (0.9, 0.5), (1.0, 0.0)]
 )
 def test_wsd_is_stable_until_the_decay_at_the_end(progress, expected):
-    assert factor(progress, TrainConfig(warmup=0.1, decay=0.2, schedule="wsd")) == pytest.approx(expected)
+    assert lr_factor(progress, TrainConfig(warmup=0.1, decay=0.2, schedule="wsd")) == pytest.approx(expected)
 
 
 def test_wsd_stays_at_the_peak_without_decay():
-    assert factor(1.0, TrainConfig(decay=0.0, schedule="wsd")) == 1.0
+    assert lr_factor(1.0, TrainConfig(decay=0.0, schedule="wsd")) == 1.0
 
 
 def test_rate_starts_at_the_peak_without_warmup():
-    assert factor(0.0, TrainConfig(warmup=0.0)) == 1.0
+    assert lr_factor(0.0, TrainConfig(warmup=0.0)) == 1.0
 
 
 def test_clock_counts_steps():

@@ -8,14 +8,14 @@ from ojito.checkpoint.huggingface.card import CARD
 from ojito.checkpoint.huggingface.export import Exported, write_folder
 from ojito.checkpoint.huggingface.folder import Imported, is_huggingface, read_folder, tokenizer_elsewhere
 from ojito.checkpoint.huggingface.parts import Part, read_decoder, read_tower
-from ojito.checkpoint.huggingface.vocabulary import Marks
+from ojito.checkpoint.huggingface.vocabulary import SpecialIds
 
 __all__ = [
     "CARD",
     "Exported",
     "Imported",
-    "Marks",
     "Part",
+    "SpecialIds",
     "is_huggingface",
     "read_decoder",
     "read_folder",

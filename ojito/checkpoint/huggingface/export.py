@@ -37,9 +37,9 @@ from ojito.checkpoint.huggingface.processor_files import (
     processor_fields,
 )
 from ojito.checkpoint.huggingface.towers import TOWERS
-from ojito.checkpoint.huggingface.vocabulary import Marks, Vocabulary
+from ojito.checkpoint.huggingface.vocabulary import SpecialIds, Vocabulary
 from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.native import KEEPS
+from ojito.checkpoint.saving import KEEPS
 from ojito.checkpoint.tensors import CONFIG, MAX_SHARD, write_weights
 from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
 from ojito.device import DTYPES
@@ -77,17 +77,17 @@ def write_folder(
     name: str,
     model: ModelConfig,
     processor: ProcessorConfig,
-    marks: Marks,
+    marks: SpecialIds,
     state: Mapping[str, Tensor],
     dtype: torch.dtype | str | None = None,
     max_shard: int = MAX_SHARD,
     base_model: str = "",
     progress: Progress | None = None,
 ) -> Exported:
-    """Writes a model as the family that it is of; call it within `saving`, when the folder has its tokenizer.json.
+    """Writes a model as the family that it is of; call it within `staged_save`, when the folder has its tokenizer.json.
 
     Args:
-        folder: That of `saving`.
+        folder: That of `staged_save`.
         name: What the model is called.
         model: Its config.
         processor: How it is spoken to.
@@ -132,7 +132,7 @@ def _write_nanovlm(
     folder: Path,
     model: ModelConfig,
     processor: ProcessorConfig,
-    marks: Marks,
+    marks: SpecialIds,
     state: Mapping[str, Tensor],
     dtype: torch.dtype | None,
     progress: Progress | None,

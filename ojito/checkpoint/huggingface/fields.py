@@ -155,7 +155,7 @@ def config_of(folder: Path) -> Iterator[Fields]:
     try:
         yield f
     except ConfigError as error:
-        raise ConfigError(f"{folder}: {error.key}", error.problem) from None
+        raise ConfigError(f"{folder}: {error.where}", error.problem, error.remedy) from None
 
 
 def known(*kinds: Mapping[str, Any]) -> str:

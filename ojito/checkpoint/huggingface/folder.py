@@ -21,7 +21,7 @@ from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
 from ojito.checkpoint.huggingface.nanovlm import find_tokenizer, is_nanovlm, missing_tokenizer, read_nanovlm
 from ojito.checkpoint.huggingface.parts import WITH_TOWER
-from ojito.checkpoint.huggingface.preprocessing import chats, read_image, read_tokenizer
+from ojito.checkpoint.huggingface.preprocessing import chats, read_image_settings, read_tokenizer_settings
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import CONFIG
@@ -94,8 +94,8 @@ def _read_family(folder: Path, f: Fields, family: Family) -> Imported:
     model, keys = read_model(family, f)
     chat = chats(folder)
     settings = {
-        "image": read_image(folder, family.pictures(f), model.vision.image_size),
-        "tokenizer": {**read_tokenizer(folder, family.end if chat else ()), "added": family.added},
+        "image": read_image_settings(folder, family.pictures(f), model.vision.image_size),
+        "tokenizer": {**read_tokenizer_settings(folder, family.end if chat else ()), "added": family.added},
         "prompt": {**family.prompt(chat), "max_tokens": model.decoder.max_positions},
     }
     return Imported(family.model_type, model, read(ProcessorConfig, settings, "processor"), keys)
@@ -105,5 +105,5 @@ def _read_nanovlm(folder: Path, f: Fields) -> Imported:
     """A folder of nanoVLM's, and the vocabulary that it names."""
     model, settings, keys = read_nanovlm(f)
     place = find_tokenizer(folder, f)
-    settings["tokenizer"] |= {name: value for name, value in read_tokenizer(place, ()).items() if value}
+    settings["tokenizer"] |= {name: value for name, value in read_tokenizer_settings(place, ()).items() if value}
     return Imported("nanovlm", model, read(ProcessorConfig, settings, "processor"), keys)

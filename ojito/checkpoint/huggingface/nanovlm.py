@@ -27,11 +27,11 @@ import torch
 from torch import Tensor
 
 from ojito.checkpoint.files import CheckpointError, read_json
-from ojito.checkpoint.hub_cache import is_hub_id, neighbour
+from ojito.checkpoint.hub.cache import is_hub_id, neighbour
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.preprocessing import TOKENIZER
 from ojito.checkpoint.keys import Key, KeyMap, Section, Table
-from ojito.checkpoint.native import KEEPS
+from ojito.checkpoint.saving import KEEPS
 from ojito.checkpoint.tensors import CONFIG, write_weights
 from ojito.config import DecoderConfig, ModelConfig, ProcessorConfig, PromptConfig, ViTConfig
 from ojito.records import Progress

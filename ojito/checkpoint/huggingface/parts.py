@@ -15,7 +15,7 @@ from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
 from ojito.checkpoint.huggingface.nanovlm import is_nanovlm
-from ojito.checkpoint.huggingface.preprocessing import read_image, read_tokenizer
+from ojito.checkpoint.huggingface.preprocessing import read_image_settings, read_tokenizer_settings
 from ojito.checkpoint.huggingface.towers import IGNORED as IN_TOWERS
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap, Section
@@ -80,8 +80,8 @@ def _tower_within(folder: Path, f: Fields, family: Family) -> Part:
 
 
 def _read_squares(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """As `read_image`. Of a family that cuts pictures into tiles, too, the tower reads plain squares."""
-    image = read_image(folder, usual, size)
+    """As `read_image_settings`. Of a family that cuts pictures into tiles, too, the tower reads plain squares."""
+    image = read_image_settings(folder, usual, size)
     if image.get("fit") != "tiles":
         return image
     return {name: image[name] for name in ("resample", "mean", "std")}
@@ -106,7 +106,7 @@ def read_decoder(folder: Path | str) -> Part:
         config = read(DecoderConfig, decoder.read(f), "decoder")
     sections = (Section("decoder.", (decoder.prefix, ""), decoder.table), Section("decoder.", ("",), HEAD))
     twice = copies([""]) if config.tied_head else {}
-    return Part(config, KeyMap(sections, IN_DECODERS, twice), tokenizer=read_tokenizer(folder, ()))
+    return Part(config, KeyMap(sections, IN_DECODERS, twice), tokenizer=read_tokenizer_settings(folder, ()))
 
 
 def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
@@ -118,7 +118,7 @@ def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
     )
     twice = copies(family.heads) if config.tied_head else {}
     keys = KeyMap(sections, (*IN_DECODERS, _outside(family.language)), twice)
-    return Part(config, keys, tokenizer=read_tokenizer(folder, ()))
+    return Part(config, keys, tokenizer=read_tokenizer_settings(folder, ()))
 
 
 def _outside(beginnings: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _ADDED = re.compile(r'"added_tokens"\s*:\s*(?=\[)')
 
 
-def read_image(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
+def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
     """The processor's `image` settings: what the folder says, over what is usual.
 
     Args:
@@ -117,7 +117,7 @@ def chats(folder: Path) -> bool:
     return any(f.get("chat_template") is not None for f in files)
 
 
-def read_tokenizer(folder: Path, end: tuple[str, ...]) -> dict[str, Any]:
+def read_tokenizer_settings(folder: Path, end: tuple[str, ...]) -> dict[str, Any]:
     """The processor's `tokenizer` settings: the file, and the tokens that begin, end and fill.
 
     Args:

@@ -19,7 +19,7 @@ from ojito.checkpoint.huggingface.families import Family
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.preprocessing import RESAMPLE
 from ojito.checkpoint.huggingface.towers import TOWERS
-from ojito.checkpoint.native import KEEPS
+from ojito.checkpoint.saving import KEEPS
 from ojito.config import ImageConfig, ModelConfig, PromptConfig, ViTConfig
 from ojito.settings import differences, read
 

@@ -12,12 +12,12 @@ from tokenizers import AddedToken, Tokenizer, models
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.families import Family
 from ojito.checkpoint.huggingface.processor_files import PROCESSORS
-from ojito.checkpoint.native import KEEPS
+from ojito.checkpoint.saving import KEEPS
 from ojito.config import PromptConfig
 
 
 @dataclass(frozen=True)
-class Marks:
+class SpecialIds:
     """The tokens that begin, end and fill a row, by their ids.
 
     Attributes:
@@ -43,7 +43,7 @@ class Vocabulary:
         template_bos: What a chat template begins with: `bos`, or "" where a processor leaves that to the tokenizer.
     """
 
-    def __init__(self, path: Path, family: Family, marks: Marks, size: int) -> None:
+    def __init__(self, path: Path, family: Family, marks: SpecialIds, size: int) -> None:
         """Reads the folder's tokenizer.json, and adds the image token where it lacks it.
 
         Args:

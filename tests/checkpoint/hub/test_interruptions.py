@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from ojito.checkpoint import hub_transfer
-from ojito.checkpoint.hub import download
+from ojito.checkpoint.hub import transfer as hub_transfer
+from ojito.checkpoint.hub.download import download
 from tests.checkpoint.hub.owl import MODEL, NAME, WEIGHTS, contents, failure, set_large, tree
 from tests.checkpoint.hub.server import reply, sha256
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ojito.checkpoint.hub import download
-from ojito.checkpoint.hub_transfer import HubError
+from ojito.checkpoint.hub.download import download
+from ojito.checkpoint.hub.transfer import HubError
 from tests.checkpoint.hub.owl import (
     FIRST,
     MODEL,

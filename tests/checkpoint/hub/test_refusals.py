@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ojito.checkpoint import CheckpointError
-from ojito.checkpoint.hub import download
+from ojito.checkpoint.hub.download import download
 from ojito.loading import find_folder
 from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SHARDS, TOKEN, WEIGHTS, failure, tree
 from tests.checkpoint.hub.server import reply, sha256

@@ -7,7 +7,7 @@ from PIL import Image
 
 import ojito
 from ojito.checkpoint import CheckpointError
-from ojito.checkpoint.hub import download
+from ojito.checkpoint.hub.download import download
 from ojito.loading import find_folder
 from ojito.settings import ConfigError
 from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SHARDS, contents

@@ -11,9 +11,9 @@ from safetensors.torch import save
 
 import ojito
 from ojito.checkpoint import CheckpointError
-from ojito.checkpoint.hub import download, download_tokenizer
-from ojito.checkpoint.hub_cache import neighbour
-from ojito.checkpoint.hub_transfer import HubError
+from ojito.checkpoint.hub.cache import neighbour
+from ojito.checkpoint.hub.download import download, download_tokenizer
+from ojito.checkpoint.hub.transfer import HubError
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.nanovlm import read_nanovlm
 from ojito.config import TokenizerConfig

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from ojito import draw
-from ojito.draw import COLOURS, draw_boxes, find_font, has_glyph, ink_on, pick_colours
+from ojito.locate import drawing as draw
+from ojito.locate.drawing import COLOURS, draw_boxes, find_font, has_glyph, ink_on, pick_colours
 
 GREY = (100, 100, 100)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ojito.model.mask_decoder import MaskDecoder
+from ojito.locate.mask_decoder import MaskDecoder
 
 
 @pytest.fixture(scope="module")

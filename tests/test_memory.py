@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from ojito import checks, preset
-from ojito.checks import check_training_memory, on_meta
+from ojito import memory, preset
 from ojito.data import open_data
 from ojito.loading import load_for, recipe_of
-from ojito.train import prepare
+from ojito.memory import check_training_memory
+from ojito.model.meta import on_meta
+from ojito.training import prepare
 
 CPU = torch.device("cpu")
 
@@ -17,7 +18,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def free(monkeypatch):
     """Says how many bytes are free."""
-    return lambda number: monkeypatch.setattr(checks, "available_memory", lambda device: number)
+    return lambda number: monkeypatch.setattr(memory, "available_memory", lambda device: number)
 
 
 @pytest.mark.parametrize(("optimizer", "each"), [("adamw", 16), ("muon", 12)])

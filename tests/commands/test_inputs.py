@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from ojito.commands import answering
-from ojito.commands.answering import sampler
+from ojito.commands import inputs as answering
+from ojito.commands.inputs import sampler
 from ojito.config import ImageConfig
 from ojito.generate import Greedy, Temperature, TopK, TopP
 from ojito.processor import ImageError

@@ -5,7 +5,7 @@ import torch
 
 from ojito.config import ConnectorConfig, ModelConfig
 from ojito.model import VLM
-from ojito.model.initialise import shapes_only
+from ojito.model.meta import shapes_only
 
 WIDE = {"width": 256, "heads": 4, "mlp_dim": 512, "layers": 8}
 

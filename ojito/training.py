@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from ojito.checks import check_training_memory, on_meta
 from ojito.config import Config
 from ojito.data import Scenes, Source, training_texts
 from ojito.device import pick_device
+from ojito.memory import check_training_memory
 from ojito.model import VLM
+from ojito.model.meta import on_meta
 from ojito.processor import Processor, Tokenizer
 from ojito.settings import ConfigError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from ojito.commands.telling import progress, tell_random
+from ojito.commands.console import progress, tell_random
 from ojito.config import ImageConfig
 from ojito.generate import Greedy, Sampler, Temperature, TopK, TopP
 from ojito.loading import load
@@ -61,7 +61,7 @@ def open_picture(path: Path | str, max_pixels: int) -> Image.Image:
     try:
         return open_image(path, max_pixels)
     except ImageError as error:
-        raise ImageError(error.name, error.problem, error.remedy.replace(LIMIT, "--max-pixels")) from None
+        raise ImageError(error.where, error.problem, error.remedy.replace(LIMIT, "--max-pixels")) from None
 
 
 def drawing(args: Namespace) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ojito.checkpoint import CheckpointError
-from ojito.checkpoint.mask_weights import KEYS, read_mask_weights
-from ojito.model.mask_decoder import MaskDecoder
+from ojito.locate.mask_decoder import MaskDecoder
+from ojito.locate.mask_weights import KEYS, read_mask_weights
 
 CODEBOOK, BIAS = "_vq_vae._embedding", "decoder.12.bias"
 

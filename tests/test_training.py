@@ -9,7 +9,8 @@ from PIL import Image
 from ojito.config import DataConfig, TokenizerConfig
 from ojito.data import Batches, Scenes, open_data
 from ojito.settings import ConfigError
-from ojito.train import fit, prepare
+from ojito.train import fit
+from ojito.training import prepare
 
 
 @pytest.fixture

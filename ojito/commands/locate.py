@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ojito.commands.answering import check_picture, drawing, load_model, open_picture
-from ojito.draw import draw_boxes
+from ojito.commands.inputs import check_picture, drawing, load_model, open_picture
+from ojito.locate.boxes import Box
+from ojito.locate.drawing import draw_boxes
 from ojito.pipeline import Located, read_masks, split_things
-from ojito.processor.locations import Box
 
 LONGEST = {".png": 2**31 - 1, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".bmp": 2**31 - 1}
 """The endings that --out may have, and the longest side, in pixels, that each kind of file holds. Of JPEG's 65535,

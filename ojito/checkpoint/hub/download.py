@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ojito.checkpoint.files import MAX_TEXT, CheckpointError
-from ojito.checkpoint.hub_cache import COMMIT, Cached, is_hub_id, link
-from ojito.checkpoint.hub_transfer import Client, File, HubError, Line, client
+from ojito.checkpoint.hub.cache import COMMIT, Cached, is_hub_id, link
+from ojito.checkpoint.hub.transfer import Client, File, HubError, Line, client
 from ojito.checkpoint.tensors import CONFIG, INDEX, WEIGHTS
 from ojito.records import Progress
 from ojito.settings import ConfigError
@@ -170,7 +170,9 @@ class _Repository:
         except CheckpointError as error:
             raise type(error)(str(error).replace(str(snapshot), self.cached.name)) from None
         except ConfigError as error:
-            raise ConfigError(error.key.replace(str(snapshot), self.cached.name), error.problem) from None
+            raise ConfigError(
+                error.where.replace(str(snapshot), self.cached.name), error.problem, error.remedy
+            ) from None
 
     # ------------------------------------------------------------------------------------------------ what to fetch
 

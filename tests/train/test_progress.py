@@ -1,8 +1,8 @@
 import io
 import json
 
-from ojito.train import display as module
-from ojito.train.display import Display, Metrics
+from ojito.train import progress as module
+from ojito.train.progress import Display, Metrics
 
 
 class Terminal(io.StringIO):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ojito.processor.locations import Box, fit_mask, parse, write_boxes
+from ojito.locate.boxes import Box, fit_mask, parse, write_boxes
 
 CAT = "<loc0010><loc0020><loc0500><loc0600> cat"
 CODES = tuple(range(0, 128, 8))

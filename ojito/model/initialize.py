@@ -1,14 +1,9 @@
-"""All initialisation, in one place. Loading a checkpoint replaces every value that is drawn here."""
+"""All initialization, in one place. Loading a checkpoint replaces every value that is drawn here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from ojito.model.decoder import Decoder
 from ojito.model.resnet import Bottleneck
@@ -16,7 +11,7 @@ from ojito.model.vit import ViT
 
 
 @torch.no_grad()
-def initialise(model: nn.Module) -> None:
+def initialize(model: nn.Module) -> None:
     """Draw every parameter of a model anew, from PyTorch's current random state. On `meta` there is none to draw."""
     if any(parameter.is_meta for parameter in model.parameters()):
         return  # to go through all the same would take as long as to build the model
@@ -54,21 +49,3 @@ def initialise(model: nn.Module) -> None:
             for name, last in module.named_modules():
                 if isinstance(last, nn.Linear) and name.endswith((".attention.out", ".mlp.down")):
                     last.weight.mul_((2 * len(module)) ** -0.5)
-
-
-@contextmanager
-def shapes_only() -> Iterator[None]:
-    """Modules that are built within have shapes and no weights: their tensors are on `meta`, and nothing is drawn."""
-    with torch.device("meta"), _Undrawn():
-        yield
-
-
-class _Undrawn(TorchFunctionMode):
-    """Draws no random numbers: `meta` has no place for them, and PyTorch imports its compiler to find that out."""
-
-    DRAWING = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Leaves a tensor that would be drawn as it is."""
-        kwargs = kwargs or {}
-        return [*args, *kwargs.values()][0] if func in self.DRAWING else func(*args, **kwargs)

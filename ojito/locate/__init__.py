@@ -1,0 +1,1 @@
+"""Boxes and masks, as PaliGemma writes them and as they are drawn."""

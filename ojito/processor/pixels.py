@@ -1,0 +1,104 @@
+"""RGB images to the pixels that a vision tower reads: fitted to a square, and normalized."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ojito.config import ImageConfig
+from ojito.processor.images import open_image
+
+if TYPE_CHECKING:
+    from ojito.records import ImageLike
+
+
+RESAMPLE = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:
+    """A picture as the vision tower reads it.
+
+    Args:
+        image: Path, encoded bytes or PIL image.
+        size: Side of the square, pixels.
+        config: How to fit and normalize.
+
+    Returns:
+        (3, size, size) float32.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    return normalize(raw_pixels(image, size, config), config)
+
+
+def raw_pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:
+    """The picture fitted to a square, not yet normalized: (3, size, size) uint8. What a cache should keep.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    return channels_first(fit(open_image(image, config.max_pixels), size, config))
+
+
+def channels_first(image: Image.Image) -> torch.Tensor:
+    """An RGB picture as (3, h, w) uint8."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def normalize(raw: torch.Tensor, config: ImageConfig) -> torch.Tensor:
+    """(x / 255 - mean) / std: (..., 3, h, w) uint8 to float32.
+
+    Source:
+        transformers' Pillow processors multiply by 1 / 255 in float64, round to float32, and go on in that. Dividing
+        in float32 gives the same bits for all 256 values; multiplying in float32 would not.
+    """
+    mean, std = (torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (config.mean, config.std))
+    return raw.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+
+def fit(image: Image.Image, size: int, config: ImageConfig) -> Image.Image:
+    """An RGB picture as a square of `size` pixels: squashed, its middle cropped, or padded with the mean colour.
+
+    Raises:
+        ValueError: With fit=tiles a picture becomes several squares.
+
+    Source:
+        transformers' Pillow processors of SigLIP and Gemma 3 (squash) and CLIP (crop), bit for bit. Of a picture so
+        long that scaled for the crop it would have more than `max_pixels`, the crop may differ in the last bit.
+    """
+    if config.fit == "tiles":
+        raise ValueError("fit=tiles makes several squares of a picture, not one; use tiles.read_image")
+    width, height = image.size
+    resample = RESAMPLE[config.resample]
+    if (width, height) == (size, size):
+        return image
+    if config.fit == "squash" or width == height:
+        return image.resize((size, size), resample)
+    if config.fit == "crop":
+        # A picture of 1 x 10,000 pixels would be 224 x 2,240,000 on the way: of such, take the middle beforehand.
+        most = max(8, config.max_pixels // size**2) * min(width, height)
+        image = _middle(image, min(width, most), min(height, most))
+        short, long = min(image.size), max(image.size)
+        longer = int(size * long / short)
+        image = image.resize((size, longer) if image.width == short else (longer, size), resample)
+        return _middle(image, size, size)
+    scale = size / max(width, height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    red, green, blue = (round(255 * m) for m in config.mean)
+    canvas = Image.new("RGB", (size, size), (red, green, blue))
+    canvas.paste(image.resize(inner, resample), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    return canvas
+
+
+def _middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
