@@ -112,8 +112,7 @@ def build(
     check_memory(config.name, model, torch_dtype, torch_device)
     tokenizer = Tokenizer.read(config.processor.tokenizer.path, config.processor.tokenizer)
     check_vocabulary(decoder, tokenizer, config.model.decoder.vocab_size)
-    sizes = (config.model.vision.image_size, config.model.image_tokens, config.model.decoder.max_positions)
-    processor = Processor(config.processor, tokenizer, *sizes)
+    processor = Processor.for_model(config.processor, tokenizer, config.model)
 
     state: dict[str, Tensor] = {}
     fresh: dict[str, nn.Module] = {}

@@ -175,8 +175,7 @@ def _fill(
     path = find_file(folder, TOKENIZER_FILE) if keys is None else processor.tokenizer.path
     tokenizer = Tokenizer.read(path, processor.tokenizer)
     check_vocabulary(folder, tokenizer, config.decoder.vocab_size)
-    sizes = (config.vision.image_size, config.image_tokens, config.decoder.max_positions)
-    made = Processor(processor, tokenizer, *sizes)
+    made = Processor.for_model(processor, tokenizer, config)
     model.load_state_dict(read_weights(folder, model.state_dict(), dtype, device, keys, progress), assign=True)
     return Pipeline(model.eval(), made)
 
@@ -292,5 +291,4 @@ def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int)
     # Of bytes, no merges: they would have to be learned from text.
     texts = [string.printable] if kind == "characters" else []
     tokenizer = Tokenizer.train(plain, texts, config.model.decoder.vocab_size)
-    sizes = (config.model.vision.image_size, config.model.image_tokens, config.model.decoder.max_positions)
-    return Pipeline(model.eval(), Processor(config.processor, tokenizer, *sizes), config)
+    return Pipeline(model.eval(), Processor.for_model(config.processor, tokenizer, config.model), config)

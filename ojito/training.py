@@ -39,5 +39,4 @@ def prepare(config: Config, source: Source | Scenes, device: torch.device | str 
     check_training_memory(config.name, on_meta(config.model, config.name), config.train, torch_device)
     torch.manual_seed(config.train.seed)
     model = VLM(config.model).to(torch_device)
-    image_size, image_tokens = config.model.vision.image_size, config.model.image_tokens
-    return model, Processor(config.processor, tokenizer, image_size, image_tokens, decoder.max_positions)
+    return model, Processor.for_model(config.processor, tokenizer, config.model)

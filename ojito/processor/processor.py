@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ojito.config import ProcessorConfig
+from ojito.config import ModelConfig, ProcessorConfig
 from ojito.processor.pixels import normalize
 from ojito.processor.prompts import Row, RowError, RowWriter
 from ojito.processor.tiles import Tiles, add_whole, read_image
@@ -62,6 +62,20 @@ class Processor:
         self.config, self.tokenizer = config, tokenizer
         self.image_size, self.image_tokens = image_size, image_tokens
         self._writer = RowWriter(prompt, tokenizer, image_tokens, max_positions)
+
+    @classmethod
+    def for_model(cls, config: ProcessorConfig, tokenizer: Tokenizer, model: ModelConfig) -> Processor:
+        """The processor of a model: image size, image tokens and positions are the model's.
+
+        Args:
+            config: The recipe's `processor`.
+            tokenizer: Text to ids and back.
+            model: The config of the model.
+
+        Raises:
+            ConfigError: Prompt settings that contradict each other.
+        """
+        return cls(config, tokenizer, model.vision.image_size, model.image_tokens, model.decoder.max_positions)
 
     def __call__(self, samples: Sequence[Sample], training: bool = False, rng: random.Random | None = None) -> Batch:
         """Rows that a model can read.
