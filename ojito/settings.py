@@ -205,6 +205,23 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     return values
 
 
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """The YAML text of settings: groups indented, lists in one line, a line break as "\\n"."""
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def lists(dumper: Dumper, value: list[Any]) -> yaml.Node:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+
+    def texts(dumper: Dumper, value: str) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if "\n" in value else None)
+
+    Dumper.add_representer(list, lists)
+    Dumper.add_representer(str, texts)
+    return yaml.dump(dict(values), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
