@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import yaml
 
 from ojito.checkpoint import CheckpointError, holds_model, save_model, staged_save
 from ojito.checkpoint.huggingface import CARD, Exported, SpecialIds, write_folder
@@ -27,7 +26,7 @@ from ojito.processor import Processor
 from ojito.processor.images import open_image
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.records import Progress, Sample
-from ojito.settings import write
+from ojito.settings import to_yaml, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -267,8 +266,7 @@ class Pipeline:
             save_model(staging, self.name, self.model.config, self.model.state_dict())
             self.processor.save(staging)
             if self.config:
-                text = yaml.safe_dump(write(self.config), sort_keys=False, allow_unicode=True)
-                (staging / RECIPE).write_text(text, encoding="utf-8")
+                (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
 
     def export(
         self,

@@ -19,7 +19,7 @@ from ojito.config import ConnectorConfig, TokenizerConfig
 from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
-from ojito.train import fit
+from ojito.trainer import TrainState, fit
 from tests.public_parts import NAMES, SMOLLM, TOWER, same, save_decoder, save_tower
 
 
@@ -244,7 +244,7 @@ def test_training_learns_and_leaves_the_files_of_the_parts_alone(join, parts, pi
     pipe = join(settings=["train.steps=3", "train.batch_size=1", "train.log_every=1", "train.warmup=0"])
     start = {name: tensor.clone() for name, tensor in pipe.model.state_dict().items()}
     batch = pipe.processor([Sample([picture], turns=(Turn("what?", ("a red ball",)),))], training=True)
-    history = fit(pipe.model, itertools.repeat(batch), pipe.config.train, quiet=True)
+    history = fit(TrainState(pipe.model, pipe.config.train), itertools.repeat(batch), quiet=True)
     assert history.log[-1]["loss"] < history.log[0]["loss"]
     assert all(not torch.equal(tensor, start[name]) for name, tensor in pipe.model.state_dict().items())
     moved = {

@@ -1,8 +1,8 @@
 import io
 import json
 
-from ojito.train import progress as module
-from ojito.train.progress import Display, Metrics
+from ojito.trainer import progress as module
+from ojito.trainer.progress import Display, Metrics, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -68,8 +68,32 @@ def test_metrics_are_on_the_disk_line_by_line(tmp_path):
         assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1}
 
 
-def test_metrics_of_an_earlier_run_are_replaced(tmp_path):
+def test_metrics_are_added_to_those_of_earlier_runs(tmp_path):
     for step in (1, 2):
         with Metrics(tmp_path) as metrics:
             metrics.write({"step": step})
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2}\n'
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_metrics_begin_a_new_line_after_one_that_a_crash_cut_off(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st')
+    with Metrics(tmp_path) as metrics:
+        metrics.write({"step": 2})
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n{"st\n{"step": 2}\n'
+
+
+def test_progress_bar_counts_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    shown = {}
+    for name, stream, quiet in (
+        ("terminal", Terminal(), False),
+        ("file", io.StringIO(), False),
+        ("quiet", Terminal(), True),
+    ):
+        monkeypatch.setattr(module.sys, "stderr", stream)
+        with progress_bar("reading", quiet) as report:
+            report(1, 2)
+        shown[name] = stream.getvalue()
+    assert "reading" in shown["terminal"]
+    assert "50%" in shown["terminal"]
+    assert shown["file"] == shown["quiet"] == ""

@@ -27,7 +27,7 @@ def tiny_model(tiny_config):
 
 @pytest.fixture
 def samples():
-    """Four plain pictures, each with a question whose answer is their colour."""
+    """Four plain images, each with a question whose answer is their colour."""
     return [
         Sample([Image.new("RGB", (16, 16), rgb)], turns=(Turn("which colour", (name,)),), origin=name)
         for name, rgb in COLOURS.items()

@@ -1,8 +1,8 @@
-"""START HERE: asks a model every question that has an answer, marks what it says, and asks again without the picture.
+"""START HERE: ask a model every question that has an answer, grade what it says, and ask again without the image.
 
 A model can be right without looking: most questions have answers that are likelier than others. Two controls show
-how far that gets it. The same questions, with the same expected answers, about a blank picture; and about the picture
-of another row. Only what a model scores above its controls comes from seeing.
+how far that gets it: the same questions, with the same expected answers, about a blank image, and about the image of
+another row. Only what a model scores above its controls comes from seeing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from PIL import Image
 
-from ojito.evaluate.captions import is_caption, overlap
+from ojito.data.sources import problem_line
+from ojito.errors import OjitoError
+from ojito.evaluation.metrics.captions import is_caption, overlap
 from ojito.processor import ImageError, RowError
 from ojito.records import Progress, Sample, Turn
 
@@ -31,11 +33,11 @@ CONTROLS: tuple[Control, ...] = get_args(Control)
 
 @dataclass(frozen=True)
 class Graded:
-    """One question, and what became of it.
+    """One question with the model's answer and its grade.
 
     Attributes:
-        sample: The picture as the model saw it, with this question as its last turn.
-        given: What the model said.
+        sample: The image as the model saw it, with this question as its last turn.
+        given: The model's answer.
         right: Whether that equals one of the answers, as `normalize` sees it.
         overlap: Word overlap with the nearest reference; None where no caption was asked for.
     """
@@ -52,13 +54,13 @@ class Graded:
 
     @property
     def kind(self) -> str:
-        """What was asked, for scores per kind."""
+        """Kind of the question, for scores per kind."""
         return self.turn.kind or ("caption" if is_caption(self.turn) else "question")
 
 
 @dataclass(frozen=True)
 class Scores:
-    """SpecialIds in numbers.
+    """Scores of graded questions.
 
     Attributes:
         n: Questions.
@@ -71,55 +73,55 @@ class Scores:
     overlap: float | None = None
 
     @classmethod
-    def of(cls, marks: Iterable[Graded]) -> Scores:
-        """The scores of these marks."""
-        marks = list(marks)
-        overlaps = [mark.overlap for mark in marks if mark.overlap is not None]
+    def of(cls, graded: Iterable[Graded]) -> Scores:
+        """Return the scores of these questions."""
+        graded = list(graded)
+        overlaps = [one.overlap for one in graded if one.overlap is not None]
         return cls(
-            n=len(marks),
-            exact_match=sum(mark.right for mark in marks) / len(marks) if marks else 0.0,
+            n=len(graded),
+            exact_match=sum(one.right for one in graded) / len(graded) if graded else 0.0,
             overlap=sum(overlaps) / len(overlaps) if overlaps else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; `overlap` only where there is one."""
+        """Return values for JSON; `overlap` only where there is one."""
         values = {"n": self.n, "exact_match": round(self.exact_match, 4)}
         return values if self.overlap is None else {**values, "overlap": round(self.overlap, 4)}
 
 
 @dataclass(frozen=True)
 class Report:
-    """All marks of an evaluation, in the order of the samples.
+    """All graded questions of an evaluation, in the order of the samples.
 
     Attributes:
-        marks: With the pictures that belong to the questions.
-        blank: With a blank picture. Questions without a picture have no controls.
-        exchanged: With the picture of another row.
-        problems: Questions that could not be asked: a broken picture, too much text.
+        graded: Asked about their own images.
+        blank: Asked about a blank image. Questions without an image have no controls.
+        exchanged: Asked about the image of another row.
+        problems: Questions that could not be asked: a broken image, too much text.
     """
 
-    marks: tuple[Graded, ...]
+    graded: tuple[Graded, ...]
     blank: tuple[Graded, ...] = ()
     exchanged: tuple[Graded, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
     def scores(self) -> Scores:
-        """Over all kinds."""
-        return Scores.of(self.marks)
+        """Scores over all kinds."""
+        return Scores.of(self.graded)
 
     @property
     def per_kind(self) -> dict[str, Scores]:
-        """By what was asked, in the order in which the kinds first come."""
-        return by_kind(self.marks)
+        """Scores of each kind, in the order in which the kinds first come."""
+        return by_kind(self.graded)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: the scores, those per kind, those of the controls that were run, and the problems."""
-        values: dict[str, Any] = {**self.scores.to_dict(), "per_kind": _per_kind(self.marks)}
+        """Return values for JSON: the scores, those per kind and of the controls that were run, and the problems."""
+        values: dict[str, Any] = {**self.scores.to_dict(), "per_kind": _per_kind(self.graded)}
         for name in CONTROLS:
-            marks = getattr(self, name)
-            if marks:
-                values[f"{name}_image"] = {**Scores.of(marks).to_dict(), "per_kind": _per_kind(marks)}
+            graded = getattr(self, name)
+            if graded:
+                values[f"{name}_image"] = {**Scores.of(graded).to_dict(), "per_kind": _per_kind(graded)}
         return {**values, "problems": list(self.problems)}
 
 
@@ -133,7 +135,7 @@ def evaluate(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Report:
-    """Asks each turn that has answers, greedily, and marks what comes back.
+    """Ask each turn that has answers, greedily, and grade the model's answers.
 
     In a dialogue, a question follows the turns before it with their true answers.
 
@@ -143,74 +145,76 @@ def evaluate(
         controls: What to ask again.
         batch_size: Questions asked at once.
         max_new_tokens: The most that one answer may take.
-        seed: Of the exchange of pictures.
-        progress: Told how many questions are done, of how many.
+        seed: Seed of the exchange of images.
+        progress: Called with the questions that are done, and with all of them.
 
     Raises:
-        ValueError: An unknown control, a batch size below 1, no turn with answers, or none that can be asked.
+        OjitoError: An unknown control, a batch size below 1, no turn with answers, or none that can be asked.
     """
     if isinstance(controls, str) or not set(controls) <= set(CONTROLS):
-        raise ValueError(f"controls {controls!r} are not among {', '.join(CONTROLS)}; give a list of them")
+        raise OjitoError("controls", f"{controls!r} are not among {', '.join(CONTROLS)}", "give a list of them")
     if batch_size < 1:
-        raise ValueError(f"batch_size {batch_size} asks nothing; use 1 or more")
+        raise OjitoError("batch_size", f"{batch_size} asks nothing", "use 1 or more")
     questions = [question for sample in samples for question in _questions(sample)]
     if not questions:
-        raise ValueError(f"none of {len(samples)} samples has a turn with answers; give at least one to score against")
-    asker = _Asker(pipe, batch_size, max_new_tokens, progress)
-    asker.total = len(questions) * (1 + len(controls))  # until it is known which of them have pictures
-    marks = [mark for mark in asker.ask(questions) if mark]
-    if not marks:
-        raise ValueError(f"none of {len(questions)} questions can be asked; the first: {asker.problems[0]}")
+        raise OjitoError(
+            "samples", f"none of {len(samples)} has a turn with answers", "give at least one to score against"
+        )
+    grader = _Grader(pipe, batch_size, max_new_tokens, progress)
+    grader.total = len(questions) * (1 + len(controls))  # until it is known which of them have images
+    graded = [one for one in grader.grade(questions) if one]
+    if not graded:
+        raise OjitoError("samples", f"none of {len(questions)} questions can be asked", "mend them", grader.problems)
 
-    asked = [mark.sample for mark in marks if mark.sample.images]
-    problems = tuple(asker.problems)
+    asked = [one.sample for one in graded if one.sample.images]
+    problems = tuple(grader.problems)
     altered = {
         control: blank_images(asked, pipe) if control == "blank" else exchange_images(asked, seed)
         for control in controls
     }
-    asker.total = len(questions) + sum(map(len, altered.values()))
-    again = {control: tuple(mark for mark in asker.ask(rows) if mark) for control, rows in altered.items()}
-    return Report(tuple(marks), **again, problems=problems)
+    grader.total = len(questions) + sum(map(len, altered.values()))
+    again = {control: tuple(one for one in grader.grade(rows) if one) for control, rows in altered.items()}
+    return Report(tuple(graded), **again, problems=problems)
 
 
 def normalize(text: str) -> str:
-    """What exact match compares: without case, extra white space, and the sentence marks .,;:!? at the end.
+    """Return the text that exact match compares: without case, extra white space, and .,;:!? at the end.
 
     Articles stay: "a ball" is not "ball". Canonically equal Unicode is equal.
     """
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" .,;:!?")
 
 
-def by_kind(marks: Iterable[Graded]) -> dict[str, Scores]:
+def by_kind(graded: Iterable[Graded]) -> dict[str, Scores]:
     """Scores of each kind of question, in the order in which the kinds first come."""
     groups: dict[str, list[Graded]] = {}
-    for mark in marks:
-        groups.setdefault(mark.kind, []).append(mark)
+    for one in graded:
+        groups.setdefault(one.kind, []).append(one)
     return {kind: Scores.of(group) for kind, group in groups.items()}
 
 
 def blank_image(pipe: Pipeline) -> Image.Image:
-    """A picture that says nothing: the mean colour, zero everywhere once it is normalized."""
+    """Image of the mean colour, zero everywhere once it is normalized."""
     mean = pipe.processor.config.image.mean
     return Image.new("RGB", (32, 32), tuple(round(255 * channel) for channel in mean))
 
 
 def blank_images(samples: Sequence[Sample], pipe: Pipeline) -> list[Sample]:
-    """Each sample with blank pictures, as many as it has."""
+    """Return each sample with blank images, as many as it has."""
     blank = blank_image(pipe)
     return [dataclasses.replace(sample, images=[blank] * len(sample.images)) for sample in samples]
 
 
 def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
-    """Each sample with the pictures of another: never its own, and as many. Equal pictures stay together.
+    """Return each sample with the images of another: never its own, and as many. Equal images stay together.
 
-    A sample that has nobody to exchange with is left out.
+    A sample without a partner to exchange with is left out.
 
     Args:
-        samples: Samples with pictures.
-        seed: Of the exchange.
+        samples: Samples with images.
+        seed: Seed of the exchange.
     """
-    owners: dict[int, dict[tuple[object, ...], Sequence[ImageLike]]] = {}  # by number of pictures
+    owners: dict[int, dict[tuple[object, ...], Sequence[ImageLike]]] = {}  # by number of images
     for sample in samples:
         owners.setdefault(len(sample.images), {}).setdefault(_identity(sample.images), sample.images)
     other: dict[tuple[object, ...], Sequence[ImageLike]] = {}
@@ -218,18 +222,18 @@ def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
         keys = list(group)
         random.Random(f"{seed} exchange").shuffle(keys)
         if len(keys) > 1:
-            # One step on along a shuffled circle is a permutation that leaves nobody in place.
+            # One step on along a shuffled circle is a permutation that leaves none in place.
             other.update((key, group[keys[i - 1]]) for i, key in enumerate(keys))
     keys_of = [_identity(sample.images) for sample in samples]
     return [dataclasses.replace(s, images=other[key]) for s, key in zip(samples, keys_of, strict=True) if key in other]
 
 
-class _Asker:
-    """Puts questions to the model in batches of similar length, and marks the answers.
+class _Grader:
+    """Asks questions in batches of similar length, and grades the answers.
 
     Attributes:
         problems: Questions that could not be asked so far.
-        total: Questions there will be, for whoever watches.
+        total: Questions that there will be, for the display of progress.
     """
 
     def __init__(self, pipe: Pipeline, batch_size: int, max_new_tokens: int, progress: Progress) -> None:
@@ -238,33 +242,32 @@ class _Asker:
         self._pipe, self._batch_size, self._max_new_tokens = pipe, batch_size, max_new_tokens
         self._done, self._progress = 0, progress
 
-    def ask(self, questions: Sequence[Sample]) -> list[Graded | None]:
-        """A mark for each question, in their order; None for one that cannot be asked."""
-        marks: list[Graded | None] = [None] * len(questions)
+    def grade(self, questions: Sequence[Sample]) -> list[Graded | None]:
+        """Ask and grade each question; the result is in their order, None for one that cannot be asked."""
+        graded: list[Graded | None] = [None] * len(questions)
         # Prompts of one length need no padding, and the same prompt tends to get answers of one length.
         order = sorted(range(len(questions)), key=lambda i: _prompt_order(questions[i]))
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
             for row, text in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
-                marks[row] = None if text is None else _grade(questions[row], text)
+                graded[row] = None if text is None else _grade(questions[row], text)
             self._done += len(rows)
             self._progress(self._done, self.total)
-        return marks
+        return graded
 
     def _answers(self, batch: list[Sample]) -> list[str | None]:
         try:
             answers = self._pipe.generate(batch, max_new_tokens=self._max_new_tokens, batch_size=len(batch))
             return [str(answer) for answer in answers]
-        except (ImageError, RowError) as problem:
-            if len(batch) > 1:  # one bad row shall not cost the others their marks
+        except (ImageError, RowError) as error:
+            if len(batch) > 1:  # one bad row must not cost the others their answers
                 return [text for sample in batch for text in self._answers([sample])]
-            origin = batch[0].origin
-            self.problems.append(str(problem) if str(problem).startswith(origin) else f"{origin}: {problem}")
+            self.problems.append(problem_line(batch[0].origin, error))
             return [None]
 
 
 def _questions(sample: Sample) -> list[Sample]:
-    """A sample for every turn that has answers: that turn last, those before it as they were."""
+    """Return a sample for every turn that has answers: that turn last, those before it as they were."""
     turns = sample.dialogue
     return [
         dataclasses.replace(sample, prompt="", turns=turns[: i + 1]) for i, turn in enumerate(turns) if turn.answers
@@ -288,9 +291,9 @@ def _prompt_order(question: Sample) -> tuple[int, int, str]:
 
 
 def _identity(images: Sequence[ImageLike]) -> tuple[object, ...]:
-    """Equal for the same files or the same objects."""
+    """Key that is equal for the same files or the same objects."""
     return tuple(str(image) if isinstance(image, (str, Path)) else id(image) for image in images)
 
 
-def _per_kind(marks: Iterable[Graded]) -> dict[str, Any]:
-    return {kind: scores.to_dict() for kind, scores in by_kind(marks).items()}
+def _per_kind(graded: Iterable[Graded]) -> dict[str, Any]:
+    return {kind: scores.to_dict() for kind, scores in by_kind(graded).items()}

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ojito.train.muon import COEFFICIENTS, STEPS, Muon, orthogonalize
+from ojito.trainer.muon import COEFFICIENTS, STEPS, Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 48), (2, 48, 16), (1, 20, 20)])

@@ -8,9 +8,9 @@ import torch
 from ojito.config import ResNetConfig, TrainConfig
 from ojito.model import VLM
 from ojito.records import Batch, Sample, Turn
-from ojito.train import TrainingError, fit, loop
-from ojito.train.loop import PATIENCE
-from ojito.train.schedule import Clock
+from ojito.trainer import TrainingError, TrainState, fit, state
+from ojito.trainer.loop import PATIENCE
+from ojito.trainer.schedule import Clock
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def train(tiny_config, batches):
         torch.manual_seed(0)
         model = VLM(model_config or tiny_config.model)
         data = data or batches(size or config.batch_size // config.accumulate)
-        history = fit(model, data, config, quiet=True)
+        history = fit(TrainState(model, config), data, quiet=True)
         return {name: tensor.clone() for name, tensor in model.state_dict().items()}, history
 
     return run
@@ -55,8 +55,8 @@ def test_fit_learns_four_rows_by_heart(train, settings):
     assert losses[-1] < 0.1  # less than 0.25 takes looking: without, the first letter is a guess among four
 
 
-def test_fit_learns_to_tell_pictures_apart(tiny_config, tiny_model, tiny_processor, samples, batches):
-    fit(tiny_model, batches(), dataclasses.replace(tiny_config.train, steps=80), quiet=True)
+def test_fit_learns_to_tell_images_apart(tiny_config, tiny_model, tiny_processor, samples, batches):
+    fit(TrainState(tiny_model, dataclasses.replace(tiny_config.train, steps=80)), batches(), quiet=True)
     batch = tiny_processor(samples)
     first = tiny_model(batch)[:, -1].argmax(dim=-1).tolist()
     assert first == [tiny_processor.tokenizer.encode(s.turns[0].answers[0])[0] for s in samples]
@@ -137,20 +137,20 @@ def test_clip_of_zero_clips_nothing(train):
     ("auto", False, False), ("auto", True, True), ("float32", True, False), ("bfloat16", False, True),
 ])  # fmt: skip
 def test_precision_decides_on_autocast(train, monkeypatch, precision, fast, used):
-    met = []
+    used_by_steps = []
     autocast = torch.autocast
-    monkeypatch.setattr(loop, "fast_bfloat16", lambda device: fast)
+    monkeypatch.setattr(state, "fast_bfloat16", lambda device: fast)
     monkeypatch.setattr(
-        torch, "autocast", lambda *args, enabled: met.append(enabled) or autocast(*args, enabled=enabled)
+        torch, "autocast", lambda *args, enabled: used_by_steps.append(enabled) or autocast(*args, enabled=enabled)
     )
     train(steps=1, precision=precision)
-    assert met == [used]
+    assert used_by_steps == [used]
 
 
 def test_minutes_end_a_run_and_drive_the_schedule(tiny_model, batches):
     config = TrainConfig(steps=0, minutes=0.5, batch_size=4, warmup=0.0, log_every=1, precision="float32")
     seconds = itertools.count(step=0.25)
-    history = fit(tiny_model, batches(), config, Clock(config, lambda: next(seconds)), quiet=True)
+    history = fit(TrainState(tiny_model, config, Clock(config, lambda: next(seconds))), batches(), quiet=True)
     assert history.steps > 1
     assert 20 < history.seconds <= 30
     rates = [line["lr"] for line in history.log]
@@ -158,7 +158,7 @@ def test_minutes_end_a_run_and_drive_the_schedule(tiny_model, batches):
     assert rates[-1] < 0.2 * config.lr
 
 
-def test_data_hear_how_far_the_run_is(tiny_config, tiny_model, batches):
+def test_clock_tells_the_data_how_far_the_run_is(tiny_config, tiny_model, batches):
     clock = Clock(tiny_config.train)
     heard = []
 
@@ -167,7 +167,7 @@ def test_data_hear_how_far_the_run_is(tiny_config, tiny_model, batches):
             heard.append(clock.progress())
             yield batch
 
-    fit(tiny_model, listening(), tiny_config.train, clock, quiet=True)
+    fit(TrainState(tiny_model, tiny_config.train, clock), listening(), quiet=True)
     assert heard == [0.0, 0.25, 0.5, 0.75]
 
 
@@ -182,7 +182,9 @@ def test_evaluation_is_called_at_its_steps_and_its_time_does_not_count(tiny_mode
         tiny_model.eval()
         return {"exact_match": 0.5}
 
-    history = fit(tiny_model, batches(), config, Clock(config, lambda: now[0]), on_eval=evaluation, quiet=True)
+    history = fit(
+        TrainState(tiny_model, config, Clock(config, lambda: now[0])), batches(), evaluate=evaluation, quiet=True
+    )
     assert [line["step"] for line in history.evaluations] == [2, 4]
     assert history.evaluations[0]["exact_match"] == 0.5
     assert history.seconds == 0
@@ -191,25 +193,26 @@ def test_evaluation_is_called_at_its_steps_and_its_time_does_not_count(tiny_mode
 
 
 def test_evaluation_is_not_called_without_eval_every(tiny_config, tiny_model, batches):
-    fit(tiny_model, batches(), tiny_config.train, on_eval=lambda: pytest.fail("called"), quiet=True)
+    fit(TrainState(tiny_model, tiny_config.train), batches(), evaluate=lambda: pytest.fail("called"), quiet=True)
 
 
 def test_metrics_hold_a_line_for_each_log_and_evaluation(tmp_path, tiny_model, batches):
     config = TrainConfig(steps=5, batch_size=4, log_every=2, eval_every=5, precision="float32")
-    told = []
+    logged, scored = [], []
     history = fit(
-        tiny_model,
+        TrainState(tiny_model, config),
         batches(),
-        config,
         out=tmp_path / "run",
-        on_eval=lambda: {"score": 1},
-        on_log=told.append,
+        evaluate=lambda: {"score": 1},
+        on_log=logged.append,
+        on_eval=scored.append,
         quiet=True,
     )
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 5, 5]
     assert set(lines[0]) == {"step", "loss", "lr", "samples_per_second", "seconds"}
-    assert lines[:3] == history.log == told
+    assert lines[:3] == history.log == logged
+    assert history.evaluations == scored == [{"step": 5, "seconds": scored[0]["seconds"], "score": 1}]
     assert lines[3]["evaluation"]
     assert lines[3]["score"] == 1
 
@@ -232,7 +235,7 @@ def test_step_that_is_not_finite_changes_nothing_and_is_named(tiny_config, batch
         clock = Clock(dataclasses.replace(config, steps=len(data)))
         # A rate that stays, so that both runs take the same two steps.
         flat = dataclasses.replace(config, steps=len(data), schedule="wsd", decay=0.0)
-        history = fit(model, data, flat, clock)
+        history = fit(TrainState(model, flat, clock), data)
         models.append(model.state_dict())
         if len(data) == 3:
             assert history.skipped == [2]
@@ -243,7 +246,7 @@ def test_step_that_is_not_finite_changes_nothing_and_is_named(tiny_config, batch
 def test_gradient_that_is_not_finite_is_skipped_although_the_loss_is(tiny_config, tiny_model, batches):
     tiny_model.decoder.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
     before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
-    history = fit(tiny_model, batches(), tiny_config.train, quiet=True)
+    history = fit(TrainState(tiny_model, tiny_config.train), batches(), quiet=True)
     assert history.skipped == [1, 2, 3, 4]
     assert not differ(before, tiny_model.state_dict())
 
@@ -253,7 +256,7 @@ def test_run_stops_after_too_many_bad_steps_in_a_row_and_keeps_finite_weights(ti
     bad = itertools.chain([good, good], itertools.repeat(poisoned(good)))
     config = dataclasses.replace(tiny_config.train, steps=100)
     with pytest.raises(TrainingError, match=r"steps 3 to 12 had no finite loss.*lower train\.lr \(it is 0\.003\)"):
-        fit(tiny_model, bad, config, quiet=True)
+        fit(TrainState(tiny_model, config), bad, quiet=True)
     assert all(bool(tensor.isfinite().all()) for tensor in tiny_model.state_dict().values())
     assert not tiny_model.training
 
@@ -261,7 +264,8 @@ def test_run_stops_after_too_many_bad_steps_in_a_row_and_keeps_finite_weights(ti
 def test_run_survives_bad_steps_that_are_not_in_a_row(tiny_config, tiny_model, batches):
     good = next(batches())
     data = itertools.cycle([good, poisoned(good)])
-    history = fit(tiny_model, data, dataclasses.replace(tiny_config.train, steps=4 * PATIENCE), quiet=True)
+    config = dataclasses.replace(tiny_config.train, steps=4 * PATIENCE)
+    history = fit(TrainState(tiny_model, config), data, quiet=True)
     assert len(history.skipped) == 2 * PATIENCE
 
 
@@ -271,20 +275,85 @@ def test_interrupt_ends_the_run_and_keeps_what_was_learned(tiny_config, tiny_mod
         raise KeyboardInterrupt
 
     before = tiny_model.decoder.norm.weight.clone()
-    history = fit(tiny_model, interrupted(), dataclasses.replace(tiny_config.train, steps=50), quiet=True)
+    config = dataclasses.replace(tiny_config.train, steps=50)
+    history = fit(TrainState(tiny_model, config), interrupted(), quiet=True)
     assert history.interrupted
     assert history.steps == 3
     assert not torch.equal(before, tiny_model.decoder.norm.weight)
     assert not tiny_model.training
 
 
+@pytest.mark.parametrize(
+    ("name", "stops", "steps"),
+    [
+        ("on_step", lambda state: state.clock.step == 3, 3),
+        ("on_log", lambda line: line["step"] == 4, 4),
+        ("on_eval", lambda line: line["score"] == 6, 6),
+    ],
+)
+def test_callback_that_returns_stop_ends_the_run(tmp_path, tiny_model, batches, name, stops, steps):
+    config = TrainConfig(steps=50, batch_size=4, log_every=2, eval_every=3, precision="float32")
+    training = TrainState(tiny_model, config)
+    options = {"evaluate": lambda: {"score": training.clock.step}, "out": tmp_path, "quiet": True}
+    options[name] = lambda value: "stop" if stops(value) else None
+    history = fit(training, batches(), **options)
+    assert (history.steps, history.stopped, history.interrupted) == (steps, True, False)
+    assert history.log[-1]["step"] in (steps, steps - steps % 2)
+    assert not tiny_model.training
+
+
+def test_callback_that_returns_something_else_ends_nothing(tiny_config, tiny_model, batches):
+    history = fit(TrainState(tiny_model, tiny_config.train), batches(), on_step=lambda state: 1, quiet=True)
+    assert (history.steps, history.stopped) == (4, False)
+
+
+def test_interrupt_in_a_callback_ends_the_run_like_any_other(tiny_config, tiny_model, batches):
+    def interrupt(state):
+        raise KeyboardInterrupt
+
+    history = fit(TrainState(tiny_model, tiny_config.train), batches(), on_step=interrupt, quiet=True)
+    assert (history.steps, history.interrupted, history.stopped) == (1, True, False)
+
+
+def test_run_goes_on_where_an_earlier_call_ended_and_counts_all_of_it(tmp_path, tiny_model, batches):
+    now = [0.0]
+    config = TrainConfig(steps=6, batch_size=4, log_every=1, precision="float32")
+    training = TrainState(tiny_model, config, Clock(config, lambda: now[0]))
+
+    def timed():
+        for batch in batches():
+            now[0] += 10
+            yield batch
+
+    def stop(state):
+        return "stop" if state.clock.step == 2 else None
+
+    fit(training, timed(), on_step=stop, out=tmp_path, quiet=True)
+    now[0] += 1000  # not trained
+    history = fit(training, timed(), out=tmp_path, quiet=True)
+    assert (history.steps, history.seconds, history.samples) == (6, 60, 24)
+    assert [line["step"] for line in history.log] == [3, 4, 5, 6]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["seconds"]) for line in lines] == [(n, 10 * n) for n in range(1, 7)]
+
+
+def test_run_that_is_over_takes_no_step(tiny_config, tiny_model, batches):
+    training = TrainState(tiny_model, tiny_config.train)
+    fit(training, batches(), quiet=True)
+    before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
+    history = fit(training, itertools.repeat(None), quiet=True)
+    assert (history.steps, history.log) == (4, [])
+    assert not differ(before, tiny_model.state_dict())
+
+
 def test_batches_that_end_are_an_error_with_the_step(tiny_config, tiny_model, batches):
     with pytest.raises(TrainingError, match="ended after step 2"):
-        fit(tiny_model, itertools.islice(batches(), 2), tiny_config.train, quiet=True)
+        fit(TrainState(tiny_model, tiny_config.train), itertools.islice(batches(), 2), quiet=True)
 
 
-def test_rows_without_pictures_train(tiny_config, tiny_model, tiny_processor):
+def test_rows_without_images_train(tiny_config, tiny_model, tiny_processor):
     batch = tiny_processor([Sample(turns=(Turn("it is", ("red",)),))], training=True)
     assert isinstance(batch, Batch)
-    history = fit(tiny_model, itertools.repeat(batch), dataclasses.replace(tiny_config.train, steps=2), quiet=True)
+    config = dataclasses.replace(tiny_config.train, steps=2)
+    history = fit(TrainState(tiny_model, config), itertools.repeat(batch), quiet=True)
     assert history.log[-1]["loss"] > 0

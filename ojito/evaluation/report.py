@@ -1,4 +1,4 @@
-"""A page that shows an evaluation: scores beside their controls, the loss curve, pictures with what the model said.
+"""A page that shows an evaluation: scores beside their controls, the loss curve, images with the model's answers.
 
 One HTML file without scripts or other files, readable in light and dark.
 """
@@ -16,16 +16,16 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from ojito.evaluate.runner import Graded, Report, Scores, by_kind
+from ojito.evaluation.runner import Graded, Report, Scores, by_kind
 from ojito.processor.images import open_image
 
 Tile = tuple[str, str, str]
 """A number on top of the page: its value, its name, a remark."""
 
-_SIDE = 224  # pixels of a picture on the page
+_SIDE = 224  # pixels of an image on the page
 
 _CONTROLS = (
-    "The bars below it are the controls: the same questions about a blank picture and about the picture of another "
+    "The bars below it are the controls: the same questions about a blank image and about the image of another "
     "row. What is not above them did not come from looking."
 )
 
@@ -65,7 +65,7 @@ def page(
     losses: Sequence[Mapping[str, Any]] = (),
     cards: int = 24,
 ) -> str:
-    """The HTML of a page about an evaluation.
+    """Return the HTML of a page about an evaluation.
 
     Args:
         title: Its headline.
@@ -73,7 +73,7 @@ def page(
         report: The evaluation.
         tiles: Numbers for the top; left out, the report's own.
         losses: Lines of a training log with `seconds` and `loss`, for the curve; lines whose loss is None are left out.
-        cards: The most pictures to show; their questions come from all kinds in turn.
+        cards: The most images to show; their questions come from all kinds in turn.
     """
     parts = [
         f"<h1>{escape(title)}</h1><p>{escape(about)}</p>",
@@ -85,7 +85,7 @@ def page(
     losses = [line for line in losses if line["loss"] is not None]
     if len(losses) > 1:
         parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
-    parts += ["<h2>Pictures and answers</h2>", f'<div class="cards">{_cards(report.marks, cards)}</div>']
+    parts += ["<h2>Images and answers</h2>", f'<div class="cards">{_cards(report.graded, cards)}</div>']
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -94,7 +94,7 @@ def page(
 
 
 def write_page(path: Path | str, html: str) -> None:
-    """Puts a page into a file, whose folder is made where it is missing."""
+    """Write a page to a file, whose folder is made where it is missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
@@ -105,9 +105,9 @@ def _own_tiles(report: Report) -> list[Tile]:
     tiles = [(f"{scores.exact_match:.1%}", "exact match", f"{scores.n} questions")]
     if scores.overlap is not None:
         tiles.append((f"{scores.overlap:.3f}", "word overlap", "captions, 0 to 1"))
-    for name, marks in (("blank picture", report.blank), ("exchanged picture", report.exchanged)):
-        if marks:
-            tiles.append((f"{Scores.of(marks).exact_match:.1%}", name, "exact match without looking"))
+    for name, graded in (("blank image", report.blank), ("exchanged image", report.exchanged)):
+        if graded:
+            tiles.append((f"{Scores.of(graded).exact_match:.1%}", name, "exact match without looking"))
     return tiles
 
 
@@ -129,7 +129,7 @@ def _table(report: Report) -> str:
 
 
 def _curve(losses: Sequence[Mapping[str, Any]], width: int = 1040, height: int = 260) -> str:
-    """The loss against seconds, as SVG with its axes."""
+    """Draw the loss against seconds, as SVG with its axes."""
     left, bottom, top = 44, 34, 12
     end, most = max(line["seconds"] for line in losses), max(line["loss"] for line in losses)
     end, most = end or 1.0, most or 1.0
@@ -137,57 +137,57 @@ def _curve(losses: Sequence[Mapping[str, Any]], width: int = 1040, height: int =
     def at(seconds: float, loss: float) -> tuple[float, float]:
         return left + (width - left - 12) * seconds / end, top + (height - top - bottom) * (1 - loss / most)
 
-    marks = []
+    axes = []
     for i in range(5):
         x, base = at(end * i / 4, 0)
         _, y = at(0, most * i / 4)
-        anchor = "end" if i == 4 else "middle"  # the last one would stand out of the picture
-        marks.append(f'<text x="{x:.0f}" y="{base + 20:.0f}" text-anchor="{anchor}">{end * i / 4:.0f} s</text>')
-        marks.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{most * i / 4:.1f}</text>')
-        marks.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.0f}" y2="{y:.0f}" stroke="var(--line)"/>')
+        anchor = "end" if i == 4 else "middle"  # the last one would stand out of the drawing
+        axes.append(f'<text x="{x:.0f}" y="{base + 20:.0f}" text-anchor="{anchor}">{end * i / 4:.0f} s</text>')
+        axes.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{most * i / 4:.1f}</text>')
+        axes.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.0f}" y2="{y:.0f}" stroke="var(--line)"/>')
     points = " ".join("{:.1f},{:.1f}".format(*at(line["seconds"], line["loss"])) for line in losses)
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Loss from {losses[0]["loss"]:.2f} to '
-        f'{losses[-1]["loss"]:.2f} in {end:.0f} seconds">{"".join(marks)}'
+        f'{losses[-1]["loss"]:.2f} in {end:.0f} seconds">{"".join(axes)}'
         f'<polyline points="{points}" fill="none" stroke="var(--seen)" stroke-width="2.5"/></svg>'
     )
 
 
-def _cards(marks: Sequence[Graded], most: int) -> str:
-    """A card a picture with all that was asked about it, and the kinds of its first question in turn."""
+def _cards(graded: Sequence[Graded], most: int) -> str:
+    """Draw a card for each image with all that was asked about it, and the kinds of the first questions in turn."""
     groups: dict[object, list[Graded]] = {}
-    for mark in marks:
-        if mark.sample.images:
-            image = mark.sample.images[0]
-            groups.setdefault(str(image) if isinstance(image, (str, Path)) else id(image), []).append(mark)
+    for one in graded:
+        if one.sample.images:
+            image = one.sample.images[0]
+            groups.setdefault(str(image) if isinstance(image, (str, Path)) else id(image), []).append(one)
     of_kind: dict[str, list[list[Graded]]] = {}
     for group in groups.values():
         of_kind.setdefault(group[0].kind, []).append(group)
     rounds = itertools.zip_longest(*of_kind.values())
-    in_turn = [group for once in rounds for group in once if group]
+    in_turn = [group for kinds in rounds for group in kinds if group]
     return "".join(_card(group) for group in in_turn[:most])
 
 
-def _card(marks: Sequence[Graded]) -> str:
+def _card(graded: Sequence[Graded]) -> str:
     answers = []
-    for mark in marks:
-        style, sign = ("right", "✓ right") if mark.right else ("wrong", "✗ wrong")
-        if mark.overlap is not None and not mark.right:
-            style, sign = "", f"overlap {mark.overlap:.2f}"
-        wanted = "" if mark.right else f'<dd class="wanted">expected: {escape(mark.turn.answers[0])}</dd>'
-        question = escape(mark.turn.prompt or "caption")
+    for one in graded:
+        style, sign = ("right", "✓ right") if one.right else ("wrong", "✗ wrong")
+        if one.overlap is not None and not one.right:
+            style, sign = "", f"overlap {one.overlap:.2f}"
+        wanted = "" if one.right else f'<dd class="wanted">expected: {escape(one.turn.answers[0])}</dd>'
+        question = escape(one.turn.prompt or "caption")
         answers.append(
-            f'<dt>{question}</dt><dd class="{style}">{escape(mark.given) or "(nothing)"} <small>{sign}</small></dd>'
+            f'<dt>{question}</dt><dd class="{style}">{escape(one.given) or "(nothing)"} <small>{sign}</small></dd>'
             + wanted
         )
-    alt = escape(f"picture asked about: {marks[0].turn.prompt or 'caption'}", quote=True)
-    return f'<div class="card"><img alt="{alt}" src="{_data_uri(marks[0])}"><dl>{"".join(answers)}</dl></div>'
+    alt = escape(f"image asked about: {graded[0].turn.prompt or 'caption'}", quote=True)
+    return f'<div class="card"><img alt="{alt}" src="{_data_uri(graded[0])}"><dl>{"".join(answers)}</dl></div>'
 
 
-def _data_uri(mark: Graded) -> str:
-    picture = open_image(mark.sample.images[0], max_pixels=sys.maxsize)  # the model read it: its limit was kept
-    if max(picture.size) > _SIDE:
-        picture = ImageOps.contain(picture, (_SIDE, _SIDE), Image.Resampling.LANCZOS)
+def _data_uri(graded: Graded) -> str:
+    image = open_image(graded.sample.images[0], max_pixels=sys.maxsize)  # the model read it: its limit was kept
+    if max(image.size) > _SIDE:
+        image = ImageOps.contain(image, (_SIDE, _SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""How near a caption comes to the references: word overlap, and two captioners without eyes that a model has to beat.
+"""Word overlap of a caption with its references, and two captioners without eyes that a model has to beat.
 
 The score of a caption is that of the reference it is nearest to. Against one reference, the words that both share
 are counted, a repeated word as often as both have it; with `c` words in the caption, `r` in the reference and `s`
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ojito.errors import OjitoError
 from ojito.records import Sample, Turn
 
 _WORD = re.compile(r"\w+(?:'\w+)*")
@@ -32,7 +33,7 @@ _Grams = tuple[Counter[Any], Counter[Any]]  # words, and pairs of neighbours
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, without case and punctuation; canonically equal Unicode is equal."""
+    """Return the words of a text, without case and punctuation; canonically equal Unicode is equal."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
 
 
@@ -40,12 +41,12 @@ def overlap(caption: str, references: Iterable[str]) -> float:
     """Word overlap with the nearest reference, 0 to 1.
 
     Raises:
-        ValueError: No references.
+        OjitoError: No references.
     """
-    said = _grams(caption)
-    scores = [_overlap(said, _grams(reference)) for reference in references]
+    grams = _grams(caption)
+    scores = [_overlap(grams, _grams(reference)) for reference in references]
     if not scores:
-        raise ValueError(f"the caption {caption!r} has no references to compare with; give at least one")
+        raise OjitoError("references", f"the caption {caption!r} has none to compare with", "give at least one")
     return max(scores)
 
 
@@ -56,13 +57,13 @@ def is_caption(turn: Turn) -> bool:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What captions score that were chosen without looking.
+    """Scores of captions that were chosen without looking.
 
     Attributes:
-        constant: The training caption that describes the training pictures best, said of every picture.
+        constant: The training caption that describes the training images best, given for every image.
         constant_overlap: Its mean overlap with the references.
         random_overlap: Mean overlap of training captions drawn at random.
-        n: Pictures described.
+        n: Images described.
     """
 
     constant: str
@@ -72,68 +73,68 @@ class Baselines:
 
 
 def caption_baselines(train: Iterable[Sample], held_out: Iterable[Sample], seed: int = 0, draws: int = 5) -> Baselines:
-    """The baselines, chosen on `train` alone and scored on `held_out`.
+    """Choose the baselines on `train` alone, and score them on `held_out`.
 
     Args:
         train: Samples whose reference captions are the candidates.
         held_out: Samples to score on.
-        seed: Of the random captions, and of the sample of pictures on which candidates are compared first.
-        draws: Random captions for each picture.
+        seed: Seed of the random captions, and of the sample of images on which candidates are compared first.
+        draws: Random captions for each image.
 
     Raises:
-        ValueError: Either has no captions, or `draws` is below 1.
+        OjitoError: Either has no captions, or `draws` is below 1.
     """
     if draws < 1:
-        raise ValueError(f"draws {draws} leaves nothing to average; use 1 or more")
+        raise OjitoError("draws", f"{draws} leaves nothing to average", "use 1 or more")
     train_references, references = _references(train), _references(held_out)
-    for name, found in (("training", train_references), ("held-out", references)):
+    for name, found in (("train", train_references), ("held_out", references)):
         if not found:
-            raise ValueError(f"the {name} samples hold 0 captions, and the baselines need 1 or more; leave them out")
+            raise OjitoError(name, "holds no captions, and the baselines need 1 or more", "leave them out")
     constant = best_constant(train_references, seed)
     every = [caption for captions in train_references for caption in captions]
     rng = random.Random(f"{seed} random captions")
-    drawn = [overlap(rng.choice(every), captions) for captions in references for _ in range(draws)]
+    overlaps = [overlap(rng.choice(every), captions) for captions in references for _ in range(draws)]
     return Baselines(
         constant=constant,
         constant_overlap=float(mean_overlaps([constant], references)[0]),
-        random_overlap=sum(drawn) / len(drawn),
+        random_overlap=sum(overlaps) / len(overlaps),
         n=len(references),
     )
 
 
-def best_constant(references: Sequence[Sequence[str]], seed: int = 0, pictures: int = 300, finalists: int = 50) -> str:
-    """The one caption that describes all these pictures best, among their own references.
+def best_constant(references: Sequence[Sequence[str]], seed: int = 0, images: int = 300, finalists: int = 50) -> str:
+    """Choose the one caption that describes all these images best, among their own references.
 
-    Comparing each candidate with each reference would take hours: all are compared on some of the pictures, and the
+    Comparing each candidate with each reference would take hours: all are compared on some of the images, and the
     best of them on all.
 
     Args:
-        references: The captions of each picture.
-        seed: Draws the pictures of the first round.
-        pictures: Pictures in the first round.
+        references: The captions of each image.
+        seed: Seed of the images of the first round.
+        images: Images in the first round.
         finalists: Captions in the second.
     """
     candidates = sorted({caption for captions in references for caption in captions})
-    if len(references) > pictures:
-        some = random.Random(f"{seed} first round").sample(references, pictures)
+    if len(references) > images:
+        some = random.Random(f"{seed} first round").sample(references, images)
         order = np.argsort(-mean_overlaps(candidates, some), kind="stable")
         candidates = [candidates[i] for i in order[:finalists]]
     return candidates[int(np.argmax(mean_overlaps(candidates, references)))]
 
 
 def mean_overlaps(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """Mean over all pictures of the `overlap` of each caption, said of every picture; shape (captions,).
+    """Mean over all images of the `overlap` of each caption, given for every image; shape (captions,).
 
     Args:
         captions: Candidates.
-        references: The captions of each picture, at least one.
+        references: The captions of each image, at least one.
     """
-    said = [_grams(caption) for caption in captions]
+    candidates = [_grams(caption) for caption in captions]
     known = [_grams(reference) for group in references for reference in group]
     starts = np.cumsum([0] + [len(group) for group in references[:-1]])
-    tables = [_Table(said, known, order) for order in (0, 1)]
-    means = np.empty(len(said))
-    for i, grams in enumerate(said):
+    tables = [_Table(candidates, known, order) for order in (0, 1)]
+    means = np.empty(len(candidates))
+    for i, grams in enumerate(candidates):
         scores = [table.f1(grams[order]) for order, table in enumerate(tables)]
         # As in `_overlap`: pairs do not count where neither text has any.
         pairs = tables[1].totals + grams[1].total() > 0
@@ -143,11 +144,11 @@ def mean_overlaps(captions: Sequence[str], references: Sequence[Sequence[str]]) 
 
 
 class _Table:
-    """How often (255 at most) each reference has each n-gram; only of n-grams that captions and references share."""
+    """Count (255 at most) of each n-gram in each reference; only of n-grams that captions and references share."""
 
-    def __init__(self, said: Sequence[_Grams], known: Sequence[_Grams], order: int) -> None:
-        asked: set[Any] = set().union(*(grams[order] for grams in said))
-        shared = sorted(asked & set().union(*(grams[order] for grams in known)))
+    def __init__(self, candidates: Sequence[_Grams], known: Sequence[_Grams], order: int) -> None:
+        wanted: set[Any] = set().union(*(grams[order] for grams in candidates))
+        shared = sorted(wanted & set().union(*(grams[order] for grams in known)))
         self._row = {gram: i for i, gram in enumerate(shared)}
         self._counts = np.zeros((len(shared), len(known)), np.uint8)
         for column, grams in enumerate(known):
@@ -171,9 +172,9 @@ def _grams(text: str) -> _Grams:
     return Counter(found), Counter(itertools.pairwise(found))
 
 
-def _overlap(said: _Grams, known: _Grams) -> float:
+def _overlap(caption: _Grams, reference: _Grams) -> float:
     scores = []
-    for ours, theirs in zip(said, known, strict=True):
+    for ours, theirs in zip(caption, reference, strict=True):
         total = ours.total() + theirs.total()
         if total:  # two texts of one word have no pairs to compare
             scores.append(2 * (ours & theirs).total() / total)

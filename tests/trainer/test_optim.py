@@ -5,8 +5,8 @@ import torch
 
 from ojito.config import ConnectorConfig, TrainConfig, ViTConfig
 from ojito.model import VLM
-from ojito.train.muon import Muon
-from ojito.train.optim import optimizers, set_rate, set_trainable
+from ojito.trainer.muon import Muon
+from ojito.trainer.optim import optimizers, set_rate, set_trainable
 
 
 @pytest.fixture

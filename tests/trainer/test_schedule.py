@@ -1,7 +1,7 @@
 import pytest
 
 from ojito.config import TrainConfig
-from ojito.train.schedule import Clock, lr_factor
+from ojito.trainer.schedule import Clock, lr_factor
 
 
 class Time:
@@ -73,6 +73,37 @@ def test_clock_leaves_pauses_out():
         time.now += 50
     time.now += 6
     assert clock.progress() == 0.1
+
+
+def test_clock_adds_the_time_after_a_stop_to_that_before():
+    time = Time()
+    clock = Clock(TrainConfig(steps=0, minutes=1), time)
+    clock.start()
+    time.now += 6
+    clock.stop()
+    time.now += 50
+    assert clock.seconds == 6
+    clock.start()
+    time.now += 6
+    assert clock.progress() == 0.2
+
+
+def test_clock_goes_on_from_its_state():
+    time = Time()
+    clock = Clock(TrainConfig(steps=0, minutes=1), time)
+    clock.start()
+    for seconds in (40, 45):  # the first step is slow
+        time.now = 100 + seconds
+        clock.tick()
+    other = Clock(TrainConfig(steps=0, minutes=1), time)
+    other.load_state_dict(clock.state_dict())
+    time.now += 1000
+    assert (other.step, other.seconds) == (2, 45)
+    other.start()
+    for seconds, done in ((50, False), (55, False), (57, True)):
+        time.now = 1145 + seconds - 45
+        other.tick()
+        assert other.done is done, seconds
 
 
 def test_clock_is_done_when_another_step_would_take_too_long():

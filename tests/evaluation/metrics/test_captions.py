@@ -4,11 +4,12 @@ import random
 import numpy as np
 import pytest
 
-from ojito.evaluate import Baselines, caption_baselines, captions, is_caption, overlap
-from ojito.evaluate.captions import best_constant, mean_overlaps, words
+from ojito.evaluation import Baselines, caption_baselines, is_caption, overlap
+from ojito.evaluation.metrics import captions
+from ojito.evaluation.metrics.captions import best_constant, mean_overlaps, words
 from ojito.records import Sample, Turn
 
-# Of ten pictures, two show a ball: whoever looks at one of those alone believes in balls.
+# Of ten images, two show a ball: from one of those alone, balls seem to be everywhere.
 BALLS_AND_DOGS = [["a red ball"]] * 2 + [["a dog"]] * 8
 
 
@@ -64,7 +65,7 @@ def test_overlap_is_that_with_the_nearest_reference():
 
 
 def test_caption_without_references_is_an_error():
-    with pytest.raises(ValueError, match="the caption 'a dog' has no references to compare with; give at least one"):
+    with pytest.raises(ValueError, match="references: the caption 'a dog' has none to compare with; give at least one"):
         overlap("a dog", [])
 
 
@@ -97,30 +98,30 @@ def test_mean_overlaps_equal_overlap_one_by_one():
     np.testing.assert_allclose(mean_overlaps(candidates, references), expected)
 
 
-def test_best_constant_describes_all_pictures_best():
+def test_best_constant_describes_all_images_best():
     references = [["a red ball", "a ball"], ["a blue ball"], ["a dog"]]
     means = {caption: mean_overlaps([caption], references)[0] for group in references for caption in group}
     assert best_constant(references) == max(means, key=means.get) == "a ball"
 
 
-def test_best_constant_does_not_depend_on_the_order_of_the_pictures():
+def test_best_constant_does_not_depend_on_the_order_of_the_images():
     assert best_constant([["b"], ["a"], ["c"]]) == best_constant([["c"], ["b"], ["a"]]) == "a"
 
 
-def test_second_round_compares_the_finalists_on_all_pictures():
+def test_second_round_compares_the_finalists_on_all_images():
     for seed in range(10):
-        assert best_constant(BALLS_AND_DOGS, seed, pictures=1, finalists=2) == "a dog"
+        assert best_constant(BALLS_AND_DOGS, seed, images=1, finalists=2) == "a dog"
 
 
 def test_first_round_lets_only_the_finalists_on():
-    found = [best_constant(BALLS_AND_DOGS, seed, pictures=1, finalists=1) for seed in range(30)]
+    found = [best_constant(BALLS_AND_DOGS, seed, images=1, finalists=1) for seed in range(30)]
     assert set(found) == {"a dog", "a red ball"}  # by the picture that the seed draws
-    assert found == [best_constant(BALLS_AND_DOGS, seed, pictures=1, finalists=1) for seed in range(30)]
+    assert found == [best_constant(BALLS_AND_DOGS, seed, images=1, finalists=1) for seed in range(30)]
 
 
-def test_no_first_round_where_the_pictures_are_few():
+def test_no_first_round_where_the_images_are_few():
     for seed in range(10):
-        assert best_constant(BALLS_AND_DOGS, seed, pictures=11, finalists=1) == "a dog"
+        assert best_constant(BALLS_AND_DOGS, seed, images=11, finalists=1) == "a dog"
 
 
 def test_baselines_are_chosen_on_training_and_scored_on_held_out():
@@ -146,9 +147,9 @@ def test_option_changes_the_random_captions_alone(change):
 
 
 def test_seed_reaches_the_choice_of_the_constant(monkeypatch):
-    monkeypatch.setattr(captions, "best_constant", lambda references, seed: f"{len(references)} pictures, seed {seed}")
+    monkeypatch.setattr(captions, "best_constant", lambda references, seed: f"{len(references)} images, seed {seed}")
     train = described("a dog", "a cat")
-    assert caption_baselines(train, train, seed=7).constant == "2 pictures, seed 7"
+    assert caption_baselines(train, train, seed=7).constant == "2 images, seed 7"
 
 
 def test_only_captions_with_references_count():
@@ -159,10 +160,10 @@ def test_only_captions_with_references_count():
 
 @pytest.mark.parametrize(
     ("train", "held_out", "name"),
-    [([], described("a dog"), "training"), (described("a dog"), [Sample(turns=(Turn("what?", ("x",)),))], "held-out")],
+    [([], described("a dog"), "train"), (described("a dog"), [Sample(turns=(Turn("what?", ("x",)),))], "held_out")],
 )
 def test_baselines_without_captions_are_an_error(train, held_out, name):
-    with pytest.raises(ValueError, match=f"the {name} samples hold 0 captions, and the baselines need 1 or more"):
+    with pytest.raises(ValueError, match=f"{name}: holds no captions, and the baselines need 1 or more"):
         caption_baselines(train, held_out)
 
 
@@ -172,5 +173,5 @@ def test_words_are_those_of_canonically_equal_text():
 
 def test_no_draws_are_an_error():
     rows = [Sample(turns=(Turn("", ("a ball",)),))]
-    with pytest.raises(ValueError, match="draws 0 leaves nothing"):
+    with pytest.raises(ValueError, match="draws: 0 leaves nothing"):
         caption_baselines(rows, rows, draws=0)

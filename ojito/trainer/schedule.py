@@ -1,17 +1,18 @@
-"""How far a run is, and the learning rate that goes with it. Steps and minutes are one scale, from 0 to 1."""
+"""Progress of a run and the learning rate that follows from it. Steps and minutes are one scale, from 0 to 1."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from ojito.config import TrainConfig
 
 
 def lr_factor(progress: float, config: TrainConfig) -> float:
-    """What the peak learning rate is multiplied with.
+    """Factor of the peak learning rate.
 
     It rises from 0 over the first `config.warmup` of the run. Then "cosine" falls along half a cosine to 0 at the
     end; "wsd" (warm-up, stable, decay) stays at 1 and falls in a line to 0 over the last `config.decay`.
@@ -29,7 +30,7 @@ def lr_factor(progress: float, config: TrainConfig) -> float:
 
 
 class Clock:
-    """How far a run is.
+    """How far a run is. Only the time between `start` and `stop` counts, so a run may be left and gone on with.
 
     A run has `config.steps`, or `config.minutes` of wall-clock time, or both; then whichever is further along counts.
 
@@ -41,33 +42,37 @@ class Clock:
         self.step = 0
         self._steps, self._limit = config.steps, 60 * config.minutes  # seconds
         self._now = now
+        self._trained = 0.0  # seconds up to the last stop
         self._started: float | None = None
-        self._paused = 0.0
-        self._first = 0.0
+        self._first = 0.0  # seconds of the first step
 
     def start(self) -> None:
-        """From here on the time counts."""
-        self._started, self._paused, self._first, self.step = self._now(), 0.0, 0.0, 0
+        """Let the time count from here on, added to what has counted before."""
+        self._started = self._now()
+
+    def stop(self) -> None:
+        """Let no time count until the next `start`."""
+        self._trained, self._started = self.seconds, None
 
     def tick(self) -> None:
-        """One more step is done."""
+        """Count one more step."""
         self.step += 1
         if self.step == 1:
             self._first = self.seconds
 
     @property
     def seconds(self) -> float:
-        """Time since the start, pauses left out."""
-        return 0.0 if self._started is None else self._now() - self._started - self._paused
+        """Time that has counted."""
+        return self._trained + (0.0 if self._started is None else self._now() - self._started)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Time in here does not count: evaluation."""
-        before = self._now()
+        """Let the time in here not count: it is evaluation's."""
+        self.stop()
         try:
             yield
         finally:
-            self._paused += self._now() - before
+            self.start()
 
     def progress(self, ahead: float = 0.0) -> float:
         """Share of the run that is done, 0 to 1.
@@ -89,3 +94,12 @@ class Clock:
         # The first step warms up, and says little about the next.
         usual = (self.seconds - self._first) / max(self.step - 1, 1)
         return self.seconds + usual > self._limit
+
+    def state_dict(self) -> dict[str, Any]:
+        """Steps and seconds so far."""
+        return {"step": self.step, "seconds": self.seconds, "first": self._first}
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Go on from the steps and seconds that `state_dict` returned."""
+        self.step, self._trained, self._first = values["step"], values["seconds"], values["first"]
+        self._started = None

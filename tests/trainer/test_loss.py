@@ -3,7 +3,7 @@ import math
 import torch
 
 from ojito.records import IGNORE
-from ojito.train.loss import count_labels, token_loss
+from ojito.trainer.loss import count_labels, token_loss
 
 
 def test_loss_is_the_sum_over_labelled_tokens(tiny_model, tiny_processor, samples):

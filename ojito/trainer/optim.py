@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ojito.config import TrainConfig
 from ojito.model import VLM
-from ojito.train.muon import Muon
+from ojito.trainer.muon import Muon
 
 
 def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
