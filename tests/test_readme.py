@@ -5,18 +5,17 @@ need the Hub or minutes are made cheap or only parsed; `CHEAPER` and `PARSED` sa
 """
 
 import importlib.util
-import io
 import json
 import re
 import shlex
 import shutil
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from PIL import Image
 
+from ojito.checkpoint.huggingface import decoders
 from ojito.cli import main, parse
 from ojito.commands.table import COMMANDS
 from ojito.config import Config
@@ -75,6 +74,8 @@ def stage(tmp_path_factory):
         rows.append({"image": name, "question": "what is it?", "answer": f"a kite {number}"})
         rows.append({"image": name, "caption": f"kite number {number}", "split": "dev" if number == 3 else "train"})
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    table = "image\tanswer\tsplit\nphoto.jpg\ta kite\ttrain\na.jpg\ta dog\ttrain\nb.jpg\ta cat\tdev\n"
+    (folder / "captions.tsv").write_text(table)
     micro = {
         "name": "mine",
         "model": {
@@ -105,11 +106,10 @@ def cheaper(text):
 
 
 @of("python")
-def test_python_snippet_runs_as_pasted(desk, snippet):
+def test_python_snippet_runs_as_pasted(desk, monkeypatch, snippet):
     code = compile(cheaper(snippet.text), f"{snippet.page}:{snippet.line}", "exec")
-    if any(owner in snippet.text for owner in PARSED):
-        return
-    with redirect_stdout(io.StringIO()):
+    if not any(owner in snippet.text for owner in PARSED):
+        monkeypatch.setattr(decoders, "DECODERS", {**decoders.DECODERS})  # docs/extending.md adds to it
         exec(code, {"__name__": "__main__"})
 
 
