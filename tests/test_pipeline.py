@@ -405,7 +405,8 @@ def test_model_too_large_for_the_memory_is_an_error_with_both_sizes(presets, pip
 
 
 @pytest.mark.parametrize(("argument", "message"), [
-    ({"device": "gpu"}, "device 'gpu' is not one of"), ({"dtype": "int8"}, "dtype 'int8' is not one of auto, float32"),
+    ({"device": "gpu"}, "device: 'gpu' is not one of"),
+    ({"dtype": "int8"}, "dtype: 'int8' is not one of auto, float32"),
 ])  # fmt: skip
 def test_device_or_dtype_that_is_not_there_is_an_error(argument, message):
     with pytest.raises(ValueError, match=message):

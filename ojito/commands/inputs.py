@@ -65,7 +65,7 @@ def open_picture(path: Path | str, max_pixels: int) -> Image.Image:
 
 
 def drawing(args: Namespace) -> dict[str, Any]:
-    """The flags of `ojito.cli.SAMPLING`, as `Pipeline.generate` and `stream` take them."""
+    """The flags of `ojito.commands.table.SAMPLING`, as `Pipeline.generate` and `stream` take them."""
     return {
         "max_new_tokens": args.max_new_tokens,
         "sampler": sampler(args.temperature, args.top_k, args.top_p),

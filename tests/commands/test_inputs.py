@@ -104,7 +104,7 @@ def test_fetching_is_told(run, model, photo, monkeypatch):
 
 @pytest.mark.parametrize("command", LOOKING)
 def test_device_reaches_the_model(refused, words, command):
-    assert "device 'bogus' is not one of auto" in refused(*words[command], "--device", "bogus")
+    assert "device: 'bogus' is not one of auto" in refused(*words[command], "--device", "bogus")
 
 
 @pytest.mark.parametrize(
