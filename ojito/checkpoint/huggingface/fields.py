@@ -146,12 +146,6 @@ def config_of(folder: Path) -> Iterator[Fields]:
         CheckpointError: No such file, or no mapping.
     """
     f = Fields(read_json(folder, CONFIG), str(folder / CONFIG))
-    packed = f.get("quantization_config")
-    if packed:
-        how = packed.get("quant_method") if isinstance(packed, Mapping) else packed
-        raise f.error(
-            "quantization_config", how, "Ojito reads plain weights; use the model that this one was made from"
-        )
     try:
         yield f
     except ConfigError as error:
