@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ojito.checkpoint.files import BEFORE, CheckpointError, read_json
+from ojito.checkpoint.files import BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError, read_json
 from ojito.checkpoint.formats import folders_with, form_of_weights, packing
-from ojito.checkpoint.tensors import CONFIG, INDEX, WEIGHTS, read_header
+from ojito.checkpoint.tensors import read_header
 from ojito.settings import shown
 
 ADAPTER = "adapter_config.json"

@@ -27,6 +27,8 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     """
     if not isinstance(values, Mapping):
         raise _not_a_mapping(key or "config", values)
+    # Settings that only other kinds of this group have; files hold them where a recipe changed the kind.
+    values = {name: value for name, value in values.items() if name not in getattr(cls, "UNUSED", ())}
     annotations = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in values:
@@ -124,16 +126,23 @@ def _in_quotes(value: Any, key: str) -> str:
 
 
 def _tagged(members: tuple[Any, ...], value: Any, key: str) -> Any:
-    """Return one of several dataclasses, chosen by the value's `kind`."""
+    """Return one of several dataclasses, chosen by the setting that tells them apart."""
     if isinstance(value, members):
         return value
     if not isinstance(value, Mapping):
         raise _not_a_mapping(key, value)
-    by_kind = {m.kind: m for m in members}
-    kind = value.get("kind", members[0].kind)
+    tag, first = tag_of(members[0])
+    by_kind = {tag_of(member)[1]: member for member in members}
+    kind = value.get(tag, first)
     if kind not in list(by_kind):  # a list, because the value may not be hashable
-        raise _not_one_of(join(key, "kind"), kind, by_kind)
+        raise _not_one_of(join(key, tag), kind, by_kind)
     return read(by_kind[kind], value, key)
+
+
+def tag_of(member: Any) -> tuple[str, str]:
+    """Return the setting that tells the kinds of a group apart, "kind" unless its TAG says otherwise, and its value."""
+    tag = getattr(member, "TAG", "kind")
+    return tag, getattr(member, tag)
 
 
 def _not_a_mapping(key: str, value: Any) -> ConfigError:

@@ -5,8 +5,7 @@ import pickle
 
 import pytest
 
-from ojito.checkpoint import CheckpointError, find_file, read_json
-from ojito.checkpoint.files import MAX_JSON
+from ojito.checkpoint.files import MAX_JSON, CheckpointError, find_file, read_json
 
 HASH = "0123456789abcdef" * 4
 

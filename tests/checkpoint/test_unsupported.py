@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 import ojito
 from ojito import Pipeline
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.unsupported import check_supported
 from ojito.loading import load
 from tests.hostile.good_folders import make
@@ -48,7 +48,8 @@ def refusal(folder):
     """What is said of the folder, from its name on."""
     with pytest.raises(CheckpointError) as error:
         load(folder, "cpu", "float32")
-    assert error.value.problem and error.value.remedy
+    assert error.value.problem
+    assert error.value.remedy
     return str(error.value).replace(str(folder), "FOLDER")
 
 
@@ -71,7 +72,8 @@ def test_adapter_beside_its_model_is_never_left_out_in_silence(folder, name):
     (folder / name).write_text("{}")
     problem, merge, aside = refusal(folder).partition("merge it into the model")
     assert problem == "FOLDER: holds an adapter beside its model; "
-    assert merge and aside.endswith(f"or move {name} elsewhere to load the model without it")
+    assert merge
+    assert aside.endswith(f"or move {name} elsewhere to load the model without it")
 
 
 @pytest.mark.parametrize("extra", [(), ("non_lora_trainables.bin",), ("training_args.bin",), ("model.gguf",)])
@@ -136,7 +138,7 @@ def test_llava_of_its_authors_is_called_so(tmp_path, weights, changes, instead):
     assert f"is of LLaVA's original form, that of its authors' own code; {instead}" in refusal(tmp_path)
 
 
-# ---------------------------------------------------------------------------------------------------------- quantization
+# --------------------------------------------------------------------------------------------------------- quantization
 
 
 @pytest.mark.parametrize("left", [None, {}, {"quant_method": "bitsandbytes", "load_in_4bit": True}, "fp8", {"bits": 4}])
@@ -183,13 +185,13 @@ def test_packed_weights_that_are_still_to_come_are_refused_before(llava):
         check_supported(llava, json.loads((llava / "config.json").read_text()))
 
 
-# ------------------------------------------------------------------------------------------------- weights in other forms
+# ----------------------------------------------------------------------------------------------- weights in other forms
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (["model-Q4_K_M.gguf", "mmproj-f16.gguf"], "has its weights as GGUF, which Ojito does not read; use the model's"),
+        (["model-Q4_K_M.gguf", "mmproj-f16.gguf"], "has its weights as GGUF, which Ojito does not read; use"),
         (["model.GGUF.gguf", "pytorch_model.bin"], "has its weights as GGUF"),
         (["pytorch_model.bin"], f"has its weights as pickles, which are programs; {PICKLED}"),
         (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], "as pickles"),
@@ -232,8 +234,9 @@ def test_other_file_under_the_name_of_the_weights_is_called_so(folder, content, 
 
 @pytest.mark.parametrize(
     "name",
-    ["optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "trainer_state.json", "consolidated.safetensors",
-     "model.gguf", "pytorch_model.bin", "model.onnx", "global_step500/mp_rank_00.pt", "checkpoint-500/config.json"],
+    ["optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin",
+     "trainer_state.json", "consolidated.safetensors", "model.gguf", "pytorch_model.bin", "model.onnx",
+     "global_step500/mp_rank_00.pt", "checkpoint-500/config.json"],
 )  # fmt: skip
 def test_what_is_beside_whole_weights_is_passed_over(llava, good, name):
     (llava / name).parent.mkdir(exist_ok=True)
@@ -241,7 +244,7 @@ def test_what_is_beside_whole_weights_is_passed_over(llava, good, name):
     assert same(llava, good / "llava")
 
 
-# -------------------------------------------------------------------------------------------- a folder above, or below
+# --------------------------------------------------------------------------------------------- a folder above, or below
 
 
 def test_model_in_a_folder_within_is_named_the_latest_first(good, tmp_path):
@@ -300,7 +303,7 @@ def test_folder_without_a_config_says_what_it_is(tmp_path, files, said):
     assert said in refusal(tmp_path)
 
 
-# ---------------------------------------------------------------------------------------------------- names of a tied head
+# ------------------------------------------------------------------------------------------------- names of a tied head
 
 
 def test_tied_weight_is_read_under_either_name(good, tmp_path):
@@ -323,7 +326,7 @@ def test_tied_weight_is_read_under_either_name(good, tmp_path):
     assert "1 missing" in refusal(folder)
 
 
-# ------------------------------------------------------------------------------------------------------ a name, typed
+# -------------------------------------------------------------------------------------------------------- a name, typed
 
 
 def wrong_name(name):

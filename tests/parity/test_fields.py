@@ -2,10 +2,10 @@
 
 import pytest
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface import decoders, families, rope, towers
 from ojito.checkpoint.huggingface.decoders import DECODERS
-from ojito.checkpoint.huggingface.families import FAMILIES, read_model
+from ojito.checkpoint.huggingface.families import FAMILIES
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import DecoderConfig, ViTConfig
@@ -95,7 +95,7 @@ def with_field(kind, field="", value=None):
     *group, name = field.split(".")
     (values[group[0]] if group else values)[name] = value
     f = Fields(values, "config.json")
-    return read_model(FAMILIES[kind], f)[0] if kind in FAMILIES else (DECODERS | TOWERS)[kind].read(f)
+    return FAMILIES[kind].read_model(f)[0] if kind in FAMILIES else (DECODERS | TOWERS)[kind].read(f)
 
 
 @pytest.mark.parametrize("kind", FIELDS)

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.config import DecoderConfig
