@@ -299,7 +299,7 @@ def test_folder_that_cannot_be_made_is_an_error(tmp_path):
     ("text", "message"),
     [
         ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "is nested too deep"),
         ("[]", "holds a list, not a mapping"),
         ("{}", "is neither Ojito's, which has a format, nor transformers', which has a model_type; give a folder"),
         ('{"architecture": "vit_base", "pretrained_cfg": {}}', "is neither Ojito's"),  # timm's
