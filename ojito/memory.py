@@ -49,4 +49,4 @@ def _check(name: str, needed: int, what: str, device: torch.device, remedy: str)
 
 def cache_per_token(config: DecoderConfig) -> int:
     """Numbers that the cache keeps of one token: keys and values of every layer."""
-    return 2 * config.layers * config.num_kv_heads * config.head_size
+    return 2 * config.layers * config.kv_heads * config.head_dim

@@ -45,6 +45,7 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
         raise ConfigError(key or "config", f"{shown(values)} is not a mapping of settings to values; write name: value")
     types_ = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    values = {name: value for name, value in values.items() if name not in getattr(cls, "UNUSED", ())}
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(_text(name), known, 1)
@@ -290,13 +291,16 @@ def _in_quotes(value: Any, key: str) -> str:
 
 
 def _tagged(members: tuple[Any, ...], value: Any, key: str) -> Any:
-    """One of several dataclasses, chosen by the value's `kind`."""
+    """One of several dataclasses, chosen by the value's `kind`, or by the setting that they name as their TAG."""
     if isinstance(value, members):
         return value
     if not isinstance(value, Mapping):
         raise ConfigError(key, f"{shown(value)} is not a mapping of settings to values; write name: value")
-    by_kind = {m.kind: m for m in members}
-    kind = value.get("kind", members[0].kind)
+    tag = getattr(members[0], "TAG", "kind")
+    by_kind = {getattr(member, tag): member for member in members}
+    kind = value.get(tag, getattr(members[0], tag))
     if kind not in list(by_kind):  # a list, because it may be anything: what cannot be hashed, too
-        raise ConfigError(_join(key, "kind"), f"{shown(kind)} is not one of {', '.join(by_kind)}; choose one of these")
+        near = difflib.get_close_matches(_text(kind), by_kind, 1)
+        remedy = f"did you mean {near[0]}?" if near else "choose one of these"
+        raise ConfigError(_join(key, tag), f"{shown(kind)} is not one of {', '.join(by_kind)}", remedy)
     return read(by_kind[kind], value, key)

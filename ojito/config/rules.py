@@ -1,4 +1,4 @@
-"""The rules that settings share. Each raises a `ConfigError` for the first setting that breaks it."""
+"""The rules that settings share. Each check raises a `ConfigError` for the first setting that breaks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ojito.settings import ConfigError
 
 
 def entries(config: Any, *names: str) -> Iterator[tuple[str, Any]]:
-    """Settings and their values; of a list, each entry: "blocks[0]"."""
+    """Yield settings and their values; of a list, each entry: "blocks[0]"."""
     for name in names:
         value = getattr(config, name)
         if isinstance(value, (list, tuple)):
@@ -19,44 +19,51 @@ def entries(config: Any, *names: str) -> Iterator[tuple[str, Any]]:
 
 
 def positive(config: Any, *names: str) -> None:
-    """Greater than 0."""
+    """Check that the settings are greater than 0."""
     for name, value in entries(config, *names):
         if not value > 0:  # and not "<= 0", which nan is not either
             raise ConfigError(name, f"{value} must be greater than 0")
 
 
 def not_negative(config: Any, **zero: str) -> None:
-    """At least 0. Takes what a 0 means, for each setting."""
+    """Check that the settings are at least 0. Takes what a 0 means, for each setting."""
     for name, meaning in zero.items():
         if not getattr(config, name) >= 0:
-            raise ConfigError(name, f"{getattr(config, name)} must be at least 0; use 0 for {meaning}")
+            raise ConfigError(name, f"{getattr(config, name)} must be at least 0", f"use 0 for {meaning}")
 
 
 def fraction(config: Any, *names: str) -> None:
-    """At least 0, and less than 1."""
+    """Check that the settings are at least 0 and less than 1."""
     for name, value in entries(config, *names):
         if not 0 <= value < 1:
             raise ConfigError(name, f"{value} must be at least 0 and less than 1")
 
 
 def share(config: Any, **example: float) -> None:
-    """From 0 to 1: unlike a fraction, a share may be the whole. Takes a usual one, for each setting."""
+    """Check that the settings are from 0 to 1: unlike a fraction, a share may be 1. Takes an example for each."""
     for name, usual in example.items():
         if not 0 <= getattr(config, name) <= 1:
             raise ConfigError(name, f"{getattr(config, name)} must lie between 0 and 1, for example {usual}")
 
 
 def divisible(config: Any, whole: str, part: str) -> None:
-    """One setting by another, without a rest."""
+    """Check that one setting is a multiple of another."""
     size, divisor = getattr(config, whole), getattr(config, part)
     if size % divisor:
         lower = max(size // divisor * divisor, divisor)
         raise ConfigError(
-            whole, f"{size} is not divisible by {part} {divisor}; use {lower} or {lower + divisor}, or change {part}"
+            whole, f"{size} is not divisible by {part} {divisor}", f"use {lower} or {lower + divisor}, or change {part}"
         )
 
 
 def check_seed(seed: int) -> None:
-    """One that PyTorch takes."""
+    """Check that PyTorch takes the seed."""
     if seed.bit_length() > 63:
-        raise ConfigError("seed", f"{seed} is too large for PyTorch; use a number below 2**63")
+        raise ConfigError("seed", f"{seed} is too large for PyTorch", "use a number below 2**63")
+
+
+def resolve(config: Any, **usual: Any) -> None:
+    """Replace settings that are 0 by the usual value, in a frozen config that is being constructed."""
+    for name, value in usual.items():
+        if not getattr(config, name):
+            object.__setattr__(config, name, value)
