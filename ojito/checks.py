@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ojito.checkpoint import CheckpointError, read_header
-from ojito.config import DecoderConfig, ModelConfig, ResNetConfig, TokenizerConfig, ViTConfig
+from ojito.config import DecoderConfig, ModelConfig, PerceiverConfig, ResNetConfig, TokenizerConfig, ViTConfig
 from ojito.processor import Tokenizer
 from ojito.settings import ConfigError, differences
 
@@ -39,7 +39,7 @@ def _layers(config: ModelConfig | ViTConfig | ResNetConfig | DecoderConfig) -> i
         return sum(config.blocks)
     if not isinstance(config, ModelConfig):
         return config.layers
-    between = config.connector.layers if config.connector.reduce == "perceiver" else 0
+    between = config.connector.layers if isinstance(config.connector, PerceiverConfig) else 0
     return _layers(config.vision) + between + _layers(config.decoder)
 
 

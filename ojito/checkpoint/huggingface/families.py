@@ -16,7 +16,7 @@ from ojito.checkpoint.huggingface.decoders import DECODERS, HEAD
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import Key, KeyMap, Section, Table
-from ojito.config import ModelConfig
+from ojito.config import ModelConfig, PixelShuffleConfig
 from ojito.settings import Settings, read
 
 
@@ -162,7 +162,7 @@ def _read_idefics3(f: Fields, vision: Settings, decoder: Settings) -> Settings:
 
 
 def _write_idefics3(c: ModelConfig) -> dict[str, Any]:
-    factor = c.connector.factor if c.connector.reduce == "pixel_shuffle" else 1
+    factor = c.connector.factor if isinstance(c.connector, PixelShuffleConfig) else 1
     return {"scale_factor": factor, "tie_word_embeddings": c.decoder.tied_head}
 
 
