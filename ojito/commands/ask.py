@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ojito.commands.inputs import check_image, drawing, load_model, naming_the_flag
+from ojito.commands.inputs import check_image, generate_options, load_model, naming_the_flag
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
 from ojito.records import Sample, Turn
@@ -19,7 +19,7 @@ PROMPT = "> "
 def run(args: Namespace) -> int:
     """Answers the question, or each line of stdin until it ends."""
     check_image(args)
-    how, pipe = drawing(args), load_model(args, args.max_pixels)
+    how, pipe = generate_options(args), load_model(args, args.max_pixels)
     # Once, however many questions follow.
     with naming_the_flag():
         picture = pipe.processor.open_image(args.image).image

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ojito.commands.inputs import drawing, load_model, naming_the_flag
+from ojito.commands.inputs import generate_options, load_model, naming_the_flag
 from ojito.data.files import IMAGES
 from ojito.errors import UsageError
 from ojito.pipeline import Pipeline
@@ -23,7 +23,7 @@ def run(args: Namespace) -> int:
     paths = [path for name in args.images for path in find_images(Path(name))]
     if args.batch_size < 1:
         raise UsageError(f"--batch-size {args.batch_size}", "holds no image", "use 1 or more")
-    options, pipe = drawing(args), load_model(args, args.max_pixels)
+    options, pipe = generate_options(args), load_model(args, args.max_pixels)
     failed = False
     opening, between = "[", ",\n "
     for start in range(0, len(paths), args.batch_size):

@@ -1,4 +1,4 @@
-"""What the commands that look at images share: the model, the images, and how answers are drawn."""
+"""What the commands that look at images share: the model, the images, and options of answers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def naming_the_flag() -> Iterator[None]:
         raise TooManyPixels(error.where, error.problem, "scale it down or raise --max-pixels") from None
 
 
-def drawing(args: Namespace) -> dict[str, Any]:
+def generate_options(args: Namespace) -> dict[str, Any]:
     """The flags of `ojito.commands.table.SAMPLING`, as `Pipeline.generate` and `stream` take them."""
     return {
         "max_new_tokens": args.max_new_tokens,
@@ -68,10 +68,10 @@ def drawing(args: Namespace) -> dict[str, Any]:
 
 
 def sampler(temperature: float | None, top_k: int | None, top_p: float | None) -> Sampler:
-    """The sampler that these flags describe; without any, the likeliest token it is."""
-    drawn = 1.0 if temperature is None else temperature
+    """Return the sampler that these flags describe; without any, the likeliest token is taken."""
+    warmth = 1.0 if temperature is None else temperature
     if top_p is not None:
-        return TopP(top_p, drawn, top_k or 0)
+        return TopP(top_p, warmth, top_k or 0)
     if top_k is not None:
-        return TopK(top_k, drawn)
+        return TopK(top_k, warmth)
     return Greedy() if temperature is None else Temperature(temperature)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ojito.commands.inputs import check_image, drawing, load_model, naming_the_flag
+from ojito.commands.inputs import check_image, generate_options, load_model, naming_the_flag
 from ojito.errors import UsageError
 from ojito.locate.boxes import Box
 from ojito.locate.drawing import draw_boxes
@@ -50,7 +50,7 @@ def find(args: Namespace, weights: str | None = None, masks: str | None = None) 
     split_things(args.things, "detect" if weights is None else "segment")
     if weights is not None:
         read_mask_decoder(weights)
-    options, pipe = drawing(args), load_model(args, args.max_pixels)
+    options, pipe = generate_options(args), load_model(args, args.max_pixels)
     with naming_the_flag():
         if checked is None:
             check_size(args, pipe.processor.open_image(args.image))

@@ -24,8 +24,8 @@ class ImageConfig:
         resample: Filter for scaling the image.
         mean: Mean of each channel (red, green, blue), in 0..1, subtracted from the pixels.
         std: Standard deviation of each channel, in 0..1, by which the pixels are then divided.
-        max_pixels: Images with more are refused before they are decoded. Decoding takes 4 bytes a pixel, and of
-            images that are not plain RGB 8.
+        max_pixels: Images with more are refused before they are decoded. Decoding takes 4 to 8 bytes of memory for each
+            pixel, of a WEBP 16 to 26; of a JPEG above 20 megapixels far less, unless it is progressive.
     """
 
     fit: Literal["squash", "crop", "pad", "tiles"] = "squash"

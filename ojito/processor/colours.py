@@ -64,7 +64,6 @@ def _convert(image: Image.Image, profile: bytes, white_value: int) -> Image.Imag
     else:
         base = image if image.mode == "CMYK" else image.convert("RGB")
     transform = _transform(profile, base.mode)
-    # A new image without the profile in its info, which is no longer true.
     rgb = base.convert("RGB") if transform is None else transform.apply(base)
     if alpha is None:
         return rgb

@@ -24,7 +24,7 @@ def test_locations_are_1023rds_of_height_and_width_with_the_top_first():
     assert (box.label, box.codes, box.mask) == ("cat", (), None)
 
 
-def test_edges_of_the_picture_are_exact():
+def test_edges_of_the_image_are_exact():
     assert sides(parse("<loc0000><loc0000><loc1023><loc1023>", 4321, 1234)[0]) == (0, 0, 1234, 4321)
 
 
@@ -117,7 +117,7 @@ def test_half_a_location_is_rounded_to_even_as_in_big_vision():
     assert write_boxes([Box(0.5, 1.5, 3.5, 5.5)], 1023, 1023) == "<loc0000><loc0002><loc0004><loc0006>"
 
 
-def test_edges_beyond_the_picture_become_its_edges():
+def test_edges_beyond_the_image_become_its_edges():
     assert write_boxes([Box(-3, -0.1, 10.2, 99)], 10, 10) == "<loc0000><loc0000><loc1023><loc1023>"
 
 
@@ -210,12 +210,12 @@ def test_box_thinner_than_a_pixel_has_an_empty_mask():
     assert not mask.any()
 
 
-def test_mask_of_a_box_of_another_picture_is_an_error():
+def test_mask_of_a_box_of_another_image_is_an_error():
     for box in (Box(0, 0, 11, 5), Box(0, 0, 5, 11), Box(-2, 0, 5, 5), Box(0, -2, 5, 5)):
         with pytest.raises(ValueError, match="reaches beyond the image of 10 x 10 pixels"):
             fit_mask(np.ones((64, 64)), box, 10, 10)
 
 
-def test_masks_are_pictures_that_pillow_takes():
+def test_masks_are_images_that_pillow_takes():
     mask = fit_mask(np.ones((64, 64)), Box(0, 0, 5, 5), 10, 10)
     assert np.asarray(Image.fromarray(mask)).sum() == 25

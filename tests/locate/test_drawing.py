@@ -43,22 +43,22 @@ def test_box_is_a_line_within_its_own_edges():
     assert is_colour(pixels, GREY)[~expected].all()
 
 
-def test_picture_itself_stays_as_it_is():
+def test_image_itself_stays_as_it_is():
     image = Image.new("RGB", (50, 50), GREY)
     draw_boxes(image, [Thing(1, 1, 40, 40, "cat", np.ones((50, 50), np.bool_))])
     assert is_colour(np.asarray(image), GREY).all()
 
 
-def test_no_boxes_leave_the_picture_alone():
+def test_no_boxes_leave_the_image_alone():
     image = Image.effect_noise((40, 30), 90).convert("RGB")
     assert draw_boxes(image, []).tobytes() == image.tobytes()
 
 
-def test_grey_picture_becomes_rgb():
+def test_grey_image_becomes_rgb():
     assert draw_boxes(Image.new("L", (50, 50)), [Thing(1, 1, 40, 40)]).mode == "RGB"
 
 
-def test_mask_is_half_its_colour_and_half_the_picture():
+def test_mask_is_half_its_colour_and_half_the_image():
     mask = np.zeros((100, 200), np.bool_)
     mask[30:40, 50:60] = True
     pixels = drawn(Thing(20, 30, 60, 90, "", mask)).astype(int)
@@ -67,12 +67,12 @@ def test_mask_is_half_its_colour_and_half_the_picture():
     assert is_colour(pixels, GREY)[22:30, 32:88].all()
 
 
-def test_mask_of_another_picture_is_an_error():
+def test_mask_of_another_image_is_an_error():
     with pytest.raises(ValueError, match="mask of 'cat': has 3 x 4 rows and columns, and the image 100 x 200"):
         drawn(Thing(1, 1, 9, 9, "cat", np.ones((3, 4), np.bool_)))
 
 
-def test_line_and_letters_grow_with_the_picture():
+def test_line_and_letters_grow_with_the_image():
     def measures(scale):
         things = [Thing(50 * scale, 50 * scale, 150 * scale, 150 * scale, "cat")]
         found = is_colour(drawn(*things, size=(200 * scale, 200 * scale)), pick_colours(["cat"])["cat"])
@@ -96,7 +96,7 @@ def test_label_stands_above_the_box_or_within_it(top):
 
 
 @pytest.mark.parametrize("left", [195, -50])
-def test_label_stays_within_the_picture(left):
+def test_label_stays_within_the_image(left):
     thing = Thing(50, left, 90, left + 60, "animal")
     plate = is_colour(drawn(thing), pick_colours(["animal"])["animal"])[:50]
     assert plate.sum() > 100
@@ -196,6 +196,6 @@ def test_drawing_is_deterministic():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (300, 2), (5, 5)])
-def test_tiny_pictures_and_boxes_beyond_the_edge_are_drawn(size):
+def test_tiny_images_and_boxes_beyond_the_edge_are_drawn(size):
     things = [Thing(0, 0, 0.2, 0.2, "cat"), Thing(-9, -9, 999, 999, "dog"), Thing(500, 500, 501, 501, "owl")]
     assert drawn(*things, size=size).shape == (size[1], size[0], 3)

@@ -55,15 +55,15 @@ def test_exif_orientation_is_applied(orientation):
     assert corner.tolist() == [0, 0, 0]
 
 
-def test_broken_exif_does_not_break_a_picture():
+def test_broken_exif_does_not_break_a_image():
     data = encoded(PHOTO, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff nonsense")
     assert open_image(data).size == PHOTO.size
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
-def test_path_bytes_and_pil_image_are_the_same_picture(kind, tmp_path):
+def test_path_bytes_and_pil_image_are_the_same_image(kind, tmp_path):
     data = encoded(PHOTO, kind)
-    path = tmp_path / "picture"  # the name's ending says nothing
+    path = tmp_path / "image"  # the name's ending says nothing
     path.write_bytes(data)
     with Image.open(path) as image:
         opened = [np.asarray(open_image(form)) for form in (path, str(path), data, image)]
@@ -76,12 +76,12 @@ def test_callers_image_stays_as_it_is():
     assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGBA", (4, 4), (0, 0, 0, 0))
 
 
-# ------------------------------------------------------------------------------------------------------ broken pictures
+# ------------------------------------------------------------------------------------------------------ broken images
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
-def test_truncated_picture_is_an_error(kind, share):
+def test_truncated_image_is_an_error(kind, share):
     data = encoded(PHOTO, kind)
     with pytest.raises(ImageError, match=r"convert it|save or copy it again"):
         open_image(data[: max(1, int(len(data) * share))])
@@ -112,7 +112,7 @@ def test_side_has_a_limit_because_of_the_weights_of_resizing(size):
 
 
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_mutated_pictures_only_raise_image_errors(count):
+def test_mutated_images_only_raise_image_errors(count):
     rng = random.Random(0)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -148,7 +148,7 @@ def test_mutated_pictures_only_raise_image_errors(count):
     assert min(outcomes.values()) > count / 10  # the mutations are neither harmless nor hopeless
 
 
-def test_pictures_are_read_in_threads():
+def test_images_are_read_in_threads():
     data = encoded(PHOTO, "JPEG")
     made = []
     threads = [threading.Thread(target=lambda: made.append(raw_pixels(data, 16, ImageConfig()))) for _ in range(8)]

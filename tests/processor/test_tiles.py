@@ -42,7 +42,7 @@ def test_tiles_stand_in_reading_order_with_the_whole_last():
         ((10_000, 1), (1, 4)),
     ],
 )
-def test_picture_is_stretched_to_whole_tiles(size, grid):
+def test_image_is_stretched_to_whole_tiles(size, grid):
     made = tile(Image.new("RGB", size, (9, 9, 9)), SIZE, CONFIG)
     assert (made.rows, made.columns) == grid
     assert len(made.pixels) == grid[0] * grid[1] + 1
@@ -50,7 +50,7 @@ def test_picture_is_stretched_to_whole_tiles(size, grid):
 
 
 @pytest.mark.parametrize("longest_side", [SIZE, SIZE - 3, 2])
-def test_picture_of_one_tile_is_not_split(longest_side):
+def test_image_of_one_tile_is_not_split(longest_side):
     made = tile(noise(30, 20), SIZE, ImageConfig(fit="tiles", longest_side=longest_side))
     assert (made.rows, made.columns, made.pixels.shape) == (0, 0, (1, 3, SIZE, SIZE))
 
@@ -60,7 +60,7 @@ def test_longest_side_changes_output():
     assert counts == [1, 5, 10]
 
 
-def test_without_split_the_scaled_picture_is_squashed():
+def test_without_split_the_scaled_image_is_squashed():
     image = noise(30, 20)
     made = tile(image, SIZE, ImageConfig(fit="tiles", longest_side=4 * SIZE, split=False))
     squashed = image.resize((32, 22), Image.Resampling.BICUBIC).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
@@ -76,7 +76,7 @@ def test_resample_changes_tiles():
     assert all(not torch.equal(a, b) for i, a in enumerate(made) for b in made[:i])
 
 
-def test_thin_picture_gets_its_tiles_where_a_float_falls_short_of_one():
+def test_thin_image_gets_its_tiles_where_a_float_falls_short_of_one():
     made = tile(Image.new("RGB", (1, 1000), (9, 9, 9)), 7, ImageConfig(fit="tiles", longest_side=49))
     assert (made.rows, made.columns) == (7, 1)  # 49 * (1 / 49) is 0.999…
 
@@ -101,7 +101,7 @@ def at_once(longest_side=4 * SIZE, **settings):
     return ImageConfig(fit="tiles", longest_side=longest_side, tiling="nanovlm", **settings)
 
 
-def test_nanovlm_cuts_a_picture_that_was_resized_once():
+def test_nanovlm_cuts_a_image_that_was_resized_once():
     image = noise(50, 30)
     made = tile(image, SIZE, at_once())
     resized = image.resize((4 * SIZE, 3 * SIZE), Image.Resampling.BICUBIC)
@@ -111,7 +111,7 @@ def test_nanovlm_cuts_a_picture_that_was_resized_once():
         assert torch.equal(part, channels_first(resized.crop(box)))
 
 
-def test_whole_is_that_of_the_resized_picture_without_rounding():
+def test_whole_is_that_of_the_resized_image_without_rounding():
     image = noise(50, 30)
     made = tile(image, SIZE, at_once())
     squares = add_whole(made.pixels / 255, made.rows, made.columns)
@@ -145,18 +145,18 @@ def test_too_many_tiles_of_nanovlm_are_an_error():
         tile(noise(40, 40), SIZE, at_once(13 * SIZE))
 
 
-# ----------------------------------------------------------------------------------------------- one entry for pictures
+# ----------------------------------------------------------------------------------------------- one entry for images
 
 
 @pytest.mark.parametrize("how", ["squash", "crop", "pad"])
-def test_read_picture_gives_one_square_of_other_fits(how):
+def test_read_image_gives_one_square_of_other_fits(how):
     config = ImageConfig(fit=how)
     made = read_image(noise(30, 20), SIZE, config)
     assert (made.rows, made.columns) == (0, 0)
     assert torch.equal(made.pixels, raw_pixels(noise(30, 20), SIZE, config)[None])
 
 
-def test_read_picture_opens_what_it_tiles():
+def test_read_image_opens_what_it_tiles():
     image = noise(30, 20)
     file = io.BytesIO()
     image.save(file, "PNG")
@@ -165,7 +165,7 @@ def test_read_picture_opens_what_it_tiles():
 
 
 @pytest.mark.parametrize("config", [ImageConfig(max_pixels=599), ImageConfig("tiles", 32, max_pixels=599)])
-def test_read_picture_heeds_max_pixels(config):
+def test_read_image_heeds_max_pixels(config):
     with pytest.raises(ImageError, match="30 x 20 = 600 pixels, more than the limit of 599"):
         read_image(noise(30, 20), SIZE, config)
 
