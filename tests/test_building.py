@@ -15,7 +15,7 @@ import ojito
 from ojito import loading, memory
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe_part
-from ojito.config import ConnectorConfig, TokenizerConfig
+from ojito.config import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig, TokenizerConfig
 from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
@@ -58,7 +58,7 @@ def test_recipe_is_of_the_parts(join, parts):
     config = join().config
     assert config.name == "siglip-smollm"
     assert (config.model.vision, config.model.decoder) == (TOWER, describe_part(parts / "smollm", "decoder").config)
-    assert config.model.connector == ConnectorConfig(project="mlp")
+    assert config.model.connector == ConnectorConfig(project="mlp", mlp_dim=config.model.decoder.width)
     assert config.train.connector_lr > config.train.lr
     assert config.train.vision_lr == config.train.decoder_lr == 0  # as train.lr
     tokenizer = TokenizerConfig(kind="file", path=str(parts / "smollm" / "tokenizer.json"), **NAMES)
@@ -159,9 +159,9 @@ def test_weights_in_bfloat16_become_float32_when_asked(join, tmp_path):
     [
         ("linear", ConnectorConfig(), 16),
         ("mlp", ConnectorConfig(project="mlp"), 16),
-        ("perceiver:5", ConnectorConfig(reduce="perceiver", queries=5), 5),
-        ("pixel_shuffle:2", ConnectorConfig(reduce="pixel_shuffle", factor=2), 4),
-        ("average_pool:4", ConnectorConfig(reduce="average_pool", factor=4), 1),
+        ("perceiver:5", PerceiverConfig(queries=5), 5),
+        ("pixel_shuffle:2", PixelShuffleConfig(factor=2), 4),
+        ("average_pool:4", AveragePoolConfig(factor=4), 1),
         ({"project": "mlp", "mlp_dim": 7}, ConnectorConfig(project="mlp", mlp_dim=7), 16),
         (ConnectorConfig(norm="rms"), ConnectorConfig(norm="rms"), 16),
     ],
@@ -169,6 +169,7 @@ def test_weights_in_bfloat16_become_float32_when_asked(join, tmp_path):
 )
 def test_connector_is_the_one_that_is_named(join, picture, connector, expected, tokens):
     pipe = join(connector=connector)
+    expected = dataclasses.replace(expected, mlp_dim=expected.mlp_dim or pipe.model.config.decoder.width)
     assert pipe.model.config.connector == pipe.config.model.connector == expected
     assert pipe.processor.image_tokens == pipe.model.config.image_tokens == tokens
     pipe.caption(picture, max_new_tokens=2)

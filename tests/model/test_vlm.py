@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from ojito.config import ConnectorConfig, ViTConfig
+from ojito.config import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig, ViTConfig
 from ojito.model import VLM, KVCache
 from ojito.model.meta import shapes_only
 from ojito.records import IMAGE, PADDING, Batch
@@ -114,9 +114,9 @@ def test_position_changes_logits(model, row):
     [
         ConnectorConfig(project="linear", bias=False),
         ConnectorConfig(project="mlp"),
-        ConnectorConfig(reduce="pixel_shuffle", factor=2),
-        ConnectorConfig(reduce="average_pool", factor=2),
-        ConnectorConfig(reduce="perceiver", queries=3, heads=2),
+        PixelShuffleConfig(factor=2),
+        AveragePoolConfig(factor=2),
+        PerceiverConfig(queries=3, heads=2),
     ],
     ids=lambda c: f"{c.reduce}-{c.project}",
 )
@@ -167,17 +167,17 @@ def test_text_is_scaled_and_visual_tokens_are_not(build):
 def test_wrong_number_of_image_places_names_both_counts(build, row):
     model = build()
     batch = row(model)
-    with pytest.raises(ValueError, match="3 places for image tokens but 4 image tokens from 1 images; write 4 places"):
+    with pytest.raises(ValueError, match="3 placeholder tokens but 4 visual tokens from 1 images; write 4"):
         model(with_token(batch, 0, 1))
-    with pytest.raises(ValueError, match="4 places for image tokens but 0 image tokens from 0 images"):
+    with pytest.raises(ValueError, match="4 placeholder tokens but 0 visual tokens from 0 images"):
         model(changed(batch, images=None))
-    with pytest.raises(ValueError, match="0 places for image tokens but 4 image tokens from 1 images"):
+    with pytest.raises(ValueError, match="0 placeholder tokens but 4 visual tokens from 1 images"):
         model(changed(row(model, num_images=0), images=batch.images))
 
 
 def test_picture_of_another_size_names_both_sizes(build, row):
     model = build()
-    with pytest.raises(ValueError, match="images are 24 x 16 pixels but the vision tower reads 16 x 16; resize them"):
+    with pytest.raises(ValueError, match="images: 24 x 16 pixels, but the vision tower reads 16 x 16; resize them"):
         model(changed(row(model), images=torch.zeros(1, 3, 24, 16)))
 
 
