@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from ojito.checkpoint import CheckpointError, holds_model, save_model, staged_save
-from ojito.checkpoint.huggingface import CARD, Exported, SpecialIds, write_folder
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.huggingface.card import CARD
+from ojito.checkpoint.huggingface.export import Exported, write_folder
+from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
+from ojito.checkpoint.native import RECIPE, save_model
+from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
 from ojito.device import pick_device
@@ -31,7 +35,6 @@ from ojito.settings import to_yaml, write
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-RECIPE = "recipe.yaml"
 _UNFINISHED = "\ufffd"  # what the bytes of half a character decode to
 _LONG = {"max_new_tokens": 256}  # a box takes about 7 tokens, and its mask 16
 

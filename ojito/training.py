@@ -10,7 +10,10 @@ from typing import Any, Union
 
 import torch
 
-from ojito.checkpoint import CheckpointError, holds_model
+from ojito.checkpoint.description import Described
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe
+from ojito.checkpoint.saving import holds_model
 from ojito.config import Config
 from ojito.data import Batches, Rows, Source, Stream, open_data, training_texts
 from ojito.device import pick_device
@@ -107,7 +110,7 @@ def train(
     if isinstance(start, Pipeline):
         pipe = _continue(start, config, torch_device)
     elif base is not None:
-        with progress_bar(f"loading {base}", quiet) as report:
+        with progress_bar(f"loading {base.path}", quiet) as report:
             pipe = load_for(config, base, torch_device, report)
     else:
         pipe = Pipeline(*prepare(config, source, torch_device), config)
@@ -183,8 +186,8 @@ def _recipe(
     settings: Iterable[str],
     data: Data | None,
     quiet: bool,
-) -> tuple[Config, Path | None]:
-    """The recipe with all settings, and the folder of the weights to begin with, if any."""
+) -> tuple[Config, Described | None]:
+    """The recipe with all settings, and the folder of the weights to begin with, if any, described once."""
     settings = [settings] if isinstance(settings, str) else [*settings]
 
     def complete(config: Config) -> Config:
@@ -196,7 +199,7 @@ def _recipe(
     if weights is not None and not isinstance(start, Config):
         raise OjitoError("weights", "go with a recipe as start", "leave them out, and give the folder itself as start")
     if isinstance(start, Config):
-        return complete(start), None if weights is None else Path(weights)
+        return complete(start), None if weights is None else describe(weights)
     if isinstance(start, Pipeline):
         known = Config(start.name, start.model.config, start.processor.config, train=FINE_TUNING)
         config = start.config or known
@@ -216,7 +219,10 @@ def _recipe(
 
     with progress_bar(f"fetching {start}", quiet) as report:
         base = find_folder(start, report, check)
-    return complete(find_preset(str(start)) if base is None else recipe_of(base)), base
+    if base is None:
+        return complete(find_preset(str(start))), None
+    described = describe(base)
+    return complete(recipe_of(described)), described
 
 
 def _open(config: Config, data: Data | None) -> Rows | Stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ojito.checkpoint import holds_model
+from ojito.checkpoint.saving import holds_model
 from ojito.data import read_source
 from ojito.errors import UsageError
 

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 
 from ojito.config import ModelConfig, ProcessorConfig
+from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
 from ojito.processor.pixels import normalize
 from ojito.processor.prompts import Row, RowError, RowWriter
 from ojito.processor.tiles import Tiles, add_whole, read_image
 from ojito.processor.tokenizers import Tokenizer
 from ojito.records import IGNORE, PADDING, Batch, Sample
-from ojito.settings import ConfigError, read, read_text, write
+from ojito.settings import ConfigError, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-CONFIG_FILE, TOKENIZER_FILE = "processor.json", "tokenizer.json"
-MAX_CONFIG = 2**20  # bytes
+CONFIG_FILE, TOKENIZER_FILE = PROCESSOR_FILE, "tokenizer.json"
 
 
 class Processor:
@@ -192,21 +192,9 @@ class Processor:
         Raises:
             ConfigError: A file is missing or damaged.
         """
-        path = Path(folder) / CONFIG_FILE
-        text = read_text(path, MAX_CONFIG, "give a folder that was saved")
+        config, image_size, image_tokens = read_processor_file(folder)
+        tokenizer = Tokenizer.read(Path(folder) / TOKENIZER_FILE, config.tokenizer)
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ConfigError(str(path), "is not JSON; save the model again") from None
-        sizes = [values.pop(key, None) for key in ("image_size", "image_tokens")] if isinstance(values, dict) else []
-        if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-            raise ConfigError(str(path), "needs image_size and image_tokens, whole numbers; save the model again")
-        image_size, image_tokens = sizes
-        config = read(ProcessorConfig, values, str(path))
-        try:
-            tokenizer = Tokenizer.read(Path(folder) / TOKENIZER_FILE, config.tokenizer)
             return cls(config, tokenizer, image_size, image_tokens, max_positions)
         except ConfigError as error:
-            if str(folder) in str(error):  # it names the other file
-                raise
-            raise ConfigError(f"{path}: {error.where}", error.problem, error.remedy) from None
+            raise ConfigError(f"{Path(folder) / CONFIG_FILE}: {error.where}", error.problem, error.remedy) from None

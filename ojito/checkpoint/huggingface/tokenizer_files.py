@@ -9,10 +9,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, models
 
-from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.huggingface.families import Family
-from ojito.checkpoint.huggingface.processor_files import PROCESSORS
-from ojito.checkpoint.saving import KEEPS
 from ojito.config import PromptConfig
 
 
@@ -58,7 +56,7 @@ class Vocabulary:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._family, self._marks = family, marks
         added = {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
-        for token in PROCESSORS[family.model_type].needed:
+        for token in family.needed:
             if token not in added:
                 raise CheckpointError(
                     f"the tokenizer has no {token}, which the processor of {family.model_type} writes; name it in "
@@ -83,7 +81,7 @@ class Vocabulary:
         self.bos = "" if marks.bos is None else self._name(marks.bos)
         self.eos = self._name(marks.ends[0])
         self.begins = marks.bos in self._tokenizer.encode("").ids
-        left = PROCESSORS[family.model_type].encoding_begins and self.begins
+        left = family.encoding_begins and self.begins
         self.template_bos = "" if left else self.bos
 
     def check_borders(self, prompt: PromptConfig) -> None:
@@ -122,7 +120,7 @@ class Vocabulary:
 
     def fields(self, max_positions: int) -> dict[str, Any]:
         """What tokenizer_config.json says."""
-        family = PROCESSORS[self._family.model_type]
+        family = self._family
         fields: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "processor_class": family.processor_class,
@@ -141,9 +139,8 @@ class Vocabulary:
         if self._is_gemmas():
             # Only of this class older versions can be told that PaliGemma's processor writes the first token itself.
             fields |= {"tokenizer_class": "GemmaTokenizer", "add_bos_token": self.begins, "add_eos_token": False}
-        if self._family.model_type == "gemma3":
-            names = dict(zip(("boi_token", "eoi_token"), family.needed, strict=True))
-            names["image_token"] = self._family.image_token
+        if family.tokenizer_fields:
+            names = dict(family.tokenizer_fields)
             fields |= {**names, "extra_special_tokens": names}
         return fields
 

@@ -1,7 +1,4 @@
-"""nanoVLM's own folders: a config.json without a model_type, and model.safetensors.
-
-The vocabulary is another repository's, which config.json names: one beside config.json is taken, else the one that the
-Hub's cache has, where the folder is in that, too.
+"""nanoVLM: SigLIP, pixel shuffle, one matrix, SmolLM2. Its config.json has fields of its own and no model_type.
 
 Three formats were released. Their config.json differs in the tokens that it adds to the vocabulary:
 
@@ -16,33 +13,24 @@ in `_CHAT`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from ojito.checkpoint.files import CheckpointError, read_json
-from ojito.checkpoint.hub.cache import is_hub_id, neighbour
+from ojito.checkpoint.files import CONFIG, KEEPS, CheckpointError
 from ojito.checkpoint.huggingface.fields import Fields
-from ojito.checkpoint.huggingface.preprocessing import TOKENIZER
 from ojito.checkpoint.keys import Key, KeyMap, Section, Table
-from ojito.checkpoint.saving import KEEPS
-from ojito.checkpoint.tensors import CONFIG, write_weights
 from ojito.config import DecoderConfig, ModelConfig, PixelShuffleConfig, ProcessorConfig, PromptConfig, ViTConfig
-from ojito.records import Progress
 from ojito.settings import ConfigError, Settings, differences, read
 
-_VOCABULARIES = ("HuggingFaceTB/cosmo2-tokenizer", "HuggingFaceTB/SmolLM2-360M-Instruct")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VOCABULARIES = ("HuggingFaceTB/cosmo2-tokenizer", "HuggingFaceTB/SmolLM2-360M-Instruct")
 """What the releases without added tokens, and those with them, name for theirs."""
 _ENTRIES = 49152  # of both
 _FIELDS = ("vit_hidden_dim", "lm_hidden_dim", "mp_pixel_shuffle_factor")
-_MARK = "<image>"
-
-# ---------------------------------------------------------------------------------------------------------- the prompts
+_IMAGE = "<image>"
 
 _ASK: Settings = {
     "image": "front", "bos": False, "joined": True, "user": "Question: ", "separator": " Answer:",
@@ -59,8 +47,6 @@ _TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """For nanoVLM to run: the same chat."""
-
-# -------------------------------------------------------------------------------------------------------------- tensors
 
 _VISION: Table = {
     "stem": "patch_embedding.conv",
@@ -102,13 +88,12 @@ def key_map(c: DecoderConfig) -> KeyMap:
     )
 
     def frequencies() -> Tensor:
+        import torch  # here: presets read this file too, and must not wait for torch
+
         return 1 / c.rope_theta ** (torch.arange(0, c.head_dim, 2, dtype=torch.float32) / c.head_dim)
 
     copies = {f"{name}weight": "decoder.embedding.weight" for name in (head, embedding)} if c.tied_head else {}
     return KeyMap(sections, copies=copies, constants={"decoder.rotary_embd.inv_freq": frequencies})
-
-
-# -------------------------------------------------------------------------------------------------------------- reading
 
 
 def is_nanovlm(values: Mapping[str, Any]) -> bool:
@@ -117,57 +102,83 @@ def is_nanovlm(values: Mapping[str, Any]) -> bool:
 
 
 def read_nanovlm(f: Fields) -> tuple[ModelConfig, Settings, KeyMap]:
-    """The model that config.json describes, the processor's settings but for its tokenizer's file, and the keys.
+    """The model that config.json describes, the processor's settings but for its tokenizer's file, and the key names.
 
     Raises:
         CheckpointError: A field that Ojito cannot follow.
         ConfigError: Sizes that make no model.
     """
-    model, tokens = _read_model(f), _tokens(f)
-    tiles = f.get("max_img_size") is not None and "r1c1" in tokens
+    model, tokens = _read_model(f), added_tokens(f)
+    tiled = f.get("max_img_size") is not None and "r1c1" in tokens
     # Between the releases, the tokens of 450M were spoken to in the chat of the later ones.
-    chats = tiles or (bool(tokens) and f.get("lm_chat_template") is not None)
-    ends = "<|im_end|>" if tokens else "<|endoftext|>"
-    image: Settings = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "resample": "bilinear"}
-    prompt = {**(_CHAT if chats else _ASK), "max_tokens": model.decoder.max_positions}
-    if tiles:
-        image |= _read_tiling(f, model.vision.image_size, tokens)
-        prompt |= {**_TILES, "picture": tokens["global_image_token"] + _MARK}
-    elif set(tokens) - {"image_token"}:
+    chats = tiled or (bool(tokens) and f.get("lm_chat_template") is not None)
+    tiling = _read_tiling(f, model.vision.image_size, tokens) if tiled else None
+    if not tiled and set(tokens) - {"image_token"}:
         raise f.error("vlm_extra_tokens", list(tokens), "Ojito knows those of the releases 450M, 230M-8k and 460M-8k")
-    if not tokens:
-        prompt["before_answer"] = "  "  # as its training wrote; what asks for an answer has never ended in spaces
     if chats:
         _check_template(f)
+    return model, processor_settings(tokens, chats, tiling, model.decoder.max_positions), key_map(model.decoder)
+
+
+def processor_settings(tokens: Mapping[str, str], chats: bool, tiling: Settings | None, max_positions: int) -> Settings:
+    """The processor's settings of a release.
+
+    Args:
+        tokens: Those that it adds to the vocabulary, by their names.
+        chats: Whether it is asked as a chat.
+        tiling: The `image` settings for tiles; None means one square.
+        max_positions: Of the decoder: the most tokens of text.
+    """
+    ends = "<|im_end|>" if tokens else "<|endoftext|>"
+    image: Settings = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "resample": "bilinear", **(tiling or {})}
+    prompt = {**(_CHAT if chats else _ASK), "max_tokens": max_positions}
+    if tiling:
+        prompt |= {**_TILES, "picture": tokens["global_image_token"] + _IMAGE}
+    if not tokens:
+        prompt["before_answer"] = "  "  # as its training wrote; what asks for an answer has never ended in spaces
     tokenizer = {"bos": "<|im_start|>" if tokens else ends, "eos": [ends], "pad": ends, "special": [*tokens.values()]}
-    return model, {"image": image, "tokenizer": tokenizer, "prompt": prompt}, key_map(model.decoder)
+    return {"image": image, "tokenizer": tokenizer, "prompt": prompt}
+
+
+def tiling_settings(longest_side: int, enlarge: bool = True) -> Settings:
+    """The `image` settings of the releases that cut images into tiles."""
+    return {
+        "fit": "tiles", "tiling": "nanovlm", "longest_side": longest_side, "enlarge": enlarge, "resample": "bicubic",
+    }  # fmt: skip
+
+
+def tile_tokens(side: int) -> dict[str, str]:
+    """The tokens that the releases with tiles add, by their names: `side` x `side` tiles at most."""
+    names = {"image_token": "<|image|>", "global_image_token": "<|global_image|>"}
+    numbers = range(1, side + 1)
+    return {**names, **{f"r{row}c{column}": f"<row_{row}_col_{column}>" for row in numbers for column in numbers}}
 
 
 def _read_model(f: Fields) -> ModelConfig:
     # With a class token, the reference hands on that one alone; with tokens in, its decoder reads no pictures.
     for name, value in (("vit_cls_flag", False), ("lm_use_tokens", False), ("lm_attn_scaling", 1)):
         f.demand(name, value)
-    factor = _size(f, "mp_pixel_shuffle_factor")
+    factor = size_of(f, "mp_pixel_shuffle_factor")
     settings = {
         "vision": {
-            "image_size": _size(f, "vit_img_size"),
-            "patch_size": _size(f, "vit_patch_size"),
-            "width": _size(f, "vit_hidden_dim"),
-            "layers": _size(f, "vit_n_blocks"),
-            "heads": _size(f, "vit_n_heads"),
-            "mlp_dim": _size(f, "vit_inter_dim"),
+            "image_size": size_of(f, "vit_img_size"),
+            "patch_size": size_of(f, "vit_patch_size"),
+            "width": size_of(f, "vit_hidden_dim"),
+            "layers": size_of(f, "vit_n_blocks"),
+            "heads": size_of(f, "vit_n_heads"),
+            "mlp_dim": size_of(f, "vit_inter_dim"),
             "activation": "gelu_tanh",
             "norm_eps": f.number("vit_ln_eps", default=1e-6),
             "dropout": f.number("vit_dropout", default=0.0),
         },
         "connector": {"bias": False, **({"reduce": "pixel_shuffle", "factor": factor} if factor > 1 else {})},
         "decoder": {
-            "vocab_size": _size(f, "lm_vocab_size"),
-            "width": _size(f, "lm_hidden_dim"),
-            "layers": _size(f, "lm_n_blocks"),
-            "heads": _size(f, "lm_n_heads"),
-            "kv_heads": _size(f, "lm_n_kv_heads"),
-            "mlp_dim": _size(f, "lm_inter_dim"),
+            "vocab_size": size_of(f, "lm_vocab_size"),
+            "width": size_of(f, "lm_hidden_dim"),
+            "layers": size_of(f, "lm_n_blocks"),
+            "heads": size_of(f, "lm_n_heads"),
+            "kv_heads": size_of(f, "lm_n_kv_heads"),
+            "mlp_dim": size_of(f, "lm_inter_dim"),
             "norm_eps": f.number("lm_rms_eps", default=1e-5),
             "max_positions": f.integer("lm_max_position_embeddings", default=8192),
             "rope_theta": f.number("lm_re_base", default=100000.0),
@@ -180,7 +191,7 @@ def _read_model(f: Fields) -> ModelConfig:
     return model
 
 
-def _size(f: Fields, name: str) -> int:
+def size_of(f: Fields, name: str) -> int:
     """A size that every config.json of nanoVLM's has."""
     size = f.integer(name, default=0)
     if not size:
@@ -188,7 +199,7 @@ def _size(f: Fields, name: str) -> int:
     return size
 
 
-def _tokens(f: Fields) -> dict[str, str]:
+def added_tokens(f: Fields) -> dict[str, str]:
     """The tokens that are added to the vocabulary, in the order of their ids."""
     tokens = f.group("vlm_extra_tokens").values
     if not all(isinstance(token, str) for token in tokens.values()) or (tokens and "image_token" not in tokens):
@@ -197,7 +208,7 @@ def _tokens(f: Fields) -> dict[str, str]:
 
 
 def _read_tiling(f: Fields, size: int, tokens: Mapping[str, str]) -> Settings:
-    longest = _size(f, "max_img_size")
+    longest = size_of(f, "max_img_size")
     if longest % size:
         raise f.error("max_img_size", longest, f"whole tiles of vit_img_size {size} are needed")
     if "global_image_token" not in tokens:
@@ -208,7 +219,7 @@ def _read_tiling(f: Fields, size: int, tokens: Mapping[str, str]) -> Settings:
         if tokens.get(name) != token:
             raise f.error("vlm_extra_tokens", tokens.get(name), f"Ojito has only {token} for {name}")
     enlarge = f.flag("resize_to_max_side_len", default=True)
-    return {"fit": "tiles", "tiling": "nanovlm", "longest_side": longest, "enlarge": enlarge, "resample": "bicubic"}
+    return tiling_settings(longest, enlarge)
 
 
 def _check_template(f: Fields) -> None:
@@ -219,57 +230,9 @@ def _check_template(f: Fields) -> None:
         raise f.error("lm_chat_template", template, f"Ojito has only chats with {' and '.join(written[:2])}")
 
 
-def missing_tokenizer(folder: Path, f: Fields) -> str:
-    """The Hub's id of the tokenizer that the folder lacks; empty if it lacks none, or names none of the Hub's."""
-    name = _tokenizer_name(f)
-    return name if is_hub_id(name) and not (folder / TOKENIZER).is_file() else ""
-
-
-def _tokenizer_name(f: Fields) -> str:
-    return f.text("lm_tokenizer") if f.get("lm_tokenizer") else _VOCABULARIES[bool(_tokens(f))]
-
-
-def find_tokenizer(folder: Path, f: Fields) -> Path:
-    """The folder with the vocabulary that config.json names, which is such that the added tokens get their ids.
-
-    Raises:
-        CheckpointError: There is none, or another.
-    """
-    lacks, home = missing_tokenizer(folder, f), f"https://huggingface.co/{_tokenizer_name(f)}"
-    place = (neighbour(folder, lacks) if lacks else None) or folder
-    path, tokens = place / TOKENIZER, _tokens(f)
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} has no {TOKENIZER}, and nanoVLM's folders bring none; copy that of {home} there, which its "
-            "lm_tokenizer names"
-        )
-    base = f.integer("lm_base_vocab_size", default=_size(f, "lm_vocab_size") - len(tokens))
-    ids = _ids(place)
-    size = _size_of(ids) + sum(token not in ids for token in tokens.values())
-    if tokens and size != base + len(tokens):
-        raise CheckpointError(
-            f"{path} has {size} entries with those that are added, and lm_base_vocab_size and they make "
-            f"{base + len(tokens)}; copy that of {home} there"
-        )
-    return place
-
-
-def _ids(folder: Path) -> dict[str, int]:
-    """The entries of the folder's tokenizer.json."""
-    values = read_json(folder, TOKENIZER)
-    model, added = values.get("model"), values.get("added_tokens")
-    vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
-    entries = list(vocabulary.items()) if isinstance(vocabulary, Mapping) else []
-    if isinstance(added, list):
-        entries += [(entry.get("content"), entry.get("id")) for entry in added if isinstance(entry, Mapping)]
-    return {name: number for name, number in entries if isinstance(name, str) and type(number) is int}
-
-
-def _size_of(ids: Mapping[str, int]) -> int:
-    return max(ids.values(), default=-1) + 1
-
-
-# -------------------------------------------------------------------------------------------------------------- writing
+def tokenizer_name(f: Fields) -> str:
+    """The name of the vocabulary that config.json asks for: a repository of the Hub."""
+    return f.text("lm_tokenizer") if f.get("lm_tokenizer") else VOCABULARIES[bool(added_tokens(f))]
 
 
 def fits_nanovlm(model: ModelConfig) -> bool:
@@ -279,40 +242,6 @@ def fits_nanovlm(model: ModelConfig) -> bool:
     except (CheckpointError, ConfigError):
         return False
     return True
-
-
-def write_nanovlm(
-    folder: Path,
-    model: ModelConfig,
-    processor: ProcessorConfig,
-    marks: Mapping[str, int],
-    state: Mapping[str, Tensor],
-    progress: Progress | None = None,
-) -> None:
-    """Writes a model as nanoVLM does, when the folder has its tokenizer.json; and `tokenizer_config.json` for that.
-
-    nanoVLM fetches its vocabulary from the Hub. One that is another than SmolLM2's it takes from where it is run: from
-    this folder.
-
-    Args:
-        folder: Where to.
-        model: The model's config.
-        processor: How it is spoken to.
-        marks: The ids of tokens by what they are for: "eos_token".
-        state: The state dict.
-        progress: Hears of the bytes of weights that are written, and of all of them.
-
-    Raises:
-        CheckpointError: It computes, sees or is spoken to otherwise than nanoVLM's models; names the first setting.
-        OSError: The disk is full.
-    """
-    ids = _ids(folder)
-    values = write_config(model, processor, _size_of(ids))
-    names = {number: name for name, number in ids.items()}
-    tokens = {"tokenizer_class": "PreTrainedTokenizerFast", **{mark: names[number] for mark, number in marks.items()}}
-    for file, fields in ((CONFIG, values), ("tokenizer_config.json", tokens)):
-        (folder / file).write_text(json.dumps(fields, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_weights(folder, key_map(model.decoder).to_theirs(state), progress=progress)
 
 
 def write_config(model: ModelConfig, processor: ProcessorConfig, entries: int) -> dict[str, Any]:
@@ -328,7 +257,7 @@ def write_config(model: ModelConfig, processor: ProcessorConfig, entries: int) -
     """
     values, special = _compare_model(model), processor.tokenizer.special
     base = entries - len(special)
-    values["lm_tokenizer"] = _VOCABULARIES[bool(special)] if base == _ENTRIES else "."
+    values["lm_tokenizer"] = VOCABULARIES[bool(special)] if base == _ENTRIES else "."
     if special:
         values |= {
             "lm_base_vocab_size": base,
@@ -404,7 +333,7 @@ def _name_of(token: str, prompt: PromptConfig) -> str:
     place = re.fullmatch(r"<row_(\d+)_col_(\d+)>", token)
     if place:
         return f"r{place[1]}c{place[2]}"
-    return "global_image_token" if token + _MARK == prompt.picture else "image_token"
+    return "global_image_token" if token + _IMAGE == prompt.picture else "image_token"
 
 
 def _compare(where: str, config: Any, read_back: Any, names: Sequence[str] | None = None) -> None:
