@@ -24,6 +24,7 @@ from ojito.checkpoint.hub.transfer import HubError, TransientError
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.tensors import read_weights
 from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
+from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError
@@ -88,7 +89,13 @@ def load_described(
     """
     model = shape_of(described)
     check_memory(str(described.path), model, dtype, device)
-    pipe = _fill(described, model, described.processor, device, dtype, progress)
+    try:
+        pipe = _fill(described, model, described.processor, device, dtype, progress)
+    except ConfigError as error:
+        if error.where == str(described.tokenizer):
+            raise
+        source = described.path / PROCESSOR_FILE if described.form == "native" else described.path
+        raise ConfigError(f"{source}: {error.where}", error.problem, error.remedy) from None
     pipe.config, pipe.name = described.recipe, described.name
     return pipe
 
@@ -142,7 +149,7 @@ def check_settings(folder: Path) -> None:
         try:
             download_tokenizer(elsewhere)
         except HubError as error:
-            raise HubError(folder, f"names its tokenizer: {error.where}: {error.problem}", error.remedy) from None
+            raise HubError(folder, f"names its tokenizer: {error}") from None
     describe(folder)
 
 

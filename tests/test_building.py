@@ -389,11 +389,14 @@ def test_setting_that_the_family_has_no_name_for_is_named(join, setting):
 def test_packed_weights_and_adapters_are_called_so(join, tmp_path):
     folder = save_decoder(tmp_path / "packed")
     described = json.loads((folder / "config.json").read_text())
-    for packed, how in ({"quant_method": "awq"}, "awq"), ("fp8", "fp8"):
-        (folder / "config.json").write_text(json.dumps({**described, "quantization_config": packed}))
-        says(join, CheckpointError, f"quantization_config is '{how}'; Ojito reads plain weights", decoder=folder)
+    for left in {"quant_method": "awq"}, "fp8":  # merging an adapter leaves it behind
+        (folder / "config.json").write_text(json.dumps({**described, "quantization_config": left}))
+        join(decoder=folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, "model.layers.0.mlp.up_proj.qweight": torch.zeros(2)}, folder / "model.safetensors")
+    says(join, CheckpointError, "quantization_config: 'fp8'", "Ojito reads plain weights", decoder=folder)
     (folder / "config.json").rename(folder / "adapter_config.json")
-    says(join, CheckpointError, "packed: holds an adapter, and not its model; merge it into the model", decoder=folder)
+    says(join, CheckpointError, "packed: holds an adapter, and not its model; merge it into its model", decoder=folder)
 
 
 def test_weights_are_read_strictly(join, tmp_path):
