@@ -64,7 +64,7 @@ def staged_save(folder: Path | str, keep: Collection[str] = ()) -> Iterator[Path
         _commit(staging, folder, keep)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise CheckpointError(f"{folder} cannot be written ({reason}); free the disk, or save elsewhere") from error
+        raise CheckpointError(folder, f"cannot be written ({reason})", "free the disk, or save elsewhere") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if made and folder.is_dir() and not any(folder.iterdir()):

@@ -94,7 +94,7 @@ def download_tokenizer(name: str) -> Path:
 def _repository(name: str) -> Iterator[_Repository]:
     """The repository of that name, while it is written."""
     if not is_hub_id(name):
-        raise ValueError(f"{name!r} is no id of the Hugging Face Hub; write owner/name, or owner/name@revision")
+        raise HubError(repr(name), "is not an id on the Hugging Face Hub", "write owner/name, or owner/name@revision")
     hub = client(name)
     cached = Cached.of(Path(hub.constants.HF_HUB_CACHE), name)
     try:
@@ -102,7 +102,7 @@ def _repository(name: str) -> Iterator[_Repository]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise HubError(
-            f"{cached.folder} cannot be written ({reason}); free the disk, or set HF_HOME to another folder"
+            cached.folder, f"cannot be written ({reason})", "free the disk, or set HF_HOME to another folder"
         ) from None
 
 
@@ -131,7 +131,7 @@ class _Repository:
             self._approve(snapshot, check)
             return snapshot
         if CONFIG not in listed:
-            raise HubError(f"{self._line.page} has no {CONFIG}, so it is no model that Ojito can load; choose another")
+            raise HubError(self._line.page, f"has no {CONFIG}, so it is no model that Ojito can load", "choose another")
         snapshot, settings = self.cached.snapshot(commit), self._texts(SETTINGS, listed)
         files = [*settings, *self._weights(commit, listed)]
         total = sum(file.size for file in files)
@@ -148,7 +148,7 @@ class _Repository:
             return snapshot
         commit, listed = self._list()
         if VOCABULARY[-1] not in listed:
-            raise HubError(f"{self._line.page} has no {VOCABULARY[-1]}; choose a model with another tokenizer")
+            raise HubError(self._line.page, f"has no {VOCABULARY[-1]}", "choose a model with another tokenizer")
         self._bring(self._texts(VOCABULARY, listed), commit, _silent)
         self.cached.remember(commit)
         return self.cached.snapshot(commit)
@@ -167,7 +167,9 @@ class _Repository:
         try:
             check(snapshot)
         except CheckpointError as error:
-            raise type(error)(str(error).replace(str(snapshot), self.cached.name)) from None
+            where = error.where.replace(str(snapshot), self.cached.name)
+            problem = error.problem.replace(str(snapshot), self.cached.name)
+            raise type(error)(where, problem, error.remedy, error.details) from None
         except ConfigError as error:
             raise ConfigError(
                 error.where.replace(str(snapshot), self.cached.name), error.problem, error.remedy
@@ -182,13 +184,14 @@ class _Repository:
             values = json.loads(body)
             commit = _matched(COMMIT, values["sha"])
             if COMMIT.fullmatch(revision) and commit != revision:
-                raise ValueError("another commit")
+                raise ValueError("another commit")  # caught below
             files = [_listed(entry) for entry in values["siblings"] if _useful(entry["rfilename"])]
             return commit, {file.name: file for file in files}
         except (ValueError, KeyError, TypeError, RecursionError):
             raise HubError(
-                f"{self._line.shown} answers, but not as the Hugging Face Hub; check HF_ENDPOINT, and whether a proxy "
-                "or a page to log in stands between"
+                self._line.shown,
+                "answers, but not as the Hugging Face Hub",
+                "check HF_ENDPOINT, and whether a proxy or a page to log in stands between",
             ) from None
 
     def _texts(self, names: Sequence[str], listed: Mapping[str, File]) -> list[File]:
@@ -197,7 +200,7 @@ class _Repository:
         for file in files:
             if file.size > MAX_TEXT:
                 problem = f"{file.name} has {file.size} bytes, more than {MAX_TEXT}"
-                raise HubError(f"{self._line.page}: {problem}; choose another model")
+                raise HubError(self._line.page, f"{problem}", "choose another model")
         return files
 
     def _weights(self, commit: str, listed: Mapping[str, File]) -> list[File]:
@@ -209,8 +212,9 @@ class _Repository:
         absent = [name for name in names if name not in listed]
         if absent:
             raise HubError(
-                f"{self._line.page} has no {absent[0]}, and Ojito reads weights as safetensors only; choose a model, "
-                "or a revision of it, that has them"
+                self._line.page,
+                f"has no {absent[0]}, and Ojito reads weights as safetensors only",
+                "choose a model, or a revision of it, that has them",
             )
         return [listed[name] for name in names]
 
@@ -249,8 +253,9 @@ class _Repository:
                 if file.hash_of(partial) != file.digest:
                     partial.unlink()
                     raise HubError(
-                        f"{file.name} of {self.cached.name} came damaged: its hash is not the one that the Hub lists; "
-                        "fetch it again"
+                        file.name,
+                        f"of {self.cached.name} came damaged: its hash is not the one that the Hub lists",
+                        "fetch it again",
                     )
                 os.replace(partial, blob)
             link(blob, path)
@@ -261,8 +266,9 @@ class _Repository:
         needed, free = sum(file.size for file in files) - there, shutil.disk_usage(self.cached.folder).free
         if needed > free:
             raise HubError(
-                f"{self.cached.name} needs {needed / 2**30:.1f} GiB more, and {free / 2**30:.1f} GiB are free for "
-                f"{self.cached.cache}; free the disk, or set HF_HOME to another folder"
+                self.cached.name,
+                f"needs {needed / 2**30:.1f} GiB more, and {free / 2**30:.1f} GiB are free for {self.cached.cache}",
+                "free the disk, or set HF_HOME to another folder",
             )
 
 
@@ -274,7 +280,7 @@ def _listed(entry: Mapping[str, Any]) -> File:
     large = entry.get("lfs")
     size = large["size"] if large else entry["size"]
     if type(size) is not int or size < 0:
-        raise ValueError("not a size")
+        raise ValueError("not a size")  # caught by _list
     return File(entry["rfilename"], size, _matched(_DIGEST, large["sha256"] if large else entry["blobId"]))
 
 
@@ -284,10 +290,10 @@ def _shards(index: Path) -> list[str]:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         return sorted(_matched(_SHARD, name) for name in names)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise HubError(f"{index} does not list files of weights; choose another model") from None
+        raise HubError(index, "does not list files of weights", "choose another model") from None
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
-        raise ValueError("not what it has to look like")
+        raise ValueError("not what it has to look like")  # caught by _list and _shards
     return text
