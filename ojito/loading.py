@@ -6,7 +6,6 @@ All that can be checked is checked before memory is taken.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, 
 from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, nearest, nearest_name
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
 from ojito.model.meta import on_meta
@@ -150,7 +149,7 @@ def check_settings(folder: Path) -> None:
         try:
             download_tokenizer(elsewhere)
         except HubError as error:
-            raise HubError(folder, f"names its tokenizer: {error}") from None
+            raise HubError(folder, f"names its tokenizer: {error.where}: {error.problem}", error.remedy) from None
     describe(folder)
 
 
@@ -283,19 +282,17 @@ def find_preset(name: str) -> Config:
     """The recipe of that name.
 
     Raises:
-        OjitoError: It is no preset, and no folder either; names the nearest of both.
+        OjitoError: Neither a preset nor a folder; names the nearest.
     """
     from ojito.presets import PRESETS, preset  # a folder needs none
 
     if name not in PRESETS:
-        path = Path(name)
         check_name(name)
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        if not near and path.parent.is_dir():
+        path, remedy = Path(name), f"presets are {', '.join(PRESETS)}"
+        if not nearest_name(name, PRESETS) and path.parent.is_dir():
             beside = {str(path.parent / p.name) for p in path.parent.iterdir() if p.is_dir()}
-            near = difflib.get_close_matches(str(path), beside, 1)
-        hint = f"did you mean {near[0]}?" if near else f"presets are {', '.join(PRESETS)}"
-        raise OjitoError(f"{name!r}", "is neither a folder nor a preset", hint)
+            remedy = nearest(str(path), beside, remedy)
+        raise OjitoError(repr(name), "is neither a folder nor a preset", nearest(name, PRESETS, remedy))
     return preset(name)
 
 

@@ -12,12 +12,13 @@ Source: https://huggingface.co/docs/hub/local-cache, the layout of the cache.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+
+from ojito.errors import nearest_name
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PARTIAL = ".ojito.incomplete"
@@ -126,8 +127,7 @@ class Cached:
     def nearest(self) -> str:
         """The name of another repository in the cache that may have been meant; empty if there is none."""
         others = [path.name[len(_HOME) :].replace("--", "/") for path in self.cache.glob(f"{_HOME}*--*")]
-        near = difflib.get_close_matches(self.name, [name for name in others if name != self.name], 1)
-        return near[0] if near else ""
+        return nearest_name(self.name, [name for name in others if name != self.name])
 
 
 def neighbour(folder: Path, name: str) -> Path | None:
