@@ -30,6 +30,14 @@ class OjitoError(ValueError):
         return type(self), (self.where, self.problem, self.remedy, self.details)
 
 
+class ConfigError(OjitoError):
+    """A setting that cannot be used; `where` is its dotted key."""
+
+
+class UsageError(OjitoError):
+    """A command line that cannot be followed; `where` is the command or the argument."""
+
+
 def one_line(text: str) -> str:
     """The text on one printable line, with its middle left out if it is long: messages quote any input."""
     if len(text) > 2 * _HALF:

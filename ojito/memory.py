@@ -6,47 +6,53 @@ import torch
 from torch import nn
 
 from ojito.config import DecoderConfig, TrainConfig
-from ojito.device import available_memory
+from ojito.device import available_memory, dtype_name
+from ojito.errors import OjitoError
 from ojito.model import VLM
 
-LEARNING = {"adamw": 16, "muon": 12}
-"""Bytes a parameter that learns: weight, gradient and the optimizer's moments, two or one, float32 each."""
+TRAINING = {"adamw": 16, "muon": 12}
+"""Bytes for each trained parameter, by optimizer: weight, gradient and two moments (Muon: one), float32 each."""
 
 
 def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:
-    """Tells before the system kills the process.
+    """Check that a model's weights fit into memory, before the system ends the process.
 
     Raises:
-        ValueError: Too little memory.
+        OjitoError: Too little memory.
     """
-    what = f"for its weights in {str(dtype).removeprefix('torch.')}"
-    _check(name, _count(model) * dtype.itemsize, what, device, "use a smaller model or free memory")
+    purpose = f"for its weights in {dtype_name(dtype)}"
+    _check(name, parameters(model) * dtype.itemsize, purpose, device, "use a smaller model or free memory")
 
 
 def check_training_memory(name: str, model: VLM, config: TrainConfig, device: torch.device) -> None:
-    """As `check_memory`, of a model that is trained in float32; its activations come on top.
+    """Check that a model can be trained in float32; its activations come on top.
 
     Raises:
-        ValueError: Too little memory.
+        OjitoError: Too little memory.
     """
-    frozen = sum(_count(model.parts[part]) for part in config.freeze)
-    needed = frozen * torch.float32.itemsize + (_count(model) - frozen) * LEARNING[config.optimizer]
-    remedy = "freeze a part, as with train.freeze=[vision], use a smaller model or free memory"
-    _check(name, needed, "to be trained, weights, gradients and the optimizer's moments", device, remedy)
+    purpose = "for training (weights, gradients and the optimizer's moments)"
+    remedy = "freeze a part (train.freeze=[vision]), use a smaller model or free memory"
+    _check(name, training_bytes(model, config), purpose, device, remedy)
 
 
-def _count(module: nn.Module) -> int:
+def training_bytes(model: VLM, config: TrainConfig) -> int:
+    """Return the bytes of weights, gradients and the optimizer's moments in training, without activations."""
+    frozen = sum(parameters(model.parts[part]) for part in config.freeze)
+    return frozen * torch.float32.itemsize + (parameters(model) - frozen) * TRAINING[config.optimizer]
+
+
+def cache_bytes(config: DecoderConfig, tokens: int, dtype: torch.dtype) -> int:
+    """Return the bytes of the key-value cache for one row of so many tokens: keys and values of every layer."""
+    return 2 * config.layers * config.kv_heads * config.head_dim * tokens * dtype.itemsize
+
+
+def parameters(module: nn.Module) -> int:
+    """Return the number of parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _check(name: str, needed: int, what: str, device: torch.device, remedy: str) -> None:
+def _check(name: str, needed: int, purpose: str, device: torch.device, remedy: str) -> None:
     free = available_memory(device)
     if free is not None and needed > free:
-        raise ValueError(
-            f"{name} needs {needed / 2**30:.1f} GiB {what}, and {free / 2**30:.1f} GiB are free on {device}; {remedy}"
-        )
-
-
-def cache_per_token(config: DecoderConfig) -> int:
-    """Numbers that the cache keeps of one token: keys and values of every layer."""
-    return 2 * config.layers * config.kv_heads * config.head_dim
+        sizes = f"{needed / 2**30:.1f} GiB {purpose}, and {free / 2**30:.1f} GiB are free on {device}"
+        raise OjitoError(name, f"needs {sizes}", remedy)

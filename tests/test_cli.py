@@ -9,8 +9,8 @@ import pytest
 
 import ojito.commands.presets
 import ojito.commands.train
-from ojito.cli import COMMANDS, main
-from ojito.settings import ConfigError
+from ojito.commands.table import COMMANDS
+from ojito.errors import OjitoError
 
 
 def python(*words):
@@ -24,12 +24,13 @@ def python(*words):
 def test_help_and_mistakes_do_not_wait_for_torch():
     code = """
 import sys
-from ojito.cli import COMMANDS, main
+from ojito.cli import main
+from ojito.commands.table import COMMANDS
 assert main(["--help"]) == main([]) == main(["--version"]) == 0
 for command in COMMANDS:
     assert main([command.name, "--help"]) == 0
 assert main(["trian"]) == main(["train", "--stps", "3"]) == main(["train", "train.lrr=1"]) == 2
-assert main(["train", "--print-config"]) == 0
+assert main(["train", "--print-config"]) == main(["settings"]) == 0
 slow = {"torch", "PIL", "numpy", "transformers", "tokenizers"} & set(sys.modules)
 assert not slow, slow
 """
@@ -58,6 +59,7 @@ def test_overview_lists_every_command(run):
         "convert",
         "info",
         "presets",
+        "settings",
     ]
 
 
@@ -148,16 +150,58 @@ def test_example_of_build_names_models_of_the_hub():
         assert "/" in words[words.index(flag) + 1]
 
 
-def test_debug_shows_where_a_mistake_comes_from(monkeypatch):
+def test_debug_shows_where_a_mistake_comes_from(run, monkeypatch):
     monkeypatch.setenv("OJITO_DEBUG", "1")
-    with pytest.raises(ConfigError, match="unknown setting"):
-        main(["train", "train.lrr=1"])
+    code, out, err = run("train", "train.lrr=1")
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1] == "ojito: error: train.lrr: unknown setting; did you mean lr?"
 
 
-def test_error_from_another_library_is_a_bug_and_keeps_its_traceback(monkeypatch):
+def fail(monkeypatch, error):
+    """Makes `ojito presets` raise this."""
+
+    def run(args):
+        raise error
+
+    monkeypatch.setattr(ojito.commands.presets, "run", run)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OjitoError("a.jsonl:3", "is not JSON", "correct the line"), "a.jsonl:3: is not JSON; correct the line"),
+        (OjitoError("a.jsonl", "has bad rows", "mend them", ["row 3"]), "a.jsonl: has bad rows; mend them\n  row 3"),
+        (FileNotFoundError(2, "No such file or directory", "x/y.json"), "x/y.json: No such file or directory"),
+        (PermissionError(13, "Permission denied", "out"), "out: Permission denied"),
+        (OSError(28, "No space left on device"), "the disk is full; free some space, or write to another disk"),
+    ],
+)
+def test_mistake_of_the_user_shows_no_traceback(run, monkeypatch, error, message):
+    fail(monkeypatch, error)
+    assert run("presets") == (2, "", f"ojito: error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("not ours"), TypeError("x"), KeyError("x"), RuntimeError("x"), AssertionError(), OSError("no name")],
+    ids=lambda error: type(error).__name__,
+)
+def test_anything_else_is_a_bug_with_its_traceback_and_where_to_report_it(run, monkeypatch, error):
+    """Wherever it is raised: this function stands in for our own code as well as for a library's."""
+    fail(monkeypatch, error)
+    code, out, err = run("presets")
+    assert (code, out) == (1, "")
+    assert err.startswith("Traceback (most recent call last):")
+    assert "in run\n" in err
+    assert err.splitlines()[-1].startswith("ojito: error: this is a bug in Ojito: please report it")
+
+
+def test_error_of_another_library_is_a_bug(run, monkeypatch):
     monkeypatch.setattr(ojito.commands.train, "recipe", lambda args: json.loads("{"))
-    with pytest.raises(ValueError, match="Expecting property name"):
-        main(["train"])
+    code, _, err = run("train")
+    assert code == 1
+    assert "Expecting property name" in err
 
 
 def test_interrupt_is_exit_code_130(run, monkeypatch):

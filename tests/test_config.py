@@ -42,8 +42,8 @@ RESNET = {"kind": "resnet"}
         ("train.freeze", ["vision", "connector", "decoder"], "leaves nothing to train; leave one part out"),
         ("train.warmup", 1, "train.warmup: 1.0 must be at least 0 and less than 1"),
         ("train.warmup", -0.1, "train.warmup: -0.1 must be at least 0 and less than 1"),
-        ("train.decay", -0.1, "train.decay: -0.1 must lie between 0 and 1, for example 0.2"),
-        ("train.decay", 1.5, "train.decay: 1.5 must lie between 0 and 1, for example 0.2"),
+        ("train.decay", -0.1, "train.decay: -0.1 must lie between 0 and 1; use for example 0.2"),
+        ("train.decay", 1.5, "train.decay: 1.5 must lie between 0 and 1; use for example 0.2"),
         (
             "train",
             {"schedule": "wsd", "warmup": 0.25, "decay": 0.8},
@@ -113,7 +113,7 @@ RESNET = {"kind": "resnet"}
         ("model.decoder.rope_theta", 0, "model.decoder.rope_theta: 0.0 must be greater than 0"),
         ("model.decoder.max_positions", 196, "196 leaves no room for text after 196 image tokens; use 392 or more"),
         ("model.connector", {"reduce": "pixel_shuffle", "factor": 3}, "model.connector.factor: 3"),
-        ("model.connector", {"reduce": "average_pool"}, "model.connector.factor: 1 reduces nothing"),
+        ("model.connector", {"reduce": "average_pool", "factor": 1}, "model.connector.factor: 1 reduces nothing"),
         (
             "model",
             {"vision": {"image_size": 16}, "connector": {"reduce": "average_pool", "factor": 2}},
@@ -145,7 +145,7 @@ RESNET = {"kind": "resnet"}
         ),
         ("processor.prompt.max_tokens", 0, "processor.prompt.max_tokens: 0 must be greater than 0"),
         ("data.path", "", "data.path: '' names nothing; give a folder, a .jsonl or .csv file, scenes or photos16"),
-        ("data.max_bad", 2, "data.max_bad: 2.0 must lie between 0 and 1, for example 0.05"),
+        ("data.max_bad", 2, "data.max_bad: 2.0 must lie between 0 and 1; use for example 0.05"),
         ("data.workers", -1, "data.workers: -1 must be at least 0; use 0 for reading between steps"),
         ("data.cache_mb", -1, "data.cache_mb: -1 must be at least 0; use 0 for no cache"),
         ("data.scenes.max_objects", 10, "data.scenes.max_objects: 10 do not fit the nine places of a scene; use 9"),

@@ -231,7 +231,7 @@ def test_pictures_to_ask_about_are_new(quick, tmp_path):
 
 
 def test_demo_runs_where_it_is_told(quick):
-    with pytest.raises(ValueError, match="device 'gpu' is not one of auto, cpu"):
+    with pytest.raises(ValueError, match="device: 'gpu' is not one of auto, cpu"):
         quick(device="gpu")
 
 

@@ -30,7 +30,7 @@ def test_device_that_this_machine_lacks_is_an_error(monkeypatch):
 def test_device_number_beyond_the_last_is_an_error(monkeypatch):
     monkeypatch.setattr(module, "_accelerators", lambda: ["cuda"])
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(ValueError, match="there are 2"):
+    with pytest.raises(ValueError, match="there are 2; use cuda:0"):
         pick_device("cuda:2")
 
 

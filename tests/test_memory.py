@@ -1,4 +1,4 @@
-"""What is refused before memory is taken for weights."""
+"""Memory of weights, cache and training, and what is refused before it is taken."""
 
 import dataclasses
 
@@ -7,8 +7,10 @@ import torch
 
 from ojito import memory, preset
 from ojito.data import open_data
+from ojito.errors import OjitoError
 from ojito.loading import load_for, recipe_of
-from ojito.memory import check_training_memory
+from ojito.memory import cache_bytes, check_memory, check_training_memory, training_bytes
+from ojito.model import VLM, KVCache
 from ojito.model.meta import on_meta
 from ojito.training import prepare
 
@@ -33,7 +35,7 @@ def test_training_needs_the_gradients_and_the_moments_of_what_learns(free, optim
         check_training_memory("tiny", model, train, CPU)
         free(needed - 1)
         with pytest.raises(
-            ValueError, match=r"^tiny needs 0\.0 GiB to be trained, .*free on cpu; freeze a part, as with"
+            OjitoError, match=r"^tiny: needs 0\.0 GiB for training .*free on cpu; freeze a part \(train\.freeze="
         ):
             check_training_memory("tiny", model, train, CPU)
 
@@ -46,5 +48,42 @@ def test_training_is_refused_before_memory_is_taken(free, join, tmp_path):
         lambda: prepare(config, open_data(config), "cpu"),
         lambda: load_for(recipe_of(tmp_path), tmp_path, "cpu"),
     ):
-        with pytest.raises(ValueError, match="GiB to be trained"):
+        with pytest.raises(OjitoError, match="GiB for training"):
             begin()
+
+
+def test_weights_need_their_bytes_in_the_dtype_they_are_loaded_in(free):
+    model = on_meta(preset("tiny").model, "tiny")
+    total = sum(p.numel() for p in model.parameters())
+    for dtype in (torch.float32, torch.bfloat16):
+        free(total * dtype.itemsize)
+        check_memory("tiny", model, dtype, CPU)
+        free(total * dtype.itemsize - 1)
+        with pytest.raises(OjitoError, match=rf"^tiny: needs .* weights in {str(dtype)[6:]}, and .* are free on cpu"):
+            check_memory("tiny", model, dtype, CPU)
+
+
+def test_unknown_amount_of_free_memory_refuses_nothing(free):
+    free(None)
+    model, train = on_meta(preset("paligemma2-28b").model, "paligemma2-28b"), preset("tiny").train
+    check_memory("x", model, torch.float32, CPU)
+    check_training_memory("x", model, train, CPU)
+
+
+def test_bytes_of_training_are_those_of_an_optimizer_that_made_a_step():
+    config = preset("tiny")
+    model = VLM(config.model)
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    moments = [t for state in optimizer.state.values() for t in state.values() if t.ndim]
+    tensors = [*model.parameters(), *(p.grad for p in model.parameters()), *moments]
+    assert training_bytes(model, config.train) == sum(t.numel() * t.element_size() for t in tensors)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_bytes_of_the_cache_are_those_that_the_cache_takes(dtype):
+    config = preset("tiny").model.decoder
+    cache = KVCache(config, 1, 20, dtype=dtype)
+    assert cache_bytes(config, 20, dtype) == sum(t.numel() * t.element_size() for t in (cache.keys, cache.values))

@@ -72,7 +72,7 @@ def says(monkeypatch, pipe, *texts):
 
 
 def says_ids(monkeypatch, *rows):
-    def stream(model, batch, *, stop=None, **_):
+    def stream(model, batch, options, *, stops, **_):
         made = [Generation() for _ in rows]
         for step in range(max(map(len, rows)) + 1):
             for number, (row, ids) in enumerate(zip(made, rows, strict=True)):
@@ -82,7 +82,7 @@ def says_ids(monkeypatch, *rows):
                     row.finish = "eos"
                     continue
                 row.tokens.append(ids[step])
-                if stop and stop(number, row.tokens):
+                if stops[number](row.tokens):
                     row.finish = "stop"
             yield made
 
@@ -184,7 +184,7 @@ def test_stop_string_stops_each_row_by_itself(monkeypatch, pipe, picture):
 
 
 def test_empty_stop_string_is_an_error(pipe, picture):
-    with pytest.raises(ValueError, match="stop holds ''"):
+    with pytest.raises(ValueError, match="stop: '' is part of every text"):
         pipe.ask(picture, "what", stop=["a", ""])
 
 
@@ -194,7 +194,7 @@ def test_lone_sample_is_an_error(pipe):
 
 
 def test_batch_size_of_zero_is_an_error(pipe):
-    with pytest.raises(ValueError, match="batch_size=0 answers nothing"):
+    with pytest.raises(ValueError, match="batch_size: 0 answers nothing"):
         pipe.generate([Sample(prompt="a")], batch_size=0)
 
 
@@ -405,7 +405,8 @@ def test_model_too_large_for_the_memory_is_an_error_with_both_sizes(presets, pip
 
 
 @pytest.mark.parametrize(("argument", "message"), [
-    ({"device": "gpu"}, "device 'gpu' is not one of"), ({"dtype": "int8"}, "dtype 'int8' is not one of auto, float32"),
+    ({"device": "gpu"}, "device: 'gpu' is not one of"),
+    ({"dtype": "int8"}, "dtype: 'int8' is not one of auto, float32"),
 ])  # fmt: skip
 def test_device_or_dtype_that_is_not_there_is_an_error(argument, message):
     with pytest.raises(ValueError, match=message):

@@ -158,6 +158,7 @@ def read_weights(
     device: torch.device | str = "cpu",
     keys: KeyMap | None = None,
     progress: Progress | None = None,
+    header: Mapping[str, Entry] | None = None,
 ) -> dict[str, Tensor]:
     """The folder's tensors, under the model's names.
 
@@ -167,13 +168,15 @@ def read_weights(
         dtype: Of floating-point tensors; None leaves them as they are.
         device: Where to put them.
         keys: What the tensors are called in the folder; None means as in the model.
-        progress: Hears of the numbers that are read, and of all of them.
+        progress: Called with the count of numbers that are read, and of all of them.
+        header: What `read_header` returned for this folder; None reads it.
 
     Raises:
         CheckpointError: A key is missing, unexpected or of another shape, a constant has other numbers than the config
             makes or a copy than what it is of, or a file is damaged.
     """
-    folder, found, keys = Path(folder), read_header(folder), keys or KeyMap()
+    folder, keys = Path(folder), keys or KeyMap()
+    found = read_header(folder) if header is None else header
     try:
         names = keys.resolve(expected, found)
     except LookupError as error:

@@ -1,4 +1,4 @@
-"""What the command line does: a module a command, each with `run(args) -> exit code`. Their arguments: `ojito/cli.py`.
+"""The commands, one module each with `run(args) -> exit code`. `table.py` has their arguments.
 
-Results go to stdout and everything else to stderr, so that `--json` is JSON and nothing else.
+Results go to stdout, everything else to stderr, so that with `--json` stdout is JSON and nothing else.
 """

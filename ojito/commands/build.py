@@ -1,4 +1,4 @@
-"""`ojito build`: a new model of public parts, in a folder from which `ojito train --from` goes on."""
+"""`ojito build`: join a public vision tower and a public decoder to a new model, for `ojito train --from`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ojito.commands.paths import check_place
 
 
 def run(args: Namespace) -> int:
-    """Joins the parts, and saves them in float32, which training needs."""
+    """Join the parts, and save them in float32, which training needs."""
     out = Path(args.out)
     check_place(out, args.force)
-    with progress("fetching the parts") as tell:
+    with progress("fetching the parts") as report:
         pipe = build(
             vision=args.vision,
             decoder=args.decoder,
@@ -24,7 +24,7 @@ def run(args: Namespace) -> int:
             dtype="float32",
             seed=args.seed or 0,
             settings=args.settings,
-            progress=tell,
+            progress=report,
         )
     pipe.save(out)
     parameters, tokens = count(pipe.model), pipe.model.config.image_tokens
@@ -33,11 +33,11 @@ def run(args: Namespace) -> int:
         values = {"out": str(out), "name": pipe.name, "parameters": {**parameters, "total": total}}
         print(json.dumps({**values, "image_tokens": tokens}, indent=1))
         return 0
-    print(f"{pipe.name}: {short(total)} parameters, {tokens} tokens a picture; the model is in {out}")
+    print(f"{pipe.name}: {short(total)} parameters, {tokens} tokens per image; the model is in {out}")
     connector = f"connector ({short(parameters['connector'])})"
     if is_preset(args.vision):
-        print(f"its tower ({short(parameters['vision'])}) and its {connector} have everything to learn; next:")
+        print(f"its tower ({short(parameters['vision'])}) and its {connector} are untrained; next:")
     else:
-        print(f"its {connector} has everything to learn; next:")
+        print(f"its {connector} is untrained; next:")
     print(f"  ojito train --from {out} --data captions.jsonl --out {out}-trained")
     return 0

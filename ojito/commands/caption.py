@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from argparse import Namespace
@@ -11,6 +12,7 @@ from typing import Any
 
 from ojito.commands.inputs import drawing, load_model, open_picture
 from ojito.data.sources import PICTURES
+from ojito.generate import GenerateOptions
 from ojito.pipeline import Pipeline
 from ojito.processor import ImageError
 from ojito.records import Sample
@@ -22,12 +24,14 @@ def run(args: Namespace) -> int:
     paths = [path for name in args.images for path in pictures(Path(name))]
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size} holds no picture; use 1 or more")
-    how, pipe = drawing(args), load_model(args, args.max_pixels)
+    options, pipe = drawing(args), load_model(args, args.max_pixels)
     failed = False
     opening, between = "[", ",\n "
     for start in range(0, len(paths), args.batch_size):
-        results = _captions(pipe, paths[start : start + args.batch_size], how)
-        how["seed"] += sum("caption" in result for result in results)  # as if all were read at once
+        results = _captions(pipe, paths[start : start + args.batch_size], options)
+        # The next batch goes on with the seeds of its rows, as if all were read at once.
+        answered = sum("caption" in result for result in results)
+        options = dataclasses.replace(options, seed=options.seed + answered)
         for result in results:
             if "error" in result:
                 failed = True
@@ -59,7 +63,7 @@ def pictures(path: Path) -> list[Path]:
     return found
 
 
-def _captions(pipe: Pipeline, paths: Sequence[Path], how: dict[str, Any]) -> list[dict[str, Any]]:
+def _captions(pipe: Pipeline, paths: Sequence[Path], options: GenerateOptions) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = [{"image": str(path)} for path in paths]
     samples, good = [], []
     for path, result in zip(paths, results, strict=True):
@@ -68,7 +72,7 @@ def _captions(pipe: Pipeline, paths: Sequence[Path], how: dict[str, Any]) -> lis
             good.append(result)
         except ImageError as error:
             result["error"] = str(error)
-    answers = pipe.generate(samples, batch_size=len(samples), **how) if samples else []
+    answers = pipe.generate(samples, options, batch_size=len(samples)) if samples else []
     for result, answer in zip(good, answers, strict=True):
         result.update(caption=str(answer), finish=answer.finish, tokens=len(answer.tokens))
     return results

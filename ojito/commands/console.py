@@ -1,4 +1,4 @@
-"""How commands tell numbers, and how far long work is."""
+"""Output that commands share: numbers for people, notes and progress on stderr."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
+from ojito.memory import parameters
 from ojito.model import VLM
 from ojito.presets import PRESETS
 from ojito.records import Progress
 
 
 def count(model: VLM) -> dict[str, int]:
-    """Parameters of each part."""
-    return {name: sum(p.numel() for p in part.parameters()) for name, part in model.parts.items()}
+    """Return the number of parameters of each part."""
+    return {name: parameters(part) for name, part in model.parts.items()}
 
 
 def short(number: int) -> str:
-    """A count in three or four digits: 1.85M, 222M, 2.92B."""
+    """Return a count in three or four digits: 1.85M, 222M, 2.92B."""
     for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
         if number >= size:
             return f"{number / size:.{2 if number < 10 * size else 1 if number < 100 * size else 0}f}{unit}"
     return str(number)
 
 
-def memory(size: float) -> str:
-    """Bytes as people say them."""
+def format_bytes(size: float) -> str:
+    """Return a number of bytes with its unit: 512 B, 3 MiB, 5.4 GiB."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
             return f"{size:.0f} {unit}"
@@ -39,25 +40,25 @@ def memory(size: float) -> str:
 
 
 def is_preset(name: str) -> bool:
-    """Whether the name is that of a preset, and not of a folder beside us."""
+    """Whether this is the name of a preset, and not a folder in the current one."""
     return name in PRESETS and not Path(name).is_dir()
 
 
 def tell_random(name: str) -> None:
-    """Says so when it is a preset, which has never learned anything."""
+    """Print a note if the model is a preset, whose weights are random."""
     if is_preset(name):
-        print(f"ojito: {name} is a preset, and its weights are random: train it first", file=sys.stderr)
+        print(f"ojito: {name} is a preset, and its weights are random; train it first", file=sys.stderr)
 
 
 @contextmanager
 def progress(doing: str) -> Iterator[Progress]:
-    """A bar on stderr, while there is a terminal to see it; none before there is something to tell."""
+    """Show a progress bar on stderr, if that is a terminal, from the first report on."""
     with Bar(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
         task: TaskID | None = None
 
-        def tell(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             nonlocal task
             task = bar.add_task(doing) if task is None else task
             bar.update(task, completed=done, total=total)
 
-        yield tell
+        yield report

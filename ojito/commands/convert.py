@@ -1,4 +1,4 @@
-"""`ojito convert`: a model in another form, or of another dtype."""
+"""`ojito convert`: write a model in another form, or in another dtype."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ from ojito.checkpoint import read_header
 from ojito.checkpoint.huggingface import CARD, is_huggingface, read_folder
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import FLOATS
-from ojito.commands.console import count, memory, progress, short, tell_random
+from ojito.commands.console import count, format_bytes, progress, short, tell_random
 from ojito.commands.paths import check_place
 from ojito.device import DTYPES
 from ojito.loading import find_folder, load
 
 NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-"""What files of weights call the dtypes."""
+"""Names of the dtypes in safetensors files."""
 
 
 def run(args: Namespace) -> int:
-    """Reads a model of any form, and writes it."""
+    """Read a model of any form, and write it."""
     out = Path(args.out)
     check_place(out, args.force)
-    with progress(f"fetching {args.model}") as tell:
-        folder = find_folder(args.model, tell)
-    # On the CPU, and in the dtype that it has, a model is read from its files as it is written.
+    with progress(f"fetching {args.model}") as report:
+        folder = find_folder(args.model, report)
+    # On the CPU and in its own dtype, a model is mapped from its files and not copied.
     dtypes = {"float32"} if folder is None else dtypes_of(folder)
-    dtype = min(dtypes) if len(dtypes) == 1 and dtypes <= {*DTYPES} else "float32"
+    own = min(dtypes) if len(dtypes) == 1 and dtypes <= {*DTYPES} else "float32"
+    dtype = args.dtype or own
     device = "cpu" if args.device == "auto" else args.device
-    pipe = load(folder or args.model, device=device, dtype=dtype, seed=args.seed or 0)
+    # Ojito's form is saved as it is loaded; `export` converts tensor by tensor.
+    pipe = load(folder or args.model, device=device, dtype=dtype if args.to == "ojito" else own, seed=args.seed or 0)
     tell_random(args.model)
     if len(dtypes) > 1 and not args.dtype:
-        told = f"has weights in {' and '.join(sorted(dtypes))}: all are written in float32, or as --dtype says"
-        print(f"ojito: {args.model} {told}", file=sys.stderr)
-    dtype, family = args.dtype or dtype, None
+        mixed = f"{args.model} has weights in {' and '.join(sorted(dtypes))}"
+        print(f"ojito: {mixed}; all are written in float32, unless --dtype says otherwise", file=sys.stderr)
+    family = None
     if args.to == "ojito":
-        pipe.model.to(DTYPES[dtype])
         pipe.save(out)
     else:
         kept = (out / CARD).is_file()
         base = "" if folder is None or Path(args.model).is_dir() else args.model.partition("@")[0]
-        with progress(f"writing {out}") as tell:
-            family = pipe.export(out, force=True, dtype=dtype, base_model=base, progress=tell).family
+        with progress(f"writing {out}") as report:
+            family = pipe.export(out, force=True, dtype=dtype, base_model=base, progress=report).family
         if kept:
-            print(f"ojito: {out / CARD} is yours, and stays as it is", file=sys.stderr)
+            print(f"ojito: {out / CARD} was written by you, and is kept", file=sys.stderr)
     _conclude(args, out, family, dtype, sum(count(pipe.model).values()))
     return 0
 
 
 def dtypes_of(folder: Path) -> set[str]:
-    """The dtypes of the model's weights in the folder's files."""
+    """Return the dtypes of the model's weights in the folder's files."""
     keys = read_folder(folder).keys if is_huggingface(folder) else KeyMap()
     found = {entry.dtype for name, entry in read_header(folder).items() if not keys.ignores(name)}
     return {NAMES.get(dtype, dtype) for dtype in found if dtype in FLOATS}
@@ -64,10 +65,10 @@ def _conclude(args: Namespace, out: Path, family: str | None, dtype: str, parame
         values: dict[str, Any] = {"model": args.model, "out": str(out), "to": args.to, "family": family}
         print(json.dumps({**values, "parameters": parameters, "dtype": dtype, "files": files}, indent=1))
         return
-    size = f"{short(parameters)} parameters in {dtype}, {memory(sum(files.values()))}"
+    size = f"{short(parameters)} parameters in {dtype}, {format_bytes(sum(files.values()))}"
     if family is None:
         print(f"{out} is {args.model} in Ojito's own form: {size}")
         return
-    print(f"{out} is {args.model} in the form of Hugging Face, family {family}: {size}")
+    print(f"{out} is {args.model} in Hugging Face's form, family {family}: {size}")
     if CARD in files:
-        print(f"next: say in {out / CARD} what the model is for, and under which license it comes")
+        print(f"next: describe in {out / CARD} what the model is for, and its license")

@@ -1,4 +1,4 @@
-"""`ojito info`: what a model is made of, and what it takes."""
+"""`ojito info`: the parts of a model, its parameters, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from argparse import Namespace
 from typing import Any
 
-from ojito.commands.console import count, memory, progress, short
+from ojito.commands.console import count, format_bytes, progress, short
 from ojito.config import (
     AveragePoolConfig,
     ConnectorConfig,
@@ -14,29 +14,33 @@ from ojito.config import (
     PerceiverConfig,
     PixelShuffleConfig,
     ResNetConfig,
+    TrainConfig,
     ViTConfig,
 )
-from ojito.device import fast_bfloat16, pick_device
+from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
 from ojito.loading import find_folder, find_preset, read_shape
-from ojito.memory import LEARNING, cache_per_token
+from ojito.memory import cache_bytes, training_bytes
 from ojito.model.meta import on_meta
 
-BYTES = {"float32": 4, "bfloat16": 2}
+COMPARED = ("float32", "bfloat16")
+"""The dtypes whose memory is shown."""
 
 
 def run(args: Namespace) -> int:
-    """Shows the model; neither reads nor makes its weights."""
+    """Show a model without reading or making its weights."""
     device = pick_device(args.device)
-    with progress(f"fetching {args.model}") as tell:
-        folder = find_folder(args.model, tell)
+    with progress(f"fetching {args.model}") as report:
+        folder = find_folder(args.model, report)
     if folder is None:
         name, model = args.model, on_meta(find_preset(args.model).model, args.model)
     else:
         name, model = read_shape(folder)
     config, parameters = model.config, count(model)
     total = sum(parameters.values())
+    weights = {dtype: total * DTYPES[dtype].itemsize for dtype in COMPARED}
+    training = training_bytes(model, TrainConfig())
     files = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder else {}
-    runs_in = "bfloat16" if fast_bfloat16(device) else "float32"
+    default_dtype = dtype_name(pick_dtype("auto", device))
 
     if args.json:
         values: dict[str, Any] = {
@@ -46,33 +50,35 @@ def run(args: Namespace) -> int:
             "image_tokens": config.image_tokens,
             "max_positions": config.decoder.max_positions,
             "device": str(device),
-            "dtype": runs_in,
+            "dtype": default_dtype,
             "bytes": {
-                "weights": {dtype: total * size for dtype, size in BYTES.items()},
-                "cache_per_token": {dtype: cache_per_token(config.decoder) * size for dtype, size in BYTES.items()},
-                "training": total * LEARNING["adamw"],
+                "weights": weights,
+                "cache_per_token": {dtype: cache_bytes(config.decoder, 1, DTYPES[dtype]) for dtype in COMPARED},
+                "training": training,
             },
             "files": files,
         }
         print(json.dumps(values, indent=1))
         return 0
 
-    said = {"vision": _vision(config.vision), "connector": _connector(config.connector)}
-    said["decoder"] = _decoder(config.decoder)
-    print(f"{name}: {short(total)} parameters, {config.image_tokens} tokens a picture\n")
+    parts = {
+        "vision": _vision(config.vision),
+        "connector": _connector(config.connector),
+        "decoder": _decoder(config.decoder),
+    }
+    print(f"{name}: {short(total)} parameters, {config.image_tokens} tokens per image\n")
     for part, number in parameters.items():
-        print(f"  {part:<10} {short(number):>7}  {said[part]}")
+        print(f"  {part:<10} {short(number):>7}  {parts[part]}")
     positions = config.decoder.max_positions
-    print(f"\nmemory, without activations (here it would run on {device} in {runs_in})")
-    for dtype, size in BYTES.items():
-        cache = memory(cache_per_token(config.decoder) * size * positions)
-        print(f"  {dtype:<10} {memory(total * size):>10}  and {cache} of cache for {positions} tokens")
-    training = f"{memory(total * LEARNING['adamw']):>10}"
-    print(f"  {'training':<10} {training}  weights, gradients and AdamW's moments in float32")
+    print(f"\nmemory, without activations (on this machine it runs on {device} in {default_dtype})")
+    for dtype, size in weights.items():
+        cache = format_bytes(cache_bytes(config.decoder, positions, DTYPES[dtype]))
+        print(f"  {dtype:<10} {format_bytes(size):>10}  plus {cache} of cache for {positions} tokens")
+    print(f"  {'training':<10} {format_bytes(training):>10}  weights, gradients and AdamW's moments in float32")
     if files:
         print("\nfiles")
         for file, size in files.items():
-            print(f"  {file:<20} {memory(size):>10}")
+            print(f"  {file:<20} {format_bytes(size):>10}")
     return 0
 
 
@@ -81,7 +87,7 @@ def _vision(config: ViTConfig | ResNetConfig) -> str:
         body = f"ResNet, {sum(config.blocks)} blocks, {config.width} wide"
     else:
         body = f"ViT, {_layers(config.layers)}, {config.width} wide, patch {config.patch_size}"
-    return f"{body}; picture {config.image_size} x {config.image_size}, {config.grid} x {config.grid} patches"
+    return f"{body}; image {config.image_size} x {config.image_size}, {config.grid} x {config.grid} patches"
 
 
 def _connector(config: ConnectorConfig) -> str:

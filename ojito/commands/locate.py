@@ -46,10 +46,15 @@ def find(args: Namespace, weights: str | None = None, masks: str | None = None) 
     split_things(args.things, "detect" if weights is None else "segment")
     if weights is not None:
         read_masks(weights)
-    how, pipe = drawing(args), load_model(args, args.max_pixels)
+    options, pipe = drawing(args), load_model(args, args.max_pixels)
     picture = open_picture(args.image, pipe.processor.config.image.max_pixels)
     check_size(args, picture)
-    show(args, picture, pipe.locate(picture, args.things, weights, **how), None if masks is None else Path(masks))
+    show(
+        args,
+        picture,
+        pipe.locate(picture, args.things, weights, options=options),
+        None if masks is None else Path(masks),
+    )
     return 0
 
 

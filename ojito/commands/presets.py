@@ -1,4 +1,4 @@
-"""`ojito presets`: the models to start from."""
+"""`ojito presets`: list the models to start from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ojito.presets import PRESETS, describe, preset
 
 
 def run(args: Namespace) -> int:
-    """A line a preset."""
+    """Print one line for each preset."""
     rows = []
     for name in PRESETS:
         config = preset(name).model
@@ -22,7 +22,7 @@ def run(args: Namespace) -> int:
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
         return 0
     width = max(len(name) for name in PRESETS)
-    print(f"{'name':<{width}}  parameters  image tokens  what it is")
+    print(f"{'name':<{width}}  parameters  image tokens  description")
     for name, parameters, tokens, about in rows:
         print(f"{name:<{width}}  {short(parameters):>10}  {tokens:>12}  {about}")
     return 0

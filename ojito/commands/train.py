@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ojito.config import Config
 from ojito.presets import settings_of
-from ojito.settings import ConfigError, merge, override, read, read_yaml, write
+from ojito.settings import ConfigError, merge, override, read, read_yaml, to_yaml, write
 
 if TYPE_CHECKING:
     from ojito.data import Scenes, Source
@@ -129,23 +126,6 @@ def _flags(args: Namespace) -> dict[str, Any]:
         train["seed"] = args.seed
     data = {} if args.data is None else {"path": args.data}
     return {name: group for name, group in (("data", data), ("train", train)) if group}
-
-
-def to_yaml(values: Mapping[str, Any]) -> str:
-    """The text of a recipe: groups indented, lists in one line, a line break as "\\n"."""
-
-    class Dumper(yaml.SafeDumper):
-        pass
-
-    def lists(dumper: Dumper, value: list[Any]) -> yaml.Node:
-        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
-
-    def texts(dumper: Dumper, value: str) -> yaml.Node:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if "\n" in value else None)
-
-    Dumper.add_representer(list, lists)
-    Dumper.add_representer(str, texts)
-    return yaml.dump(dict(values), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _train(config: Config, out: Path, args: Namespace) -> int:

@@ -1,6 +1,7 @@
-"""Every setting of Ojito, as frozen dataclasses that check themselves. No torch here.
+"""All settings of Ojito, as frozen dataclasses that check themselves. No torch here.
 
-`settings` makes them from YAML and the command line. Whatever is wrong is one `ConfigError`: key, value, remedy.
+`ojito.settings` reads them from YAML and the command line, and `ojito settings` lists them with their descriptions.
+A mistake is one `ConfigError`: the key, the problem, the remedy.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Config:
-    """A recipe: model, processor, data and training in one file."""
+    """A recipe: model, processor, data and training in one file.
+
+    Attributes:
+        name: Name of the model; without --out, training writes it to runs/NAME.
+    """
 
     name: str = "custom"
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -28,11 +28,17 @@ class ViTConfig:
     """A vision transformer: ViT, SigLIP or CLIP by its switches. Output (N, P, width), the class token not among P.
 
     Attributes:
+        kind: Chooses this tower.
         image_size: Side of the square image, pixels.
         patch_size: Side of a patch, pixels.
         crop: Whether `image_size` may be more than the patches cover; the pixels too many, on the right and below,
             are not read (SigLIP-So400m: 27 patches of 14 pixels in 384).
+        width: Width of the hidden states.
         layers: Transformer layers; 0 leaves stem, positions and the last norm.
+        heads: Attention heads of each layer; they divide `width`.
+        mlp_dim: Width between the two projections of each MLP.
+        activation: Activation between the two projections of each MLP.
+        norm_eps: Added to the variance in every norm, so that nothing divides by zero.
         stem: How pixels become patches: one strided convolution ("patch"), or a pyramid of 3x3 convolutions with batch
             norm ("conv"), which learns much faster from scratch (Xiao et al. 2021, arXiv 2106.14881).
         stem_widths: Channels after each convolution of the "conv" stem; the first ones halve the image,
@@ -48,6 +54,7 @@ class ViTConfig:
         feature_layer: The layer that patches are taken from, counted from the end: -1 the last, after the last norm;
             -2 the one before it, as it is (LLaVA).
         final_norm: Whether there is a last norm.
+        dropout: Share of attention weights, embeddings and outputs of attention and MLP set to 0 in training.
     """
 
     kind: Literal["vit"] = "vit"
@@ -117,7 +124,15 @@ class ViTConfig:
 
 @dataclass(frozen=True)
 class ResNetConfig:
-    """A residual network of bottleneck blocks (He et al. 2015, v1.5), its last feature map read as patches."""
+    """A residual network of bottleneck blocks (He et al. 2015, v1.5), its last feature map read as patches.
+
+    Attributes:
+        kind: Chooses this tower.
+        image_size: Side of the square image, pixels.
+        stem_width: Channels after the first convolution.
+        blocks: Bottleneck blocks of each stage; every stage after the first halves the feature map.
+        width: Channels of the last feature map.
+    """
 
     kind: Literal["resnet"] = "resnet"
     image_size: int = 224
@@ -165,6 +180,10 @@ class RopeScaling:
     Attributes:
         kind: "linear" divides all by `factor`; "llama3" the slow ones only: those that turn less than `low` times in
             `original_positions`, with a smooth way to those that turn more than `high` times, which stay.
+        factor: How much slower the frequencies become; 1 leaves them.
+        low: Turns within `original_positions` below which a frequency is slowed down fully, with kind=llama3.
+        high: Turns within `original_positions` above which a frequency stays, with kind=llama3.
+        original_positions: Tokens that the model was first trained on, with kind=llama3.
     """
 
     kind: Literal["none", "linear", "llama3"] = "none"
@@ -184,12 +203,20 @@ class DecoderConfig:
     """One decoder for GPT-2, LLaMA, SmolLM2, Qwen and Gemma: the family is in the switches.
 
     Attributes:
+        vocab_size: Entries of the embedding table; the tokenizer may have fewer.
+        width: Width of the hidden states.
+        layers: Transformer layers.
         heads: Query heads.
         kv_heads: Key and value heads, each shared by heads / kv_heads query heads. Left out or 0 in a file, as many
             as `heads`.
         head_dim: Size of a head. Left out or 0 in a file, width / heads.
+        mlp_dim: Width between the projections of each MLP.
         mlp: "plain" up-activation-down, or "gated" down(activation(gate) * up) (SwiGLU, GeGLU).
+        activation: Activation of the MLP, on the gate where there is one; "relu2" is the square of ReLU.
         norm: LayerNorm with bias; RMSNorm; RMSNorm that multiplies by 1 + weight in float32 (Gemma).
+        norm_eps: Added to the mean square or variance in every norm, so that nothing divides by zero.
+        positions: A learned table, added to the embeddings (GPT-2), or rotary positions in attention.
+        max_positions: Most positions in a row, image tokens included.
         rope_theta: Base of the rotary frequencies; of the layers without a window, where there is `window_theta`.
         window_theta: Base in the layers with a window (Gemma 3: 10,000 beside a million). Left out or 0 in a file,
             `rope_theta`.
@@ -198,6 +225,7 @@ class DecoderConfig:
         rope_scaling: Of the layers without a window.
         bias: Whether all projections of the layers have one (GPT-2).
         query_bias: Whether queries, keys and values have one, even if the others have none (Qwen2).
+        tied_head: Whether the head uses the embedding table as its weights.
         query_key_norm: Normalize every head's query and key before they are turned (Gemma 3, Qwen3).
         post_norms: Also normalize what attention and MLP return (Gemma 2 and 3).
         scale_embeddings: Multiply text embeddings, never visual tokens, by sqrt(width) (Gemma).
@@ -208,6 +236,7 @@ class DecoderConfig:
         mask: "causal" throughout; or image and prompt in both directions, window or not, and the answer causal
             ("prefix", PaliGemma); or each image in both directions, within the window, and all text causal ("image",
             Gemma 3).
+        dropout: Share of attention weights, embeddings and outputs of attention and MLP set to 0 in training.
     """
 
     vocab_size: int = 32000

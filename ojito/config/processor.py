@@ -21,6 +21,9 @@ class ImageConfig:
         tiling: How tiles are made, with fit=tiles: step by step, each rounded to whole colours ("idefics3": Idefics3,
             SmolVLM); or at once, and the whole of the picture from them, without rounding ("nanovlm").
         enlarge: With tiling=nanovlm, whether smaller pictures grow to `longest_side`, too, or to whole tiles only.
+        resample: Filter for scaling the image.
+        mean: Mean of each channel (red, green, blue), in 0..1, subtracted from the pixels.
+        std: Standard deviation of each channel, in 0..1, by which the pixels are then divided.
         max_pixels: Pictures with more are refused before they are decoded.
     """
 
@@ -61,6 +64,7 @@ class TokenizerConfig:
     """Characters or byte-level BPE, learned from the training text, or any `tokenizer.json`.
 
     Attributes:
+        kind: "bpe" and "characters" are learned from the training text; "file" reads `path`.
         vocab_size: The most entries that training may learn; 0 means the decoder's `vocab_size`.
         phrases: For kind=bpe: two neighbours that stand together at least this often become one token. Counted are
             all times that they do, as a share of the number of texts, and every prompt, answer and separator is a

@@ -1,4 +1,4 @@
-"""The rules that settings share. Each check raises a `ConfigError` for the first setting that breaks it."""
+"""Rules that settings share. Each check raises a `ConfigError` for the first setting that breaks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ojito.settings import ConfigError
 
 
 def entries(config: Any, *names: str) -> Iterator[tuple[str, Any]]:
-    """Yield settings and their values; of a list, each entry: "blocks[0]"."""
+    """Yield settings and their values; each entry of a list under its own name, "blocks[0]"."""
     for name in names:
         value = getattr(config, name)
         if isinstance(value, (list, tuple)):
@@ -19,35 +19,45 @@ def entries(config: Any, *names: str) -> Iterator[tuple[str, Any]]:
 
 
 def positive(config: Any, *names: str) -> None:
-    """Check that the settings are greater than 0."""
+    """Check that settings are greater than 0."""
     for name, value in entries(config, *names):
-        if not value > 0:  # and not "<= 0", which nan is not either
-            raise ConfigError(name, f"{value} must be greater than 0")
+        if not value > 0:  # not `value <= 0`, which is false for nan
+            raise ConfigError(name, f"{value} must be greater than 0", "use a positive number")
 
 
 def not_negative(config: Any, **zero: str) -> None:
-    """Check that the settings are at least 0. Takes what a 0 means, for each setting."""
+    """Check that settings are at least 0.
+
+    Args:
+        config: The group of settings.
+        **zero: What 0 stands for, by setting.
+    """
     for name, meaning in zero.items():
         if not getattr(config, name) >= 0:
             raise ConfigError(name, f"{getattr(config, name)} must be at least 0", f"use 0 for {meaning}")
 
 
 def fraction(config: Any, *names: str) -> None:
-    """Check that the settings are at least 0 and less than 1."""
+    """Check that settings are at least 0 and less than 1."""
     for name, value in entries(config, *names):
         if not 0 <= value < 1:
-            raise ConfigError(name, f"{value} must be at least 0 and less than 1")
+            raise ConfigError(name, f"{value} must be at least 0 and less than 1", "use for example 0.1")
 
 
 def share(config: Any, **example: float) -> None:
-    """Check that the settings are from 0 to 1: unlike a fraction, a share may be 1. Takes an example for each."""
+    """Check that settings are between 0 and 1, both included.
+
+    Args:
+        config: The group of settings.
+        **example: A usual value, by setting.
+    """
     for name, usual in example.items():
         if not 0 <= getattr(config, name) <= 1:
-            raise ConfigError(name, f"{getattr(config, name)} must lie between 0 and 1, for example {usual}")
+            raise ConfigError(name, f"{getattr(config, name)} must lie between 0 and 1", f"use for example {usual}")
 
 
 def divisible(config: Any, whole: str, part: str) -> None:
-    """Check that one setting is a multiple of another."""
+    """Check that one setting is divisible by another."""
     size, divisor = getattr(config, whole), getattr(config, part)
     if size % divisor:
         lower = max(size // divisor * divisor, divisor)
@@ -57,7 +67,7 @@ def divisible(config: Any, whole: str, part: str) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """Check that PyTorch takes the seed."""
+    """Check that PyTorch takes this seed."""
     if seed.bit_length() > 63:
         raise ConfigError("seed", f"{seed} is too large for PyTorch", "use a number below 2**63")
 

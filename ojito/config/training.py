@@ -70,17 +70,24 @@ class TrainConfig:
         steps: Optimizer steps; 0 means that `minutes` decides.
         minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides.
         batch_size: Rows a step, all micro-batches of `accumulate` together.
+        accumulate: Micro-batches per step; more of them take less memory and give the same result.
+        optimizer: AdamW for all parameters, or Muon for the hidden matrices and AdamW for the others.
         lr: Peak learning rate; vision_lr, connector_lr, decoder_lr replace it for their part where greater than 0.
+        vision_lr, connector_lr, decoder_lr: Peak learning rate of this part; 0 means `lr`.
         muon_lr: Peak learning rate of Muon on hidden matrices, with optimizer=muon; all else is AdamW's. A part with
             a learning rate of its own gets as much more or less of this one, too.
+        betas: AdamW's decay rates of the gradient's mean and of its mean square.
+        weight_decay: Decoupled weight decay, of matrices and convolutions; biases, norms and learned tables have none.
         clip: The longest gradient, as a norm over all parameters; longer ones are scaled down to it. 0 clips nothing.
         freeze: Parts that do not learn.
+        schedule: How the learning rate falls after the warmup: along a cosine, or at the very end ("wsd").
         warmup: Share of the run over which the rate rises from 0.
         decay: Share of the run, at its end, over which schedule=wsd falls to 0.
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
         log_every: Steps for a line of the log.
         eval_every: Steps between evaluations; 0 evaluates at the end only.
         eval_samples: The most rows of `data.eval_split` that an evaluation asks.
+        seed: Seed of weights, order of the data, dropout and everything else that is random.
     """
 
     steps: int = 1000

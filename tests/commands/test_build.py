@@ -41,7 +41,7 @@ def test_build_then_train_then_caption(run, parts, data, tmp_path):
     code, out, err = run(*words, "--connector", "pixel_shuffle:2", "name=fresh")
     assert (code, err) == (0, "")
     assert out.startswith("fresh: ")
-    assert "4 tokens a picture" in out
+    assert "4 tokens per image" in out
     assert f"ojito train --from {tmp_path / 'new'}" in out
 
     code, out, err = run("train", "--from", tmp_path / "new", "--data", data, "--out", tmp_path / "trained", *TRAIN)
@@ -69,14 +69,14 @@ def test_build_saves_float32_and_reports_json(run, parts, tmp_path):
     assert not torch.equal(load_file(tmp_path / "new" / "model.safetensors")["connector.project.0.weight"], before)
 
 
-def test_build_says_what_has_everything_to_learn(run, parts, tmp_path):
+def test_build_says_which_parts_are_untrained(run, parts, tmp_path):
     for vision, said in ((parts / "siglip", "its connector ("), ("tiny", "its tower (")):
         words = ("build", "--vision", vision, "--decoder", parts / "smollm", "--out", tmp_path / "new", "--force")
         code, out, _ = run(*words, "model.decoder.max_positions=512")
         assert code == 0
         assert out.splitlines()[1].startswith(said)
     assert ") and its connector (" in out
-    assert "have everything to learn" in out
+    assert "are untrained" in out
 
 
 def test_fetching_the_parts_is_told(run, parts, tmp_path, monkeypatch):
@@ -96,7 +96,7 @@ def test_fetching_the_parts_is_told(run, parts, tmp_path, monkeypatch):
 def test_device_reaches_the_building(capsys, parts, tmp_path):
     words = ("build", "--vision", parts / "siglip", "--decoder", parts / "smollm", "--out", tmp_path / "new")
     assert main([*map(str, words), "--device", "bogus"]) == 2
-    assert "device 'bogus' is not one of auto" in capsys.readouterr().err
+    assert "device: 'bogus' is not one of auto" in capsys.readouterr().err
 
 
 def test_saved_recipe_may_be_given_to_the_training_that_goes_on(run, join, tmp_path):

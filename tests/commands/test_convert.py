@@ -32,7 +32,7 @@ def test_command_writes_what_the_method_writes(run, exported, tmp_path):
     code, out, err = run("convert", tmp_path / "native", "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     assert files(tmp_path / "out") == files(folder)
-    assert f"{tmp_path / 'out'} is {tmp_path / 'native'} in the form of Hugging Face, family llava" in out
+    assert f"{tmp_path / 'out'} is {tmp_path / 'native'} in Hugging Face's form, family llava" in out
 
 
 def test_command_goes_back_and_forth(run, exported, tmp_path):
@@ -80,8 +80,8 @@ def test_weights_of_several_dtypes_lose_no_bit(run, exported, tmp_path):
     for to in ("huggingface", "ojito"):
         code, out, err = run("convert", tmp_path / "mixed", "--out", tmp_path / to, "--to", to)
         assert code == 0
-        told = "has weights in bfloat16 and float32: all are written in float32, or as --dtype says"
-        assert err == f"ojito: {tmp_path / 'mixed'} {told}\n"
+        note = "has weights in bfloat16 and float32; all are written in float32, unless --dtype says otherwise"
+        assert err == f"ojito: {tmp_path / 'mixed'} {note}\n"
         assert "parameters in float32" in out
         assert_same_state(ojito.load(tmp_path / to, device="cpu", dtype="float32").model.state_dict(), expected)
     words = ["convert", tmp_path / "mixed", "--out", tmp_path / "half", "--dtype", "bfloat16"]
@@ -105,10 +105,10 @@ def test_card_that_somebody_wrote_stays_and_the_command_says_so(run, exported, t
     for _ in range(2):
         code, out, err = run("convert", folder, "--out", tmp_path / "out", "--force")
         assert code == 0
-        assert f"next: say in {tmp_path / 'out' / 'README.md'} what" in out
+        assert f"next: describe in {tmp_path / 'out' / 'README.md'} what" in out
         if not err:
             (tmp_path / "out" / "README.md").write_text("mine")
-    assert err == f"ojito: {tmp_path / 'out' / 'README.md'} is yours, and stays as it is\n"
+    assert err == f"ojito: {tmp_path / 'out' / 'README.md'} was written by you, and is kept\n"
     assert (tmp_path / "out" / "README.md").read_text() == "mine"
 
 
@@ -147,7 +147,7 @@ def test_fetching_and_writing_are_told(run, exported, tmp_path, monkeypatch):
 
 def test_device_reaches_the_model(refused, exported, tmp_path):
     said = refused("convert", exported("llava")[2], "--out", tmp_path / "out", "--device", "bogus")
-    assert "device 'bogus' is not one of auto" in said
+    assert "device: 'bogus' is not one of auto" in said
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_command_that_cannot_be_followed_is_one_line(run, tmp_path, words, said)
 def test_command_writes_a_preset_in_ojitos_form(run, tmp_path):
     code, _, err = run("convert", "tiny", "--out", tmp_path / "out", "--to", "ojito", "--seed", 3)
     assert code == 0
-    assert err == "ojito: tiny is a preset, and its weights are random: train it first\n"
+    assert err == "ojito: tiny is a preset, and its weights are random; train it first\n"
     expected = ojito.load("tiny", device="cpu", dtype="float32", seed=3).model.state_dict()
     mine = ojito.load(tmp_path / "out", device="cpu", dtype="float32").model.state_dict()
     assert_same_state(mine, expected)

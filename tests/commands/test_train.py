@@ -278,7 +278,7 @@ def test_train_and_eval_read_real_photographs(run, data_folder, recipe, tmp_path
         ("train model.decoder.heads=7", "is not divisible by heads 7"),
         ("train --steps 0", "leave no training"),
         ("train --data missing --out {tmp}/x", "missing does not exist; check the path"),
-        ("train --device tpu --out {tmp}/x", "device 'tpu' is not one of auto, cpu"),
+        ("train --device tpu --out {tmp}/x", "device: 'tpu' is not one of auto, cpu"),
     ],
 )
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, tmp_path, words, said):

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ojito.checkpoint.files import CheckpointError, read_json
+from ojito.checkpoint.files import read_json
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
@@ -25,10 +25,9 @@ from ojito.checkpoint.huggingface.preprocessing import chats, read_image_setting
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import CONFIG
+from ojito.checkpoint.unsupported import check_supported
 from ojito.config import ModelConfig, ProcessorConfig
 from ojito.settings import read
-
-ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,10 @@ def is_huggingface(folder: Path | str) -> bool:
     Raises:
         CheckpointError: It has none, or one that is no JSON; it is an adapter.
     """
-    if (Path(folder) / ADAPTER).is_file() and not (Path(folder) / CONFIG).exists():
-        raise CheckpointError(f"{folder} holds an adapter; merge it into its model, and give the folder of that")
+    if not (Path(folder) / CONFIG).exists():
+        check_supported(folder, None)
     values = read_json(folder, CONFIG)
+    check_supported(folder, values)
     return "format" not in values and ("model_type" in values or is_nanovlm(values))
 
 

@@ -1,0 +1,355 @@
+"""The table of all commands, their arguments and their help texts. START HERE for what can be typed."""
+
+import argparse
+from typing import Any, NamedTuple
+
+from ojito.errors import OjitoError
+
+
+class Argument(NamedTuple):
+    """A positional argument or flag of a command, as argparse's `add_argument` takes it."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """A command of the command line.
+
+    Attributes:
+        name: The word after `ojito`.
+        about: What it does, in a few words.
+        module: The module whose `run(args)` does it.
+        arguments: Its arguments and flags, without those that all commands have.
+        example: A command line that works.
+    """
+
+    name: str
+    about: str
+    module: str
+    arguments: tuple[Argument, ...]
+    example: str
+
+
+def _argument(*names: str, **options: Any) -> Argument:
+    return Argument(names, options)
+
+
+def _word(text: str) -> str:
+    """A path or a name. An empty one would mean the current folder, or be taken for one that was not given."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is empty; give a path or a name")
+    return text
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; write for example 4") from None
+
+
+def _seed(text: str) -> int:
+    """A seed, as `train.seed` takes it."""
+    from ojito.config.rules import check_seed  # not at the top: `--help` needs no YAML
+
+    seed = _whole(text)
+    try:
+        check_seed(seed)
+    except OjitoError as error:
+        raise argparse.ArgumentTypeError(f"{error.problem}; {error.remedy}") from None
+    return seed
+
+
+def _pixels(text: str) -> int:
+    """A number of pixels, as `processor.image.max_pixels` takes it."""
+    pixels = _whole(text)
+    if pixels < 1:
+        raise argparse.ArgumentTypeError(f"{pixels} must be greater than 0")
+    return pixels
+
+
+COMMON = (
+    _argument("--json", action="store_true", help="write JSON to stdout, and nothing else"),
+    _argument("--device", default="auto", help="auto (the GPU if there is one; default), cpu, cuda, cuda:1, mps"),
+    _argument("--seed", type=_seed, metavar="N", help="seed of the random numbers (default 0)"),
+)
+
+MODEL = _argument(
+    "model",
+    type=_word,
+    metavar="MODEL",
+    help="a model folder, owner/name on the Hugging Face Hub, or a preset (random weights)",
+)
+
+MAX_PIXELS = _argument(
+    "--max-pixels", type=_pixels, metavar="N", help="refuse larger images (default: the limit in the model's settings)"
+)
+
+SAMPLING = (
+    _argument("--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"),
+    _argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="sample tokens; 0 (default) always takes the likeliest",
+    ),
+    _argument("--top-k", type=int, metavar="K", help="sample among the K likeliest tokens"),
+    _argument("--top-p", type=float, metavar="P", help="sample among the likeliest tokens that add up to P"),
+    _argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        metavar="R",
+        help="above 1, repeats become less likely",
+    ),
+    _argument(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="end the answer before this text; may be repeated",
+    ),
+)
+
+LOOKING = (
+    _argument("image", type=_word, metavar="IMAGE", help="an image file"),
+    _argument("things", metavar="THINGS", help='what to look for: cat, or "cat ; dog"'),
+    _argument(
+        "--out",
+        type=_word,
+        metavar="FILE",
+        help="also write the image with the results drawn in, as .png, .jpg, .webp or .bmp",
+    ),
+    MAX_PIXELS,
+    _argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (default 256)"),
+)
+
+COMMANDS = (
+    Command(
+        "demo",
+        "train a small model on drawn scenes, and report what it sees",
+        "ojito.commands.demo",
+        (
+            _argument(
+                "--preset",
+                type=_word,
+                default="tiny",
+                metavar="NAME",
+                help="tiny (two minutes; default) or scenes (twenty minutes)",
+            ),
+            _argument(
+                "--out",
+                type=_word,
+                default="runs/demo",
+                metavar="FOLDER",
+                help="where to write (default runs/demo)",
+            ),
+            _argument("--minutes", type=float, metavar="M", help="training time (default: the preset's)"),
+            _argument("--short", action="store_true", help="a few seconds of training, to see that it works"),
+        ),
+        "ojito demo",
+    ),
+    Command(
+        "train",
+        "train a model on your own images, or on a built-in data set",
+        "ojito.commands.train",
+        (
+            _argument(
+                "--preset", type=_word, metavar="NAME", help="preset to start from (default tiny); see `ojito presets`"
+            ),
+            _argument(
+                "--from",
+                dest="base",
+                type=_word,
+                metavar="MODEL",
+                help="start from the weights and recipe of this model instead",
+            ),
+            _argument("--config", type=_word, metavar="FILE", help="a recipe in YAML; overrides the preset"),
+            _argument(
+                "--data",
+                type=_word,
+                metavar="PATH",
+                help="a folder, a .jsonl or .csv file, scenes, or photos16; overrides both",
+            ),
+            _argument("--steps", type=int, metavar="N", help="training length, in optimizer steps"),
+            _argument(
+                "--minutes",
+                type=float,
+                metavar="M",
+                help="training length, in minutes; with --steps, whichever ends first",
+            ),
+            _argument("--out", type=_word, metavar="FOLDER", help="where to write the model (default runs/NAME)"),
+            _argument("--force", action="store_true", help="replace the model in --out"),
+            _argument("--print-config", action="store_true", help="print the complete recipe as YAML, and exit"),
+            _argument(
+                "settings",
+                nargs="*",
+                metavar="key=value",
+                help="any setting, such as train.lr=3e-4; see `ojito settings`",
+            ),
+        ),
+        "ojito train --preset tiny --data captions.jsonl --out runs/mine --steps 500",
+    ),
+    Command(
+        "build",
+        "join a public vision tower and a public decoder to a new model for training",
+        "ojito.commands.build",
+        (
+            _argument(
+                "--vision",
+                type=_word,
+                required=True,
+                metavar="MODEL",
+                help="model whose vision tower is used: a folder, owner/name, or a preset",
+            ),
+            _argument(
+                "--decoder",
+                type=_word,
+                required=True,
+                metavar="MODEL",
+                help="model whose decoder and tokenizer are used: a folder, or owner/name",
+            ),
+            _argument(
+                "--connector",
+                default="mlp",
+                metavar="NAME",
+                help="linear, mlp (default), pixel_shuffle:2, average_pool:2, perceiver:64",
+            ),
+            _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write the model"),
+            _argument("--force", action="store_true", help="replace the model in --out"),
+            _argument("settings", nargs="*", metavar="key=value", help="any setting, such as train.lr=3e-4"),
+        ),
+        "ojito build --vision google/siglip-base-patch16-224 --decoder HuggingFaceTB/SmolLM2-135M --out runs/new",
+    ),
+    Command(
+        "caption",
+        "describe images",
+        "ojito.commands.caption",
+        (
+            MODEL,
+            _argument("images", nargs="+", type=_word, metavar="IMAGE", help="image files, or folders of them"),
+            MAX_PIXELS,
+            *SAMPLING,
+            _argument("--batch-size", type=int, default=16, metavar="N", help="images per batch (default 16)"),
+        ),
+        "ojito caption runs/mine photo.jpg",
+    ),
+    Command(
+        "ask",
+        "ask about an image; without a question, chat about it",
+        "ojito.commands.ask",
+        (
+            MODEL,
+            _argument("image", type=_word, metavar="IMAGE", help="an image file"),
+            _argument(
+                "question",
+                nargs="?",
+                metavar="QUESTION",
+                help="left out: questions from stdin, one per line",
+            ),
+            MAX_PIXELS,
+            *SAMPLING,
+        ),
+        'ojito ask runs/mine photo.jpg "what is it?"',
+    ),
+    Command(
+        "detect",
+        "find objects in an image and draw boxes, with a PaliGemma model",
+        "ojito.commands.detect",
+        (MODEL, *LOOKING, *SAMPLING[1:]),
+        'ojito detect runs/mine photo.jpg "cat ; dog" --out boxed.png',
+    ),
+    Command(
+        "segment",
+        "find objects in an image and draw masks, with a PaliGemma model",
+        "ojito.commands.segment",
+        (
+            MODEL,
+            *LOOKING,
+            _argument(
+                "--weights",
+                type=_word,
+                required=True,
+                metavar="FILE",
+                help="the mask decoder, vae-oid.npz, published by big_vision",
+            ),
+            _argument(
+                "--masks",
+                type=_word,
+                metavar="FOLDER",
+                help="also write each mask, white on black, to a new or empty folder: 1-cat.png, ...",
+            ),
+            *SAMPLING[1:],
+        ),
+        "ojito segment runs/mine photo.jpg cat --weights vae-oid.npz --out masked.png",
+    ),
+    Command(
+        "eval",
+        "score a model on questions or captions, with blank and swapped images as controls",
+        "ojito.commands.eval",
+        (
+            MODEL,
+            _argument(
+                "data",
+                type=_word,
+                metavar="DATA",
+                help="a folder, a .jsonl or .csv file, scenes, or photos16",
+            ),
+            _argument(
+                "--split",
+                type=_word,
+                metavar="NAME",
+                help="split to score (default: the recipe's, dev, or the only one)",
+            ),
+            _argument("--limit", type=int, metavar="N", help="only the first N rows"),
+            _argument("--no-controls", action="store_true", help="skip the controls, which takes a third of the time"),
+            _argument(
+                "--report",
+                type=_word,
+                metavar="FILE",
+                help="also write a web page with images, such as report.html",
+            ),
+            _argument(
+                "--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"
+            ),
+            _argument("--batch-size", type=int, default=64, metavar="N", help="questions per batch (default 64)"),
+        ),
+        "ojito eval runs/mine captions.jsonl --split dev --json",
+    ),
+    Command(
+        "convert",
+        "write a model in the form that transformers loads, or in Ojito's own",
+        "ojito.commands.convert",
+        (
+            MODEL,
+            _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write it"),
+            _argument(
+                "--to",
+                default="huggingface",
+                choices=("huggingface", "ojito"),
+                help="form to write (default huggingface)",
+            ),
+            _argument(
+                "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the weights (default: unchanged)"
+            ),
+            _argument("--force", action="store_true", help="replace the model in --out"),
+        ),
+        "ojito convert runs/mine --out exported --dtype bfloat16",
+    ),
+    Command(
+        "info",
+        "show the parts of a model, its parameters, and the memory that it takes",
+        "ojito.commands.info",
+        (MODEL,),
+        "ojito info paligemma-3b-224",
+    ),
+    Command("presets", "list the models to start from", "ojito.commands.presets", (), "ojito presets"),
+    Command(
+        "settings",
+        "list the settings of a recipe, with type, default and meaning",
+        "ojito.commands.settings",
+        (_argument("group", nargs="?", type=_word, metavar="GROUP", help="only this group, such as model.decoder"),),
+        "ojito settings train",
+    ),
+)
