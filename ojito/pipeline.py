@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 
-from ojito.checkpoint import CheckpointError, holds_model, save_model, staged_save
-from ojito.checkpoint.huggingface import CARD, Exported, SpecialIds, write_folder
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.huggingface.card import CARD
+from ojito.checkpoint.huggingface.export import Exported, write_folder
+from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
+from ojito.checkpoint.native import RECIPE, save_model
+from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
 from ojito.device import pick_device
@@ -28,23 +31,20 @@ from ojito.generate import (
     options_of_rows,
     stream,
 )
-from ojito.locate.boxes import BETWEEN, Box, fit_mask, parse
-from ojito.locate.mask_decoder import MaskDecoder
-from ojito.locate.mask_weights import read_mask_weights
+from ojito.locate.boxes import Box, parse
+from ojito.locate.masks import add_masks, read_mask_decoder
+from ojito.locate.things import Task, check_location_tokens, locating_prompt, split_things
 from ojito.model import VLM
-from ojito.model.meta import shapes_only
 from ojito.processor import Processor
-from ojito.processor.images import open_image
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.records import Progress, Sample
-from ojito.settings import write
+from ojito.settings import to_yaml, write
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ojito.records import ImageLike
 
-RECIPE = "recipe.yaml"
 _LONG = {"max_new_tokens": 256}  # a box takes about 7 tokens, and its mask 16
 
 
@@ -68,15 +68,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Located:
-    """Where things are in a picture.
+    """Where things are in an image.
 
     Attributes:
         boxes: Those in the answer that can be read.
         answer: What the model wrote; where it ended by "length", there may have been more boxes.
+        width: Width of the upright image that the boxes are of, pixels.
+        height: Height of the upright image, pixels.
     """
 
     boxes: list[Box]
     answer: Answer
+    width: int
+    height: int
 
 
 class Pipeline:
@@ -118,6 +122,19 @@ class Pipeline:
     def device(self) -> torch.device:
         """Device of the model."""
         return self.model.device
+
+    def with_image(self, **settings: Any) -> Pipeline:
+        """Return the same model with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
+
+        Args:
+            **settings: Fields of `ImageConfig`.
+
+        Raises:
+            ConfigError: A value that is out of range.
+        """
+        changed = copy.copy(self)
+        changed.processor = self.processor.with_image(**settings)
+        return changed
 
     def caption(
         self, image: ImageLike, options: GenerateOptions | None = None, **keywords: Unpack[OptionKeywords]
@@ -303,8 +320,7 @@ class Pipeline:
             save_model(staging, self.name, self.model.config, self.model.state_dict())
             self.processor.save(staging)
             if self.config:
-                text = yaml.safe_dump(write(self.config), sort_keys=False, allow_unicode=True)
-                (staging / RECIPE).write_text(text, encoding="utf-8")
+                (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
 
     def export(
         self,
@@ -350,73 +366,24 @@ class Pipeline:
                 dtype, max_shard, base_model, progress,
             )  # fmt: skip
 
-    def _check_token(self, token: str) -> None:
-        """Whether the tokenizer has it; a model without it was never taught to say where things are."""
-        ids = self.processor.tokenizer.encode(token)
-        if len(ids) != 1 or self.processor.decode(ids) != token:
-            raise ValueError(
-                f"the tokenizer of {self.name} has no token {token}, so the model cannot say where things are; use "
-                "PaliGemma, or a model that was trained with its tokenizer"
-            )
-
     def _locate(
         self,
-        task: Literal["detect", "segment"],
+        task: Task,
         image: ImageLike,
         things: str | Sequence[str],
         options: dict[str, Any],
         weights: Path | str = "",
     ) -> Located:
-        self._check_token("<loc0000>")
+        check_location_tokens(self.processor, task, self.name)
         names = split_things(things, task)
-        decoder = None
-        if task == "segment":
-            self._check_token("<seg000>")
-            decoder = read_masks(weights)
-        picture = open_image(image, self.processor.config.image.max_pixels)
+        decoder = read_mask_decoder(weights) if task == "segment" else None
+        opened = self.processor.open_image(image)
         keywords: dict[str, Any] = options if "options" in options else {**_LONG, **options}
-        answer = self.ask(picture, f"{task} {BETWEEN.join(names)}", **keywords)
-        boxes = parse(answer.text, *picture.size)
-        return Located(boxes if decoder is None else _with_masks(boxes, decoder, picture.size), answer)
+        answer = self.ask(opened.image, locating_prompt(names, task), **keywords)
+        size = (opened.width, opened.height)  # of the whole image, whatever scale of it the model read
+        boxes = parse(answer.text, *size)
+        return Located(boxes if decoder is None else add_masks(boxes, decoder, *size), answer, *size)
 
 
 def _answer(row: Generation, stops: StopTexts) -> Answer:
     return Answer(stops.cut(row.tokens), tuple(row.tokens), row.finish or "length")
-
-
-def split_things(things: str | Sequence[str], task: str) -> list[str]:
-    """The names of the things to look for.
-
-    Args:
-        things: "cat ; dog", or ["cat", "dog"].
-        task: "detect" or "segment", for the message.
-
-    Raises:
-        ValueError: One has no name, or there is none.
-    """
-    names = [name.strip() for name in (things.split(";") if isinstance(things, str) else things)]
-    if not all(names) or not names:
-        raise ValueError(f"things {things!r} must name each thing to {task}; give for example 'cat ; dog'")
-    return names
-
-
-def read_masks(weights: Path | str) -> MaskDecoder:
-    """The decoder in `vae-oid.npz`, which draws masks from their codes.
-
-    Raises:
-        CheckpointError: The weights are missing, damaged or of something else.
-    """
-    with shapes_only():
-        decoder = MaskDecoder()
-    decoder.load_state_dict(read_mask_weights(weights, decoder.state_dict()), assign=True)
-    return decoder
-
-
-def _with_masks(boxes: list[Box], decoder: MaskDecoder, size: tuple[int, int]) -> list[Box]:
-    """The boxes, those with codes as pixels of a picture of this width and height, too."""
-    codes = [box.codes for box in boxes if box.codes]
-    if not codes:
-        return boxes
-    with torch.inference_mode():
-        drawn = iter(decoder(torch.tensor(codes)).numpy())
-    return [dataclasses.replace(b, mask=fit_mask(next(drawn), b, *size)) if b.codes else b for b in boxes]

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ojito.commands.inputs import check_picture, drawing, load_model, open_picture
+from ojito.commands.inputs import check_image, drawing, load_model, naming_the_flag
 from ojito.generate import GenerateOptions
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
@@ -19,10 +19,11 @@ PROMPT = "> "
 
 def run(args: Namespace) -> int:
     """Answers the question, or each line of stdin until it ends."""
-    check_picture(args)
+    check_image(args)
     options, pipe = drawing(args), load_model(args, args.max_pixels)
     # Once, however many questions follow.
-    picture = open_picture(args.image, pipe.processor.config.image.max_pixels)
+    with naming_the_flag():
+        picture = pipe.processor.open_image(args.image).image
     said: tuple[Turn, ...] = ()
     for question in _lines(args.image) if args.question is None else [args.question]:
         asked = _fitting(pipe, picture, said, question)

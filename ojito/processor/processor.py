@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ojito.config import ModelConfig, ProcessorConfig
-from ojito.processor.pixels import normalize
+from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
+from ojito.processor.images import OpenedImage
+from ojito.processor.pixels import normalize, open_for
 from ojito.processor.prompts import Row, RowError, RowWriter
 from ojito.processor.tiles import Tiles, add_whole, read_image
 from ojito.processor.tokenizers import Tokenizer
 from ojito.records import IGNORE, PADDING, Batch, Sample
-from ojito.settings import ConfigError, read, read_text, write
+from ojito.settings import ConfigError, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-CONFIG_FILE, TOKENIZER_FILE = "processor.json", "tokenizer.json"
-MAX_CONFIG = 2**20  # bytes
+CONFIG_FILE, TOKENIZER_FILE = PROCESSOR_FILE, "tokenizer.json"
 
 
 class Processor:
@@ -122,6 +125,27 @@ class Processor:
         row.pictures = pictures
         return row
 
+    def with_image(self, **settings: Any) -> Processor:
+        """The same processor with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
+
+        Args:
+            **settings: Fields of `ImageConfig`. The model's image size and tokens do not change with them.
+
+        Raises:
+            ConfigError: A value that is out of range.
+        """
+        changed = copy.copy(self)
+        changed.config = dataclasses.replace(self.config, image=dataclasses.replace(self.config.image, **settings))
+        return changed
+
+    def open_image(self, image: ImageLike) -> OpenedImage:
+        """The image as RGB and upright, a large one maybe scaled down; `read_image` reads the same of it as of `image`.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return open_for(image, self.image_size, self.config.image)
+
     def read_image(self, image: ImageLike) -> Tiles:
         """The picture fitted to the model's squares.
 
@@ -192,21 +216,9 @@ class Processor:
         Raises:
             ConfigError: A file is missing or damaged.
         """
-        path = Path(folder) / CONFIG_FILE
-        text = read_text(path, MAX_CONFIG, "give a folder that was saved")
+        config, image_size, image_tokens = read_processor_file(folder)
+        tokenizer = Tokenizer.read(Path(folder) / TOKENIZER_FILE, config.tokenizer)
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ConfigError(str(path), "is not JSON; save the model again") from None
-        sizes = [values.pop(key, None) for key in ("image_size", "image_tokens")] if isinstance(values, dict) else []
-        if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-            raise ConfigError(str(path), "needs image_size and image_tokens, whole numbers; save the model again")
-        image_size, image_tokens = sizes
-        config = read(ProcessorConfig, values, str(path))
-        try:
-            tokenizer = Tokenizer.read(Path(folder) / TOKENIZER_FILE, config.tokenizer)
             return cls(config, tokenizer, image_size, image_tokens, max_positions)
         except ConfigError as error:
-            if str(folder) in str(error):  # it names the other file
-                raise
-            raise ConfigError(f"{path}: {error.where}", error.problem, error.remedy) from None
+            raise ConfigError(f"{Path(folder) / CONFIG_FILE}: {error.where}", error.problem, error.remedy) from None

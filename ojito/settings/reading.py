@@ -27,9 +27,10 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     """
     if not isinstance(values, Mapping):
         raise _not_a_mapping(key or "config", values)
+    # Settings that only other kinds of this group have; files hold them where a recipe changed the kind.
+    values = {name: value for name, value in values.items() if name not in getattr(cls, "UNUSED", ())}
     annotations = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    values = {name: value for name, value in values.items() if name not in getattr(cls, "UNUSED", ())}
     for name in values:
         if name not in known:
             remedy = nearest(_text(name), known, f"known are {', '.join(known)}")
@@ -125,17 +126,23 @@ def _in_quotes(value: Any, key: str) -> str:
 
 
 def _tagged(members: tuple[Any, ...], value: Any, key: str) -> Any:
-    """Return one of several dataclasses, chosen by the value's `kind`, or by the setting that they name as TAG."""
+    """Return one of several dataclasses, chosen by the setting that tells them apart."""
     if isinstance(value, members):
         return value
     if not isinstance(value, Mapping):
         raise _not_a_mapping(key, value)
-    tag = getattr(members[0], "TAG", "kind")
-    by_kind = {getattr(member, tag): member for member in members}
-    kind = value.get(tag, getattr(members[0], tag))
+    tag, first = tag_of(members[0])
+    by_kind = {tag_of(member)[1]: member for member in members}
+    kind = value.get(tag, first)
     if kind not in list(by_kind):  # a list, because the value may not be hashable
         raise _not_one_of(join(key, tag), kind, by_kind)
     return read(by_kind[kind], value, key)
+
+
+def tag_of(member: Any) -> tuple[str, str]:
+    """Return the setting that tells the kinds of a group apart, "kind" unless its TAG says otherwise, and its value."""
+    tag = getattr(member, "TAG", "kind")
+    return tag, getattr(member, tag)
 
 
 def _not_a_mapping(key: str, value: Any) -> ConfigError:

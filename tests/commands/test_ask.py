@@ -55,9 +55,9 @@ def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pi
     asked = []
     generate = Pipeline.generate
 
-    def noting(pipe, samples, **options):
+    def noting(pipe, samples, options):
         asked.append([turn.prompt for turn in samples[0].dialogue])
-        return generate(pipe, samples, **options)
+        return generate(pipe, samples, options)
 
     monkeypatch.setattr(Pipeline, "generate", noting)
     long = "xkqj " * 8  # bytes: no word that was learned

@@ -80,7 +80,7 @@ def test_boxes_are_those_of_the_answer_with_random_weights(pipe, picture):
 
 
 def test_model_without_locations_is_an_error_before_anything_is_generated(blind):
-    with pytest.raises(ValueError, match="the tokenizer of toy has no token <loc0000>"):
+    with pytest.raises(ValueError, match="toy: the tokenizer has no token <loc0000>"):
         blind.detect("no such picture", "cat")
 
 
@@ -179,7 +179,7 @@ def test_out_that_holds_no_such_picture_is_one_line_before_the_model_is_loaded(r
         Image.new("RGB", size).save(tmp_path / "long.png")
         out = tmp_path / f"boxed{ending}"
         said = refused("detect", tmp_path / "no model", tmp_path / "long.png", "cat", "--out", out)
-        assert f"--out {out} holds at most {most} pixels on a side, and the picture has {size[0]} x {size[1]}" in said
+        assert f"--out {out}: holds at most {most} pixels on a side, and the image has {size[0]} x {size[1]}" in said
         assert said.endswith("; let it end in .png\n")
 
 
@@ -195,11 +195,11 @@ def test_longest_picture_of_each_kind_is_drawn(run, model, says, tmp_path):
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("boxed", "is no picture; let it end in .png"),
-        ("boxed.gif", "is no picture"),
+        ("boxed", "is not an image file; let it end in .png"),
+        ("boxed.gif", "is not an image file"),
         ("folder.png", "is a folder; choose another name"),
         ("gone/boxed.png", "is in a folder that does not exist"),
-        ("photo.png", "is the picture itself; choose another name"),
+        ("photo.png", "is the image itself; choose another name"),
     ],
 )
 def test_out_that_cannot_be_is_one_line_before_the_model_is_loaded(refused, photo, tmp_path, out, message):

@@ -85,7 +85,7 @@ def test_things_and_weights_are_looked_at_before_the_model_is_loaded(refused, ph
     for name, *flags in (["detect"], ["segment", "--weights", weights]):
         assert "must name each thing to " + name in refused(name, "m", photo, "cat ;", *flags)
     said = refused("segment", "m", photo, "cat", "--weights", tmp_path / "gone.npz")
-    assert "gone.npz cannot be read" in said
+    assert "gone.npz: cannot be read" in said
 
 
 def test_fetching_is_told(run, model, photo, monkeypatch):

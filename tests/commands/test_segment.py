@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.generate import Greedy, Temperature
 from ojito.locate.boxes import Box, fit_mask, parse, write_boxes
 
@@ -84,7 +84,7 @@ def test_model_without_codes_is_an_error_before_anything_is_generated(maskless, 
 
 def test_weights_are_read_before_anything_is_generated(pipe, picture, says, asked, tmp_path):
     says(TEXT)
-    with pytest.raises(CheckpointError, match=r"gone\.npz cannot be read"):
+    with pytest.raises(CheckpointError, match=r"gone\.npz: cannot be read"):
         pipe.segment(picture, "cat", tmp_path / "gone.npz")
     assert not asked
 
@@ -153,14 +153,14 @@ def test_mask_without_a_label_has_its_number_alone(run, model, photo, says, weig
 
 def test_masks_never_stand_beside_other_files(refused, photo, weights, tmp_path):
     words = ("segment", tmp_path / "no model", photo, "cat", "--weights", weights, "--masks")
-    assert f"--masks {tmp_path} holds files already; choose another folder, or empty it" in refused(*words, tmp_path)
-    assert f"--masks {photo} is a file; give a folder" in refused(*words, photo)
+    assert f"--masks {tmp_path}: holds files already; choose another folder, or empty it" in refused(*words, tmp_path)
+    assert f"--masks {photo}: is a file; give a folder" in refused(*words, photo)
 
 
 def test_mistakes_are_one_line(refused, model, photo, tmp_path):
     for words, message in (
         ([], "the following arguments are required: --weights; see `ojito segment --help`"),
-        (["--weights", tmp_path / "gone.npz"], "gone.npz cannot be read (No such file or directory)"),
-        (["--weights", photo], "photo.png is damaged or no .npz file"),
+        (["--weights", tmp_path / "gone.npz"], "gone.npz: cannot be read (No such file or directory)"),
+        (["--weights", photo], "photo.png: is damaged or no .npz file"),
     ):
         assert message in refused("segment", model, photo, "cat", *words)

@@ -192,7 +192,7 @@ def test_crop_begins_with_the_middle_when_the_scaled_picture_had_too_many_pixels
 
 
 def test_tiles_are_no_single_square():
-    with pytest.raises(ValueError, match=r"several squares of a picture, not one; use tiles\.read_image"):
+    with pytest.raises(ValueError, match=r"several squares of an image, not one; use tiles\.read_image"):
         raw_pixels(PHOTO, 8, ImageConfig(fit="tiles", longest_side=16))
 
 
@@ -235,9 +235,9 @@ def png_header(width, height):
     return head + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
 
 
-@pytest.mark.parametrize("side", [5_000, 9_999, 60_000])
+@pytest.mark.parametrize("side", [10_001, 20_000, 60_000])
 def test_pixel_limit_is_checked_before_decoding(side):
-    with pytest.raises(ImageError, match=r"more than the limit of 20,000,000; scale it down|far too many pixels"):
+    with pytest.raises(ImageError, match="more than the limit of 100,000,000; scale it down"):
         open_image(png_header(side, side))
 
 
@@ -253,11 +253,9 @@ def test_side_has_a_limit_because_of_the_weights_of_resizing(size):
         open_image(Image.new("L", size))
 
 
-@pytest.mark.parametrize(
-    "address", ["http://x.org/a.png", "https://x.org/a.png", "ftp://x/a", "data:image/png;base64,"]
-)
+@pytest.mark.parametrize("address", ["http://x.org/a.png", "https://x.org/a.png", "ftp://x/a", "s3://x/a"])
 def test_address_is_an_error_without_network(address):
-    with pytest.raises(ImageError, match="never goes online; download it"):
+    with pytest.raises(ImageError, match="is an address, and Ojito never goes online; download it"):
         open_image(address)
 
 

@@ -10,12 +10,12 @@ from PIL import Image
 from safetensors.torch import save
 
 import ojito
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.hub.cache import neighbour
 from ojito.checkpoint.hub.download import download, download_tokenizer
 from ojito.checkpoint.hub.transfer import HubError
+from ojito.checkpoint.huggingface.families.nanovlm import read_nanovlm
 from ojito.checkpoint.huggingface.fields import Fields
-from ojito.checkpoint.huggingface.nanovlm import read_nanovlm
 from ojito.config import TokenizerConfig
 from ojito.loading import find_folder, load_for, recipe_of
 from ojito.model import VLM
@@ -147,7 +147,7 @@ def test_folder_outside_the_cache_asks_nobody(hub, named, tmp_path):
     shutil.copytree(find_folder(NAME), tmp_path / "mine")
     hub.asked.clear()
     assert said(tmp_path / "mine") == (
-        f"{tmp_path / 'mine'} has no tokenizer.json, and nanoVLM's folders bring none; copy that of "
+        f"{tmp_path / 'mine'}: has no tokenizer.json, and nanoVLM's folders bring none; copy that of "
         f"https://huggingface.co/{WORDS} there, which its lm_tokenizer names"
     )
     assert not hub.asked
@@ -174,7 +174,7 @@ def test_tokenizer_that_was_stopped_is_gone_on_with(hub, cache, named):
         (WORDS, f"{NAME} names its tokenizer: owl/words has a licence to accept"),
         ("owl/none", f"{NAME} names its tokenizer: owl/none is no folder, and on"),
         ("owl/bare", f"{NAME} names its tokenizer: {{url}}/owl/bare has no tokenizer.json; choose a model with"),
-        ("../words", f"{NAME} has no tokenizer.json, and nanoVLM's folders bring none"),
+        ("../words", f"{NAME}: has no tokenizer.json, and nanoVLM's folders bring none"),
         (".", f"{NAME} has no tokenizer.json"),
         ("words", f"{NAME} has no tokenizer.json"),
         (["owl/words"], f"{NAME} has no tokenizer.json"),
