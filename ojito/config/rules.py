@@ -1,4 +1,4 @@
-"""Rules that settings share. Each check raises a `ConfigError` for the first setting that breaks it."""
+"""Rules that settings share. Each raises a `ConfigError` for the first setting that breaks it."""
 
 from __future__ import annotations
 

@@ -369,8 +369,8 @@ def test_sampler_of_ones_own_chooses(model, tiny_processor, questions):
     [
         (3, "returned 3; choose returns a tensor of 4 ids"),
         (torch.zeros(4, 1), r"returned \(4, 1\); choose returns a tensor of 4 ids"),
-        (torch.tensor([0, 0, 64, 0]), "chose token 64; choose one below 64"),
-        (torch.tensor([0, -1, 0, 0]), "chose token -1"),
+        (torch.tensor([0, 0, 64, 0]), "chose 64; choose below 64"),
+        (torch.tensor([0, -1, 0, 0]), "chose -1; choose below 64"),
     ],
     ids=str,
 )
