@@ -90,14 +90,13 @@ def load_described(
     model = shape_of(described)
     check_memory(str(described.path), model, dtype, device)
     try:
-        pipe = _fill(described, model, described.processor, device, dtype, progress)
+        processor = _fill(described, model, described.processor, device, dtype, progress)
     except ConfigError as error:
         if error.where == str(described.tokenizer):
             raise
         source = described.path / PROCESSOR_FILE if described.form == "native" else described.path
         raise ConfigError(f"{source}: {error.where}", error.problem, error.remedy) from None
-    pipe.config, pipe.name = described.recipe, described.name
-    return pipe
+    return Pipeline(model.eval(), processor, described.recipe, name=described.name)
 
 
 def shape_of(described: Described, config: ModelConfig | None = None) -> VLM:
@@ -123,8 +122,8 @@ def _fill(
     device: torch.device,
     dtype: torch.dtype,
     progress: Progress | None,
-) -> Pipeline:
-    """The folder's weights and tokenizer, in this model and a processor with this config."""
+) -> Processor:
+    """Load the folder's weights into the model; return a processor with this config and the folder's tokenizer."""
     tokenizer = Tokenizer.read(described.tokenizer, config.tokenizer)
     check_vocabulary(described.path, tokenizer, model.config.decoder.vocab_size)
     processor = Processor.for_model(config, tokenizer, model.config)
@@ -132,7 +131,7 @@ def _fill(
         described.path, model.state_dict(), dtype, device, described.keys, progress, header=described.header
     )
     model.load_state_dict(state, assign=True)
-    return Pipeline(model.eval(), processor)
+    return processor
 
 
 def check_settings(folder: Path) -> None:
@@ -229,10 +228,9 @@ def load_for(
     with naming_settings("model", described.model, config.model):
         model = shape_of(described, config.model)
         check_training_memory(str(described.path), model, config.train, torch_device)
-        pipe = _fill(described, model, config.processor, torch_device, torch.float32, progress)
-    pipe.config, pipe.name = config, config.name
+        processor = _fill(described, model, config.processor, torch_device, torch.float32, progress)
     torch.manual_seed(config.train.seed)
-    return pipe
+    return Pipeline(model.eval(), processor, config)
 
 
 def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ojito.commands.inputs import check_image, drawing, load_model, naming_the_flag
+from ojito.generate import GenerateOptions
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
 from ojito.records import Sample, Turn
@@ -19,7 +20,7 @@ PROMPT = "> "
 def run(args: Namespace) -> int:
     """Answers the question, or each line of stdin until it ends."""
     check_image(args)
-    how, pipe = drawing(args), load_model(args, args.max_pixels)
+    options, pipe = drawing(args), load_model(args, args.max_pixels)
     # Once, however many questions follow.
     with naming_the_flag():
         picture = pipe.processor.open_image(args.image).image
@@ -27,13 +28,13 @@ def run(args: Namespace) -> int:
     for question in _lines(args.image) if args.question is None else [args.question]:
         asked = _fitting(pipe, picture, said, question)
         if args.json:
-            (answer,) = pipe.generate([asked], **how)
+            (answer,) = pipe.generate([asked], options)
             text = str(answer)
             result: dict[str, Any] = {"image": args.image, "question": question, "answer": text}
             result.update(finish=answer.finish, tokens=len(answer.tokens))
             print(json.dumps(result, ensure_ascii=False), flush=True)
         else:
-            text = _say(pipe, asked, how)
+            text = _say(pipe, asked, options)
         if _chats(pipe) and text:
             said = (*said, Turn(question, (text,)))
     return 0
@@ -73,10 +74,10 @@ def _fitting(pipe: Pipeline, picture: Any, said: Sequence[Turn], question: str) 
             return asked
 
 
-def _say(pipe: Pipeline, asked: Sample, how: dict[str, Any]) -> str:
+def _say(pipe: Pipeline, asked: Sample, options: GenerateOptions) -> str:
     """Prints the answer as it comes; returns it."""
     text = ""
-    for piece in pipe.stream(asked, **how):
+    for piece in pipe.stream(asked, options=options):
         print(piece, end="", flush=True)
         text += piece
     print(flush=True)
