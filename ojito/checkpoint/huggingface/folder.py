@@ -6,8 +6,7 @@
     preprocessor_config.json or processor_config.json    how pictures become pixels  preprocessing
     generation_config.json                               which tokens end an answer  preprocessing
 
-A chat template is a program. It is never run: that there is one says that the model was taught to chat, and how its
-family chats is in `families`.
+A chat template is a program. It is never run: `chat_templates` knows the usual forms by their marks.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
 from ojito.checkpoint.huggingface.nanovlm import find_tokenizer, is_nanovlm, missing_tokenizer, read_nanovlm
 from ojito.checkpoint.huggingface.parts import WITH_TOWER
-from ojito.checkpoint.huggingface.preprocessing import chats, read_image_settings, read_tokenizer_settings
+from ojito.checkpoint.huggingface.preprocessing import read_image_settings, read_tokenizer_settings
+from ojito.checkpoint.huggingface.text_settings import read_family_text
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import CONFIG
@@ -92,11 +92,11 @@ def read_folder(folder: Path | str) -> Imported:
 
 def _read_family(folder: Path, f: Fields, family: Family) -> Imported:
     model, keys = read_model(family, f)
-    chat = chats(folder)
+    text = read_family_text(folder, f, family)
     settings = {
         "image": read_image_settings(folder, family.pictures(f), model.vision.image_size),
-        "tokenizer": {**read_tokenizer_settings(folder, family.end if chat else ()), "added": family.added},
-        "prompt": {**family.prompt(chat), "max_tokens": model.decoder.max_positions},
+        "tokenizer": text.tokenizer,
+        "prompt": {**text.prompt, "max_tokens": model.decoder.max_positions},
     }
     return Imported(family.model_type, model, read(ProcessorConfig, settings, "processor"), keys)
 

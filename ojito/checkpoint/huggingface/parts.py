@@ -15,7 +15,8 @@ from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
 from ojito.checkpoint.huggingface.nanovlm import is_nanovlm
-from ojito.checkpoint.huggingface.preprocessing import read_image_settings, read_tokenizer_settings
+from ojito.checkpoint.huggingface.preprocessing import read_image_settings
+from ojito.checkpoint.huggingface.text_settings import read_decoder_text
 from ojito.checkpoint.huggingface.towers import IGNORED as IN_TOWERS
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap, Section
@@ -35,12 +36,14 @@ class Part:
         keys: What those of the model's tensors are called there whose names begin with `vision.` or `decoder.`.
         image: The processor's `image` settings, of a tower.
         tokenizer: The processor's `tokenizer` settings, of a decoder.
+        prompt: The processor's `prompt` settings, of a decoder.
     """
 
     config: ViTConfig | ResNetConfig | DecoderConfig
     keys: KeyMap
     image: dict[str, Any] = dataclasses.field(default_factory=dict)
     tokenizer: dict[str, Any] = dataclasses.field(default_factory=dict)
+    prompt: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_tower(folder: Path | str) -> Part:
@@ -106,7 +109,8 @@ def read_decoder(folder: Path | str) -> Part:
         config = read(DecoderConfig, decoder.read(f), "decoder")
     sections = (Section("decoder.", (decoder.prefix, ""), decoder.table), Section("decoder.", ("",), HEAD))
     twice = copies([""]) if config.tied_head else {}
-    return Part(config, KeyMap(sections, IN_DECODERS, twice), tokenizer=read_tokenizer_settings(folder, ()))
+    text = read_decoder_text(folder, f)
+    return Part(config, KeyMap(sections, IN_DECODERS, twice), tokenizer=text.tokenizer, prompt=text.prompt)
 
 
 def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
@@ -118,7 +122,8 @@ def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
     )
     twice = copies(family.heads) if config.tied_head else {}
     keys = KeyMap(sections, (*IN_DECODERS, _outside(family.language)), twice)
-    return Part(config, keys, tokenizer=read_tokenizer_settings(folder, ()))
+    text = read_decoder_text(folder, f)
+    return Part(config, keys, tokenizer=text.tokenizer, prompt=text.prompt)
 
 
 def _outside(beginnings: Sequence[str]) -> str:
