@@ -1,7 +1,7 @@
-"""Sets up `.venv` beside this file and runs Ojito in it: `python bootstrap.py demo`. Standard library only.
+"""Set up `.venv` beside this file and run Ojito in it: `python bootstrap.py demo`. Standard library only.
 
-The first call installs what is needed, with the versions of constraints.txt; a later one sees that nothing has changed
-and starts at once. pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) are honoured.
+The first call installs what is needed, in the versions of constraints.txt; later calls find that nothing has changed
+and start at once. pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, ...) are honoured.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ OLDEST = (3, 10)
 
 LINT_IMPORTS = "import sys, importlinter.cli as cli; sys.exit(cli.lint_imports(no_logo=True))"
 
-# command: what it is, the extra it needs, and what the interpreter in .venv runs
+# command: (description, extra that it needs, arguments of the interpreter in .venv)
 COMMANDS: Dict[str, Tuple[str, str, List[List[str]]]] = {  # noqa: UP006
-    "demo": ("train the tiny model, and show what it sees", "photos", [["-m", "ojito", "demo"]]),
+    "demo": ("train the tiny model, and report what it sees", "photos", [["-m", "ojito", "demo"]]),
     "test": ("run the tests, without the slow ones", "dev", [["-m", "pytest", "-m", "not slow"]]),
     "test-slow": ("run the slow tests", "dev", [["-m", "pytest", "-m", "slow"]]),
     "full-size": ("load and ask a model of 2.9 billion parameters", "dev", [["-m", "benchmarks.full_size"]]),
@@ -35,11 +35,11 @@ COMMANDS: Dict[str, Tuple[str, str, List[List[str]]]] = {  # noqa: UP006
 
 
 class SetupError(Exception):
-    """Something that the person at the keyboard has to put right: the problem and the remedy."""
+    """A problem that the user has to solve, with the remedy."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one command; returns its exit code."""
+    """Run one command; return its exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python bootstrap.py COMMAND [ARGUMENT ...]\n")
         for name, (about, _, _) in COMMANDS.items():
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def set_up(extra: str) -> Path:
-    """Makes `.venv` and installs Ojito with `extra`, unless that is done already; returns the interpreter in it.
+    """Make `.venv` and install Ojito with `extra`, unless that is done already; return the interpreter in it.
 
     Raises:
         SetupError: Python is too old, or has no venv; pip failed.
@@ -82,33 +82,33 @@ def set_up(extra: str) -> Path:
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not works(python):
         print(f"Making {VENV} ...", flush=True)
-        # A folder that is there but does not work is left over from an interrupted or removed Python: start it anew.
+        # A folder that exists but does not work is left over from an interruption or a removed Python: start over.
         if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]):
             raise SetupError(
-                f"{sys.executable} could not make a virtual environment (its words are above); on Debian and Ubuntu "
+                f"{sys.executable} could not make a virtual environment (its messages are above); on Debian and Ubuntu "
                 "`sudo apt install python3-venv` helps, elsewhere a Python from python.org"
             )
     fingerprint = state()
     extras = installed(fingerprint)
-    # "dev" contains "photos": whoever set up for the tests needs nothing more for the demo.
+    # "dev" contains "photos", so the demo needs nothing more than the tests.
     if extra in extras or "dev" in extras:
         return python
-    print(f"Installing Ojito and what it needs (extra: {extra}) into {VENV}: once, some minutes ...", flush=True)
+    print(f"Installing Ojito and what it needs (extra: {extra}) into {VENV}; this takes minutes, once ...", flush=True)
     install = ["-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt", "-e", f".[{extra}]"]
     code = subprocess.call([str(python), *install], cwd=str(ROOT))
     if code:
         raise SetupError(
-            f"pip stopped with exit code {code} (its words are above), and nothing was started. Without a network, or "
-            "behind a proxy, point pip to packages that it can reach: PIP_INDEX_URL, PIP_FIND_LINKS or PIP_PROXY. "
-            "The same command goes on from here"
+            f"pip stopped with exit code {code} (its messages are above), and nothing was started. Without a network, "
+            "or behind a proxy, point pip to packages that it can reach: PIP_INDEX_URL, PIP_FIND_LINKS or PIP_PROXY. "
+            "Then run the same command again"
         )
     STAMP.write_text(json.dumps({"fingerprint": fingerprint, "extras": [*extras, extra]}), encoding="utf-8")
     return python
 
 
 def works(python: Path) -> bool:
-    """Whether this is an interpreter that has pip."""
-    # Whether pip is there is looked up, not imported: that is 0.05 s instead of 0.5 s at each start.
+    """Whether this interpreter runs and has pip."""
+    # pip is looked up and not imported: 0.05 s instead of 0.5 s at each start.
     check = "import sys, importlib.util as u; sys.exit(u.find_spec('pip') is None)"
     try:
         return python.exists() and subprocess.call([str(python), "-c", check], stderr=subprocess.DEVNULL) == 0
@@ -117,7 +117,7 @@ def works(python: Path) -> bool:
 
 
 def state() -> str:
-    """A fingerprint of all that decides what gets installed: requirements, the interpreter, and this folder's place."""
+    """Return a fingerprint of what decides on the installation: requirements, interpreter, and this folder's path."""
     digest = hashlib.sha256(str(ROOT).encode())
     for path in (ROOT / "pyproject.toml", ROOT / "constraints.txt", VENV / "pyvenv.cfg"):
         digest.update(path.read_bytes())
@@ -125,7 +125,7 @@ def state() -> str:
 
 
 def installed(fingerprint: str) -> List[str]:  # noqa: UP006
-    """The extras that an earlier call installed in this very state; none, where its note is missing or damaged."""
+    """Return the extras that an earlier call installed in this state; none if its note is missing or damaged."""
     try:
         note = json.loads(STAMP.read_text(encoding="utf-8"))
         return list(note["extras"]) if note["fingerprint"] == fingerprint else []

@@ -17,7 +17,7 @@ from ojito.generate.engine import generate
 from ojito.model import VLM
 from ojito.presets import preset
 from ojito.records import IGNORE, IMAGE, SHARED, Batch
-from ojito.train.loss import count_labels, token_loss
+from ojito.trainer.loss import count_labels, token_loss
 
 SMALL = [
     "model.vision.image_size=112", "model.vision.width=256", "model.vision.layers=6", "model.vision.heads=4",

@@ -1,6 +1,7 @@
 """Ojito: small vision-language models to understand, train and run on your own machine.
 
-    pipe = ojito.load("runs/demo")
+    result = ojito.train("tiny", "captions.jsonl", out="runs/mine")
+    pipe = ojito.load("runs/mine")
     print(pipe.ask("photo.jpg", "how many stars?"))
 
 Names are imported when they are first used, so that `import ojito` does not wait for PyTorch.
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ojito import presets
     from ojito.building import build
     from ojito.config import Config
+    from ojito.data import Batches, Scenes, Source, open_data
+    from ojito.evaluation import Report, evaluate
     from ojito.generate import Greedy, Temperature, TopK, TopP
     from ojito.loading import load
     from ojito.locate.boxes import Box, write_boxes
@@ -27,34 +30,50 @@ if TYPE_CHECKING:
     from ojito.processor import Processor
     from ojito.records import Batch, Sample, Turn
     from ojito.settings import ConfigError
+    from ojito.trainer import History, TrainState, fit
+    from ojito.training import TrainResult, prepare, train
 
 __all__ = [
     "VLM",
     "Answer",
     "Batch",
+    "Batches",
     "Box",
     "Config",
     "ConfigError",
     "Greedy",
+    "History",
     "Pipeline",
     "Processor",
+    "Report",
     "Sample",
+    "Scenes",
+    "Source",
     "Temperature",
     "TopK",
     "TopP",
+    "TrainResult",
+    "TrainState",
     "Turn",
     "__version__",
     "build",
     "draw_boxes",
+    "evaluate",
+    "fit",
     "load",
+    "open_data",
+    "prepare",
     "preset",
     "presets",
+    "train",
     "write_boxes",
 ]
 
 _HOMES = {
     "ojito.building": ("build",),
     "ojito.config": ("Config",),
+    "ojito.data": ("Batches", "Scenes", "Source", "open_data"),
+    "ojito.evaluation": ("Report", "evaluate"),
     "ojito.locate.drawing": ("draw_boxes",),
     "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
     "ojito.model": ("VLM",),
@@ -65,6 +84,8 @@ _HOMES = {
     "ojito.locate.boxes": ("Box", "write_boxes"),
     "ojito.records": ("Batch", "Sample", "Turn"),
     "ojito.settings": ("ConfigError",),
+    "ojito.trainer": ("History", "TrainState", "fit"),
+    "ojito.training": ("TrainResult", "prepare", "train"),
 }
 
 

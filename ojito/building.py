@@ -5,28 +5,27 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ojito.checkpoint import find_file, read_config, read_weights
-from ojito.checkpoint.huggingface import Part, is_huggingface, read_decoder, read_tower
+from ojito.checkpoint.description import OpenFolder, Part, PartKind
+from ojito.checkpoint.folder import describe_part
 from ojito.checkpoint.keys import KeyMap
-from ojito.checks import LEARNED, check_layers, check_tokenizer, check_vocabulary, naming_settings
+from ojito.checkpoint.tensors import read_weights
 from ojito.config import Config, ConnectorConfig, TokenizerConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
-from ojito.loading import find_folder, find_preset, name_of
+from ojito.errors import OjitoError
+from ojito.loading import check_tokenizer, check_vocabulary, find_folder, find_preset, naming_settings
 from ojito.memory import check_memory
 from ojito.model.connectors import Connector
 from ojito.model.initialize import initialize
 from ojito.model.meta import on_meta
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
-from ojito.processor.processor import CONFIG_FILE, TOKENIZER_FILE
 from ojito.records import Progress
 from ojito.settings import override, read, write
 
@@ -47,25 +46,6 @@ NUMBERS = {"perceiver": "queries", "pixel_shuffle": "factor", "average_pool": "f
 """What the number after a connector's name is."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where a part comes from.
-
-    Attributes:
-        kind: "vision" or "decoder".
-        name: What its model is called.
-        folder: Of its weights; None means random ones.
-        part: What it is.
-        bos: Of a decoder, whether it knows rows that begin with the tokenizer's bos.
-    """
-
-    kind: str
-    name: str
-    folder: Path | None
-    part: Part
-    bos: bool = False
-
-
 def build(
     *,
     vision: Path | str,
@@ -79,8 +59,9 @@ def build(
 ) -> Pipeline:
     """A model of a vision tower and a decoder that have learned apart, and a connector that has everything to learn.
 
-    Its recipe, which `save` keeps, is for `ojito train --from`. Pictures are prepared as the tower knows them and words
-    as the decoder does; a prompt is the question and a line break.
+    Its recipe, which `save` keeps, is for `ojito train --from`. Images are prepared as the tower knows them and text
+    as the decoder does: a decoder that was trained to chat keeps its form of chat, and any other is asked by the
+    question and a line break.
 
     Args:
         vision: A folder with a vision tower: one by itself, of a pair (CLIP, SigLIP), of a vision-language model, or of
@@ -104,9 +85,9 @@ def build(
     check_seed(seed)
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
-    sources = (_find("vision", vision, progress), _find("decoder", decoder, progress))
-    config = _recipe(*sources, _connector(connector), settings)
-    known = read(TokenizerConfig, sources[1].part.tokenizer)
+    parts = {"vision": _find("vision", vision, progress), "decoder": _find("decoder", decoder, progress)}
+    config = _recipe(parts["vision"], parts["decoder"], _connector(connector), settings)
+    known = read(TokenizerConfig, parts["decoder"].tokenizer)
     check_tokenizer(Path(decoder), known, config.processor.tokenizer)
     model = on_meta(config.model, config.name)
     check_memory(config.name, model, torch_dtype, torch_device)
@@ -119,77 +100,55 @@ def build(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         fresh["connector"] = Connector(config.model)
-        for source in sources:
-            asked = getattr(config.model, source.kind)
-            if source.folder is None:
-                fresh[source.kind] = type(model.parts[source.kind])(asked)
+        for kind, part in parts.items():
+            asked = getattr(config.model, kind)
+            if part.folder is None:
+                fresh[kind] = type(model.parts[kind])(asked)
                 continue
-            expected = {name: t for name, t in model.state_dict().items() if name.startswith(f"{source.kind}.")}
-            with naming_settings(f"model.{source.kind}", source.part.config, asked):
-                state |= read_weights(source.folder, expected, torch_dtype, torch_device, source.part.keys, progress)
-        for name, part in fresh.items():
-            initialize(part)
-            drawn = part.to(torch_device, torch_dtype).state_dict()
+            expected = {name: t for name, t in model.state_dict().items() if name.startswith(f"{kind}.")}
+            with naming_settings(f"model.{kind}", part.config, asked):
+                state |= read_weights(
+                    part.folder.path, expected, torch_dtype, torch_device, part.keys, progress, part.folder.header
+                )
+        for name, module in fresh.items():
+            initialize(module)
+            drawn = module.to(torch_device, torch_dtype).state_dict()
             state |= {f"{name}.{key}": tensor for key, tensor in drawn.items()}
     model.load_state_dict(state, assign=True)
     return Pipeline(model.eval(), processor, config)
 
 
-def _find(kind: str, name: Path | str, progress: Progress | None) -> _Source:
+def _find(kind: PartKind, name: Path | str, progress: Progress | None) -> Part:
     """The part of that name."""
-    folder = find_folder(name, progress, functools.partial(_read, kind))
+    folder = find_folder(name, progress, functools.partial(describe_part, kind=kind))
     if folder is not None:
-        source = _read(kind, folder)
-        check_layers(folder, source.part.config)
-        return source
+        opened = OpenFolder(folder)
+        part = describe_part(opened, kind)
+        opened.check_layers(part.config)
+        return part
     recipe = find_preset(str(name))
     if kind == "decoder":
-        raise ValueError(
-            f"decoder {str(name)!r} is a preset, whose tokenizer is learned from data; give a folder, or train the "
-            f"whole of it with `ojito train --preset {name}`"
+        raise OjitoError(
+            f"decoder {name}",
+            "is a preset, whose tokenizer is learned from data",
+            f"give a folder, or train the whole of it with `ojito train --preset {name}`",
         )
-    part = Part(recipe.model.vision, KeyMap(), image=write(recipe.processor.image))
-    return _Source(kind, str(name), None, part)
+    return Part(recipe.model.vision, KeyMap(), image=write(recipe.processor.image), name=str(name))
 
 
-def _read(kind: str, folder: Path) -> _Source:
-    return _read_public(kind, folder) if is_huggingface(folder) else _read_own(kind, folder)
-
-
-def _read_public(kind: str, folder: Path) -> _Source:
-    part = read_tower(folder) if kind == "vision" else read_decoder(folder)
-    return _Source(kind, name_of(folder), folder, part, bos="bos" in part.tokenizer)
-
-
-def _read_own(kind: str, folder: Path) -> _Source:
-    """The part of a model that Ojito saved."""
-    name, model = read_config(folder)
-    path = find_file(folder, TOKENIZER_FILE)
-    find_file(folder, CONFIG_FILE)
-    processor = Processor.load(folder).config
-    named = {key: value for key, value in write(processor.tokenizer).items() if key not in LEARNED}
-    part = Part(
-        model.vision if kind == "vision" else model.decoder,
-        KeyMap(ignored=(rf"(?!{kind}\.).*",)),
-        image=write(processor.image),
-        tokenizer={**named, "kind": "file", "path": str(path)},
-    )
-    return _Source(kind, name, folder, part, bos=processor.prompt.bos)
-
-
-def _recipe(vision: _Source, decoder: _Source, connector: Mapping[str, Any], settings: Iterable[str]) -> Config:
+def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings: Iterable[str]) -> Config:
     """The recipe of a model of these parts."""
     values = {
         "name": f"{vision.name}-{decoder.name}",
         "model": {
-            "vision": write(vision.part.config),
+            "vision": write(vision.config),
             "connector": connector,
-            "decoder": write(decoder.part.config),
+            "decoder": write(decoder.config),
         },
         "processor": {
-            "image": vision.part.image,
-            "tokenizer": decoder.part.tokenizer,
-            "prompt": {"bos": decoder.bos},
+            "image": vision.image,
+            "tokenizer": decoder.tokenizer,
+            "prompt": decoder.prompt,
         },
         "train": {**TRAINING, **({} if vision.folder else {"vision_lr": FRESH_LR})},
     }

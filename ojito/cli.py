@@ -69,14 +69,26 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"ojito {ojito.__version__}")
         return 0
+    command, args = parse(words)
+    if args is None:
+        print(_parser(command).format_help(), end="")
+        return 0
+    return int(importlib.import_module(command.module).run(args))
+
+
+def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace | None]:
+    """Return the command that these words name, and its arguments; None if they ask for its help.
+
+    Raises:
+        UsageError: No such command, or it does not take these arguments.
+    """
     commands = {command.name: command for command in COMMANDS}
     if words[0] not in commands:
         raise UsageError("", f"{words[0]!r} is not a command", nearest(words[0], commands))
     command = commands[words[0]]
-    parser = _parser(command)
     if "-h" in words or "--help" in words:
-        print(parser.format_help(), end="")
-        return 0
+        return command, None
+    parser = _parser(command)
     # Intermixed, because key=value may stand between flags.
     args, unknown = parser.parse_known_intermixed_args(words[1:])
     if unknown:
@@ -84,7 +96,7 @@ def _dispatch(words: list[str]) -> int:
         flag = unknown[0].partition("=")[0]
         remedy = nearest(flag, flags) if flag.startswith("-") else f"see `{parser.prog} --help`"
         raise UsageError("", f"{command.name} does not take {unknown[0]!r}", remedy)
-    return int(importlib.import_module(command.module).run(args))
+    return command, args
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,35 +8,35 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from ojito.checkpoint import CheckpointError, find_file, read_config, read_weights
+from ojito.checkpoint.description import Described
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe, missing_tokenizer
 from ojito.checkpoint.hub.cache import is_hub_id
 from ojito.checkpoint.hub.download import download, download_tokenizer
 from ojito.checkpoint.hub.transfer import HubError, TransientError
-from ojito.checkpoint.huggingface import is_huggingface, read_folder, tokenizer_elsewhere
-from ojito.checkpoint.keys import KeyMap
-from ojito.checks import check_layers, check_tokenizer, check_vocabulary, naming_settings
-from ojito.config import Config, ModelConfig, ProcessorConfig, TrainConfig
+from ojito.checkpoint.native import LEARNED
+from ojito.checkpoint.tensors import read_weights
+from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
+from ojito.errors import OjitoError
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
 from ojito.model.meta import on_meta
-from ojito.pipeline import RECIPE, Pipeline
+from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
-from ojito.processor.processor import CONFIG_FILE, TOKENIZER_FILE
 from ojito.records import Progress
-from ojito.settings import read, read_yaml
+from ojito.settings import ConfigError, differences
 
 FINE_TUNING = TrainConfig(lr=1e-5, batch_size=8)
 """For a model that does not say how it was trained. The rate is that of PaliGemma's transfers, arXiv 2407.07726."""
-
-MAX_RECIPE = 64 * 2**10  # bytes: YAML takes long to read
 
 
 def load(
@@ -46,7 +46,7 @@ def load(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Pipeline:
-    """A saved or public model; or a preset with random weights and a tokenizer of single bytes or characters.
+    """Load a saved or public model, or a preset with random weights and a tokenizer of single bytes or characters.
 
     Args:
         name: A folder that `Pipeline.save` wrote, or in the form of Hugging Face; else the name of a preset; else
@@ -54,11 +54,11 @@ def load(
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
         seed: Of a preset's random weights.
-        progress: Hears how far it is, and how far it goes: bytes while the Hub's files are fetched, then numbers while
-            the weights are read.
+        progress: Called with what is done and what there is in all: bytes while the Hub's files are fetched, then
+            numbers while the weights are read.
 
     Raises:
-        ValueError: Neither folder nor preset, a device or dtype that is not there, too little memory.
+        OjitoError: Neither folder nor preset, a device or dtype that is not there, too little memory.
         CheckpointError: A file of the folder is missing or damaged, or cannot be fetched.
         ConfigError: A setting in the folder cannot be used.
     """
@@ -68,11 +68,68 @@ def load(
     folder = find_folder(name, progress)
     if folder is None:
         return _load_preset(str(name), torch_device, torch_dtype, seed)
-    return _load_folder(folder, torch_device, torch_dtype, progress)
+    return load_described(describe(folder), torch_device, torch_dtype, progress)
+
+
+def load_described(
+    described: Described, device: torch.device, dtype: torch.dtype, progress: Progress | None = None
+) -> Pipeline:
+    """Load a model whose folder was described.
+
+    Args:
+        described: What `describe` made of the folder.
+        device: Where to put the model.
+        dtype: Of its floating-point weights.
+        progress: Called with the numbers that are read, and all of them.
+
+    Raises:
+        OjitoError: Too little memory.
+        CheckpointError: A file is missing or damaged, or the files do not fit together.
+    """
+    model = shape_of(described)
+    check_memory(str(described.path), model, dtype, device)
+    pipe = _fill(described, model, described.processor, device, dtype, progress)
+    pipe.config, pipe.name = described.recipe, described.name
+    return pipe
+
+
+def shape_of(described: Described, config: ModelConfig | None = None) -> VLM:
+    """Build the model of a folder without memory for its weights.
+
+    Args:
+        described: What `describe` made of the folder.
+        config: Of the model, where it is not the folder's.
+
+    Raises:
+        CheckpointError: The weights are missing, or too few for the config's layers.
+        ConfigError: The config's sizes are absurd.
+    """
+    config = config or described.model
+    described.folder.check_layers(config)
+    return on_meta(config, str(described.path))
+
+
+def _fill(
+    described: Described,
+    model: VLM,
+    config: ProcessorConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: Progress | None,
+) -> Pipeline:
+    """The folder's weights and tokenizer, in this model and a processor with this config."""
+    tokenizer = Tokenizer.read(described.tokenizer, config.tokenizer)
+    check_vocabulary(described.path, tokenizer, model.config.decoder.vocab_size)
+    processor = Processor.for_model(config, tokenizer, model.config)
+    state = read_weights(
+        described.path, model.state_dict(), dtype, device, described.keys, progress, header=described.header
+    )
+    model.load_state_dict(state, assign=True)
+    return Pipeline(model.eval(), processor)
 
 
 def check_settings(folder: Path) -> None:
-    """Whether Ojito can load the model that the files beside the weights describe, while those are still to come.
+    """Check that Ojito can load the model that the files beside the weights describe, before those are fetched.
 
     nanoVLM's folders only name their tokenizer: it is fetched.
 
@@ -80,18 +137,13 @@ def check_settings(folder: Path) -> None:
         CheckpointError: It cannot.
         ConfigError: A setting that cannot be used.
     """
-    if not is_huggingface(folder):
-        read_config(folder)
-        for file in (CONFIG_FILE, TOKENIZER_FILE):
-            find_file(folder, file)
-        return
-    elsewhere = tokenizer_elsewhere(folder)
+    elsewhere = missing_tokenizer(folder)
     if elsewhere:
         try:
             download_tokenizer(elsewhere)
         except HubError as error:
-            raise HubError(f"{folder} names its tokenizer: {error}") from None
-    read_folder(folder)
+            raise HubError(folder, f"names its tokenizer: {error.where}: {error.problem}", error.remedy) from None
+    describe(folder)
 
 
 def find_folder(
@@ -123,141 +175,97 @@ def find_folder(
     return None
 
 
-def _load_folder(folder: Path, device: torch.device, dtype: torch.dtype, progress: Progress | None) -> Pipeline:
-    if is_huggingface(folder):
-        return _load_public(folder, device, dtype, progress)
-    name, model = read_shape(folder)
-    config = model.config
-    check_memory(str(folder), model, dtype, device)
-    for file in ("processor.json", "tokenizer.json"):
-        find_file(folder, file)
-    processor = Processor.load(folder, config.decoder.max_positions)
-    sizes = (processor.image_size, processor.image_tokens)
-    if sizes != (config.vision.image_size, config.image_tokens):
-        raise CheckpointError(
-            f"{folder}: processor and model do not fit: image size and tokens {list(sizes)} and "
-            f"{[config.vision.image_size, config.image_tokens]}; use the files of one model"
-        )
-    check_vocabulary(folder, processor.tokenizer, config.decoder.vocab_size)
-    recipe = _read_recipe(folder) if (folder / RECIPE).exists() else None
-    state = read_weights(folder, model.state_dict(), dtype, device, progress=progress)
-    model.load_state_dict(state, assign=True)
-    pipe = Pipeline(model.eval(), processor, recipe)
-    pipe.name = name
-    return pipe
-
-
-def _load_public(folder: Path, device: torch.device, dtype: torch.dtype, progress: Progress | None) -> Pipeline:
-    """A model in the form of Hugging Face."""
-    described = read_folder(folder)
-    pipe = _fill(folder, described.model, described.processor, described.keys, device, dtype, progress=progress)
-    pipe.name = name_of(folder)
-    return pipe
-
-
-def _fill(
-    folder: Path,
-    config: ModelConfig,
-    processor: ProcessorConfig,
-    keys: KeyMap | None,
-    device: torch.device,
-    dtype: torch.dtype,
-    training: TrainConfig | None = None,
-    progress: Progress | None = None,
-) -> Pipeline:
-    """The folder's weights and tokenizer in this model and processor, perhaps to be trained."""
-    model = _meta_model(folder, config)
-    if training:
-        check_training_memory(str(folder), model, training, device)
-    else:
-        check_memory(str(folder), model, dtype, device)
-    # Ojito's own folders have one, whatever a recipe says about where that came from.
-    path = find_file(folder, TOKENIZER_FILE) if keys is None else processor.tokenizer.path
-    tokenizer = Tokenizer.read(path, processor.tokenizer)
-    check_vocabulary(folder, tokenizer, config.decoder.vocab_size)
-    made = Processor.for_model(processor, tokenizer, config)
-    model.load_state_dict(read_weights(folder, model.state_dict(), dtype, device, keys, progress), assign=True)
-    return Pipeline(model.eval(), made)
-
-
-def _read_recipe(folder: Path) -> Config:
-    path = find_file(folder, RECIPE, MAX_RECIPE)
-    return read(Config, read_yaml(path), str(path))
-
-
-def recipe_of(folder: Path) -> Config:
-    """What training goes on with: the folder's model and processor, and the data and training of its recipe.
+def recipe_of(folder: Path | str | Described) -> Config:
+    """The recipe that training goes on with: the folder's model and processor, with the data and training it had.
 
     Raises:
         CheckpointError: A file is missing or damaged.
         ConfigError: A setting that cannot be used.
     """
-    if is_huggingface(folder):
-        described = read_folder(folder)
-        return Config(name_of(folder), described.model, described.processor, train=FINE_TUNING)
-    name, model = read_config(folder)
-    recipe = _read_recipe(folder) if (folder / RECIPE).exists() else Config(train=FINE_TUNING)
-    for file in ("processor.json", "tokenizer.json"):
-        find_file(folder, file)
-    processor = Processor.load(folder).config
-    if processor.tokenizer.path:  # "tokenizer.json", which is the folder's; a recipe may say where that came from
-        source = recipe.processor.tokenizer.path or str(folder / TOKENIZER_FILE)
+    described = describe(folder)
+    recipe = described.recipe or Config(train=FINE_TUNING)
+    processor = described.processor
+    if described.form == "native" and processor.tokenizer.path:
+        # In the folder it says "tokenizer.json", which is the folder's; a recipe may say where that came from.
+        source = recipe.processor.tokenizer.path or str(described.tokenizer)
         processor = dataclasses.replace(processor, tokenizer=dataclasses.replace(processor.tokenizer, path=source))
-    return dataclasses.replace(recipe, name=name, model=model, processor=processor)
+    return dataclasses.replace(recipe, name=described.name, model=described.model, processor=processor)
 
 
 def load_for(
-    config: Config, folder: Path, device: torch.device | str = "auto", progress: Progress | None = None
+    config: Config,
+    folder: Path | str | Described,
+    device: torch.device | str = "auto",
+    progress: Progress | None = None,
 ) -> Pipeline:
-    """The folder's weights, in float32, and its tokenizer in a recipe's model and processor, to train them on.
+    """Load a folder's weights, in float32, and its tokenizer into a recipe's model and processor, to train them on.
 
     Sets PyTorch's seed, which decides on dropout later.
 
     Args:
-        config: What `recipe_of` read, with other settings over it.
-        folder: Of the weights.
+        config: What `recipe_of` returned, with other settings over it.
+        folder: Of the weights, or its description.
         device: Where to put the model.
-        progress: Hears of the numbers that are read, and of all of them.
+        progress: Called with the numbers that are read, and all of them.
 
     Raises:
-        ValueError: No such device, too little memory.
+        OjitoError: No such device, too little memory.
         CheckpointError: A file of the folder is missing or damaged, or its weights do not fit the recipe's model.
         ConfigError: A setting asks for another tokenizer.
     """
-    described = recipe_of(folder)
-    check_tokenizer(folder, described.processor.tokenizer, config.processor.tokenizer)
-    keys = read_folder(folder).keys if is_huggingface(folder) else None
+    described = describe(folder)
+    check_tokenizer(described.path, recipe_of(described).processor.tokenizer, config.processor.tokenizer)
     torch_device = pick_device(device)
     with naming_settings("model", described.model, config.model):
-        pipe = _fill(folder, config.model, config.processor, keys, torch_device, torch.float32, config.train, progress)
+        model = shape_of(described, config.model)
+        check_training_memory(str(described.path), model, config.train, torch_device)
+        pipe = _fill(described, model, config.processor, torch_device, torch.float32, progress)
     pipe.config, pipe.name = config, config.name
     torch.manual_seed(config.train.seed)
     return pipe
 
 
-def name_of(folder: Path) -> str:
-    """What a folder's model is called: by the folder, or by what the Hub calls it."""
-    folder = folder.resolve()
-    if folder.parent.name == "snapshots":  # the Hub's cache: models--owner--name/snapshots/<commit>
-        return folder.parent.parent.name.rpartition("--")[2]
-    return folder.name
-
-
-def read_shape(folder: Path) -> tuple[str, VLM]:
-    """A saved model's name, and the model without memory for its weights.
+def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Check that the decoder has an embedding for every token that can be written.
 
     Raises:
-        CheckpointError: A file is missing or damaged, or the config asks for what is not there.
+        CheckpointError: It has not.
     """
-    if is_huggingface(folder):
-        return name_of(folder), _meta_model(folder, read_folder(folder).model)
-    name, config = read_config(folder)
-    return name, _meta_model(folder, config)
+    if tokenizer.size > vocab_size and tokenizer.reach > vocab_size:  # the second takes a moment
+        problem = f"the tokenizer has {tokenizer.size} entries, and the model {vocab_size}"
+        raise CheckpointError(where, problem, "use the files of one model")
 
 
-def _meta_model(folder: Path, config: ModelConfig) -> VLM:
-    check_layers(folder, config)
-    return on_meta(config, str(folder))
+def check_tokenizer(folder: Path | str, known: TokenizerConfig, asked: TokenizerConfig) -> None:
+    """Check that a recipe leaves a folder's tokenizer as it is; tokens may be added and named otherwise.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    for name in LEARNED:
+        before, after = getattr(known, name), getattr(asked, name)
+        if before != after:
+            problem = f"{after!r} asks for another tokenizer than the one that the weights in {folder} know"
+            raise ConfigError(f"processor.tokenizer.{name}", problem, f"leave it at {before!r}")
+
+
+@contextmanager
+def naming_settings(group: str, described: Any, asked: Any) -> Iterator[None]:
+    """Have an error about a folder's weights name the settings that are not those of the folder.
+
+    Args:
+        group: Where in a recipe they are, "model.vision".
+        described: The folder's config.
+        asked: The config of the model that is filled.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        changed = [f"{key} at {value}" for key, value, _ in differences(described, asked, group)]
+        if not changed:
+            raise
+        remedy = f"{error.remedy}, and leave {', '.join(changed)}"
+        raise CheckpointError(error.where, error.problem, remedy) from None
 
 
 def find_preset(name: str) -> Config:
@@ -275,7 +283,7 @@ def find_preset(name: str) -> Config:
             beside = {str(path.parent / p.name) for p in path.parent.iterdir() if p.is_dir()}
             near = difflib.get_close_matches(str(path), beside, 1)
         hint = f"did you mean {near[0]}?" if near else f"presets are {', '.join(PRESETS)}"
-        raise ValueError(f"{name!r} is neither a folder nor a preset; {hint}")
+        raise OjitoError(f"{name!r}", "is neither a folder nor a preset", hint)
     return preset(name)
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import yaml
 
-from ojito.checkpoint import CheckpointError, holds_model, save_model, staged_save
-from ojito.checkpoint.huggingface import CARD, Exported, SpecialIds, write_folder
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.huggingface.card import CARD
+from ojito.checkpoint.huggingface.export import Exported, write_folder
+from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
+from ojito.checkpoint.native import RECIPE, save_model
+from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
 from ojito.device import pick_device
@@ -27,12 +30,11 @@ from ojito.processor import Processor
 from ojito.processor.images import open_image
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.records import Progress, Sample
-from ojito.settings import write
+from ojito.settings import to_yaml, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-RECIPE = "recipe.yaml"
 _UNFINISHED = "\ufffd"  # what the bytes of half a character decode to
 _LONG = {"max_new_tokens": 256}  # a box takes about 7 tokens, and its mask 16
 
@@ -267,8 +269,7 @@ class Pipeline:
             save_model(staging, self.name, self.model.config, self.model.state_dict())
             self.processor.save(staging)
             if self.config:
-                text = yaml.safe_dump(write(self.config), sort_keys=False, allow_unicode=True)
-                (staging / RECIPE).write_text(text, encoding="utf-8")
+                (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
 
     def export(
         self,

@@ -6,6 +6,8 @@ import copy
 import difflib
 from collections.abc import Iterable
 
+from ojito.checkpoint.huggingface.families import nanovlm
+from ojito.checkpoint.huggingface.families.paligemma import PALIGEMMA
 from ojito.config import Config
 from ojito.settings import ConfigError, Settings, override, read
 
@@ -47,23 +49,6 @@ _GEMMA2_27B = {
 # ImageNet's statistics are what a classic ViT or ResNet was trained with.
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "resample": "bilinear"}
 
-# nanoVLM's pixels are only scaled to 0..1.
-_NANOVLM = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
-
-_NANOVLM_ASKS = {
-    "bos": False, "joined": True, "user": "Question: ", "separator": " Answer:", "before_answer": " ",
-}  # fmt: skip
-
-_NANOVLM_CHATS = {
-    "image": "inline", "bos": False, "joined": True, "user": "<|im_start|>user\n", "after_answer": "\n",
-    "separator": "<|im_end|>\n<|im_start|>assistant\n", "picture": "<|global_image|><image>",
-    "picture_number": "<image: {number}>", "tile": "<row_{row}_col_{column}><image>", "whole": "first",
-}  # fmt: skip
-
-# In the order of their ids.
-_NANOVLM_TOKENS = ["<|image|>", "<|global_image|>"]
-_NANOVLM_TOKENS += [f"<row_{row}_col_{column}>" for row in range(1, 9) for column in range(1, 9)]
-
 _CAREFUL = {"lr": 3e-4, "weight_decay": 0.1}
 
 
@@ -74,7 +59,7 @@ def _paligemma(decoder: Settings, image_size: int = 224) -> Settings:
     }  # fmt: skip
     return {
         "model": {"vision": so400m, "decoder": decoder},
-        "processor": {"prompt": {"caption": "caption en"}},
+        "processor": PALIGEMMA.processor_settings("siglip_vision_model", False, decoder["max_positions"]),
         "train": {"lr": 1e-5, "batch_size": 8},
     }
 
@@ -197,10 +182,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
                 "connector": {"reduce": "pixel_shuffle", "factor": 2, "bias": False},
                 "decoder": _SMOLLM2_135M,
             },
-            "processor": {
-                "image": {**_NANOVLM, "resample": "bilinear"},
-                "prompt": _NANOVLM_ASKS,
-            },
+            "processor": nanovlm.processor_settings({}, False, None, 8192),
             "train": {"lr": 1e-4, "connector_lr": 2e-3},
         },
     ),
@@ -212,11 +194,7 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
                 "connector": {"reduce": "pixel_shuffle", "factor": 4, "bias": False},
                 "decoder": {**_SMOLLM2_360M, "vocab_size": 49218},
             },
-            "processor": {
-                "image": {**_NANOVLM, "fit": "tiles", "tiling": "nanovlm", "longest_side": 2048},
-                "tokenizer": {"bos": "<|im_start|>", "eos": ["<|im_end|>"], "special": _NANOVLM_TOKENS},
-                "prompt": _NANOVLM_CHATS,
-            },
+            "processor": nanovlm.processor_settings(nanovlm.tile_tokens(8), True, nanovlm.tiling_settings(2048), 8192),
             "train": {"lr": 5e-5, "connector_lr": 5e-3},
         },
     ),

@@ -6,7 +6,7 @@ import string
 import torch
 from safetensors.torch import save_file
 
-from ojito.checkpoint.huggingface import read_decoder, read_tower
+from ojito.checkpoint.folder import describe_part
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import DecoderConfig, TokenizerConfig, ViTConfig
@@ -37,7 +37,7 @@ def save_tower(folder, config=TOWER, model_type="siglip_vision_model", seed=1):
     described = {"model_type": model_type, **TOWERS[model_type].write(config)}
     (folder / "config.json").write_text(json.dumps(described))
     state = {f"vision.{name}": tensor for name, tensor in draw(ViT(config), seed).items()}
-    save_file(read_tower(folder).keys.to_theirs(state), folder / "model.safetensors")
+    save_file(describe_part(folder, "vision").keys.to_theirs(state), folder / "model.safetensors")
     return folder
 
 
@@ -50,7 +50,7 @@ def save_decoder(folder, config=SMOLLM, model_type="llama", names=NAMES, seed=2)
     said = {f"{name}_token": token if isinstance(token, str) else token[0] for name, token in names.items()}
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
     state = {f"decoder.{name}": tensor for name, tensor in draw(Decoder(config), seed).items()}
-    keys = read_decoder(folder).keys
+    keys = describe_part(folder, "decoder").keys
     save_file({name: t.contiguous() for name, t in keys.to_theirs(state).items()}, folder / "model.safetensors")
     return folder
 

@@ -13,13 +13,13 @@ from safetensors.torch import load_file, save_file
 
 import ojito
 from ojito import loading, memory
-from ojito.checkpoint import CheckpointError
-from ojito.checkpoint.huggingface import read_decoder, read_tower
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe_part
 from ojito.config import ConnectorConfig, TokenizerConfig
 from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
-from ojito.train import fit
+from ojito.trainer import TrainState, fit
 from tests.public_parts import NAMES, SMOLLM, TOWER, same, save_decoder, save_tower
 
 
@@ -33,7 +33,7 @@ def picture():
 
 def test_built_model_has_the_weights_of_its_parts_and_a_fresh_connector(join, parts):
     state = join().model.state_dict()
-    tower, decoder = read_tower(parts / "siglip").keys, read_decoder(parts / "smollm").keys
+    tower, decoder = describe_part(parts / "siglip", "vision").keys, describe_part(parts / "smollm", "decoder").keys
     for kind, keys, folder in (("vision", tower, "siglip"), ("decoder", decoder, "smollm")):
         theirs = load_file(parts / folder / "model.safetensors")
         mine = keys.to_theirs({name: tensor for name, tensor in state.items() if name.startswith(f"{kind}.")})
@@ -57,7 +57,7 @@ def test_built_model_answers_about_the_picture(join, picture):
 def test_recipe_is_of_the_parts(join, parts):
     config = join().config
     assert config.name == "siglip-smollm"
-    assert (config.model.vision, config.model.decoder) == (TOWER, read_decoder(parts / "smollm").config)
+    assert (config.model.vision, config.model.decoder) == (TOWER, describe_part(parts / "smollm", "decoder").config)
     assert config.model.connector == ConnectorConfig(project="mlp")
     assert config.train.connector_lr > config.train.lr
     assert config.train.vision_lr == config.train.decoder_lr == 0  # as train.lr
@@ -244,7 +244,7 @@ def test_training_learns_and_leaves_the_files_of_the_parts_alone(join, parts, pi
     pipe = join(settings=["train.steps=3", "train.batch_size=1", "train.log_every=1", "train.warmup=0"])
     start = {name: tensor.clone() for name, tensor in pipe.model.state_dict().items()}
     batch = pipe.processor([Sample([picture], turns=(Turn("what?", ("a red ball",)),))], training=True)
-    history = fit(pipe.model, itertools.repeat(batch), pipe.config.train, quiet=True)
+    history = fit(TrainState(pipe.model, pipe.config.train), itertools.repeat(batch), quiet=True)
     assert history.log[-1]["loss"] < history.log[0]["loss"]
     assert all(not torch.equal(tensor, start[name]) for name, tensor in pipe.model.state_dict().items())
     moved = {
@@ -313,7 +313,7 @@ def test_pictures_of_another_size_than_the_towers_are_refused(join, tmp_path):
 def test_missing_folder_and_preset_are_named(join, tmp_path):
     says(join, ValueError, "neither a folder nor a preset", vision=tmp_path / "nothing")
     says(join, ValueError, "did you mean tiny?", vision="tinny")
-    says(join, ValueError, "'tiny' is a preset, whose tokenizer is learned from data; give a folder", decoder="tiny")
+    says(join, ValueError, "decoder tiny: is a preset, whose tokenizer is learned from data; give", decoder="tiny")
     says(join, CheckpointError, "has no config.json", vision=tmp_path)
 
 
@@ -392,7 +392,7 @@ def test_packed_weights_and_adapters_are_called_so(join, tmp_path):
         (folder / "config.json").write_text(json.dumps({**described, "quantization_config": packed}))
         says(join, CheckpointError, f"quantization_config is '{how}'; Ojito reads plain weights", decoder=folder)
     (folder / "config.json").rename(folder / "adapter_config.json")
-    says(join, CheckpointError, "packed holds an adapter; merge it into its model", decoder=folder)
+    says(join, CheckpointError, "packed: holds an adapter, and not its model; merge it into the model", decoder=folder)
 
 
 def test_weights_are_read_strictly(join, tmp_path):
@@ -414,7 +414,7 @@ def test_more_layers_than_tensors_are_refused_before_they_are_made(join, tmp_pat
 
 def test_too_little_memory_is_told_before_weights_are_read(join, monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda device: 1000)
-    says(join, ValueError, "siglip-smollm needs", "are free on cpu")
+    says(join, ValueError, "siglip-smollm: needs", "are free on cpu")
 
 
 def test_seed_that_no_generator_takes_is_refused(join):

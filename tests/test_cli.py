@@ -8,7 +8,6 @@ import sys
 import pytest
 
 import ojito.commands.presets
-import ojito.commands.train
 from ojito.commands.table import COMMANDS
 from ojito.errors import OjitoError
 
@@ -198,8 +197,8 @@ def test_anything_else_is_a_bug_with_its_traceback_and_where_to_report_it(run, m
 
 
 def test_error_of_another_library_is_a_bug(run, monkeypatch):
-    monkeypatch.setattr(ojito.commands.train, "recipe", lambda args: json.loads("{"))
-    code, _, err = run("train")
+    monkeypatch.setattr(ojito.commands.presets, "run", lambda args: json.loads("{"))
+    code, _, err = run("presets")
     assert code == 1
     assert "Expecting property name" in err
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ojito.data import Batches, Scenes
-from ojito.evaluate import evaluate
+from ojito.evaluation import evaluate
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
 from ojito.records import Sample
-from ojito.train import fit
+from ojito.trainer import TrainState, fit
 from ojito.training import prepare
 
 pytestmark = pytest.mark.gpu
@@ -43,7 +43,9 @@ def test_logits_are_those_of_the_cpu(config):
 def test_training_learns_and_keeps_float32_weights(config, precision):
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, precision=precision))
     pipe, source = made(config, "cuda")
-    history = fit(pipe.model, Batches(source, pipe.processor, config.data, config.train), config.train, quiet=True)
+    history = fit(
+        TrainState(pipe.model, config.train), Batches(source, pipe.processor, config.data, config.train), quiet=True
+    )
     assert history.log[-1]["loss"] < 0.5 * history.log[0]["loss"]
     assert not history.skipped
     assert {p.dtype for p in pipe.model.parameters()} == {torch.float32}
@@ -52,7 +54,7 @@ def test_training_learns_and_keeps_float32_weights(config, precision):
 
 def test_answers_are_those_of_the_cpu_token_for_token(config):
     (here, source), (there, _) = made(config, "cpu"), made(config, "cuda")
-    fit(here.model, Batches(source, here.processor, config.data, config.train), config.train, quiet=True)
+    fit(TrainState(here.model, config.train), Batches(source, here.processor, config.data, config.train), quiet=True)
     there.model.load_state_dict(here.model.state_dict())
     questions = [Sample(sample.images, "what colour is the ball?") for sample in source.samples("dev", 8)]
     assert here.generate(questions, max_new_tokens=4) == there.generate(questions, max_new_tokens=4)

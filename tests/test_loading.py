@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.description import OpenFolder
+from ojito.checkpoint.files import CheckpointError
 from ojito.config import Config, DataConfig
-from ojito.loading import FINE_TUNING, load, load_for, name_of, recipe_of
+from ojito.loading import FINE_TUNING, load, load_for, recipe_of
 from ojito.settings import ConfigError, override, read, write
 from tests.public_parts import same
 
@@ -86,5 +87,5 @@ def test_load_for_takes_dropout_and_names_what_cannot_change(join, tmp_path):
 def test_model_of_the_hub_is_called_as_the_hub_calls_it(tmp_path):
     snapshot = tmp_path / "models--google--siglip-base" / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
-    assert name_of(snapshot) == "siglip-base"
-    assert name_of(tmp_path) == tmp_path.name
+    assert OpenFolder(snapshot).name == "siglip-base"
+    assert OpenFolder(tmp_path).name == tmp_path.name

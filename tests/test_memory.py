@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ojito import memory, preset
+from ojito.config import TrainConfig
 from ojito.data import open_data
 from ojito.errors import OjitoError
 from ojito.loading import load_for, recipe_of
@@ -71,15 +72,14 @@ def test_unknown_amount_of_free_memory_refuses_nothing(free):
 
 
 def test_bytes_of_training_are_those_of_an_optimizer_that_made_a_step():
-    config = preset("tiny")
-    model = VLM(config.model)
+    model = VLM(preset("tiny").model)
     optimizer = torch.optim.AdamW(model.parameters())
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     moments = [t for state in optimizer.state.values() for t in state.values() if t.ndim]
     tensors = [*model.parameters(), *(p.grad for p in model.parameters()), *moments]
-    assert training_bytes(model, config.train) == sum(t.numel() * t.element_size() for t in tensors)
+    assert training_bytes(model, TrainConfig()) == sum(t.numel() * t.element_size() for t in tensors)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,12 +1,12 @@
-"""Models of every make learn sixteen photographs by heart: pictures, words and gradients go all the way through."""
+"""Models of every make learn sixteen photographs by heart: images, words and gradients go all the way through."""
 
 import pytest
 
 from ojito.data import Batches, open_data
-from ojito.evaluate import evaluate
+from ojito.evaluation import evaluate
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
-from ojito.train import fit
+from ojito.trainer import TrainState, fit
 from ojito.training import prepare
 
 SMALL_VIT = ["model.vision.image_size=64", "model.vision.width=128", "model.vision.layers=2", "model.vision.heads=4",
@@ -33,8 +33,8 @@ def test_reduced_preset_recites_the_captions_of_sixteen_photographs(name):
     config = preset(name, [*REDUCED[name], *training])
     source = open_data(config)
     model, processor = prepare(config, source, "cpu")
-    fit(model, Batches(source, processor, config.data, config.train), config.train, quiet=True)
+    fit(TrainState(model, config.train), Batches(source, processor, config.data, config.train), quiet=True)
     report = evaluate(Pipeline(model, processor, config), source.samples("train"), max_new_tokens=96)
-    right, exchanged = (sum(mark.right for mark in marks) for marks in (report.marks, report.exchanged))
-    assert right >= 15, f"{right} of 16; the first said {report.marks[0].given!r}"
+    right, exchanged = (sum(one.right for one in graded) for graded in (report.graded, report.exchanged))
+    assert right >= 15, f"{right} of 16; the first said {report.graded[0].given!r}"
     assert exchanged == 0  # by heart, and by looking

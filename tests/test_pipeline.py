@@ -15,7 +15,7 @@ from PIL import Image
 import ojito
 from ojito import device, memory
 from ojito import pipeline as module
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.generate import Generation, Greedy, Temperature
 from ojito.loading import load

@@ -1,21 +1,23 @@
 import dataclasses
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+import ojito
 from ojito.config import DataConfig, TokenizerConfig
 from ojito.data import Batches, Scenes, open_data
+from ojito.errors import OjitoError
 from ojito.settings import ConfigError
-from ojito.train import fit
 from ojito.training import prepare
 
 
 @pytest.fixture
 def recipe(tiny_config, tmp_path):
-    """Two of one's own pictures with captions."""
+    """Two images of one's own with captions."""
     for name, colour in (("a", "red"), ("b", "blue")):
         Image.new("RGB", (20, 20), colour).save(tmp_path / f"{name}.png")
     rows = [{"image": f"{name}.png", "caption": text} for name, text in (("a", "zebra"), ("b", "quokka"))]
@@ -80,10 +82,251 @@ def test_prepare_names_a_device_that_is_not_there(recipe):
         prepare(recipe, open_data(recipe), "gpu")
 
 
-def test_recipe_trains_from_data_to_loss(recipe):
+def test_prepare_and_open_data_take_a_source_of_ones_own(recipe):
+    rows = open_data(recipe).rows
+
+    class Mine:
+        name, problems = "mine", ()
+
+        def samples(self, split, limit=None):
+            return rows
+
+    _, processor = prepare(recipe, Mine(), "cpu")
+    assert processor.decode(processor.tokenizer.encode("zebra")) == "zebra"
+
+
+# --------------------------------------------------------------------------------------------------------------- train
+
+
+def differ(a, b):
+    a, b = a.model.state_dict(), b.model.state_dict()
+    return [name for name in a if not torch.equal(a[name], b[name])]
+
+
+@pytest.fixture
+def train(recipe):
+    """`ojito.train` with the recipe, for some steps, without display."""
+
+    def run(start=None, *args, settings=(), **options):
+        return ojito.train(
+            recipe if start is None else start,
+            *args,
+            settings=["train.steps=3", "train.batch_size=2", "train.log_every=1", *settings],
+            **{"device": "cpu", "quiet": True, **options},
+        )
+
+    return run
+
+
+@pytest.fixture
+def dev(tmp_path):
+    """A file of rows with an evaluation split."""
+    rows = [{"image": "a.png", "caption": "zebra", "split": split} for split in ("train", "dev")]
+    (tmp_path / "split.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "split.jsonl"
+
+
+def test_verb_and_its_rooms_do_not_share_a_name():
+    import ojito.evaluation.runner
+    import ojito.trainer.loop
+
+    assert callable(ojito.train)
+    assert callable(ojito.evaluate)
+    assert ojito.trainer.loop.fit is ojito.fit
+
+
+def test_train_learns_saves_and_returns_a_model_that_answers(train, tmp_path):
+    result = train(out=tmp_path / "mine", settings=["train.steps=40"])
+    assert result.history.log[-1]["loss"] < 0.5 * result.history.log[0]["loss"]
+    assert (result.history.steps, result.out, result.scores, result.problems) == (40, tmp_path / "mine", None, ())
+    loaded = ojito.load(tmp_path / "mine", device="cpu", dtype="float32")
+    assert not differ(result.pipeline, loaded)
+    assert loaded.config.train.steps == 40
+    assert len((tmp_path / "mine" / "metrics.jsonl").read_text().splitlines()) == 40
+    image = tmp_path / "a.png"
+    assert result.pipeline.ask(image, "").text == loaded.ask(image, "").text
+
+
+def test_train_without_a_folder_writes_nothing(train, tmp_path):
+    before = {path.name for path in tmp_path.iterdir()}
+    result = train()
+    assert result.out is None
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("form", ["path", "text", "source", "samples"])
+def test_data_may_be_a_path_a_source_or_samples(train, recipe, form):
+    path = recipe.data.path
+    forms = {"path": Path(path), "text": path, "source": open_data(recipe), "samples": open_data(recipe).rows}
+    result = train(dataclasses.replace(recipe, data=DataConfig(path="nothing")), forms[form])
+    assert not differ(result.pipeline, train().pipeline)
+    assert result.pipeline.config.data.path == {"source": "rows.jsonl", "samples": "samples"}.get(form, path)
+
+
+def test_start_may_be_the_name_of_a_preset(train, recipe):
+    small = ["model.vision.layers=1", "model.decoder.layers=1", "train.minutes=0"]
+    result = train("tiny", recipe.data.path, settings=small)
+    assert result.pipeline.name == "tiny"
+    assert result.pipeline.config.data.path == recipe.data.path
+
+
+def test_folder_as_start_goes_on_with_its_weights_and_recipe(train, tmp_path):
+    first = train(out=tmp_path / "mine")
+    again = train(tmp_path / "mine", settings=["train.lr=1e-12", "train.weight_decay=0"])
+    assert again.pipeline.config.train.lr == 1e-12
+    assert again.pipeline.config.data == first.pipeline.config.data
+    for name, tensor in first.pipeline.model.state_dict().items():
+        torch.testing.assert_close(again.pipeline.model.state_dict()[name], tensor, rtol=0, atol=1e-9)
+
+
+def test_weights_go_into_the_recipe_that_is_given(train, recipe, tmp_path):
+    first = train(out=tmp_path / "mine")
+    config = dataclasses.replace(first.pipeline.config, name="other")
+    again = train(config, weights=tmp_path / "mine", settings=["train.lr=1e-12", "train.weight_decay=0"])
+    assert again.pipeline.name == "other"
+    name = "decoder.embedding.weight"
+    expected = first.pipeline.model.state_dict()[name]
+    torch.testing.assert_close(again.pipeline.model.state_dict()[name], expected, rtol=0, atol=1e-9)
+    with pytest.raises(OjitoError, match="weights: go with a recipe as start"):
+        train(tmp_path / "mine", weights=tmp_path / "mine")
+
+
+def test_pipeline_as_start_is_trained_in_place(train):
+    pipe = train().pipeline
+    before = pipe.model.decoder.embedding.weight.clone()
+    result = train(pipe, settings=["train.seed=4"])
+    assert result.pipeline.model is pipe.model
+    assert result.pipeline.config.train.seed == 4
+    assert not torch.equal(before, pipe.model.decoder.embedding.weight)
+
+
+def test_pipeline_that_cannot_be_trained_is_refused(train):
+    pipe = train().pipeline
+    with pytest.raises(ConfigError, match="model: is another than that of the Pipeline"):
+        train(pipe, settings=["model.decoder.norm_eps=0.5"])
+    pipe.model.to(torch.bfloat16)
+    with pytest.raises(OjitoError, match=r'start: .* has weights in bfloat16; load it with dtype="float32"'):
+        train(pipe)
+
+
+def test_scores_are_those_after_the_last_step(train, dev):
+    assert train(data=dev).scores["n"] == 1
+    assert train(data=dev, evaluate=False).scores is None
+    assert train(data=dev, settings=["data.eval_split=other"]).scores is None
+    scored = []
+    result = train(data=dev, settings=["train.eval_every=3"], on_eval=scored.append)
+    assert scored == result.history.evaluations
+    assert result.scores == {name: scored[0][name] for name in result.scores}
+    assert result.scores["n"] == 1
+
+
+def test_callbacks_hear_of_the_run_and_may_stop_it(train, tmp_path):
+    steps, lines = [], []
+    result = train(out=tmp_path / "mine", on_step=lambda state: steps.append(state.clock.step), on_log=lines.append)
+    assert steps == [line["step"] for line in lines] == [1, 2, 3]
+    result = train(on_log=lambda line: "stop" if line["step"] == 2 else None)
+    assert (result.history.steps, result.history.stopped) == (2, True)
+
+
+def test_model_that_is_there_stays_unless_force_is_given(train, tmp_path):
+    train(out=tmp_path / "mine")
+    before = (tmp_path / "mine" / "model.safetensors").read_bytes()
+    with pytest.raises(OjitoError, match="holds a model already; choose another folder, or replace it with force=True"):
+        train(out=tmp_path / "mine", settings=["train.seed=5"])
+    assert (tmp_path / "mine" / "model.safetensors").read_bytes() == before
+    train(out=tmp_path / "mine", settings=["train.seed=5"], force=True)
+    assert (tmp_path / "mine" / "model.safetensors").read_bytes() != before
+    assert len((tmp_path / "mine" / "metrics.jsonl").read_text().splitlines()) == 6  # nothing of the first run is lost
+
+
+def test_folder_that_is_a_file_is_refused_before_training(train, tmp_path):
+    for out in (tmp_path / "a.png", tmp_path / "a.png" / "mine"):
+        with pytest.raises(OjitoError, match="a file; give a folder"):
+            train(out=out)
+
+
+def test_metrics_may_go_elsewhere(train, tmp_path):
+    train(out=tmp_path / "mine", metrics=tmp_path / "log")
+    assert (tmp_path / "log" / "metrics.jsonl").is_file()
+    assert not (tmp_path / "mine" / "metrics.jsonl").exists()
+
+
+def test_run_that_fails_leaves_its_last_good_weights(train, tmp_path, capsys):
+    def fail(state):
+        if state.clock.step == 2:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(out=tmp_path / "mine", on_step=fail, quiet=False)
+    assert f"the last good weights are in {tmp_path / 'mine'}" in capsys.readouterr().err
+    assert ojito.load(tmp_path / "mine", device="cpu").config.train.steps == 3
+
+
+def test_interrupt_before_the_first_step_saves_nothing(train, tmp_path, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Batches, "__next__", interrupted)
+    result = train(out=tmp_path / "mine")
+    assert (result.history.interrupted, result.out) == (True, None)
+    assert not (tmp_path / "mine" / "model.safetensors").exists()
+
+
+def test_bad_rows_are_in_the_result(train, recipe):
+    with Path(recipe.data.path).open("a") as file:
+        file.write('\n{"image": "gone.png", "caption": "x"}')
+    result = train(settings=["data.max_bad=0.5"])
+    assert [problem.split(":")[:2] for problem in result.problems] == [["rows.jsonl", "3"]]
+
+
+def test_quiet_shows_nothing(train, capsys):
+    train()
+    assert capsys.readouterr() == ("", "")
+    train(quiet=False)
+    assert "parameters) on rows.jsonl (2 rows), cpu: 3 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", [[], ["a.png"], 3])
+def test_data_that_are_none_are_refused(train, data):
+    with pytest.raises(OjitoError, match="data: is no list of samples"):
+        train(data=data)
+
+
+def test_device_that_is_not_there_is_named(train):
+    with pytest.raises(ValueError, match="gpu"):
+        train(device="gpu")
+
+
+# ------------------------------------------------------------------------------------------------- a loop of one's own
+
+
+def test_parts_make_a_training_loop(recipe):
     config = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, steps=40, batch_size=2, log_every=20))
-    source = open_data(config)
-    model, processor = prepare(config, source, "cpu")
-    batches = Batches(source, processor, config.data, config.train)
-    history = fit(model, batches, config.train, quiet=True)
+    # The README's snippet, from here on.
+    data = ojito.open_data(config)
+    model, processor = ojito.prepare(config, data, "cpu")
+    batches = ojito.Batches(data, processor, config.data, config.train)
+    state = ojito.TrainState(model, config.train)
+    history = ojito.fit(state, batches, quiet=True)
+    report = ojito.evaluate(ojito.Pipeline(model, processor, config), data.samples("train"))
     assert history.log[-1]["loss"] < 0.5 * history.log[0]["loss"]
+    assert report.scores.n == 2
+
+
+def test_parts_make_a_training_loop_from_scratch(recipe):
+    config = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, batch_size=2))
+    losses = []
+    # The README's snippet, from here on.
+    from ojito.trainer import count_labels, token_loss
+
+    data = ojito.open_data(config)
+    model, processor = ojito.prepare(config, data, "cpu")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    model.train()
+    for batch in itertools.islice(ojito.Batches(data, processor, config.data, config.train), 40):
+        loss = token_loss(model, batch) / count_labels(batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]

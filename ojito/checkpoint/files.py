@@ -15,6 +15,11 @@ MAX_TEXT = 64 * 2**20  # bytes of a tokenizer.json, the largest text that a mode
 MAX_JSON = 8 * 2**20  # bytes of any other
 MAX_VALUES = 500_000  # in it: as Python's objects, "[],[]," takes 25 times as much memory
 
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+
+KEEPS = "stay with Ojito: `save` keeps it as it is"
+"""The remedy for a model that can be written in no other form."""
+
 BEFORE = ".before"
 """A folder in a model's folder: the files that were there before a save that was cut short."""
 

@@ -10,10 +10,10 @@ import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # presets read these tables too, and must not wait for torch
+    from torch import Tensor
 
 Shape = tuple[int, ...]
 
@@ -62,7 +62,9 @@ class Key:
 
     def to_theirs(self, pieces: list[Tensor]) -> Tensor:
         """Our tensors, all parts of theirs in order, to theirs."""
-        made = torch.cat(pieces) if self.parts > 1 else pieces[0]
+        from torch import cat
+
+        made = cat(pieces) if self.parts > 1 else pieces[0]
         if self.flat_patches and made.ndim == 4:
             made = made.permute(0, 2, 3, 1).flatten(1)
         if self.transposed and made.ndim == 2:

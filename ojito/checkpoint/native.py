@@ -1,6 +1,6 @@
-"""A folder that Ojito saved: `config.json`, `model.safetensors`, and what other parts put beside them.
+"""A folder that Ojito saved: config.json, model.safetensors, processor.json, tokenizer.json, perhaps recipe.yaml.
 
-Reading: safetensors and JSON, no pickle and no code. Nothing is allocated before names, shapes and dtypes in the file's
+Safetensors and JSON, no pickle and no code. Nothing is allocated before the names, shapes and dtypes in the file's
 header are found to be those of the model.
 """
 
@@ -9,24 +9,34 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from ojito.checkpoint.files import CheckpointError, read_json
-from ojito.checkpoint.tensors import CONFIG, write_weights
-from ojito.config import ModelConfig
-from ojito.settings import ConfigError, read, write
+from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
+from ojito.checkpoint.files import CONFIG, CheckpointError, find_file, read_json
+from ojito.checkpoint.keys import KeyMap
+from ojito.checkpoint.tensors import write_weights
+from ojito.config import Config, ModelConfig
+from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
+from ojito.settings import ConfigError, read_yaml, write
+from ojito.settings import read as read_settings
 
 FORMAT = 1
+RECIPE, TOKENIZER = "recipe.yaml", "tokenizer.json"
+LEARNED = ("kind", "vocab_size", "phrases", "path")
+"""Settings of a tokenizer that say how it came about."""
+
+_MAX_RECIPE = 64 * 2**10  # bytes: YAML takes long to read
 
 
 def save_model(folder: Path | str, name: str, config: ModelConfig, state: Mapping[str, Tensor]) -> None:
-    """Writes `config.json` and `model.safetensors`; call it within `staged_save`.
+    """Write config.json and model.safetensors; call it within `staged_save`.
 
     Args:
         folder: That of `staged_save`.
-        name: What the model is called.
-        config: Of the model.
+        name: The model's name.
+        config: The model's config.
         state: Its state dict.
     """
     values = {"format": FORMAT, "name": name, "model": write(config)}
@@ -34,25 +44,72 @@ def save_model(folder: Path | str, name: str, config: ModelConfig, state: Mappin
     write_weights(Path(folder), state)
 
 
-def read_config(folder: Path | str) -> tuple[str, ModelConfig]:
-    """The name and the config of the folder's model.
+def recognizes(values: Mapping[str, Any]) -> bool:
+    """Whether a config.json with these fields is Ojito's."""
+    return "format" in values
+
+
+def read(opened: OpenFolder) -> Described:
+    """Describe the model of a folder.
 
     Raises:
-        CheckpointError: No such file, or not JSON.
+        CheckpointError: A file is missing or damaged, or the files do not fit together.
         ConfigError: A setting that cannot be used.
     """
-    path, values = Path(folder) / CONFIG, read_json(folder, CONFIG)
+    folder = opened.path
+    name, model = _config(folder / CONFIG, opened.values)
+    for file in (PROCESSOR_FILE, TOKENIZER):
+        find_file(folder, file)
+    processor, *sizes = read_processor_file(folder)
+    needed = [model.vision.image_size, model.image_tokens]
+    if sizes != needed:
+        problem = f"processor and model do not fit: image size and tokens {sizes} and {needed}"
+        raise CheckpointError(folder, problem, "use the files of one model")
+    recipe = None
+    if (folder / RECIPE).exists():
+        path = find_file(folder, RECIPE, _MAX_RECIPE)
+        recipe = read_settings(Config, read_yaml(path), str(path))
+    return Described(opened, "native", name, model, processor, folder / TOKENIZER, KeyMap(), recipe=recipe)
+
+
+def read_part(opened: OpenFolder, kind: PartKind) -> Part:
+    """Describe the vision tower or the decoder of a folder.
+
+    Raises:
+        CheckpointError: A file is missing or damaged.
+        ConfigError: A setting that cannot be used.
+    """
+    described = read(opened)
+    learned = {key: value for key, value in write(described.processor.tokenizer).items() if key not in LEARNED}
+    return Part(
+        described.model.vision if kind == "vision" else described.model.decoder,
+        KeyMap(ignored=(rf"(?!{kind}\.).*",)),
+        image=write(described.processor.image),
+        tokenizer={**learned, "kind": "file", "path": str(described.tokenizer)},
+        prompt={"bos": described.processor.prompt.bos},
+        name=described.name,
+        folder=opened,
+    )
+
+
+def read_config(folder: Path | str) -> tuple[str, ModelConfig]:
+    """The name and the config of a folder's model.
+
+    Raises:
+        CheckpointError: No such file, not JSON, or not Ojito's.
+        ConfigError: A setting that cannot be used.
+    """
+    return _config(Path(folder) / CONFIG, read_json(folder, CONFIG))
+
+
+def _config(path: Path, values: Mapping[str, Any]) -> tuple[str, ModelConfig]:
     known = {"format", "name", "model"}
-    if "format" not in values:
-        raise CheckpointError(
-            f"{path} is neither Ojito's, which has a format, nor transformers', which has a model_type; "
-            "give a folder in one of these forms"
-        )
     if set(values) != known or not isinstance(values["name"], str):
-        raise CheckpointError(f"{path} does not hold {', '.join(sorted(known))}; save the model again")
+        raise CheckpointError(path, f"does not hold {', '.join(sorted(known))}", "save the model again")
     if values["format"] != FORMAT:
-        raise CheckpointError(f"{path} is of format {values['format']!r}, and this Ojito reads {FORMAT}; update Ojito")
+        problem = f"is of format {values['format']!r}, and this Ojito reads {FORMAT}"
+        raise CheckpointError(path, problem, "update Ojito")
     try:
-        return values["name"], read(ModelConfig, values["model"], "model")
+        return values["name"], read_settings(ModelConfig, values["model"], "model")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.where}", error.problem, error.remedy) from None

@@ -21,14 +21,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ojito.checkpoint.files import BEFORE, CheckpointError
-from ojito.checkpoint.tensors import CONFIG, INDEX, WEIGHTS
+from ojito.checkpoint.files import BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError
 
 STAGING = ".saving"
-
-
-KEEPS = "stay with Ojito: `save` keeps it as it is"
-"""The remedy for a model that can be written in no other form."""
 
 
 WEIGHT_FILES = ("model*.safetensors", INDEX, "pytorch_model*")

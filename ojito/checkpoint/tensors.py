@@ -21,12 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ojito.checkpoint.files import MAX_VALUES, CheckpointError, find_file, parse_json, read_json
+from ojito.checkpoint.files import CONFIG, INDEX, MAX_VALUES, WEIGHTS, CheckpointError, find_file, parse_json, read_json
 from ojito.checkpoint.keys import Key, KeyMap
 from ojito.records import Progress
 from ojito.settings import shown
 
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 MAX_HEADER = 8 * 2**20  # bytes
 MAX_TENSORS = 20_000
 MAX_SHARDS = 1000
@@ -35,6 +34,7 @@ MAX_AXES = 8  # of a tensor
 MAX_SHARD = 5 * 10**9  # bytes
 DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4}  # bytes a number
 FLOATS = ("F64", "F32", "F16", "BF16")
+DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 PICKLES = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.ckpt")
 _SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 _SHOWN = 5  # keys that an error lists

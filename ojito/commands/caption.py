@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ojito.commands.inputs import drawing, load_model, open_picture
-from ojito.data.sources import PICTURES
+from ojito.data.files import IMAGES
 from ojito.pipeline import Pipeline
 from ojito.processor import ImageError
 from ojito.records import Sample
@@ -53,9 +53,9 @@ def pictures(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]  # what is wrong with it, reading it will tell
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES and file.is_file())
     if not found:
-        raise ValueError(f"{path} holds no pictures; they end in {', '.join(PICTURES)}")
+        raise ValueError(f"{path} holds no pictures; they end in {', '.join(IMAGES)}")
     return found
 
 

@@ -8,17 +8,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ojito.checkpoint import read_header
-from ojito.checkpoint.huggingface import CARD, is_huggingface, read_folder
-from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.tensors import FLOATS
+from ojito.checkpoint.folder import describe
+from ojito.checkpoint.huggingface.card import CARD
 from ojito.commands.console import count, format_bytes, progress, short, tell_random
 from ojito.commands.paths import check_place
-from ojito.device import DTYPES
-from ojito.loading import find_folder, load
-
-NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-"""Names of the dtypes in safetensors files."""
+from ojito.device import DTYPES, pick_device
+from ojito.loading import find_folder, load, load_described
 
 
 def run(args: Namespace) -> int:
@@ -28,12 +23,17 @@ def run(args: Namespace) -> int:
     with progress(f"fetching {args.model}") as report:
         folder = find_folder(args.model, report)
     # On the CPU and in its own dtype, a model is mapped from its files and not copied.
-    dtypes = {"float32"} if folder is None else dtypes_of(folder)
+    described = None if folder is None else describe(folder)
+    dtypes = {"float32"} if described is None else described.dtypes
     own = min(dtypes) if len(dtypes) == 1 and dtypes <= {*DTYPES} else "float32"
     dtype = args.dtype or own
     device = "cpu" if args.device == "auto" else args.device
     # Ojito's form is saved as it is loaded; `export` converts tensor by tensor.
-    pipe = load(folder or args.model, device=device, dtype=dtype if args.to == "ojito" else own, seed=args.seed or 0)
+    loaded = dtype if args.to == "ojito" else own
+    if described is None:
+        pipe = load(args.model, device, loaded, seed=args.seed or 0)
+    else:
+        pipe = load_described(described, pick_device(device), DTYPES[loaded])
     tell_random(args.model)
     if len(dtypes) > 1 and not args.dtype:
         mixed = f"{args.model} has weights in {' and '.join(sorted(dtypes))}"
@@ -50,13 +50,6 @@ def run(args: Namespace) -> int:
             print(f"ojito: {out / CARD} was written by you, and is kept", file=sys.stderr)
     _conclude(args, out, family, dtype, sum(count(pipe.model).values()))
     return 0
-
-
-def dtypes_of(folder: Path) -> set[str]:
-    """Return the dtypes of the model's weights in the folder's files."""
-    keys = read_folder(folder).keys if is_huggingface(folder) else KeyMap()
-    found = {entry.dtype for name, entry in read_header(folder).items() if not keys.ignores(name)}
-    return {NAMES.get(dtype, dtype) for dtype in found if dtype in FLOATS}
 
 
 def _conclude(args: Namespace, out: Path, family: str | None, dtype: str, parameters: int) -> None:

@@ -1,4 +1,4 @@
-"""`ojito eval`: how good a model is, and whether it looks."""
+"""`ojito eval`: score a model, and show whether it looks."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from ojito.commands.inputs import load_model
 from ojito.commands.paths import check_data
 from ojito.config import Config
 from ojito.data import Scenes, Source, open_data
-from ojito.evaluate import Report, caption_baselines, evaluate, is_caption
-from ojito.evaluate.report import page, write_page
+from ojito.errors import OjitoError
+from ojito.evaluation import Report, caption_baselines, evaluate, is_caption
+from ojito.evaluation.report import page, write_page
 from ojito.pipeline import Pipeline
 from ojito.records import Sample
 
 
 def run(args: Namespace) -> int:
-    """Scores the model on a split."""
+    """Score the model on a split."""
     if args.limit is not None and args.limit < 1:
-        raise ValueError(f"--limit {args.limit} leaves no row; use 1 or more")
+        raise OjitoError(f"--limit {args.limit}", "leaves no row", "use 1 or more")
     if args.batch_size < 1:
-        raise ValueError(f"--batch-size {args.batch_size} asks nothing; use 1 or more")
+        raise OjitoError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
     check_data(args.data)
     pipe = load_model(args)
     source = open_source(pipe, args.data)
     split = args.split or default_split(source, pipe)
     rows = source.samples(split, args.limit)
-    with progress("asking") as shown:
+    with progress("asking") as report_progress:
         report = evaluate(
             pipe,
             rows,
@@ -39,7 +40,7 @@ def run(args: Namespace) -> int:
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
             seed=args.seed or 0,
-            progress=shown,
+            progress=report_progress,
         )
     baselines = _baselines(source, split, rows, args.seed or 0)
     if args.json:
@@ -49,29 +50,29 @@ def run(args: Namespace) -> int:
         print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
         print_scores(report, baselines)
     if args.report is not None:  # last: a page that cannot be written costs no scores
-        about = f"{args.model} answers what {args.data} asks in its split {split}."
+        about = f"The answers of {args.model} to the questions of {args.data}, split {split}."
         write_page(args.report, page(f"{pipe.name} on {split}", about, report))
-        print(f"ojito: the pictures and answers are in {args.report}", file=sys.stderr)
+        print(f"ojito: the images and answers are in {args.report}", file=sys.stderr)
     return 0
 
 
 def open_source(pipe: Pipeline, path: str) -> Source | Scenes:
-    """The data at `path`, read as the model's recipe reads data."""
+    """Open the data at `path`, read as the model's recipe reads data."""
     config = pipe.config or Config()
     data = dataclasses.replace(config.data, path=path)
     return open_data(dataclasses.replace(config, data=data, processor=pipe.processor.config))
 
 
 def default_split(source: Source | Scenes, pipe: Pipeline) -> str:
-    """The split that the recipe evaluates on; where the data have only one, that."""
+    """Return the split that the recipe evaluates on; where the data have only one, that."""
     wanted = (pipe.config or Config()).data.eval_split
     return next(iter(source.splits)) if len(source.splits) == 1 else wanted
 
 
 def print_scores(report: Report, baselines: dict[str, Any] | None) -> None:
-    """The scores as a table: all questions and each kind, with the controls beside what they control."""
-    tables = {"": Report(report.marks), "blank": Report(report.blank), "exchanged": Report(report.exchanged)}
-    tables = {name: table for name, table in tables.items() if table.marks}
+    """Print the scores as a table: all questions and each kind, with the controls beside them."""
+    tables = {"": Report(report.graded), "blank": Report(report.blank), "exchanged": Report(report.exchanged)}
+    tables = {name: table for name, table in tables.items() if table.graded}
     captions = report.scores.overlap is not None
     head = [name or "right" for name in tables] + [name or "overlap" for name in tables] * captions
     kinds = ["all", *report.per_kind] if len(report.per_kind) > 1 else ["all"]
@@ -84,7 +85,7 @@ def print_scores(report: Report, baselines: dict[str, Any] | None) -> None:
         n = report.scores.n if kind == "all" else report.per_kind[kind].n
         print(f"{kind:<{width}}  {n:>5}" + "".join(f"{cell:>11}" for cell in cells).rstrip())
     if len(tables) > 1:
-        print("\nblank, exchanged: the same with an empty picture, or with that of another row; what guessing is worth")
+        print("\nblank, exchanged: the same with an empty image, or with that of another row; what guessing is worth")
     if baselines:
         print(
             f"\ncaptions without looking: overlap {baselines['constant_overlap']:.3f} for always saying "
@@ -95,7 +96,7 @@ def print_scores(report: Report, baselines: dict[str, Any] | None) -> None:
 
 
 def _baselines(source: Source | Scenes, split: str, rows: Sequence[Sample], seed: int) -> dict[str, Any] | None:
-    """What captions score that are chosen without looking, where the data have captions to choose from."""
+    """Score captions that are chosen without looking, where the data have captions to choose from."""
     if isinstance(source, Scenes) or split == "train" or "train" not in source.splits:
         return None
     train = source.samples("train")

@@ -6,10 +6,11 @@ import json
 from argparse import Namespace
 from typing import Any
 
+from ojito.checkpoint.folder import describe
 from ojito.commands.console import count, format_bytes, progress, short
 from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, TrainConfig, ViTConfig
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
-from ojito.loading import find_folder, find_preset, read_shape
+from ojito.loading import find_folder, find_preset, shape_of
 from ojito.memory import cache_bytes, training_bytes
 from ojito.model.meta import on_meta
 
@@ -25,7 +26,8 @@ def run(args: Namespace) -> int:
     if folder is None:
         name, model = args.model, on_meta(find_preset(args.model).model, args.model)
     else:
-        name, model = read_shape(folder)
+        described = describe(folder)
+        name, model = described.name, shape_of(described)
     config, parameters = model.config, count(model)
     total = sum(parameters.values())
     weights = {dtype: total * DTYPES[dtype].itemsize for dtype in COMPARED}

@@ -1,4 +1,4 @@
-"""The table of all commands, their arguments and their help texts. START HERE for what can be typed."""
+"""All commands: their arguments, help texts and examples."""
 
 import argparse
 from typing import Any, NamedTuple
@@ -303,7 +303,7 @@ COMMANDS = (
                 help="split to score (default: the recipe's, dev, or the only one)",
             ),
             _argument("--limit", type=int, metavar="N", help="only the first N rows"),
-            _argument("--no-controls", action="store_true", help="skip the controls, which takes a third of the time"),
+            _argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
             _argument(
                 "--report",
                 type=_word,

@@ -160,7 +160,7 @@ class PromptConfig:
         max_tokens: The most tokens of text in a row, image tokens not among them.
     """
 
-    renamed: ClassVar = {"picture": "image_text", "picture_number": "image_number"}
+    RENAMED: ClassVar = {"picture": "image_text", "picture_number": "image_number"}
 
     image: Literal["front", "inline"] = "front"
     bos: bool = True

@@ -1,15 +1,17 @@
-"""What to learn from: your own pictures (`sources`), drawn `scenes`, sixteen `photos`; the `loader` serves them."""
+"""Data to learn from: your own images (`sources`), drawn `scenes`, sixteen `photos`; the `loader` makes batches."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
-from ojito.config import Config
+from ojito.config import Config, DataConfig
+from ojito.data.files import DataError
 from ojito.data.loader import Batches, Rows, Stream
 from ojito.data.photos import photos16
 from ojito.data.scenes import Scenes
-from ojito.data.sources import DataError, Source, read_source
+from ojito.data.sources import Source, read_source
 from ojito.processor import texts
 
 __all__ = [
@@ -26,12 +28,17 @@ __all__ = [
 ]
 
 
-def open_data(config: Config) -> Source | Scenes:
-    """What the recipe's `data.path` names: built in, a file or a folder.
+def open_data(config: Config | str | Path) -> Source | Scenes:
+    """Open the data of a recipe: a built-in source, a file or a folder.
+
+    Args:
+        config: The recipe; or what `data.path` would say, with every other setting at its default.
 
     Raises:
-        DataError: It cannot be read, or holds too many bad rows.
+        DataError: They cannot be read, or hold too many bad rows.
     """
+    if not isinstance(config, Config):
+        config = Config(data=DataConfig(path=str(config)))
     data = config.data
     if data.path == "scenes":
         return Scenes(data.scenes)
@@ -40,8 +47,8 @@ def open_data(config: Config) -> Source | Scenes:
     return read_source(data.path, data.max_bad, pack=config.processor.prompt.turns == "blind")
 
 
-def training_texts(source: Source | Scenes, config: Config, drawn: int = 2000) -> Iterator[str]:
-    """The texts that the recipe's tokenizer should learn from.
+def training_texts(source: Rows | Stream, config: Config, drawn: int = 2000) -> Iterator[str]:
+    """Yield the texts that the recipe's tokenizer is learned from.
 
     Args:
         source: What `open_data` opened.

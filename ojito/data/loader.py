@@ -1,4 +1,4 @@
-"""Endless training batches. Batch number n depends on the seed and n alone, however many processes read pictures."""
+"""Endless training batches. Batch number n depends on the seed and n alone, however many processes read images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ojito.config import DataConfig, TrainConfig
-from ojito.data.sources import DataError, all_bad, check_budget
+from ojito.data.files import DataError
+from ojito.data.sources import all_bad, check_budget, problem_line
+from ojito.errors import OjitoError
 from ojito.processor import ImageError, Processor, RowError
 from ojito.processor.tiles import Tiles
 from ojito.records import Batch, Sample
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_LOCATION = re.compile(r"<loc[0-9]{4}>")  # as `processor/locations.py` writes it
+_LOCATION = re.compile(r"<loc[0-9]{4}>")  # as `locate/boxes.py` writes it
 _PATIENCE = 1000  # rows without a good one among them, at least, before the search ends where data.max_bad=1
 
 
@@ -38,21 +40,21 @@ class Rows(Protocol):
     problems: list[str]
 
     def samples(self, split: str, limit: int | None = None) -> list[Sample]:
-        """The rows of a split, at most `limit` of them."""
+        """Return the rows of a split, at most `limit` of them."""
         ...
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """A source without end, as `Scenes` is in training: it draws its samples."""
+    """A source without end, as `Scenes` is in training: its samples are drawn at random."""
 
     name: str
 
     def stream(self, split: str, seed: int) -> Iterator[Sample]:
-        """Samples without end, the same for the same seed.
+        """Yield samples without end, the same for the same seed.
 
         Raises:
-            ValueError: At the call, not with the first sample: this split is not one to draw from.
+            OjitoError: At the call, not with the first sample: this split is not one to draw from.
         """
         ...
 
@@ -60,22 +62,25 @@ class Stream(Protocol):
 class Batches(Iterator[Batch]):
     """Batches without end.
 
-    A row with a bad picture or too much text is left out of its batch, named in the log and counted. The budget,
+    A row with a bad image or too much text is left out of its batch, named in the log and counted. The budget,
     `config.max_bad`, is a share of the rows that are served here; what the source found when it was opened, in other
     units (lines of a file) and in all splits, was judged there.
 
     Args:
         source: Rows, or a stream.
-        processor: Writes them down.
+        processor: Writes the rows as tokens and pixels.
         config: The recipe's `data`: split, budget of bad rows, processes, cache.
         train: The recipe's `train`: seed, and rows a batch, `batch_size` / `accumulate`.
+        start: Number of the batch to begin with: `state.batch`, to go on with a run.
 
     Attributes:
-        problems: Every bad row met so far, those among them that the source found when it was opened.
+        number: Number of the batch that comes next.
+        problems: Every bad row met so far, and those that the source found when it was opened.
 
     Raises:
         DataError: More bad rows than `config.max_bad`, or nothing but bad rows; or `config.flip`, and a row that says
-            where things are: a mirrored picture would make that wrong.
+            where things are: a mirrored image would make that wrong.
+        OjitoError: A split that the source cannot draw from, or `start` below 0.
     """
 
     def __init__(
@@ -84,35 +89,40 @@ class Batches(Iterator[Batch]):
         processor: Processor,
         config: DataConfig,
         train: TrainConfig,
+        start: int = 0,
     ) -> None:
+        if start < 0:
+            raise OjitoError("start", f"{start} is no number of a batch", "use 0 or more")
+        self.number = start
         self.problems: list[str] = []
         self._name, self._max_bad = source.name, config.max_bad
         self._size = train.batch_size // train.accumulate
-        draw: _Sampler
+        self._endless = isinstance(source, Stream)
+        sampler: _Sampler
         if isinstance(source, Stream):
-            self._total = 0  # grows as it is drawn
-            draw = _StreamSampler(source, config.split)
+            self._total = 0  # grows as samples are drawn
+            sampler = _StreamSampler(source, config.split)
         else:
             self.problems += source.problems
-            draw = _RowSampler(source.samples(config.split), train.seed)
+            sampler = _RowSampler(source.samples(config.split), train.seed)
             if config.flip:
-                _check_flip(self._name, draw.rows)
-            self._total = len(draw.rows)
+                _check_flip(self._name, sampler.rows)
+            self._total = len(sampler.rows)
         self._opened = len(self.problems)  # how many of the problems are older than this loader
-        self._endless = isinstance(source, Stream)
         self._patience = max(2 * self._total, _PATIENCE)  # twice the rows: wherever that begins, it holds a whole epoch
         self._barren = 0  # rows since the last batch
-        self._met: set[int] = set()
-        self._work = BatchDataset(draw, processor, config, train.seed, self._size)
-        self._results = iter(self._work_through(config.workers))
+        self._known_bad: set[int] = set()
+        dataset = BatchDataset(sampler, processor, config, train.seed, self._size)
+        self._results = _results(dataset, config.workers, start)
 
     def __next__(self) -> Batch:
         while True:
             batch, problems = next(self._results)
+            self.number += 1
             self._total += self._size * self._endless
-            for number, problem in problems.items():
-                if number not in self._met:
-                    self._met.add(number)
+            for row, problem in problems.items():
+                if row not in self._known_bad:
+                    self._known_bad.add(row)
                     self.problems.append(problem)
                     log.warning("skipped %s", problem)
             if problems:
@@ -124,45 +134,46 @@ class Batches(Iterator[Batch]):
             if self._barren >= self._patience:
                 raise all_bad(self._name, self.problems[self._opened :])
 
-    def _work_through(self, workers: int) -> Iterator[tuple[Batch | None, dict[int, str]]]:
-        if not workers:
-            return (self._work[number] for number in itertools.count())
-        # The tokenizer's threads do not survive a fork; one process a worker is parallel enough.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        return iter(
-            DataLoader(
-                self._work,
-                batch_size=None,
-                sampler=itertools.count(),
-                num_workers=workers,
-                collate_fn=_as_it_is,
-            )
-        )
-
 
 class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
-    """Makes batch number n: what a process of the loader does."""
+    """Batches by their number: what each process of the loader reads."""
 
-    def __init__(self, draw: _Sampler, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
-        self._draw, self._processor, self._seed, self._size = draw, processor, seed, size
+    def __init__(self, sampler: _Sampler, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
+        self._sampler, self._processor, self._seed, self._size = sampler, processor, seed, size
         self._flip = config.flip
         self._read = _Cache(processor.read_image, config.cache_mb * 2**20 // max(1, config.workers))
 
     def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
-        """The batch, None if all its rows are bad; and what is wrong with which rows."""
+        """Return the batch, None if all its rows are bad; and the problem of each bad row, by its number."""
         rng = random.Random(f"{self._seed} batch {number}")
-        made, problems = [], {}
-        for place, sample in self._draw(number * self._size, self._size, rng):
+        rows, problems = [], {}
+        for index, sample in self._sampler(number * self._size, self._size, rng):
             try:
                 row = self._processor.row(sample, training=True, rng=rng, read=self._read)
                 if self._flip and rng.random() < 0.5:
-                    row.pictures = [_mirrored(picture) for picture in row.pictures]
-                made.append(row)
-            except RowError as problem:  # says where the row stands
-                problems[place] = str(problem)
-            except ImageError as problem:
-                problems[place] = f"{sample.origin}: {problem}" if sample.origin else str(problem)
-        return self._processor.batch(made) if made else None, problems
+                    row.images = [_mirrored(image) for image in row.images]
+                rows.append(row)
+            except (ImageError, RowError) as error:
+                problems[index] = problem_line(sample.origin, error)
+        return self._processor.batch(rows) if rows else None, problems
+
+
+def _results(dataset: BatchDataset, workers: int, start: int) -> Iterator[tuple[Batch | None, dict[int, str]]]:
+    """Batches from number `start` on, made here or in processes of their own."""
+    if not workers:
+        return (dataset[number] for number in itertools.count(start))
+    # The tokenizer's threads do not survive a fork; one process a worker is parallel enough.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=itertools.count(start),
+        num_workers=workers,
+        collate_fn=_unchanged,
+        # Otherwise it takes a number from PyTorch's own generator, and dropout would depend on the processes.
+        generator=torch.Generator(),
+    )
+    return iter(loader)
 
 
 class _Sampler(Protocol):
@@ -172,15 +183,20 @@ class _Sampler(Protocol):
 
 
 class _RowSampler:
-    """Epoch after epoch, each in its own order. A batch may reach over the end of one into the next."""
+    """Sampler of rows: epoch after epoch, each in its own order. A batch may reach over the end of one into the next.
+
+    Args:
+        rows: All rows of the split.
+        seed: Seed of the orders.
+    """
 
     def __init__(self, rows: Sequence[Sample], seed: int) -> None:
         self.rows, self._seed = rows, seed
         self._orders: dict[int, list[int]] = {}
 
     def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
-        for place in range(start, start + count):
-            epoch, offset = divmod(place, len(self.rows))
+        for number in range(start, start + count):
+            epoch, offset = divmod(number, len(self.rows))
             row = self._order(epoch)[offset]
             yield row, self.rows[row]
 
@@ -193,7 +209,7 @@ class _RowSampler:
 
 
 class _StreamSampler:
-    """A stream of its own for every batch, so that each process can draw any batch."""
+    """Sampler of a stream, with a stream of its own for every batch, so that each process can draw any batch."""
 
     def __init__(self, source: Stream, split: str) -> None:
         self._source, self._split = source, split
@@ -205,40 +221,40 @@ class _StreamSampler:
 
 
 class _Cache:
-    """Decoded pictures by path, until the memory is used up; the pictures after that are decoded every time."""
+    """Decoded images by path, until the memory is used up; the images after that are decoded every time."""
 
     def __init__(self, read: Callable[[ImageLike], Tiles], capacity: int) -> None:
         self._read, self._left = read, capacity  # bytes
-        self._pictures: dict[str, Tiles] = {}
+        self._images: dict[str, Tiles] = {}
 
     def __call__(self, image: ImageLike) -> Tiles:
         if not isinstance(image, (str, Path)):
             return self._read(image)
         name = str(image)
-        picture = self._pictures.get(name)
-        if picture is None:
-            picture = self._read(image)
-            if picture.pixels.nbytes <= self._left:
-                self._left -= picture.pixels.nbytes
-                self._pictures[name] = picture
-        return picture
+        tiles = self._images.get(name)
+        if tiles is None:
+            tiles = self._read(image)
+            if tiles.pixels.nbytes <= self._left:
+                self._left -= tiles.pixels.nbytes
+                self._images[name] = tiles
+        return tiles
 
 
 def _check_flip(name: str, rows: Iterable[Sample]) -> None:
-    """Whether no row says where things are: a location could be mirrored, and the codes of a mask could not."""
+    """Refuse rows that say where things are: a location could be mirrored, and the codes of a mask could not."""
     for row in rows:
         found = _LOCATION.search(" ".join(text for turn in row.turns for text in (turn.prompt, *turn.answers)))
         if found:
-            place = row.origin or name
-            raise DataError(f"{place}: data.flip would make {found[0]} wrong, left for right; set data.flip=false")
+            problem = f"data.flip would make {found[0]} wrong, left for right"
+            raise DataError(row.origin or name, problem, "set data.flip=false")
 
 
-def _mirrored(picture: Tiles) -> Tiles:
-    """Left and right exchanged: in every square, and of a picture that was split, in the order of its tiles, too."""
-    order, count = torch.arange(len(picture.pixels)), picture.rows * picture.columns
-    order[:count] = order[:count].view(picture.rows, picture.columns).flip(1).flatten()
-    return replace(picture, pixels=picture.pixels[order].flip(-1))
+def _mirrored(image: Tiles) -> Tiles:
+    """Left and right exchanged: in every square, and, if the image was split, in the order of its tiles, too."""
+    order, count = torch.arange(len(image.pixels)), image.rows * image.columns
+    order[:count] = order[:count].view(image.rows, image.columns).flip(1).flatten()
+    return replace(image, pixels=image.pixels[order].flip(-1))
 
 
-def _as_it_is(made: T) -> T:
-    return made
+def _unchanged(batch: T) -> T:
+    return batch

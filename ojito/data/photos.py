@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from ojito.data.sources import DataError
+from ojito.data.files import DataError
 from ojito.records import Sample, Turn
 
 CAPTIONS = {
@@ -29,19 +29,19 @@ CAPTIONS = {
 
 
 def photos16() -> list[Sample]:
-    """Sixteen real photographs, one caption each. Nothing is downloaded.
+    """Return sixteen real photographs, one caption each. Nothing is downloaded.
 
     Raises:
-        DataError: scikit-image is not installed, or not in a version that has these pictures.
+        DataError: scikit-image is not installed, or not in a version that has these photographs.
     """
     remedy = "install them with: pip install 'ojito[photos]'"
     package = importlib.util.find_spec("skimage")  # finds it without the second that importing takes
     if package is None or package.origin is None:
-        raise DataError(f"photos16 are pictures of scikit-image, which is not installed; {remedy}")
+        raise DataError("photos16", "are photographs of scikit-image, which is not installed", remedy)
     folder = Path(package.origin).parent / "data"
     missing = [name for name in CAPTIONS if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"this version of scikit-image lacks {', '.join(missing)}; {remedy}")
+        raise DataError("photos16", f"{', '.join(missing)} are not in this version of scikit-image", remedy)
     return [
         Sample([folder / name], turns=(Turn("", (caption,), "caption"),), split="train", origin=f"photos16:{name}")
         for name, caption in CAPTIONS.items()

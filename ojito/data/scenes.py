@@ -1,4 +1,4 @@
-"""`scenes`: little drawn pictures with exact answers, as many as training wants.
+"""`scenes`: small drawn images with exact answers, as many as training takes.
 
 A scene is one to four objects, or up to nine where `data.scenes.max_objects` says so, each of a kind, a colour, a size
 and one of nine places, on a varied background. Twelve of the 96 colour-kind pairs never occur in training: the split
@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ojito.config import ScenesConfig
+from ojito.errors import OjitoError, nearest
 from ojito.records import Sample, Turn
 
 KINDS = ("ball", "box", "triangle", "star", "heart", "cross", "ring", "diamond", "moon", "arrow", "house", "tree")
@@ -40,7 +41,7 @@ UNSEEN = frozenset((kind, tuple(COLOURS)[(3 * i + 1) % 8]) for i, kind in enumer
 """The colour-kind pairs that no training scene holds: one colour of every kind."""
 
 SAMPLES = 1000  # scenes that `Scenes.samples` draws when it is not told how many
-SIDE = 48  # pixels of a picture
+SIDE = 48  # pixels of an image
 CELL = SIDE // 3  # a place is a cell of a 3x3 grid
 PLURALS = {kind: {"box": "boxes", "cross": "crosses"}.get(kind, kind + "s") for kind in KINDS}
 
@@ -66,7 +67,7 @@ class Thing:
 
 
 class Scenes:
-    """The unlimited source. "train" is a stream; "dev" and "unseen" are fixed rows that training never meets."""
+    """The source without end. "train" is a stream; "dev" and "unseen" are fixed rows that training never meets."""
 
     name = "scenes"
     splits = ("train", "dev", "unseen")
@@ -75,22 +76,22 @@ class Scenes:
         self.config = config or ScenesConfig()
 
     def stream(self, split: str = "train", seed: int = 0) -> Iterator[Sample]:
-        """Training scenes without end, with `config.questions` turns each.
+        """Yield training scenes without end, with `config.questions` turns each.
 
         Args:
             split: "train"; the others are fixed, see `samples`.
             seed: The same seed gives the same scenes.
 
         Raises:
-            ValueError: Another split.
+            OjitoError: Another split.
         """
         self._check(split)
         if split != "train":
-            raise ValueError(f"split {split!r} of scenes is kept for evaluation; learn from 'train'")
+            raise OjitoError("data.split", f"{split!r} of scenes is kept for evaluation", "learn from 'train'")
         return self._endless(random.Random(f"scenes {split} {seed}"))
 
     def samples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Sample]:
-        """Scenes with one question each, the ten kinds of question in turn.
+        """Return scenes with one question each, the ten kinds of question in turn.
 
         In "unseen", every question is about an object whose colour and kind never met in training.
 
@@ -100,7 +101,7 @@ class Scenes:
             seed: The same seed gives the same scenes.
 
         Raises:
-            ValueError: Another split.
+            OjitoError: Another split.
         """
         self._check(split)
         rng = random.Random(f"scenes {split} samples {seed}")
@@ -115,7 +116,7 @@ class Scenes:
 
     def _check(self, split: str) -> None:
         if split not in self.splits:
-            raise ValueError(f"split {split!r} is not one of scenes' {', '.join(self.splits)}")
+            raise OjitoError("split", f"{split!r} is no split of scenes", nearest(split, self.splits))
 
     def _endless(self, rng: random.Random) -> Iterator[Sample]:
         while True:
@@ -123,7 +124,7 @@ class Scenes:
             yield Sample([paint(things, rng)], turns=self._turns(things, rng), split="train", origin="scenes")
 
     def _turns(self, things: list[Thing], rng: random.Random) -> tuple[Turn, ...]:
-        """The caption, which tells most, and other questions, their kinds as even as the scene allows."""
+        """The caption, which says most, and other questions, their kinds as even as the scene allows."""
         turns = {"": Turn("", (caption(things),), "caption")}  # by prompt
         for _ in range(4):
             for kind in rng.sample(QUESTIONS, len(QUESTIONS)):
@@ -135,11 +136,8 @@ class Scenes:
         return tuple(turns.values())
 
 
-# ------------------------------------------------------------------------------------------------------------- drawing
-
-
 def draw_things(rng: random.Random, count: int, unseen: bool = False) -> list[Thing]:
-    """`count` objects in different places. With `unseen`, the first has a pair that training never shows."""
+    """Draw `count` objects in different places. With `unseen`, the first has a pair that training never shows."""
     places = rng.sample(range(9), count)
     things: list[Thing] = []
     for place in places:
@@ -161,7 +159,7 @@ def draw_things(rng: random.Random, count: int, unseen: bool = False) -> list[Th
 
 
 def paint(things: list[Thing], rng: random.Random) -> Image.Image:
-    """The picture of a scene: each object near the middle of its place, its colour a little off, on a background."""
+    """Paint a scene: each object near the middle of its place, its colour a little off, on a background."""
     canvas = background(rng)
     for thing in things:
         side = rng.choice(SIZES[thing.size])
@@ -176,7 +174,7 @@ def paint(things: list[Thing], rng: random.Random) -> Image.Image:
 
 
 def background(rng: random.Random) -> np.ndarray:
-    """A pale or dark grey-brown ground, (SIDE, SIDE, 3) float32: a gradient in a random direction, with grain."""
+    """Paint a pale or dark grey-brown ground, (SIDE, SIDE, 3) float32: a gradient in a random direction, with grain."""
     grain = np.random.default_rng(rng.getrandbits(64))
     base = rng.uniform(70, 190)
     tint = np.array([rng.uniform(-18, 18) for _ in range(3)], np.float32)
@@ -189,11 +187,11 @@ def background(rng: random.Random) -> np.ndarray:
 
 @functools.cache
 def _silhouette(kind: str, side: int) -> np.ndarray:
-    """How much of each pixel an object covers, (side, side, 1) in 0..1: drawn eight times larger, then averaged."""
+    """Share of each pixel that an object covers, (side, side, 1): drawn eight times larger, then averaged."""
     scale = 8
     n = side * scale
-    picture = Image.new("L", (n, n))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("L", (n, n))
+    pen = ImageDraw.Draw(image)
 
     def polygon(*points: tuple[float, float]) -> None:
         pen.polygon([(x * n, y * n) for x, y in points], fill=255)
@@ -233,21 +231,18 @@ def _silhouette(kind: str, side: int) -> np.ndarray:
     elif kind == "tree":
         ellipse(0.12, 0, 0.88, 0.66)
         polygon((0.4, 0.6), (0.6, 0.6), (0.6, 1), (0.4, 1))
-    cover = np.asarray(picture, np.float32).reshape(side, scale, side, scale).mean((1, 3)) / 255
+    cover = np.asarray(image, np.float32).reshape(side, scale, side, scale).mean((1, 3)) / 255
     return cover[:, :, None]
 
 
-# ------------------------------------------------------------------------------------------------------------- asking
-
-
 def ask(kind: str, things: list[Thing], rng: random.Random, about: Thing | None = None) -> Turn | None:
-    """A question of this kind with its exact answer, or None where the scene has nothing unambiguous to ask.
+    """Ask a question of this kind, with its exact answer; None where the scene has nothing unambiguous to ask.
 
     Args:
         kind: One of `QUESTIONS`.
         things: The scene.
         rng: Draws what is asked about.
-        about: The object the question must be about; otherwise any.
+        about: The object that the question must be about; None for any.
     """
     named = [t for t in things if sum(o.kind == t.kind for o in things) == 1]
     subjects = named if about is None else [t for t in named if t == about]
@@ -282,12 +277,12 @@ def ask(kind: str, things: list[Thing], rng: random.Random, about: Thing | None 
 
 
 def caption(things: list[Thing]) -> str:
-    """Every object with colour, kind and place, in reading order."""
+    """Caption of a scene: every object with colour, kind and place, in reading order."""
     return ", ".join(f"{t.colour} {t.kind} {PLACES[t.place]}" for t in sorted(things, key=lambda t: t.place))
 
 
 def _relation(subject: Thing, others: list[Thing], rng: random.Random) -> Turn | None:
-    """Left of or above, among objects that differ in that direction; yes and no are equally frequent."""
+    """Ask for left of or above, among objects that differ in that direction; yes and no are equally frequent."""
     word, axis = rng.choice([("left of", "column"), ("above", "row")])
     others = [t for t in others if getattr(t, axis) != getattr(subject, axis)]
     if not others:
@@ -299,7 +294,10 @@ def _relation(subject: Thing, others: list[Thing], rng: random.Random) -> Turn |
 
 
 def _exists(things: list[Thing], rng: random.Random, about: Thing | None) -> Turn:
-    """Yes half of the time. Most of the no's exchange one property of an object that is there: only binding helps."""
+    """Ask whether an object is there; yes half of the time.
+
+    Most of the no's exchange one property of an object that is there: only binding helps.
+    """
     thing = about or rng.choice(things)
     kind, colour = thing.kind, thing.colour
     if rng.random() < 0.5:
@@ -315,7 +313,7 @@ def _exists(things: list[Thing], rng: random.Random, about: Thing | None) -> Tur
 
 
 def _even_count(present: list[str], every: tuple[str, ...], rng: random.Random) -> str:
-    """What to count, so that the answers 0, 1, 2, ... come up as evenly as the scene allows."""
+    """Choose what to count, so that the answers 0, 1, 2, ... come up as evenly as the scene allows."""
     by_count: dict[int, list[str]] = {0: [name for name in every if name not in present]}
     for name in sorted(set(present)):
         by_count.setdefault(present.count(name), []).append(name)

@@ -12,27 +12,28 @@ import numpy as np
 import torch
 
 from ojito.config import ModelConfig, ProcessorConfig
+from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
+from ojito.errors import OjitoError
 from ojito.processor.pixels import normalize
 from ojito.processor.prompts import Row, RowError, RowWriter
 from ojito.processor.tiles import Tiles, add_whole, read_image
 from ojito.processor.tokenizers import Tokenizer
 from ojito.records import IGNORE, PADDING, Batch, Sample
-from ojito.settings import ConfigError, read, read_text, write
+from ojito.settings import ConfigError, write
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-CONFIG_FILE, TOKENIZER_FILE = "processor.json", "tokenizer.json"
-MAX_CONFIG = 2**20  # bytes
+CONFIG_FILE, TOKENIZER_FILE = PROCESSOR_FILE, "tokenizer.json"
 
 
 class Processor:
-    """Pictures and words to tensors.
+    """Images and text to tensors.
 
     Args:
         config: The recipe's `processor`.
         tokenizer: Text to ids and back.
-        image_size: Side of the model's square picture, pixels.
+        image_size: Side of the model's square image, pixels.
         image_tokens: Positions that one square takes in a row, `ModelConfig.image_tokens`.
         max_positions: Of the decoder; a row that needs more is refused by name. None leaves it to the model to refuse.
 
@@ -51,7 +52,7 @@ class Processor:
         prompt = config.prompt
         if prompt.turns == "blind" and prompt.image == "inline":
             raise ConfigError(
-                "processor.prompt.image", "inline hides a turn's image from the others with turns=blind; use front"
+                "processor.prompt.image", "inline hides a turn's image from the others with turns=blind", "use front"
             )
         if prompt.turns == "blind" and not (prompt.user or prompt.separator or prompt.caption):
             raise ConfigError(
@@ -87,12 +88,12 @@ class Processor:
             rng: Draws one of a turn's several answers in training; without it, the first is taken.
 
         Raises:
-            ImageError: A picture cannot be read.
+            ImageError: An image cannot be read.
             RowError: A sample cannot be written as tokens.
         """
         if isinstance(samples, Sample) or not samples:
             found = "one Sample" if isinstance(samples, Sample) else "an empty one"
-            raise ValueError(f"the processor takes a list of samples, not {found}; write [sample]")
+            raise OjitoError("samples", f"is {found}, and the processor takes a list of them", "write [sample]")
         return self.batch([self.row(sample, training, rng) for sample in samples], left=not training)
 
     def row(
@@ -111,19 +112,19 @@ class Processor:
             read: Stands in for `read_image`, for example a cache of it.
 
         Raises:
-            ImageError: A picture cannot be read.
+            ImageError: An image cannot be read.
             RowError: The sample cannot be written as tokens.
         """
         if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
             kind = type(sample.images).__name__
-            raise RowError(sample.origin, f"images is one {kind}, not a list; write images=[picture]")
-        pictures = [(read or self.read_image)(image) for image in sample.images]
-        row = self._writer.write(sample, training, rng, [(picture.rows, picture.columns) for picture in pictures])
-        row.pictures = pictures
+            raise RowError(sample.origin, f"images is one {kind}, not a list", "write images=[image]")
+        images = [(read or self.read_image)(image) for image in sample.images]
+        row = self._writer.write(sample, training, rng, [(image.rows, image.columns) for image in images])
+        row.images = images
         return row
 
     def read_image(self, image: ImageLike) -> Tiles:
-        """The picture fitted to the model's squares.
+        """The image fitted to the model's squares.
 
         Raises:
             ImageError: It cannot be read.
@@ -131,7 +132,7 @@ class Processor:
         return read_image(image, self.image_size, self.config.image)
 
     def batch(self, rows: Sequence[Row], left: bool = False) -> Batch:
-        """Rows padded to one length, on the right or the left, and their pictures normalized."""
+        """Rows padded to one length, on the right or the left, and their images normalized."""
         shape = (len(rows), max(len(row.tokens) for row in rows))  # (B, T)
         tokens = np.full(shape, self.tokenizer.pad, np.int64)
         positions = np.zeros(shape, np.int64)
@@ -145,24 +146,24 @@ class Processor:
             segments[i, place] = row.segments
             prefix[i, place] = row.prefix
             targets[i, place] = row.targets
-        pictures = [picture for row in rows for picture in row.pictures]
+        images = [image for row in rows for image in row.images]
         return Batch(
             tokens=torch.from_numpy(tokens),
             positions=torch.from_numpy(positions),
             segments=torch.from_numpy(segments),
             prefix=torch.from_numpy(prefix),
             targets=torch.from_numpy(targets),
-            images=self._squares(pictures) if pictures else None,
+            images=self._squares(images) if images else None,
         )
 
-    def _squares(self, pictures: Sequence[Tiles]) -> torch.Tensor:
-        """All squares, normalized, as the prompt writes them: the whole of a picture after its tiles or before them."""
-        made = normalize(torch.cat([picture.pixels for picture in pictures]), self.config.image)
-        each = list(torch.split(made, [len(picture.pixels) for picture in pictures]))
+    def _squares(self, images: Sequence[Tiles]) -> torch.Tensor:
+        """All squares, normalized, as the prompt writes them: the whole of an image after its tiles or before them."""
+        made = normalize(torch.cat([image.pixels for image in images]), self.config.image)
+        each = list(torch.split(made, [len(image.pixels) for image in images]))
         if self.config.image.tiling == "nanovlm":
             each = [
-                add_whole(tiles, picture.rows, picture.columns) if picture.rows else tiles
-                for tiles, picture in zip(each, pictures, strict=True)
+                add_whole(tiles, image.rows, image.columns) if image.rows else tiles
+                for tiles, image in zip(each, images, strict=True)
             ]
         return torch.cat(each if self.config.prompt.whole == "last" else [squares.roll(1, 0) for squares in each])
 
@@ -192,21 +193,9 @@ class Processor:
         Raises:
             ConfigError: A file is missing or damaged.
         """
-        path = Path(folder) / CONFIG_FILE
-        text = read_text(path, MAX_CONFIG, "give a folder that was saved")
+        config, image_size, image_tokens = read_processor_file(folder)
+        tokenizer = Tokenizer.read(Path(folder) / TOKENIZER_FILE, config.tokenizer)
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ConfigError(str(path), "is not JSON; save the model again") from None
-        sizes = [values.pop(key, None) for key in ("image_size", "image_tokens")] if isinstance(values, dict) else []
-        if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-            raise ConfigError(str(path), "needs image_size and image_tokens, whole numbers; save the model again")
-        image_size, image_tokens = sizes
-        config = read(ProcessorConfig, values, str(path))
-        try:
-            tokenizer = Tokenizer.read(Path(folder) / TOKENIZER_FILE, config.tokenizer)
             return cls(config, tokenizer, image_size, image_tokens, max_positions)
         except ConfigError as error:
-            if str(folder) in str(error):  # it names the other file
-                raise
-            raise ConfigError(f"{path}: {error.where}", error.problem, error.remedy) from None
+            raise ConfigError(f"{Path(folder) / CONFIG_FILE}: {error.where}", error.problem, error.remedy) from None

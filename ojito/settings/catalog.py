@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Union
 
 from ojito.errors import ConfigError, nearest
 from ojito.settings.mappings import join
+from ojito.settings.reading import tag_of
 
 _ENTRY = re.compile(r"(?P<names>\w+(?:, \w+)*): (?P<about>.*)")
 _PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false"}
@@ -61,8 +62,9 @@ def group_names(cls: type) -> dict[str, str]:
 
 
 def _groups(cls: type, key: str) -> Iterator[tuple[str, tuple[type, ...]]]:
-    for name, kind in typing.get_type_hints(cls).items():
-        members = _members(kind)
+    hints = typing.get_type_hints(cls)
+    for name in (field.name for field in dataclasses.fields(cls)):
+        members = _members(hints[name])
         if members:
             yield join(key, name), members
             seen: dict[str, tuple[type, ...]] = {}
@@ -76,13 +78,16 @@ def _walk(cls: type, defaults: Any, key: str, kind: str) -> Iterator[Setting]:
 
     Args:
         cls: The dataclass.
-        defaults: The instance of it that a recipe has by default.
+        defaults: The instance of it that a recipe has by default; or the class itself, for its own defaults.
         key: Its dotted key.
         kind: For `Setting.kind`.
     """
-    abouts, groups = attributes(cls), []
-    for name, hint in typing.get_type_hints(cls).items():
-        default, members = getattr(defaults, name), _members(hint)
+    abouts, hints, groups = attributes(cls), typing.get_type_hints(cls), []
+    for field in dataclasses.fields(cls):
+        name, hint = field.name, hints[field.name]
+        factory = defaults is cls and field.default_factory is not dataclasses.MISSING
+        default = field.default_factory() if factory else getattr(defaults, name)  # type: ignore[operator]
+        members = _members(hint)
         if members:
             groups.append((join(key, name), default, members))
             continue
@@ -90,13 +95,20 @@ def _walk(cls: type, defaults: Any, key: str, kind: str) -> Iterator[Setting]:
         yield Setting(join(key, name), _type(hint), plain, abouts.get(name, ""), kind)
     for group, default, members in groups:
         for member in members:
-            of_kind = getattr(member, "kind", "") if len(members) > 1 else kind
-            yield from _walk(member, default if isinstance(default, member) else member(), group, of_kind)
+            of_kind = tag_of(member)[1] if len(members) > 1 else kind
+            yield from _walk(member, default if type(default) is member else member, group, of_kind)
 
 
 def attributes(cls: type) -> dict[str, str]:
-    """Return the descriptions in a docstring's `Attributes:`, by field, each on one line."""
-    _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("\nAttributes:\n")
+    """Return the descriptions in the `Attributes:` of a class and its bases, by field, each on one line."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        found |= _attributes(base.__doc__ or "")
+    return found
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    _, _, section = inspect.cleandoc(doc).partition("\nAttributes:\n")
     section = re.split(r"\n(?=\S)", section, maxsplit=1)[0]
     found: dict[str, str] = {}
     names: list[str] = []

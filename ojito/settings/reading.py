@@ -27,6 +27,9 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     """
     if not isinstance(values, Mapping):
         raise _not_a_mapping(key or "config", values)
+    values = _renamed(cls, values, key)
+    # Settings that only other kinds of this group have; files hold them where a recipe changed the kind.
+    values = {name: value for name, value in values.items() if name not in getattr(cls, "UNUSED", ())}
     annotations = typing.get_type_hints(cls)
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in values:
@@ -38,6 +41,19 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
         return cls(**checked)
     except ConfigError as error:
         raise ConfigError(join(key, error.where), error.problem, error.remedy) from None
+
+
+def _renamed(cls: type[Any], values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the values under today's names; `cls.RENAMED` maps the names of earlier versions to them.
+
+    Raises:
+        ConfigError: A setting is given under both.
+    """
+    names = getattr(cls, "RENAMED", {})
+    for old, new in names.items():
+        if old in values and new in values:
+            raise ConfigError(join(key, old), f"is an old name of {new}, which is given too", "remove it")
+    return {names.get(name, name): value for name, value in values.items()} if names else values
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
@@ -124,16 +140,23 @@ def _in_quotes(value: Any, key: str) -> str:
 
 
 def _tagged(members: tuple[Any, ...], value: Any, key: str) -> Any:
-    """Return one of several dataclasses, chosen by the value's `kind`."""
+    """Return one of several dataclasses, chosen by the setting that tells them apart."""
     if isinstance(value, members):
         return value
     if not isinstance(value, Mapping):
         raise _not_a_mapping(key, value)
-    by_kind = {m.kind: m for m in members}
-    kind = value.get("kind", members[0].kind)
+    tag, first = tag_of(members[0])
+    by_kind = {tag_of(member)[1]: member for member in members}
+    kind = value.get(tag, first)
     if kind not in list(by_kind):  # a list, because the value may not be hashable
-        raise _not_one_of(join(key, "kind"), kind, by_kind)
+        raise _not_one_of(join(key, tag), kind, by_kind)
     return read(by_kind[kind], value, key)
+
+
+def tag_of(member: Any) -> tuple[str, str]:
+    """Return the setting that tells the kinds of a group apart, "kind" unless its TAG says otherwise, and its value."""
+    tag = getattr(member, "TAG", "kind")
+    return tag, getattr(member, tag)
 
 
 def _not_a_mapping(key: str, value: Any) -> ConfigError:

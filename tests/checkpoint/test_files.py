@@ -6,8 +6,7 @@ import pickle
 
 import pytest
 
-from ojito.checkpoint import CheckpointError, find_file, read_json
-from ojito.checkpoint.files import MAX_JSON, parse_json
+from ojito.checkpoint.files import MAX_JSON, CheckpointError, find_file, parse_json, read_json
 
 HASH = "0123456789abcdef" * 4
 

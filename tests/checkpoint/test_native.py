@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ojito.checkpoint import (
-    CheckpointError,
-    holds_model,
-    read_config,
-    read_weights,
-    save_model,
-    staged_save,
-)
 from ojito.checkpoint import saving as saving_module
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.native import read_config, save_model
+from ojito.checkpoint.saving import holds_model, staged_save
+from ojito.checkpoint.tensors import read_weights
 from ojito.config import DecoderConfig, ModelConfig, ViTConfig
 from ojito.settings import ConfigError
 

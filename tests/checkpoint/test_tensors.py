@@ -10,9 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from ojito.checkpoint import CheckpointError, read_header, read_weights, tensors
+from ojito.checkpoint import tensors
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.keys import Key, KeyMap, Section
-from ojito.checkpoint.tensors import INDEX, MAX_NAME, MAX_SHARDS, MAX_TENSORS, WEIGHTS, Entry, write_weights
+from ojito.checkpoint.tensors import (
+    INDEX,
+    MAX_NAME,
+    MAX_SHARDS,
+    MAX_TENSORS,
+    WEIGHTS,
+    Entry,
+    read_header,
+    read_weights,
+    write_weights,
+)
 
 ROOT = Path(__file__).parents[2]
 NAMED = KeyMap((Section("", ("theirs.",), {"a": Key("x", transposed=True), "b": "y"}),), ignored=(r"old\..*",))

@@ -143,7 +143,7 @@ def test_train_from_has_a_line_for_each_mistake(run, join, tmp_path):
     for words, problem in (
         (("--from", tmp_path / "new", "--preset", "tiny"), "and the preset tiny are two to start from; name one"),
         (("--from", tmp_path / "new", "--config", tmp_path / "preset.yaml"), "and the preset tiny are two to start"),
-        (("--from", "tiny"), "--from tiny is a preset, and goes on with no weights; write --preset tiny"),
+        (("--from", "tiny"), "--from tiny: is a preset, and goes on with no weights; write --preset tiny"),
         (("--from", tmp_path / "nwe"), "did you mean"),
         (
             ("--from", tmp_path / "new", "model.decoder.width=32", "--out", tmp_path / "out"),

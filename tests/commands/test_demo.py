@@ -36,3 +36,10 @@ def test_demo_shows_its_scores_and_three_commands_to_try(run, monkeypatch, tmp_p
     assert str(tmp_path / "d" / "report.html") in said
     assert sum(line.startswith("  ojito ") for line in said.splitlines()) == 3
     assert json.loads(run("demo", "--json", *words)[1]) == scores
+
+
+def test_demo_that_was_interrupted_before_the_first_step_exits_with_130(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "run", lambda *args, **options: None)
+    code, out, err = run("demo", "--out", tmp_path / "d")
+    assert (code, out) == (130, "")
+    assert err == "interrupted before the first step; nothing was saved\n"

@@ -60,7 +60,7 @@ def test_report_that_cannot_be_written_costs_no_scores(run, trained, pictures):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("eval {model} missing", "missing does not exist"),
+        ("eval {model} missing", "missing: does not exist"),
         ("eval {model} {pictures} --split tset", "no split 'tset'; it has train (6), dev (2)"),
         ("eval {model} {pictures} --limit 0", "--limit 0"),
     ],

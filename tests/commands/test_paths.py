@@ -22,7 +22,7 @@ def test_model_of_any_form_is_replaced_only_with_force(run, refused, words, tmp_
         (out / name).write_text("{}")
     said = refused(*words[command], "--out", out)
     assert (
-        said == f"ojito: error: --out {out} holds a model already; choose another folder, or replace it with --force\n"
+        said == f"ojito: error: --out {out}: holds a model already; choose another folder, or replace it with --force\n"
     )
     assert sorted(path.name for path in out.iterdir()) == sorted(["config.json", weights])
     assert run(*words[command], "--out", out, "--force")[0] == 0
@@ -33,17 +33,17 @@ def test_model_of_any_form_is_replaced_only_with_force(run, refused, words, tmp_
 def test_file_in_the_way_is_named(refused, words, tmp_path, command):
     photo = tmp_path / "photo.jpg"
     photo.write_text("mine")
-    assert f"--out {photo} is a file; give a folder" in refused(*words[command], "--out", photo, "--force")
+    assert f"--out {photo}: is a file; give a folder" in refused(*words[command], "--out", photo, "--force")
     said = refused(*words[command], "--out", photo / "a" / "b")
-    assert f"--out {photo / 'a' / 'b'} is in {photo}, which is a file; give a folder" in said
+    assert f"--out {photo / 'a' / 'b'}: is in {photo}, which is a file; give a folder" in said
     assert photo.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ("{tmp}/gone", "gone does not exist; check the path, or use scenes or photos16"),
-        ("{tmp}/rows.json", "rows.json is neither .jsonl nor .csv"),
+        ("{tmp}/gone", "gone: does not exist; check the path, or use scenes or photos16"),
+        ("{tmp}/rows.json", "rows.json: is neither .jsonl nor .csv"),
     ],
 )
 @pytest.mark.parametrize("command", ["eval owner/name {data}", "train --from owner/name --data {data}"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.generate import Greedy, Temperature
 from ojito.locate.boxes import Box, fit_mask, parse, write_boxes
 

@@ -7,7 +7,7 @@ import yaml
 
 from ojito.data import Batches, DataError
 from ojito.settings import read_yaml
-from ojito.train import TrainingError
+from ojito.trainer import TrainingError
 
 
 def printed_recipe(run, *words):
@@ -110,7 +110,7 @@ def no_weights(monkeypatch, trained):
         ("--config gone.yaml", "gone.yaml: cannot be read"),
         ("--preset tiny", "--from owner/name and the preset tiny are two to start from"),
         ("--config {tmp}/r.yaml", "--from owner/name and the preset tiny are two to start from"),
-        ("data.path=gone", "gone does not exist; check the path"),
+        ("data.path=gone", "gone: does not exist; check the path"),
     ],
 )
 def test_what_is_wrong_is_said_before_the_weights_are_fetched(refused, trained, tmp_path, no_weights, words, said):
@@ -144,7 +144,7 @@ def test_train_writes_a_folder_and_says_what_is_next(run, pictures, recipe, tmp_
     assert files <= {path.name for path in out.iterdir() if path.is_file()}
     assert f"the model is in {out}" in said
     assert "on 2 questions of dev:" in said
-    assert f"ojito caption {out} PICTURE" in said
+    assert f"ojito caption {out} IMAGE" in said
     assert "micro" in err
     assert read_yaml(out / "recipe.yaml")["data"]["path"] == str(pictures)
 
@@ -231,13 +231,13 @@ def test_training_that_fails_keeps_what_it_learned_but_not_in_place_of_a_model(
     def fails(self):
         served.append(1)
         if len(served) > steps:
-            raise error("it does not go on; mend it")
+            raise error("data", "does not go on", "mend it")
         return original(self)
 
     monkeypatch.setattr(Batches, "__next__", fails)
     code, _, err = run(*words, "--force", "--seed", 3)
     assert (code, (tmp_path / "mine" / "model.safetensors").read_bytes()) == (2, before)
-    assert "ojito: error: it does not go on" in err
+    assert "ojito: error: data: does not go on" in err
     served.clear()
     code, _, err = run(*words[:-1], tmp_path / "new")
     assert code == 2
@@ -277,7 +277,7 @@ def test_train_and_eval_read_real_photographs(run, data_folder, recipe, tmp_path
         ("train train.lrr=1", "train.lrr: unknown setting; did you mean lr?"),
         ("train model.decoder.heads=7", "is not divisible by heads 7"),
         ("train --steps 0", "leave no training"),
-        ("train --data missing --out {tmp}/x", "missing does not exist; check the path"),
+        ("train --data missing --out {tmp}/x", "missing: does not exist; check the path"),
         ("train --device tpu --out {tmp}/x", "device: 'tpu' is not one of auto, cpu"),
     ],
 )

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ojito.config import Config, DataConfig, ImageConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.data import Batches, DataError, Scenes, Source, open_data, read_source, training_texts
+from ojito.errors import OjitoError
 from ojito.processor import Processor, Tokenizer
 from ojito.records import IMAGE, Sample, Turn
 from ojito.settings import read
@@ -97,7 +98,7 @@ def test_split_changes_output(tmp_path):
     source.rows[2] = replace(source.rows[2], split="dev")
     (batch,) = take(source, 1, DataConfig(split="dev"))
     assert numbers(batch) == [2] * 4
-    with pytest.raises(DataError, match=r"rows has no split 'test'; it has train \(3\), dev \(1\)"):
+    with pytest.raises(DataError, match=r"rows: has no split 'test'; it has train \(3\), dev \(1\)"):
         take(source, 1, DataConfig(split="test"))
 
 
@@ -110,6 +111,46 @@ def test_worker_processes_make_the_same_batches(tmp_path):
 def test_worker_processes_report_bad_rows(tmp_path):
     with pytest.raises(DataError, match=r"1 of 12 rows are bad"):
         take(picture_rows(tmp_path, 12, broken=(5,)), 7, DataConfig(workers=2))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_start_begins_the_same_batches_at_that_number(tmp_path, workers):
+    source = picture_rows(tmp_path, 12, broken=(5,))
+    config = DataConfig(max_bad=0.5, workers=workers, flip=True)
+    whole = take(source, 9, replace(config, workers=0))
+    for start in (0, 1, 4):  # within an epoch of three batches, and beyond it
+        assert same(take(source, 9 - start, config, start=start), whole[start:])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_start_begins_a_stream_at_that_number(workers):
+    whole = take(Counting(), 6)
+    rest = take(Counting(), 2, DataConfig(workers=workers), start=4)
+    assert [answers(batch) for batch in rest] == [answers(batch) for batch in whole[4:]]
+
+
+def test_number_is_that_of_the_next_batch_also_after_bad_rows(tmp_path):
+    source = picture_rows(tmp_path, 3, broken=(0, 2))
+    batches = Batches(source, PROCESSOR, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1), start=2)
+    assert batches.number == 2
+    for _ in range(3):
+        next(batches)
+    later = Batches(source, PROCESSOR, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1), start=batches.number)
+    assert batches.number > 5  # batches of a bad row alone were passed over
+    assert same([next(batches)], [next(later)])
+
+
+@pytest.mark.parametrize("start", [-1, -9])
+def test_start_below_zero_is_refused(tmp_path, start):
+    with pytest.raises(OjitoError, match=f"start: {start} is no number of a batch; use 0 or more"):
+        take(picture_rows(tmp_path, 3), 1, start=start)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_leaves_the_random_numbers_of_dropout_alone(tmp_path, workers):
+    before = torch.get_rng_state()
+    take(picture_rows(tmp_path, 4), 2, DataConfig(workers=workers))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_bad_picture_is_named_counted_once_and_skipped_again(tmp_path, caplog):
@@ -269,7 +310,7 @@ def test_stream_of_bad_rows_ends_whatever_the_budget():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_wrong_split_of_a_stream_is_refused_before_the_first_batch(workers):
-    with pytest.raises(ValueError, match="split 'trian' is not one of scenes' train, dev, unseen"):
+    with pytest.raises(ValueError, match=r"'trian' is no split of scenes; did you mean train\?"):
         Batches(Scenes(), PROCESSOR, DataConfig(split="trian", workers=workers), TRAIN)
 
 

@@ -149,15 +149,15 @@ def test_limit_and_seed_change_the_samples():
 
 
 def test_training_draws_from_the_training_split_alone():
-    with pytest.raises(ValueError, match="split 'trian' is not one of scenes' train, dev, unseen"):
+    with pytest.raises(ValueError, match=r"'trian' is no split of scenes; did you mean train\?"):
         Scenes().stream("trian")
     for split in ("dev", "unseen"):
-        with pytest.raises(ValueError, match=f"split '{split}' of scenes is kept for evaluation; learn from 'train'"):
+        with pytest.raises(ValueError, match=f"'{split}' of scenes is kept for evaluation; learn from 'train'"):
             Scenes().stream(split)
 
 
 def test_unknown_split_is_named():
-    with pytest.raises(ValueError, match="split 'test' is not one of scenes' train, dev, unseen"):
+    with pytest.raises(ValueError, match="'test' is no split of scenes; choose from train, dev, unseen"):
         Scenes().samples("test", 3)
 
 

@@ -5,7 +5,7 @@ import signal
 
 import torch
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.loading import load
 from ojito.settings import ConfigError
 

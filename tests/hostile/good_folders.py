@@ -10,7 +10,7 @@ import tokenizers
 import torch
 from tokenizers import models
 
-from ojito.checkpoint.huggingface import read_folder
+from ojito.checkpoint.folder import describe
 from ojito.checkpoint.tensors import write_weights
 from ojito.config import Config
 from ojito.loading import load
@@ -116,7 +116,7 @@ def make_public(folder, kind, max_shard=None):
     vocabulary = tokenizers.Tokenizer(models.WordLevel({"red": 0, "?": 1}, unk_token="?"))
     vocabulary.add_special_tokens(["<bos>", "<eos>"])
     vocabulary.save(str(folder / "tokenizer.json"))
-    described = read_folder(folder)
+    described = describe(folder)
     torch.manual_seed(0)
     write_weights(folder, described.keys.to_theirs(VLM(described.model).state_dict()), max_shard)
 

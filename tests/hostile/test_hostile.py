@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.tensors import read_header
 from tests.hostile.attempt import attempt
 from tests.hostile.cases import CASES

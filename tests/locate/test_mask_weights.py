@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.locate.mask_decoder import MaskDecoder
 from ojito.locate.mask_weights import KEYS, read_mask_weights
 

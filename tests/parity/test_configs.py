@@ -6,9 +6,9 @@ import json
 import pytest
 import torch
 
-from ojito.checkpoint.huggingface import read_folder
+from ojito.checkpoint.folder import describe
 from ojito.checkpoint.huggingface.decoders import DECODERS
-from ojito.checkpoint.huggingface.families import FAMILIES, read_model
+from ojito.checkpoint.huggingface.families import FAMILIES
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import DecoderConfig
@@ -51,7 +51,7 @@ def test_both_spellings_of_a_config_are_read(usual, tmp_path, family):
     assert "rope_theta" not in config["text_config"]
     as_before(config)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert read_folder(tmp_path).model == ours.model.config
+    assert describe(tmp_path).model == ours.model.config
 
 
 def written(config, family, tower, decoder):
@@ -71,7 +71,7 @@ def test_config_roundtrips(usual, name):
     before = json.loads(theirs.model.config.to_json_string(use_diff=False))
     parts = family.parts(Fields(before, ""))
     after = json.loads(json.dumps(written(config, family, *parts)))
-    assert read_model(family, Fields(after, "")) == (config, family.keys(*parts, config.decoder.tied_head))
+    assert family.read_model(Fields(after, "")) == (config, family.keys(*parts, config.decoder.tied_head))
 
     # And what is written means the same to the reference.
     usual_ids = {key: before[key] for key in before if key.endswith(("token_id", "token_index"))}
@@ -121,7 +121,7 @@ COUNTS = {
 
 def read_released(name):
     config = released(name)
-    return read_model(FAMILIES[config["model_type"]], Fields(config, name))
+    return FAMILIES[config["model_type"]].read_model(Fields(config, name))
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 import ojito
-from ojito.checkpoint import CheckpointError, native
+from ojito.checkpoint import native
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.export import find_family
 from ojito.pipeline import Pipeline
 from ojito.presets import PRESETS, preset

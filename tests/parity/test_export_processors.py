@@ -11,9 +11,9 @@ import torch
 
 import ojito
 from ojito import Sample, Turn
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.families import FAMILIES
-from ojito.checkpoint.huggingface.vocabulary import SpecialIds, Vocabulary
+from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds, Vocabulary
 from ojito.config import ImageConfig, PromptConfig, TokenizerConfig
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer

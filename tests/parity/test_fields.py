@@ -2,10 +2,10 @@
 
 import pytest
 
-from ojito.checkpoint import CheckpointError
-from ojito.checkpoint.huggingface import decoders, families, towers
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.huggingface import decoders, families, rope, towers
 from ojito.checkpoint.huggingface.decoders import DECODERS
-from ojito.checkpoint.huggingface.families import FAMILIES, read_model
+from ojito.checkpoint.huggingface.families import FAMILIES
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import DecoderConfig, ViTConfig
@@ -16,7 +16,7 @@ from tests.parity.reference import FULL, SLIDING, transformers
 SIZES = {
     "vocab_size": 7, "hidden_size": 6400, "num_hidden_layers": 3, "num_attention_heads": 64, "num_key_value_heads": 2,
     "head_dim": 66, "intermediate_size": 9, "rms_norm_eps": 0.5, "max_position_embeddings": 11,
-    "rope_theta": 5.0, "rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 5.0},
+    "rope_theta": 5.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 5.0},
 }  # fmt: skip
 UNTIED, TIED = {"tie_word_embeddings": True}, {"tie_word_embeddings": False}  # by default
 WINDOW = {
@@ -95,7 +95,7 @@ def with_field(kind, field="", value=None):
     *group, name = field.split(".")
     (values[group[0]] if group else values)[name] = value
     f = Fields(values, "config.json")
-    return read_model(FAMILIES[kind], f)[0] if kind in FAMILIES else (DECODERS | TOWERS)[kind].read(f)
+    return FAMILIES[kind].read_model(f)[0] if kind in FAMILIES else (DECODERS | TOWERS)[kind].read(f)
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -130,7 +130,7 @@ def test_every_field_of_the_frequencies_changes_what_is_read(spelling, field):
 def test_no_field_is_read_that_is_not_tested():
     paths = [path for table in (FIELDS, REFUSED) for fields in table.values() for path in fields]
     tested = {"type", *FREQUENCIES, FULL, SLIDING, *(name for path in paths for name in path.split("."))}
-    found = fields_read(decoders, towers, families)
+    found = fields_read(decoders, rope, towers, families)
     assert "rope_local_base_freq" in found
     assert found <= tested
 

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ojito
-from ojito.checkpoint import CheckpointError, read_weights
-from ojito.checkpoint.huggingface import read_folder
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe
+from ojito.checkpoint.tensors import read_weights
 from tests.parity import reference
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
@@ -40,7 +41,7 @@ def saved(usual, tmp_path):
 
 
 def load_state(folder, model):
-    return read_weights(folder, model.state_dict(), keys=read_folder(folder).keys)
+    return read_weights(folder, model.state_dict(), keys=describe(folder).keys)
 
 
 def renamed(name, patterns):

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import models, pre_tokenizers
 
 import ojito
-from ojito.checkpoint import CheckpointError, read_header, read_json
-from ojito.checkpoint.huggingface import read_folder
-from ojito.checkpoint.huggingface.nanovlm import write_config
+from ojito.checkpoint.files import CheckpointError, read_json
+from ojito.checkpoint.folder import describe
+from ojito.checkpoint.huggingface.families.nanovlm import write_config
+from ojito.checkpoint.tensors import read_header
 from ojito.config import ImageConfig, ModelConfig, ProcessorConfig
 from ojito.generate import generate
 from ojito.presets import preset
@@ -292,7 +293,7 @@ def test_450m_has_one_square_in_front_of_its_question(tmp_path, chats):
 
 def test_added_tokens_get_the_ids_of_the_release(tmp_path):
     folder = released(tmp_path, "460m", RELEASE)
-    tokenizer = Tokenizer.read(folder / "tokenizer.json", read_folder(folder).processor.tokenizer)
+    tokenizer = Tokenizer.read(folder / "tokenizer.json", describe(folder).processor.tokenizer)
     ids = {"<|image|>": 49152, "<|global_image|>": 49153, "<row_1_col_1>": 49154, "<row_2_col_1>": 49162,
            "<row_8_col_8>": 49217}  # fmt: skip
     assert {name: tokenizer.parse(name)[0] for name in ids} == ids
@@ -324,7 +325,7 @@ RELEASE = {
     ],
 )  # fmt: skip
 def test_preset_is_what_its_folder_says(tmp_path, name, changes):
-    described, config = read_folder(released(tmp_path, "460m", changes)), preset(name)
+    described, config = describe(released(tmp_path, "460m", changes)), preset(name)
     assert described.model == config.model
     assert described.processor.image == config.processor.image
     write_config(config.model, config.processor, config.model.decoder.vocab_size)  # and can be written as one
@@ -398,7 +399,7 @@ def test_written_folder_reads_as_the_same_model(tmp_path, name, changes):
     first = ojito.load(released(tmp_path / "first", name, changes, state), "cpu", "float32")
     second = ojito.load(written(tmp_path / "second", first), "cpu", "float32")
     assert second.model.config == first.model.config
-    assert read_folder(tmp_path / "second").processor.prompt == first.processor.config.prompt
+    assert describe(tmp_path / "second").processor.prompt == first.processor.config.prompt
     assert second.processor.config.image == first.processor.config.image
     assert (second.processor.tokenizer.size, second.processor.tokenizer.ends) == (97, first.processor.tokenizer.ends)
     for key, tensor in first.model.state_dict().items():
@@ -490,7 +491,7 @@ def test_what_cannot_be_followed_is_refused_by_name(tmp_path, changes, message):
     folder = released(tmp_path, "460m", changes)
     vocabulary(91).save(str(folder / "tokenizer.json"))
     with pytest.raises((CheckpointError, ConfigError)) as caught:
-        read_folder(folder)
+        describe(folder)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)

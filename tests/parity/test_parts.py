@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ojito.checkpoint import CheckpointError, read_weights
-from ojito.checkpoint.huggingface import read_decoder, read_tower
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe_part
+from ojito.checkpoint.tensors import read_weights
 from ojito.model.decoder import Decoder
 from ojito.model.masks import AttentionMetadata
 from ojito.model.vit import ViT
@@ -51,7 +52,7 @@ def save(tmp_path, randomize):
 
 def read_part(folder, kind, **changes):
     """Our module with the folder's weights, and the part that the folder describes."""
-    part = {"vision": read_tower, "decoder": read_decoder}[kind](folder)
+    part = describe_part(folder, kind)
     with torch.device("meta"):
         module = {"vision": ViT, "decoder": Decoder}[kind](dataclasses.replace(part.config, **changes))
     names = {f"{kind}.{name}": tensor for name, tensor in module.state_dict().items()}
@@ -190,9 +191,9 @@ def test_matches_reference_on_fields_that_a_pair_has_twice(tmp_path, family, old
     (tmp_path / "config.json").write_text(json.dumps(config))
     theirs = getattr(transformers, f"{family}Config").from_pretrained(tmp_path).vision_config.to_dict()
     (tmp_path / "config.json").write_text(json.dumps(theirs))
-    lone = read_tower(tmp_path).config
+    lone = describe_part(tmp_path, "vision").config
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert read_tower(tmp_path).config == lone
+    assert describe_part(tmp_path, "vision").config == lone
 
 
 def test_tower_that_is_saved_beside_a_processor_of_tiles_reads_plain_squares(tmp_path):
@@ -201,15 +202,17 @@ def test_tower_that_is_saved_beside_a_processor_of_tiles_reads_plain_squares(tmp
         size={"longest_edge": 128}, max_image_size={"longest_edge": 32}
     ).save_pretrained(tmp_path)
     half = [0.5, 0.5, 0.5]
-    assert read_tower(tmp_path).image == {"resample": "lanczos", "mean": half, "std": half}
+    assert describe_part(tmp_path, "vision").image == {"resample": "lanczos", "mean": half, "std": half}
 
 
-@pytest.mark.parametrize("read_one", [read_tower, read_decoder])
-def test_part_of_nanovlm_is_refused_by_its_name(tmp_path, read_one):
+@pytest.mark.parametrize("kind", ["vision", "decoder"])
+def test_part_of_nanovlm_is_refused_by_its_name(tmp_path, kind):
     values = {"vit_hidden_dim": 768, "lm_hidden_dim": 960, "mp_pixel_shuffle_factor": 4}
     (tmp_path / "config.json").write_text(json.dumps(values))
-    with pytest.raises(CheckpointError, match="a whole model of nanoVLM, and a part is needed; load it and save it"):
-        read_one(tmp_path)
+    with pytest.raises(
+        CheckpointError, match="a whole model of nanoVLM, and a part is needed; load the model, save it"
+    ):
+        describe_part(tmp_path, kind)
 
 
 @pytest.mark.parametrize("family", ["idefics3", "smolvlm"])
@@ -413,8 +416,8 @@ def test_matches_reference_tower_and_decoder_out_of_a_whole_model(save, family):
 @pytest.mark.parametrize("family", WHOLE)
 def test_nothing_of_a_part_out_of_a_whole_model_is_left_unread(save, family):
     folder = save(WHOLE[family]())
-    for kind, read, module in (("vision", read_tower, ViT), ("decoder", read_decoder, Decoder)):
-        part = read(folder)
+    for kind, module in (("vision", ViT), ("decoder", Decoder)):
+        part = describe_part(folder, kind)
         names = {f"{kind}.{name}": tensor for name, tensor in module(part.config).state_dict().items()}
         read_weights(folder, names, keys=part.keys)
         fewer = {name: tensor for name, tensor in names.items() if "blocks.1." not in name}

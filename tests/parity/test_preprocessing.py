@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.checkpoint import CheckpointError
-from ojito.checkpoint.huggingface import preprocessing, read_decoder, read_folder, read_tower
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe, describe_part
+from ojito.checkpoint.huggingface import preprocessing
 from ojito.checkpoint.huggingface.preprocessing import chats, read_image_settings, read_tokenizer_settings
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ImageConfig
@@ -316,18 +317,18 @@ RELEASED = {
 
 @pytest.mark.parametrize("name", RELEASED)
 def test_files_of_a_released_model_are_read(tmp_path, name):
-    read_now = read_folder(released_folder(tmp_path, name)).processor
+    read_now = describe(released_folder(tmp_path, name)).processor
     image, words, prompt = RELEASED[name]
     assert read_now.image == read(ImageConfig, image)
     assert {field: getattr(read_now.tokenizer, field) for field in words} == words
     assert {field: getattr(read_now.prompt, field) for field in prompt} == prompt
-    tower = read_tower(tmp_path).image
+    tower = describe_part(tmp_path, "vision").image
     assert {field: tower[field] for field in ("mean", "std", "resample")} == {
         field: image[field] for field in ("mean", "std", "resample")
     }
     assert tower.get("fit", "squash") == ("crop" if name.startswith("llava") else "squash")
     assert read(ImageConfig, tower)
-    assert sorted(read_decoder(tmp_path).tokenizer["eos"]) == sorted(words["eos"])
+    assert sorted(describe_part(tmp_path, "decoder").tokenizer["eos"]) == sorted(words["eos"])
 
 
 @pytest.mark.parametrize(
@@ -339,7 +340,7 @@ def test_files_of_a_released_model_are_read(tmp_path, name):
     ],
 )
 def test_files_of_a_released_tower_are_read(tmp_path, name, size, image):
-    part = read_tower(released_folder(tmp_path, name))
+    part = describe_part(released_folder(tmp_path, name), "vision")
     assert (part.config.image_size, part.image) == (size, image)
     assert part.config.layers == (24 if name.startswith("clip") else 12)
 
@@ -352,7 +353,7 @@ def test_files_of_a_released_tower_are_read(tmp_path, name, size, image):
     ],
 )
 def test_files_of_a_released_decoder_are_read(tmp_path, name, words):
-    tokenizer = read_decoder(released_folder(tmp_path, name)).tokenizer
+    tokenizer = describe_part(released_folder(tmp_path, name), "decoder").tokenizer
     assert tokenizer == {**words, "kind": "file", "path": str(tmp_path / "tokenizer.json")}
 
 
@@ -372,7 +373,7 @@ def test_model_without_a_template_is_not_spoken_to_in_turns(tmp_path, name, sepa
         said["eos_token"] = "</s>"
         (folder / ENDS).unlink()
     (folder / TOKENS).write_text(json.dumps(said))
-    processor = read_folder(folder).processor
+    processor = describe(folder).processor
     assert (processor.prompt.separator, processor.tokenizer.eos) == (separator, ends)
 
 
@@ -380,8 +381,8 @@ def test_model_without_a_template_is_not_spoken_to_in_turns(tmp_path, name, sepa
 def test_family_has_its_own_way_to_resample_where_no_file_says_otherwise(tmp_path, name, resample):
     folder = released_folder(tmp_path, name)
     (folder / "preprocessor_config.json").unlink()
-    assert read_folder(folder).processor.image.resample == resample
-    assert read_tower(folder).image["resample"] == resample
+    assert describe(folder).processor.image.resample == resample
+    assert describe_part(folder, "vision").image["resample"] == resample
 
 
 def test_no_field_of_these_files_is_read_that_is_not_tested():

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal, Union
+from typing import ClassVar, Literal, Union
 
 import pytest
 
@@ -72,8 +72,54 @@ def test_settings_come_with_key_type_default_and_kind():
     ]
 
 
-def test_default_of_a_group_is_that_of_the_recipe():
+def test_first_lines_of_groups_are_given():
     assert dict(group_names(Whole)) == {"shape": "", "only": "A square thing."}
+
+
+@dataclass(frozen=True)
+class Loud(Square):
+    """A loud one.
+
+    Attributes:
+        volume: In decibels.
+        side: Of the loud one.
+    """
+
+    TAG: ClassVar[str] = "mode"
+
+    mode: Literal["loud"] = "loud"
+    volume: int = 1
+
+    def __post_init__(self):
+        assert self.volume > 1, "no instance with the defaults"
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """A quiet one."""
+
+    TAG: ClassVar[str] = "mode"
+
+    mode: Literal["quiet"] = "quiet"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Of two kinds, told apart by another setting than `kind`."""
+
+    of: Union[Quiet, Loud] = field(default_factory=Quiet)
+
+
+def test_kind_may_have_another_name_and_descriptions_are_inherited():
+    found = {(setting.key, setting.kind): setting.about for setting in describe_settings(Chosen)}
+    assert found == {
+        ("of.mode", "quiet"): "",
+        ("of.kind", "loud"): "",
+        ("of.side", "loud"): "Of the loud one.",
+        ("of.other", "loud"): "In pixels.",
+        ("of.mode", "loud"): "",
+        ("of.volume", "loud"): "In decibels.",
+    }
 
 
 def test_unknown_group_names_the_nearest():

@@ -22,10 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ojito.checkpoint.files import MAX_TEXT, CheckpointError
+from ojito.checkpoint.files import CONFIG, INDEX, MAX_TEXT, WEIGHTS, CheckpointError
 from ojito.checkpoint.hub.cache import COMMIT, Cached, is_hub_id, link
 from ojito.checkpoint.hub.transfer import Client, File, HubError, Line, client
-from ojito.checkpoint.tensors import CONFIG, INDEX, WEIGHTS
 from ojito.records import Progress
 from ojito.settings import ConfigError
 

@@ -190,10 +190,10 @@ def family_chat(template: str | None, family: Family, bos: str, begins: bool, wh
     settings = {"bos": begins or _writes_bos(template, texts, bos, form), **_read(form, template, texts)}
     if form.prompt["separator"] == own["separator"]:
         return Chat({**own, **settings}, end)
-    image = {"picture": "<image>"} if own.get("picture") == "<image>\n" else {}
+    image = {"image_text": "<image>"} if own.get("image_text") == "<image>\n" else {}
     shown = re.search(rf"(<image>|<start_of_image>){TAG}*(\n?)({TAG}*)(\n?){VALUE}", texts)
     if shown and shown[2] and shown[3]:
-        image = {"picture": "<image>\n"}
+        image = {"image_text": "<image>\n"}
     elif shown and (shown[2] or shown[4]):
         settings |= {"after_images": "\n", "before_text": "\n"}
     around = {name: "" for name in ("before_text", "before_answer", "after_answer")}

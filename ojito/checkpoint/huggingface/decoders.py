@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.huggingface.rope import read_rope, read_rope_by_layer_type, write_rope
 from ojito.checkpoint.keys import Key, Table
-from ojito.config import DecoderConfig, RopeScaling
+from ojito.config import DecoderConfig
 from ojito.settings import Settings
 
 
@@ -79,44 +80,6 @@ _GPT2: Table = {
 _GELU_TANH = {"gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
 
 
-def _read_rope(f: Fields, theta: float = 10000.0) -> Settings:
-    """Base and scaling, in the spelling of today (`rope_parameters`) or of before."""
-    new = f.group("rope_parameters")
-    old = f.group("rope_scaling")
-    how = new if new.values else old
-    how.demand("partial_rotary_factor", 1.0)
-    f.demand("partial_rotary_factor", 1.0)
-    kinds = {"default": "none", "linear": "linear", "llama3": "llama3"}
-    kind = how.choice("rope_type", "type", among=kinds, default="none")
-    scaling: Settings = {}
-    if kind != "none":
-        scaling = {"kind": kind, "factor": how.number("factor", default=1.0)}
-    if kind == "llama3":
-        scaling["low"] = how.number("low_freq_factor", default=1.0)
-        scaling["high"] = how.number("high_freq_factor", default=4.0)
-        scaling["original_positions"] = how.integer("original_max_position_embeddings", default=8192)
-    base = new.number("rope_theta", default=f.number("rope_theta", default=theta))
-    return {"rope_theta": base, "rope_scaling": scaling}
-
-
-def _write_rope(c: DecoderConfig) -> dict[str, Any]:
-    """In the spelling of before, which every version reads."""
-    return {"rope_theta": c.rope_theta, "rope_scaling": _write_scaling(c.rope_scaling)}
-
-
-def _write_scaling(s: RopeScaling) -> dict[str, Any] | None:
-    if s.kind == "none":
-        return None
-    written: dict[str, Any] = {"rope_type": s.kind, "factor": s.factor}
-    if s.kind == "llama3":
-        written |= {
-            "low_freq_factor": s.low,
-            "high_freq_factor": s.high,
-            "original_max_position_embeddings": s.original_positions,
-        }
-    return written
-
-
 def _read_sizes(f: Fields, **defaults: int) -> Settings:
     """What all but GPT-2 call by the same names. The defaults are those of the reference's class.
 
@@ -163,13 +126,13 @@ def _read_llama(f: Fields) -> Settings:
     if f.flag("mlp_bias", default=False) != bias:
         raise f.error("mlp_bias", not bias, f"Ojito has only attention_bias's {bias}")
     tied = f.flag("tie_word_embeddings", default=False)
-    return {**sizes, **_read_rope(f), "activation": "silu", "bias": bias, "tied_head": tied}
+    return {**sizes, **read_rope(f, sizes["max_positions"]), "activation": "silu", "bias": bias, "tied_head": tied}
 
 
 def _write_llama(c: DecoderConfig) -> dict[str, Any]:
     return {
         **_write_sizes(c),
-        **_write_rope(c),
+        **write_rope(c),
         "hidden_act": "silu",
         "attention_bias": c.bias,
         "mlp_bias": c.bias,
@@ -183,11 +146,17 @@ def _read_qwen2(f: Fields) -> Settings:
     f.demand("hidden_act", "silu")
     f.demand("use_sliding_window", False)
     tied = f.flag("tie_word_embeddings", default=False)
-    return {**sizes, **_read_rope(f), "activation": "silu", "query_bias": True, "tied_head": tied}
+    return {
+        **sizes,
+        **read_rope(f, sizes["max_positions"]),
+        "activation": "silu",
+        "query_bias": True,
+        "tied_head": tied,
+    }
 
 
 def _write_qwen2(c: DecoderConfig) -> dict[str, Any]:
-    return {**_write_sizes(c), **_write_rope(c), "hidden_act": "silu", "use_sliding_window": False}
+    return {**_write_sizes(c), **write_rope(c), "hidden_act": "silu", "use_sliding_window": False}
 
 
 def _read_qwen3(f: Fields) -> Settings:
@@ -199,7 +168,13 @@ def _read_qwen3(f: Fields) -> Settings:
     f.demand("use_sliding_window", False)
     f.demand("attention_bias", False)
     tied = f.flag("tie_word_embeddings", default=False)
-    return {**sizes, **_read_rope(f), "activation": "silu", "query_key_norm": True, "tied_head": tied}
+    return {
+        **sizes,
+        **read_rope(f, sizes["max_positions"]),
+        "activation": "silu",
+        "query_key_norm": True,
+        "tied_head": tied,
+    }
 
 
 def _write_qwen3(c: DecoderConfig) -> dict[str, Any]:
@@ -214,7 +189,7 @@ def _read_gemma(f: Fields) -> Settings:
     # The first releases say "gelu" and mean its tanh form.
     activation = f.choice("hidden_activation", "hidden_act", among={**_GELU_TANH, "gelu": "gelu_tanh"},
                           default="gelu_tanh")  # fmt: skip
-    return {**sizes, **_read_rope(f), **_gemma_style(f), "activation": activation}
+    return {**sizes, **read_rope(f, sizes["max_positions"]), **_gemma_style(f), "activation": activation}
 
 
 def _gemma_style(f: Fields) -> Settings:
@@ -225,7 +200,7 @@ def _gemma_style(f: Fields) -> Settings:
 
 def _write_gemma(c: DecoderConfig) -> dict[str, Any]:
     activation = {"hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh"}
-    return {**_write_sizes(c), **_write_rope(c), **activation, "attention_bias": False}
+    return {**_write_sizes(c), **write_rope(c), **activation, "attention_bias": False}
 
 
 def _read_gemma2(f: Fields) -> Settings:
@@ -235,7 +210,7 @@ def _read_gemma2(f: Fields) -> Settings:
     )  # fmt: skip
     return {
         **sizes,
-        **_read_rope(f),
+        **read_rope(f, sizes["max_positions"]),
         **_gemma_style(f),
         **_read_window(f, every=2, layers=sizes["layers"]),
         "activation": f.choice("hidden_activation", among=_GELU_TANH, default="gelu_tanh"),
@@ -308,17 +283,11 @@ def _read_gemma3(f: Fields) -> Settings:
     )  # fmt: skip
     f.demand("use_bidirectional_attention", False)
     f.demand("attn_logit_softcapping", None)  # the reference has the field, and does not follow it
-    both = f.group("rope_parameters")
-    windowed = both.group("sliding_attention")
-    full = Fields({**f.values, "rope_parameters": both.group("full_attention").values}, f.where)
-    windowed.demand("rope_type", "default")
-    theta = windowed.number("rope_theta", default=f.number("rope_local_base_freq", default=10000.0))
     return {
         **sizes,
-        **_read_rope(full, theta=1e6),
+        **read_rope_by_layer_type(f, sizes["max_positions"]),
         **_gemma_style(f),
         **_read_window(f, every=6, layers=sizes["layers"]),
-        "window_theta": theta,
         "activation": f.choice("hidden_activation", among=_GELU_TANH, default="gelu_tanh"),
         "post_norms": True,
         "query_key_norm": True,

@@ -21,40 +21,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.files import CONFIG, KEEPS, CheckpointError
 from ojito.checkpoint.huggingface.card import CARD, Facts, card
 from ojito.checkpoint.huggingface.decoders import DECODERS
-from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
+from ojito.checkpoint.huggingface.families import FAMILIES, Family, nanovlm
 from ojito.checkpoint.huggingface.fields import Fields
-from ojito.checkpoint.huggingface.nanovlm import fits_nanovlm, write_nanovlm
 from ojito.checkpoint.huggingface.preprocessing import TOKENIZER
 from ojito.checkpoint.huggingface.processor_files import (
-    PROCESSORS,
     chat_template,
     check_prompt,
     image_fields,
     picture_text,
     processor_fields,
 )
+from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds, Vocabulary
 from ojito.checkpoint.huggingface.towers import TOWERS
-from ojito.checkpoint.huggingface.vocabulary import SpecialIds, Vocabulary
 from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.saving import KEEPS
-from ojito.checkpoint.tensors import CONFIG, MAX_SHARD, write_weights
+from ojito.checkpoint.nanovlm import vocabulary_ids, vocabulary_size
+from ojito.checkpoint.tensors import MAX_SHARD, write_weights
 from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
 from ojito.device import DTYPES
 from ojito.records import Progress
 from ojito.settings import ConfigError, differences
 
 _SHOWN = 5  # settings that an error lists
-
-_PARTS = {
-    "paligemma": (("siglip_vision_model",), ("gemma", "gemma2")),
-    "llava": (("clip_vision_model", "siglip_vision_model"), ("llama", "qwen2", "qwen3")),
-    "idefics3": (("idefics3_vision",), ("llama", "qwen2", "qwen3")),
-    "gemma3": (("siglip_vision_model",), ("gemma3_text",)),
-}
-"""The towers and decoders that each family is written with."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +93,11 @@ def write_folder(
         ValueError: No such dtype.
     """
     dtype = _dtype(dtype)
-    if fits_nanovlm(model):  # no family of transformers' computes the same
+    if nanovlm.fits_nanovlm(model):  # no family of transformers' computes the same
         return _write_nanovlm(folder, model, processor, marks, state, dtype, progress)
     family, fields, keys = find_family(name, model)
     chats = check_prompt(family, processor.prompt)
-    images = image_fields(family, Fields(fields, CONFIG), processor.image, model)
+    images = image_fields(family, fields["vision_config"]["model_type"], processor.image, model)
     vocabulary = Vocabulary(folder / TOKENIZER, family, marks, model.decoder.vocab_size)
     vocabulary.check_borders(processor.prompt)
     exported = _exported(family.model_type, state, dtype)
@@ -132,17 +122,26 @@ def _write_nanovlm(
     folder: Path,
     model: ModelConfig,
     processor: ProcessorConfig,
-    marks: SpecialIds,
+    special: SpecialIds,
     state: Mapping[str, Tensor],
     dtype: torch.dtype | None,
     progress: Progress | None,
 ) -> Exported:
-    """In the form of nanoVLM, which is not transformers': one file of weights, and no card."""
-    # Converted here, so that the rotary frequencies, which are written with them, stay as they are.
+    """Write a model as nanoVLM does, which is not transformers' form: one file of weights, and no card.
+
+    nanoVLM fetches its vocabulary from the Hub. One that is not SmolLM2's it takes from where it is run: this folder.
+    """
+    entries = vocabulary_ids(folder)
+    names = {number: name for name, number in entries.items()}
+    ids = {"bos_token": special.bos, "eos_token": special.ends[0], "pad_token": special.pad}
+    tokens = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    tokens |= {field: names[number] for field, number in ids.items() if number is not None}
+    values = nanovlm.write_config(model, processor, vocabulary_size(entries))
+    for file, fields in ((CONFIG, values), ("tokenizer_config.json", tokens)):
+        (folder / file).write_text(json.dumps(fields, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+    # Converted before the names are: the rotary frequencies, which are written with the weights, stay float32.
     state = {key: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor for key, tensor in state.items()}
-    ids = {"bos_token": marks.bos, "eos_token": marks.ends[0], "pad_token": marks.pad}
-    known = {mark: number for mark, number in ids.items() if number is not None}
-    write_nanovlm(folder, model, processor, known, state, progress)
+    write_weights(folder, nanovlm.key_map(model.decoder).to_theirs(state), progress=progress)
     return _exported("nanovlm", state, dtype)
 
 
@@ -163,11 +162,14 @@ def _exported(family: str, state: Mapping[str, Tensor], dtype: torch.dtype | Non
 
 def _config(family: Family, fields: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
     """What config.json says: `fields` and the ids of tokens, of which nobody should have to guess."""
-    its = PROCESSORS[family.model_type]
-    made = {"architectures": [family.architecture], **fields, **vocabulary.ids, its.image_id_field: vocabulary.image_id}
-    if family.model_type == "gemma3":
-        made["boi_token_index"], made["eoi_token_index"] = (vocabulary.id_of(token) for token in its.needed)
-    return {**made, "text_config": {**fields["text_config"], **vocabulary.ids}}
+    ids = {**vocabulary.ids, family.image_id_field: vocabulary.image_id}
+    ids |= {name: vocabulary.id_of(token) for token, name in family.token_id_fields.items()}
+    return {
+        "architectures": [family.architecture],
+        **fields,
+        **ids,
+        "text_config": {**fields["text_config"], **vocabulary.ids},
+    }
 
 
 def _facts(
@@ -189,9 +191,6 @@ def _facts(
     )  # fmt: skip
 
 
-# ----------------------------------------------------------------------------------------------------------- the family
-
-
 def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], KeyMap]:
     """The family that a model is of, what config.json says of it, and what its tensors are called.
 
@@ -207,7 +206,7 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
     near = ""
     for family, fields in _candidates(model):
         try:
-            config, keys = read_model(family, Fields(fields, CONFIG))
+            config, keys = family.read_model(Fields(fields, CONFIG))
         except (CheckpointError, ConfigError):
             continue  # such a number makes no model of this family
         pairs = differences(ours, _plain(config), "model")
@@ -229,14 +228,13 @@ def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
     if not isinstance(seen, ViTConfig):
         seen = ViTConfig(image_size=16)
         model = ModelConfig(seen, ConnectorConfig(), model.decoder)
-    for name, (towers, decoders) in _PARTS.items():
-        family = FAMILIES[name]
-        for tower, decoder in itertools.product(towers, decoders):
+    for family in (family for family in FAMILIES.values() if family.exported):
+        for tower, decoder in itertools.product(family.towers, family.decoders):
             parts = {
                 "text_config": {"model_type": decoder, **DECODERS[decoder].write(model.decoder)},
                 "vision_config": {"model_type": tower, **TOWERS[tower].write(seen)},
             }
-            yield family, {"model_type": name, **family.write(model), **parts}
+            yield family, {"model_type": family.model_type, **family.write(model), **parts}
 
 
 def _plain(model: ModelConfig) -> ModelConfig:

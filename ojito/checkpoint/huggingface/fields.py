@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ojito.checkpoint.files import CheckpointError, read_json
-from ojito.checkpoint.tensors import CONFIG
+from ojito.checkpoint.files import CONFIG, CheckpointError
 from ojito.settings import ConfigError, shown
+
+if TYPE_CHECKING:  # the tables of families read fields too, and must not wait for torch
+    from ojito.checkpoint.description import OpenFolder
 
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ class Fields:
     def error(self, name: str, value: Any, remedy: str) -> CheckpointError:
         """What is wrong with a field."""
         said = str(value) if isinstance(value, (str, int, float)) else shown(value)
-        return CheckpointError(f"{self.where}: {name} is {said[:80]!r}; {remedy}")
+        return CheckpointError(self.where, f"{name} is {said[:80]!r}", remedy)
 
 
 def _is_number(value: Any) -> bool:
@@ -139,13 +140,13 @@ def _is_number(value: Any) -> bool:
 
 
 @contextmanager
-def config_of(folder: Path) -> Iterator[Fields]:
-    """The fields of the folder's config.json. A `ConfigError` about what is made of them names the folder.
+def config_of(opened: OpenFolder) -> Iterator[Fields]:
+    """The fields of a folder's config.json. A `ConfigError` about what is made of them names the folder.
 
     Raises:
-        CheckpointError: No such file, or no mapping.
+        CheckpointError: No such file, or no mapping; or its weights are quantized.
     """
-    f = Fields(read_json(folder, CONFIG), str(folder / CONFIG))
+    f = Fields(opened.values, str(opened.path / CONFIG))
     packed = f.get("quantization_config")
     if packed:
         how = packed.get("quant_method") if isinstance(packed, Mapping) else packed
@@ -155,7 +156,7 @@ def config_of(folder: Path) -> Iterator[Fields]:
     try:
         yield f
     except ConfigError as error:
-        raise ConfigError(f"{folder}: {error.where}", error.problem, error.remedy) from None
+        raise ConfigError(f"{opened.path}: {error.where}", error.problem, error.remedy) from None
 
 
 def known(*kinds: Mapping[str, Any]) -> str:

@@ -2,62 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ojito.checkpoint.description import OpenFolder, Part
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.decoders import DECODERS, HEAD, copies
 from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
-from ojito.checkpoint.huggingface.families import FAMILIES, Family, read_model
+from ojito.checkpoint.huggingface.families import FAMILIES, Family
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
-from ojito.checkpoint.huggingface.nanovlm import is_nanovlm
 from ojito.checkpoint.huggingface.preprocessing import read_image_settings
 from ojito.checkpoint.huggingface.text_settings import read_decoder_text
 from ojito.checkpoint.huggingface.towers import IGNORED as IN_TOWERS
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap, Section
-from ojito.config import DecoderConfig, ResNetConfig, ViTConfig
+from ojito.config import DecoderConfig, ViTConfig
 from ojito.settings import read
 
 WITH_TOWER = {"siglip": "siglip_vision_model", "siglip2": "siglip2_vision_model", "clip": "clip_vision_model"}
 """Models of two towers, by the kind of the one that sees."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """A vision tower, or a decoder, as a folder describes it.
-
-    Attributes:
-        config: Its config.
-        keys: What those of the model's tensors are called there whose names begin with `vision.` or `decoder.`.
-        image: The processor's `image` settings, of a tower.
-        tokenizer: The processor's `tokenizer` settings, of a decoder.
-        prompt: The processor's `prompt` settings, of a decoder.
-    """
-
-    config: ViTConfig | ResNetConfig | DecoderConfig
-    keys: KeyMap
-    image: dict[str, Any] = dataclasses.field(default_factory=dict)
-    tokenizer: dict[str, Any] = dataclasses.field(default_factory=dict)
-    prompt: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def read_tower(folder: Path | str) -> Part:
+def read_tower(opened: OpenFolder) -> Part:
     """The vision tower of a folder: one by itself, of a pair (CLIP, SigLIP), or of a vision-language model.
 
     Raises:
         CheckpointError: There is none that Ojito knows.
         ConfigError: Sizes that make no tower.
     """
-    folder = Path(folder)
-    with config_of(folder) as f:
-        name = _model_type(f)
+    folder = opened.path
+    with config_of(opened) as f:
+        name = f.text("model_type")
         if name in FAMILIES:
-            return _tower_within(folder, f, FAMILIES[name])
+            return _tower_within(opened, f, FAMILIES[name])
         kind, within = WITH_TOWER.get(name, name), name in WITH_TOWER
         if kind not in TOWERS:
             raise _no_part(f, name, "a vision tower", TOWERS, WITH_TOWER)
@@ -66,7 +45,8 @@ def read_tower(folder: Path | str) -> Part:
     # By itself it had that beginning, too, before transformers 5.
     beginnings = ("vision_model.", "") if within else ("", "vision_model.")
     ignored = (*IN_TOWERS, r"text_model\..*", r"logit_(scale|bias)", r"(text|visual)_projection\.weight")
-    return Part(vision, KeyMap((Section("vision.", beginnings, TOWERS[kind].table),), ignored), image=image)
+    keys = KeyMap((Section("vision.", beginnings, TOWERS[kind].table),), ignored)
+    return Part(vision, keys, image=image, name=opened.name, folder=opened)
 
 
 def _half(f: Fields, name: str) -> Fields:
@@ -74,12 +54,13 @@ def _half(f: Fields, name: str) -> Fields:
     return f.group("vision_config_dict", "vision_config") if name == "clip" else f.group("vision_config")
 
 
-def _tower_within(folder: Path, f: Fields, family: Family) -> Part:
-    vision = read_model(family, f)[0].vision
+def _tower_within(opened: OpenFolder, f: Fields, family: Family) -> Part:
+    vision = family.read_model(f)[0].vision
     kind, _ = family.parts(f)
     sections = (Section("vision.", family.vision, TOWERS[kind].table),)
-    image = _read_squares(folder, family.pictures(f), vision.image_size)
-    return Part(vision, KeyMap(sections, (*IN_TOWERS, _outside(family.vision))), image=image)
+    image = _read_squares(opened.path, family.image_settings(kind), vision.image_size)
+    keys = KeyMap(sections, (*IN_TOWERS, _outside(family.vision)))
+    return Part(vision, keys, image=image, name=opened.name, folder=opened)
 
 
 def _read_squares(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -90,18 +71,17 @@ def _read_squares(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str
     return {name: image[name] for name in ("resample", "mean", "std")}
 
 
-def read_decoder(folder: Path | str) -> Part:
+def read_decoder(opened: OpenFolder) -> Part:
     """The decoder of a folder: one by itself, or that of a vision-language model.
 
     Raises:
         CheckpointError: There is none that Ojito knows.
         ConfigError: Sizes that make no decoder.
     """
-    folder = Path(folder)
-    with config_of(folder) as f:
-        name = _model_type(f)
+    with config_of(opened) as f:
+        name = f.text("model_type")
         if name in FAMILIES:
-            return _decoder_within(folder, f, FAMILIES[name])
+            return _decoder_within(opened, f, FAMILIES[name])
         if name not in DECODERS:
             raise _no_part(f, name, "a decoder", DECODERS)
         f.demand("use_bidirectional_attention", False)  # Gemma's within PaliGemma has it, where our mask is its mask
@@ -109,12 +89,11 @@ def read_decoder(folder: Path | str) -> Part:
         config = read(DecoderConfig, decoder.read(f), "decoder")
     sections = (Section("decoder.", (decoder.prefix, ""), decoder.table), Section("decoder.", ("",), HEAD))
     twice = copies([""]) if config.tied_head else {}
-    text = read_decoder_text(folder, f)
-    return Part(config, KeyMap(sections, IN_DECODERS, twice), tokenizer=text.tokenizer, prompt=text.prompt)
+    return _decoder_part(opened, config, KeyMap(sections, IN_DECODERS, twice), f)
 
 
-def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
-    config = read_model(family, f)[0].decoder
+def _decoder_within(opened: OpenFolder, f: Fields, family: Family) -> Part:
+    config = family.read_model(f)[0].decoder
     _, kind = family.parts(f)
     sections = (
         Section("decoder.", family.language, DECODERS[kind].table),
@@ -122,23 +101,19 @@ def _decoder_within(folder: Path, f: Fields, family: Family) -> Part:
     )
     twice = copies(family.heads) if config.tied_head else {}
     keys = KeyMap(sections, (*IN_DECODERS, _outside(family.language)), twice)
-    text = read_decoder_text(folder, f)
-    return Part(config, keys, tokenizer=text.tokenizer, prompt=text.prompt)
+    return _decoder_part(opened, config, keys, f, family)
+
+
+def _decoder_part(
+    opened: OpenFolder, config: DecoderConfig, keys: KeyMap, f: Fields, family: Family | None = None
+) -> Part:
+    text = read_decoder_text(opened.path, f, family)
+    return Part(config, keys, tokenizer=text.tokenizer, prompt=text.prompt, name=opened.name, folder=opened)
 
 
 def _outside(beginnings: Sequence[str]) -> str:
     """A pattern of all names but those of a part: of what the part itself has, nothing may be left."""
     return rf"(?!{'|'.join(map(re.escape, beginnings))}).*"
-
-
-def _model_type(f: Fields) -> str:
-    """What the model calls itself, which those of nanoVLM do not."""
-    if is_nanovlm(f.values):
-        raise CheckpointError(
-            f"{f.where} is that of a whole model of nanoVLM, and a part is needed; "
-            "load it and save it with Ojito, and give that folder"
-        )
-    return f.text("model_type")
 
 
 def _no_part(f: Fields, name: str, needed: str, *among: Mapping[str, Any]) -> CheckpointError:

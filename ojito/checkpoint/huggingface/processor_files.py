@@ -11,81 +11,38 @@ Everything is in the spelling of the Hub's own files, which old versions read as
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
-from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.huggingface.families import Family
-from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.preprocessing import RESAMPLE
 from ojito.checkpoint.huggingface.towers import TOWERS
-from ojito.checkpoint.saving import KEEPS
-from ojito.config import ImageConfig, ModelConfig, PromptConfig, ViTConfig
+from ojito.config import ImageConfig, ModelConfig, PromptConfig
 from ojito.settings import differences, read
 
 _FREE = ("caption", "turns", "answers", "loss", "max_tokens")
 """Settings of a prompt that are about training, or about what is asked: they change no place of a row."""
 
 
-@dataclass(frozen=True)
-class ProcessorFamily:
-    """What the files beside the weights say of a family.
-
-    Attributes:
-        processor_class: The reference's class.
-        image_class: That for images; "" means the tower's.
-        image_id_field: How config.json calls the id of the image token.
-        needed: Tokens that the processor writes around a picture.
-        picture: How a text shows a picture; "" means the prompt's own `picture`.
-        chats: Whether a template says how turns are written.
-        encoding_begins: Whether the first token of a row is left to the tokenizer, where that writes one by itself.
-    """
-
-    processor_class: str
-    image_class: str = ""
-    image_id_field: str = "image_token_index"
-    needed: tuple[str, ...] = ()
-    picture: str = "<image>"
-    chats: bool = True
-    encoding_begins: bool = False
-
-
-PROCESSORS: dict[str, ProcessorFamily] = {
-    "paligemma": ProcessorFamily("PaliGemmaProcessor", chats=False),
-    "llava": ProcessorFamily("LlavaProcessor", picture="", encoding_begins=True),
-    "idefics3": ProcessorFamily(
-        "Idefics3Processor", image_id_field="image_token_id",
-        needed=("<fake_token_around_image>", "<end_of_utterance>"),
-    ),
-    "gemma3": ProcessorFamily(
-        "Gemma3Processor", "Gemma3ImageProcessor", needed=("<start_of_image>", "<end_of_image>"),
-        picture="<start_of_image>",
-    ),
-}  # fmt: skip
-
-
-# --------------------------------------------------------------------------------------------------------- the pictures
-
-
-def image_fields(family: Family, fields: Fields, image: ImageConfig, model: ModelConfig) -> dict[str, Any]:
+def image_fields(family: Family, tower: str, image: ImageConfig, model: ModelConfig) -> dict[str, Any]:
     """What preprocessor_config.json says, beside the fields of config.json.
 
     Raises:
         CheckpointError: Pictures are fitted in a way that the family's processor has not.
     """
-    pictures, (tower, _) = family.pictures(fields), family.parts(fields)
+    usual_settings = family.image_settings(tower)
     for name in ("fit", "tiling"):
-        mine, usual = getattr(image, name), pictures.get(name, getattr(ImageConfig, name))
+        mine, usual = getattr(image, name), usual_settings.get(name, getattr(ImageConfig, name))
         if mine != usual:
             raise CheckpointError(
                 f"processor.image.{name} is {mine!r}, and the processor of {family.model_type} has only {usual!r}; "
                 f"{KEEPS}"
             )
-    its, size = PROCESSORS[family.model_type], model.vision.image_size
+    size = model.vision.image_size
     numbers = {ours: number for number, ours in RESAMPLE.items()}
     made: dict[str, Any] = {
-        "image_processor_type": its.image_class or TOWERS[tower].image_class,
-        "processor_class": its.processor_class,
+        "image_processor_type": family.image_class or TOWERS[tower].image_class,
+        "processor_class": family.processor_class,
         "do_convert_rgb": True,
         "do_resize": True,
         "size": {"height": size, "width": size},
@@ -108,23 +65,8 @@ def image_fields(family: Family, fields: Fields, image: ImageConfig, model: Mode
 
 
 def processor_fields(family: Family, model: ModelConfig) -> dict[str, Any]:
-    """What processor_config.json says."""
-    fields: dict[str, Any] = {"processor_class": PROCESSORS[family.model_type].processor_class}
-    if family.model_type == "llava" and isinstance(model.vision, ViTConfig):
-        fields |= {
-            "image_token": family.image_token,
-            "patch_size": model.vision.patch_size,
-            "num_additional_image_tokens": int(model.vision.class_token),
-            "vision_feature_select_strategy": family.write(model)["vision_feature_select_strategy"],
-        }
-    elif family.model_type == "idefics3":
-        fields["image_seq_len"] = model.image_tokens
-    elif family.model_type == "gemma3":
-        fields["image_seq_length"] = model.image_tokens
-    return fields
-
-
-# ----------------------------------------------------------------------------------------------------------- the prompt
+    """The fields of processor_config.json."""
+    return {"processor_class": family.processor_class, **family.processor_fields(model)}
 
 
 def check_prompt(family: Family, prompt: PromptConfig) -> bool:
@@ -148,12 +90,12 @@ def check_prompt(family: Family, prompt: PromptConfig) -> bool:
             f"the processor of {family.model_type} writes another prompt: {'; '.join(problems)}; train with its "
             f"settings, or {KEEPS}"
         )
-    return PROCESSORS[family.model_type].chats and not differing[0]
+    return family.chats and not differing[0]
 
 
 def picture_text(family: Family, prompt: PromptConfig) -> str:
     """How a text shows a picture."""
-    return PROCESSORS[family.model_type].picture or prompt.picture.replace("<image>", family.image_token)
+    return family.image_tag or prompt.image_text.replace("<image>", family.image_token)
 
 
 _TURNS = """\

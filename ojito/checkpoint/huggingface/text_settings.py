@@ -54,17 +54,19 @@ def read_family_text(folder: Path, config: Fields, family: Family) -> Text:
     return _joined({**settings, **({"added": added} if added else {})}, chat, folder)
 
 
-def read_decoder_text(folder: Path, config: Fields) -> Text:
+def read_decoder_text(folder: Path, config: Fields, family: Family | None = None) -> Text:
     """The settings of a decoder, for a model that it is joined into.
 
     Args:
         folder: Its folder.
         config: The fields of its config.json.
+        family: The family of the model that it is part of, if it is.
 
     Raises:
         CheckpointError: A file is missing or damaged.
     """
     settings, begins = read_tokenizer_settings(folder, (), config), writes_bos(folder)
+    begins = begins or bool(family and family.prompt(False).get("bos"))
     template = read_chat_template(folder)
     if template is None:
         return Text(settings, {"bos": begins})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.hub.download import download
 from ojito.loading import find_folder
 from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SHARDS, TOKEN, WEIGHTS, failure, tree

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import ojito
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.hub.download import download
 from ojito.loading import find_folder
 from ojito.settings import ConfigError

@@ -10,12 +10,12 @@ from PIL import Image
 from safetensors.torch import save
 
 import ojito
-from ojito.checkpoint import CheckpointError
+from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.hub.cache import neighbour
 from ojito.checkpoint.hub.download import download, download_tokenizer
 from ojito.checkpoint.hub.transfer import HubError
+from ojito.checkpoint.huggingface.families.nanovlm import read_nanovlm
 from ojito.checkpoint.huggingface.fields import Fields
-from ojito.checkpoint.huggingface.nanovlm import read_nanovlm
 from ojito.config import TokenizerConfig
 from ojito.loading import find_folder, load_for, recipe_of
 from ojito.model import VLM

@@ -1,0 +1,67 @@
+"""START HERE: what any folder with a model holds, described once.
+
+    describe(folder)                    a whole model
+    describe_part(folder, "vision")     a tower or a decoder, by itself or out of a whole model
+
+Each form of folder is a module with the same three functions: `recognizes` tells by config.json whether a folder is of
+this form, `read` describes the whole model, `read_part` a part of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from ojito.checkpoint import nanovlm, native
+from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
+from ojito.checkpoint.files import CONFIG, CheckpointError
+from ojito.checkpoint.huggingface import folder as huggingface
+
+FORMS: tuple[ModuleType, ...] = (native, huggingface, nanovlm)
+
+
+def describe(folder: Path | str | OpenFolder | Described) -> Described:
+    """Describe the model in a folder, without reading its weights. A description is returned as it is.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or describes what Ojito does not have.
+        ConfigError: A setting that cannot be used.
+    """
+    if isinstance(folder, Described):
+        return folder
+    opened = folder if isinstance(folder, OpenFolder) else OpenFolder(folder)
+    made: Described = _form_of(opened).read(opened)
+    return made
+
+
+def describe_part(folder: Path | str | OpenFolder, kind: PartKind) -> Part:
+    """Describe the vision tower or the decoder of a folder: by itself, one of a pair, or part of a whole model.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or there is no such part that Ojito knows.
+        ConfigError: A setting that cannot be used.
+    """
+    opened = folder if isinstance(folder, OpenFolder) else OpenFolder(folder)
+    made: Part = _form_of(opened).read_part(opened, kind)
+    return made
+
+
+def missing_tokenizer(folder: Path | str | OpenFolder) -> str:
+    """The Hub id of the tokenizer that a folder names and does not have; "" if it needs no other.
+
+    Raises:
+        CheckpointError: No config.json, or one that is damaged.
+    """
+    opened = folder if isinstance(folder, OpenFolder) else OpenFolder(folder)
+    return nanovlm.missing_tokenizer(opened) if _form_of(opened) is nanovlm else ""
+
+
+def _form_of(opened: OpenFolder) -> ModuleType:
+    for form in FORMS:
+        if form.recognizes(opened.values):
+            return form
+    raise CheckpointError(
+        opened.path / CONFIG,
+        "is neither Ojito's, which has a format, nor transformers', which has a model_type",
+        "give a folder in one of these forms",
+    )

@@ -1,0 +1,1 @@
+"""Scores of answers: word overlap of captions, and what captioners without eyes reach."""

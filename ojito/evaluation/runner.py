@@ -1,0 +1,299 @@
+"""START HERE: ask a model every question that has an answer, grade what it says, and ask again without the image.
+
+A model can be right without looking: most questions have answers that are likelier than others. Two controls show
+how far that gets it: the same questions, with the same expected answers, about a blank image, and about the image of
+another row. Only what a model scores above its controls comes from seeing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from PIL import Image
+
+from ojito.data.sources import problem_line
+from ojito.errors import OjitoError
+from ojito.evaluation.metrics.captions import is_caption, overlap
+from ojito.processor import ImageError, RowError
+from ojito.records import Progress, Sample, Turn
+
+if TYPE_CHECKING:
+    from ojito.pipeline import Pipeline
+    from ojito.records import ImageLike
+
+Control = Literal["blank", "exchanged"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One question with the model's answer and its grade.
+
+    Attributes:
+        sample: The image as the model saw it, with this question as its last turn.
+        given: The model's answer.
+        right: Whether that equals one of the answers, as `normalize` sees it.
+        overlap: Word overlap with the nearest reference; None where no caption was asked for.
+    """
+
+    sample: Sample
+    given: str
+    right: bool
+    overlap: float | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """The question with its answers."""
+        return self.sample.dialogue[-1]
+
+    @property
+    def kind(self) -> str:
+        """Kind of the question, for scores per kind."""
+        return self.turn.kind or ("caption" if is_caption(self.turn) else "question")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of graded questions.
+
+    Attributes:
+        n: Questions.
+        exact_match: Share of them with a right answer.
+        overlap: Mean word overlap of the captions among them; None where there are none.
+    """
+
+    n: int
+    exact_match: float
+    overlap: float | None = None
+
+    @classmethod
+    def of(cls, graded: Iterable[Graded]) -> Scores:
+        """Return the scores of these questions."""
+        graded = list(graded)
+        overlaps = [one.overlap for one in graded if one.overlap is not None]
+        return cls(
+            n=len(graded),
+            exact_match=sum(one.right for one in graded) / len(graded) if graded else 0.0,
+            overlap=sum(overlaps) / len(overlaps) if overlaps else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return values for JSON; `overlap` only where there is one."""
+        values = {"n": self.n, "exact_match": round(self.exact_match, 4)}
+        return values if self.overlap is None else {**values, "overlap": round(self.overlap, 4)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All graded questions of an evaluation, in the order of the samples.
+
+    Attributes:
+        graded: Asked about their own images.
+        blank: Asked about a blank image. Questions without an image have no controls.
+        exchanged: Asked about the image of another row.
+        problems: Questions that could not be asked: a broken image, too much text.
+    """
+
+    graded: tuple[Graded, ...]
+    blank: tuple[Graded, ...] = ()
+    exchanged: tuple[Graded, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> Scores:
+        """Scores over all kinds."""
+        return Scores.of(self.graded)
+
+    @property
+    def per_kind(self) -> dict[str, Scores]:
+        """Scores of each kind, in the order in which the kinds first come."""
+        return by_kind(self.graded)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return values for JSON: the scores, those per kind and of the controls that were run, and the problems."""
+        values: dict[str, Any] = {**self.scores.to_dict(), "per_kind": _per_kind(self.graded)}
+        for name in CONTROLS:
+            graded = getattr(self, name)
+            if graded:
+                values[f"{name}_image"] = {**Scores.of(graded).to_dict(), "per_kind": _per_kind(graded)}
+        return {**values, "problems": list(self.problems)}
+
+
+def evaluate(
+    pipe: Pipeline,
+    samples: Sequence[Sample],
+    *,
+    controls: Sequence[Control] = ("blank", "exchanged"),
+    batch_size: int = 64,
+    max_new_tokens: int = 64,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Ask each turn that has answers, greedily, and grade the model's answers.
+
+    In a dialogue, a question follows the turns before it with their true answers.
+
+    Args:
+        pipe: The model.
+        samples: Rows with answers; turns without are not asked.
+        controls: What to ask again.
+        batch_size: Questions asked at once.
+        max_new_tokens: The most that one answer may take.
+        seed: Seed of the exchange of images.
+        progress: Called with the questions that are done, and with all of them.
+
+    Raises:
+        OjitoError: An unknown control, a batch size below 1, no turn with answers, or none that can be asked.
+    """
+    if isinstance(controls, str) or not set(controls) <= set(CONTROLS):
+        raise OjitoError("controls", f"{controls!r} are not among {', '.join(CONTROLS)}", "give a list of them")
+    if batch_size < 1:
+        raise OjitoError("batch_size", f"{batch_size} asks nothing", "use 1 or more")
+    questions = [question for sample in samples for question in _questions(sample)]
+    if not questions:
+        raise OjitoError(
+            "samples", f"none of {len(samples)} has a turn with answers", "give at least one to score against"
+        )
+    grader = _Grader(pipe, batch_size, max_new_tokens, progress)
+    grader.total = len(questions) * (1 + len(controls))  # until it is known which of them have images
+    graded = [one for one in grader.grade(questions) if one]
+    if not graded:
+        raise OjitoError("samples", f"none of {len(questions)} questions can be asked", "mend them", grader.problems)
+
+    asked = [one.sample for one in graded if one.sample.images]
+    problems = tuple(grader.problems)
+    altered = {
+        control: blank_images(asked, pipe) if control == "blank" else exchange_images(asked, seed)
+        for control in controls
+    }
+    grader.total = len(questions) + sum(map(len, altered.values()))
+    again = {control: tuple(one for one in grader.grade(rows) if one) for control, rows in altered.items()}
+    return Report(tuple(graded), **again, problems=problems)
+
+
+def normalize(text: str) -> str:
+    """Return the text that exact match compares: without case, extra white space, and .,;:!? at the end.
+
+    Articles stay: "a ball" is not "ball". Canonically equal Unicode is equal.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" .,;:!?")
+
+
+def by_kind(graded: Iterable[Graded]) -> dict[str, Scores]:
+    """Scores of each kind of question, in the order in which the kinds first come."""
+    groups: dict[str, list[Graded]] = {}
+    for one in graded:
+        groups.setdefault(one.kind, []).append(one)
+    return {kind: Scores.of(group) for kind, group in groups.items()}
+
+
+def blank_image(pipe: Pipeline) -> Image.Image:
+    """Image of the mean colour, zero everywhere once it is normalized."""
+    mean = pipe.processor.config.image.mean
+    return Image.new("RGB", (32, 32), tuple(round(255 * channel) for channel in mean))
+
+
+def blank_images(samples: Sequence[Sample], pipe: Pipeline) -> list[Sample]:
+    """Return each sample with blank images, as many as it has."""
+    blank = blank_image(pipe)
+    return [dataclasses.replace(sample, images=[blank] * len(sample.images)) for sample in samples]
+
+
+def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
+    """Return each sample with the images of another: never its own, and as many. Equal images stay together.
+
+    A sample without a partner to exchange with is left out.
+
+    Args:
+        samples: Samples with images.
+        seed: Seed of the exchange.
+    """
+    owners: dict[int, dict[tuple[object, ...], Sequence[ImageLike]]] = {}  # by number of images
+    for sample in samples:
+        owners.setdefault(len(sample.images), {}).setdefault(_identity(sample.images), sample.images)
+    other: dict[tuple[object, ...], Sequence[ImageLike]] = {}
+    for group in owners.values():
+        keys = list(group)
+        random.Random(f"{seed} exchange").shuffle(keys)
+        if len(keys) > 1:
+            # One step on along a shuffled circle is a permutation that leaves none in place.
+            other.update((key, group[keys[i - 1]]) for i, key in enumerate(keys))
+    keys_of = [_identity(sample.images) for sample in samples]
+    return [dataclasses.replace(s, images=other[key]) for s, key in zip(samples, keys_of, strict=True) if key in other]
+
+
+class _Grader:
+    """Asks questions in batches of similar length, and grades the answers.
+
+    Attributes:
+        problems: Questions that could not be asked so far.
+        total: Questions that there will be, for the display of progress.
+    """
+
+    def __init__(self, pipe: Pipeline, batch_size: int, max_new_tokens: int, progress: Progress) -> None:
+        self.problems: list[str] = []
+        self.total = 0
+        self._pipe, self._batch_size, self._max_new_tokens = pipe, batch_size, max_new_tokens
+        self._done, self._progress = 0, progress
+
+    def grade(self, questions: Sequence[Sample]) -> list[Graded | None]:
+        """Ask and grade each question; the result is in their order, None for one that cannot be asked."""
+        graded: list[Graded | None] = [None] * len(questions)
+        # Prompts of one length need no padding, and the same prompt tends to get answers of one length.
+        order = sorted(range(len(questions)), key=lambda i: _prompt_order(questions[i]))
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            for row, text in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
+                graded[row] = None if text is None else _grade(questions[row], text)
+            self._done += len(rows)
+            self._progress(self._done, self.total)
+        return graded
+
+    def _answers(self, batch: list[Sample]) -> list[str | None]:
+        try:
+            answers = self._pipe.generate(batch, max_new_tokens=self._max_new_tokens, batch_size=len(batch))
+            return [str(answer) for answer in answers]
+        except (ImageError, RowError) as error:
+            if len(batch) > 1:  # one bad row must not cost the others their answers
+                return [text for sample in batch for text in self._answers([sample])]
+            self.problems.append(problem_line(batch[0].origin, error))
+            return [None]
+
+
+def _questions(sample: Sample) -> list[Sample]:
+    """Return a sample for every turn that has answers: that turn last, those before it as they were."""
+    turns = sample.dialogue
+    return [
+        dataclasses.replace(sample, prompt="", turns=turns[: i + 1]) for i, turn in enumerate(turns) if turn.answers
+    ]
+
+
+def _grade(question: Sample, given: str) -> Graded:
+    turn = question.dialogue[-1]
+    return Graded(
+        sample=question,
+        given=given,
+        right=normalize(given) in {normalize(answer) for answer in turn.answers},
+        overlap=overlap(given, turn.answers) if is_caption(turn) else None,
+    )
+
+
+def _prompt_order(question: Sample) -> tuple[int, int, str]:
+    turns = question.dialogue
+    listed = isinstance(question.images, (list, tuple))  # if not, the processor says so
+    return len(question.images) if listed else 1, sum(len(turn.prompt) for turn in turns), turns[-1].prompt
+
+
+def _identity(images: Sequence[ImageLike]) -> tuple[object, ...]:
+    """Key that is equal for the same files or the same objects."""
+    return tuple(str(image) if isinstance(image, (str, Path)) else id(image) for image in images)
+
+
+def _per_kind(graded: Iterable[Graded]) -> dict[str, Any]:
+    return {kind: scores.to_dict() for kind, scores in by_kind(graded).items()}

@@ -1,0 +1,135 @@
+"""Progress of a run: a bar on a terminal, lines elsewhere, and metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from ojito.records import Progress
+
+LINE_EVERY = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Display(AbstractContextManager["Display"]):
+    """Display of a run's progress on stderr, so that stdout stays free for results.
+
+    Args:
+        quiet: Shows nothing.
+        stream: Where to; None means stderr.
+    """
+
+    def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._quiet = quiet
+        self._console = Console(file=stream or sys.stderr)
+        self._last_line = time.monotonic()
+        self._bar: Bar | None = None
+        if self._console.is_terminal and not quiet:
+            self._bar = Bar(
+                SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), console=self._console, transient=True
+            )
+            self._task = self._bar.add_task("the first step is the slowest", total=1.0)
+
+    def __enter__(self) -> Display:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, progress: float, step: int, loss: float | None, samples_per_second: float, seconds: float) -> None:
+        """Show the state after a step; `seconds` is the time trained so far."""
+        if self._quiet:
+            return
+        left = seconds * (1 - progress) / progress if progress > 0 else 0.0
+        shown = "-" if loss is None else f"{loss:.3f}"
+        text = f"step {step}  loss {shown}  {samples_per_second:.0f} samples/s  {_clock(left)} left"
+        if self._bar:
+            self._bar.update(self._task, completed=progress, description=text)
+        elif time.monotonic() - self._last_line >= LINE_EVERY:
+            self._last_line = time.monotonic()
+            self.say(f"{progress:4.0%}  {text}")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hide the bar while evaluation shows its own."""
+        if self._bar:
+            self._bar.stop()
+        try:
+            yield
+        finally:
+            if self._bar:
+                self._bar.start()
+
+    def say(self, text: str) -> None:
+        """Print one line that stays."""
+        if not self._quiet:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(doing: str, quiet: bool = False) -> Iterator[Progress]:
+    """A bar on stderr for other long work, while there is a terminal to see it; it appears with the first report.
+
+    Args:
+        doing: Words beside the bar.
+        quiet: Shows nothing.
+    """
+    console = Console(file=sys.stderr)
+    with Bar(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task: TaskID | None = None
+
+        def report(done: int, total: int) -> None:
+            nonlocal task
+            task = bar.add_task(doing) if task is None else task
+            bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+class Metrics(AbstractContextManager["Metrics"]):
+    """metrics.jsonl in a folder: one JSON object a line, each written out at once. Without a folder, nothing.
+
+    Lines are added to those of earlier runs, which are never lost; where `step` falls, another run begins.
+    """
+
+    def __init__(self, folder: Path | str | None) -> None:
+        self._file: TextIO | None = None
+        if folder is not None:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            path = Path(folder) / "metrics.jsonl"
+            last = path.read_bytes()[-1:] if path.exists() else b""
+            self._file = path.open("a", encoding="utf-8")
+            if last not in (b"", b"\n"):  # a crash cut a line off, and the next one must not be part of it
+                self._file.write("\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file:
+            self._file.close()
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Add a line."""
+        if self._file:
+            self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"

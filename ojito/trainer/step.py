@@ -1,0 +1,67 @@
+"""One step of training: batches in, weights changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ojito.records import Batch
+from ojito.trainer.loss import count_labels, token_loss
+from ojito.trainer.optim import set_rate
+from ojito.trainer.state import TrainState
+
+
+@dataclass(frozen=True)
+class Step:
+    """Result of one step.
+
+    Attributes:
+        loss: Sum over the labelled tokens, nats.
+        labels: Labelled tokens.
+        samples: Rows.
+        finite: Whether loss and gradient were finite. If not, the step changed nothing.
+    """
+
+    loss: float
+    labels: int
+    samples: int
+    finite: bool
+
+
+def train_step(state: TrainState, batches: Sequence[Batch], rate: float) -> Step:
+    """Update the weights once.
+
+    Nothing changes when the loss or the gradient is not finite.
+
+    Args:
+        state: The run.
+        batches: The micro-batches of this step, on the model's device.
+        rate: Factor of the peak learning rates.
+    """
+    model, device = state.model, state.device
+    # One count for all micro-batches, so that accumulation changes memory and time but never the gradient.
+    labels = sum(count_labels(batch) for batch in batches)
+    statistics = [buffer.clone() for buffer in model.buffers()]
+    loss = torch.zeros((), device=device)
+    for batch in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=state.bfloat16):
+            part = token_loss(model, batch)
+        (part / max(labels, 1)).backward()  # type: ignore[no-untyped-call]
+        loss += part.detach()
+    norm = nn.utils.clip_grad_norm_(state.learning, state.config.clip or math.inf)
+    total = float(loss)
+    finite = math.isfinite(total) and math.isfinite(float(norm))
+    if finite:
+        set_rate(state.optimizers, rate)
+        for optimizer in state.optimizers:
+            optimizer.step()
+    else:  # the forward pass has moved batch norm's running statistics already
+        for buffer, before in zip(model.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+    for optimizer in state.optimizers:
+        optimizer.zero_grad()
+    return Step(total, labels, sum(len(batch.tokens) for batch in batches), finite)

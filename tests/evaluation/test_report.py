@@ -1,0 +1,274 @@
+import base64
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from ojito.evaluation import Graded, Report
+from ojito.evaluation.report import page, write_page
+from ojito.records import Sample, Turn
+
+LOSSES = [{"seconds": 20.0, "loss": 4.0}, {"seconds": 60.0, "loss": 1.0}]
+TAG = '<i id="x">&'
+ESCAPED = "&lt;i id=&quot;x&quot;&gt;&amp;"
+
+
+def plain(colour="red", size=(8, 8)):
+    return Image.new("RGB", size, colour)
+
+
+def answered(given="red", right=True, *, image=None, prompt="which colour?", answer="red", kind="colour", score=None):
+    images = [plain() if image is None else image]
+    return Graded(Sample(images, turns=(Turn(prompt, (answer, "another"), kind),)), given, right, score)
+
+
+def make(*graded, **options):
+    return page("Headline", "About it.", Report(graded or (answered(),)), **options)
+
+
+def text(html):
+    """What a reader sees, without style and tags."""
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", " ", html).split())
+
+
+def shown_images(html):
+    found = re.findall(r'src="data:image/png;base64,([^"]*)"', html)
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+def cards(html):
+    return html.split('<div class="card">')[1:]
+
+
+# ------------------------------------------------------------------------------------------------------- top and table
+
+
+def test_page_has_its_headline_and_is_one_file_without_scripts():
+    html = make(losses=LOSSES)
+    assert html.startswith("<!doctype html>")
+    assert "<h1>Headline</h1><p>About it.</p>" in html
+    assert "<title>Headline</title>" in html
+    assert not re.search(r"<script|<link|https?:|url\(|@import", html)
+    assert len(re.findall(r"src=", html)) == len(shown_images(html)) == 1
+
+
+def test_scores_stand_on_top_beside_their_controls():
+    graded = (
+        answered(),
+        answered(),
+        answered(right=False),
+        answered("x", False, kind="caption", prompt="", score=0.25),
+    )
+    report = Report(graded, blank=(answered(right=False),) * 4, exchanged=(answered(), *(answered(right=False),) * 3))
+    top = text(page("t", "a", report)).partition("By kind")[0]
+    assert "50.0% exact match 4 questions" in top
+    assert "0.250 word overlap" in top
+    assert "0.0% blank image exact match without looking" in top
+    assert "25.0% exchanged image exact match without looking" in top
+
+
+def test_top_shows_only_what_was_measured():
+    html = make()
+    assert html.count('class="tile"') == 1
+    assert "word overlap" not in html
+
+
+def test_tiles_replace_the_reports_own():
+    html = make(tiles=[("12%", "name", "remark"), ("7", "other", "more")])
+    assert html.count('class="tile"') == 2
+    assert "12% name remark 7 other more By kind" in text(html)
+    assert "exact match" not in html
+
+
+def test_controls_are_explained_where_there_are_some():
+    assert "The bars below it" not in make()
+    assert "The bars below it" in page("t", "a", Report((answered(),), blank=(answered(),)))
+
+
+def test_table_has_a_row_for_each_kind_with_its_controls():
+    graded = (
+        answered(kind="size"),
+        answered(kind="size", right=False),
+        answered(kind="hue"),
+        answered(kind="size"),
+        answered(kind="size"),
+    )
+    report = Report(
+        graded, blank=(answered(kind="size"), answered(kind="size", right=False)), exchanged=(answered(kind="size"),)
+    )
+    html = page("t", "a", report)
+    assert "Exchanged size 4 75% 50% 100% hue 1 100% – – Images" in text(html)
+    size, hue = re.findall(r"<tr><td>.*?</tr>", html)
+    assert re.findall(r'class="(\w*)" style="width:([\d.]+%)', size) == [
+        ("seen", "75.0%"),
+        ("", "50.0%"),
+        ("", "100.0%"),
+    ]
+    assert re.findall(r'class="(\w*)" style="width:([\d.]+%)', hue) == [("seen", "100.0%")]
+
+
+# --------------------------------------------------------------------------------------------------------------- curve
+
+
+@pytest.mark.parametrize("losses", [[], LOSSES[:1]], ids=len)
+def test_curve_needs_two_lines_of_the_log(losses):
+    assert "<svg" not in make(losses=losses)
+    assert "Loss while training" not in make(losses=losses)
+
+
+def test_lines_of_the_log_without_a_loss_are_left_out():
+    skipped = {"seconds": 70.0, "loss": None}
+    assert make(losses=[*LOSSES, skipped]) == make(losses=LOSSES)
+    assert "<svg" not in make(losses=[LOSSES[0], skipped])
+
+
+def test_curve_goes_through_the_log():
+    html = make(losses=[*LOSSES, {"seconds": 80.0, "loss": 2.0}])
+    assert 'aria-label="Loss from 4.00 to 2.00 in 80 seconds"' in html
+    (line,) = re.findall(r'<polyline points="([^"]*)"', html)
+    points = [tuple(map(float, point.split(","))) for point in line.split()]
+    (left, top), (middle, low), (right, half) = points
+    width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', html).groups())
+    assert 0 < left < middle < right < width
+    assert 0 < top < half < low < height
+    assert (right - middle) / (middle - left) == pytest.approx(20 / 40, abs=0.01)
+    assert (low - half) / (half - top) == pytest.approx(1 / 2, abs=0.01)
+    assert re.findall(r">([\d.]+) s</text>", html) == ["0", "20", "40", "60", "80"]
+    assert re.findall(r'"end">([\d.]+)</text>', html) == ["0.0", "1.0", "2.0", "3.0", "4.0"]
+
+
+def test_curve_of_a_run_that_took_no_time_and_lost_nothing_is_drawn():
+    assert "<polyline" in make(losses=[{"seconds": 0.0, "loss": 0.0}] * 2)
+
+
+# --------------------------------------------------------------------------------------------------------------- cards
+
+
+def test_cards_limit_the_images():
+    graded = [answered(image=plain((n, 0, 0))) for n in range(30)]
+    assert len(cards(make(*graded))) == 24
+    assert len(cards(make(*graded, cards=40))) == 30
+    shown = shown_images(make(*graded, cards=3))
+    assert [image.getpixel((0, 0)) for image in shown] == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    assert not cards(make(*graded, cards=0))
+
+
+def test_cards_take_the_kinds_in_turn():
+    kinds = ["size", "size", "size", "hue", "hue", "where"]
+    graded = [answered(image=plain((n, 0, 0)), kind=kind) for n, kind in enumerate(kinds)]
+    shown = [image.getpixel((0, 0))[0] for image in shown_images(make(*graded))]
+    assert shown == [0, 3, 5, 1, 4, 2]
+
+
+def test_all_questions_about_an_image_share_its_card(tmp_path):
+    path = tmp_path / "a.png"
+    plain().save(path)
+    image = plain()
+    images = [image, path, image, str(path)]
+    graded = [answered(image=image, prompt=f"question {number}") for number, image in enumerate(images)]
+    first, second = cards(make(*graded, cards=2))
+    assert re.findall(r"question \d(?=</dt>)", first) == ["question 0", "question 2"]
+    assert re.findall(r"question \d(?=</dt>)", second) == ["question 1", "question 3"]
+
+
+def test_card_shows_question_answer_and_mark():
+    (card,) = cards(make(answered("Red.")))
+    assert '<dt>which colour?</dt><dd class="right">Red. <small>✓ right</small></dd>' in card
+    assert "expected" not in card
+
+
+def test_card_shows_what_was_expected_where_the_answer_is_wrong():
+    (card,) = cards(make(answered("blue", False)))
+    assert '<dd class="wrong">blue <small>✗ wrong</small></dd><dd class="wanted">expected: red</dd>' in card
+
+
+def test_card_of_a_caption_shows_its_overlap():
+    (card,) = cards(make(answered("a red thing", False, prompt="", answer="a red ball", score=0.456)))
+    assert '<dt>caption</dt><dd class="">a red thing <small>overlap 0.46</small></dd>' in card
+    assert "expected: a red ball" in card
+    (card,) = cards(make(answered("a red ball", prompt="", answer="a red ball", score=1.0)))
+    assert "✓ right" in card
+    assert "overlap" not in card
+
+
+def test_empty_answer_is_called_nothing():
+    assert "(nothing)" in make(answered("", False))
+
+
+def test_question_without_an_image_has_no_card():
+    html = make(Graded(Sample(turns=(Turn("what?", ("x",)),)), "x", True), answered())
+    assert len(cards(html)) == 1
+    assert "what?" not in html
+
+
+# ------------------------------------------------------------------------------------------------------------ images
+
+
+def test_small_image_is_embedded_as_it_is():
+    image = Image.effect_noise((40, 30), 90).convert("RGB")
+    (embedded,) = shown_images(make(answered(image=image)))
+    assert embedded.tobytes() == image.tobytes()
+
+
+def test_large_image_is_embedded_smaller():
+    (embedded,) = shown_images(make(answered(image=plain(size=(896, 448)))))
+    assert embedded.size == (224, 112)
+
+
+def test_page_leaves_the_images_as_they_are():
+    image = plain(size=(896, 448))
+    make(answered(image=image))
+    assert image.size == (896, 448)
+
+
+@pytest.mark.parametrize("form", [str, lambda path: path, lambda path: path.read_bytes()], ids=["str", "path", "bytes"])
+def test_files_are_embedded(tmp_path, form):
+    plain("blue").save(tmp_path / "a.png")
+    (embedded,) = shown_images(make(answered(image=form(tmp_path / "a.png"))))
+    assert embedded.getpixel((0, 0)) == (0, 0, 255)
+
+
+# ------------------------------------------------------------------------------------------------------------ escaping
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda: page(TAG, "about", Report((answered(),))),
+        lambda: page("title", TAG, Report((answered(),))),
+        lambda: make(tiles=[(TAG, "name", "remark")]),
+        lambda: make(tiles=[("1", TAG, "remark")]),
+        lambda: make(tiles=[("1", "name", TAG)]),
+        lambda: make(answered(kind=TAG)),
+        lambda: make(answered(prompt=TAG)),
+        lambda: make(answered(given=TAG)),
+        lambda: make(answered(answer=TAG, right=False)),
+    ],
+    ids=["title", "about", "value", "name", "remark", "kind", "question", "answer", "expected"],
+)
+def test_foreign_text_is_escaped(show):
+    html = show()
+    assert ESCAPED in html
+    assert "<i id" not in html
+
+
+def test_question_cannot_leave_the_images_description():
+    html = make(answered(prompt='" onerror="alert(1)'))
+    assert 'alt="image asked about: &quot; onerror=&quot;alert(1)" src="data:' in html
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize("form", [str, lambda path: path], ids=["str", "path"])
+def test_page_is_written_into_a_new_folder(tmp_path, form):
+    path = tmp_path / "runs" / "mine" / "report.html"
+    write_page(form(path), "<p>ñ ✓</p>")
+    assert path.read_bytes().decode("utf-8") == "<p>ñ ✓</p>"
+
+
+def test_page_replaces_the_one_before(tmp_path):
+    for html in ("a longer page", "short"):
+        write_page(tmp_path / "report.html", html)
+    assert (tmp_path / "report.html").read_text() == "short"
