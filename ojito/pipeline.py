@@ -29,6 +29,7 @@ from ojito.model.meta import shapes_only
 from ojito.processor import Processor
 from ojito.processor.images import open_image
 from ojito.processor.processor import TOKENIZER_FILE
+from ojito.processor.prompts import check_typed
 from ojito.records import Progress, Sample
 from ojito.settings import to_yaml, write
 
@@ -102,7 +103,7 @@ class Pipeline:
 
     def ask(self, image: ImageLike, prompt: str, **options: Any) -> Answer:
         """The answer to a question about a picture (a path, a PIL image, encoded bytes). Options as for `generate`."""
-        return self.generate([Sample([image], prompt)], **options)[0]
+        return self.generate([Sample([image], check_typed(prompt))], **options)[0]
 
     def detect(self, image: ImageLike, things: str | Sequence[str], **options: Any) -> list[Box]:
         """Where these things are in the picture, by a model that has learned it as PaliGemma has: with location tokens.

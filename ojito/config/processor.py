@@ -114,9 +114,7 @@ class TokenizerConfig:
         if self.phrases and self.kind != "bpe":
             raise ConfigError("phrases", f"{self.phrases} is for kind=bpe, not kind={self.kind}", "leave it at 0")
         if self.kind == "file" and not self.path:
-            raise ConfigError(
-                "path", "'' names no file, and kind=file needs one", "give the path of a tokenizer.json"
-            )
+            raise ConfigError("path", "'' names no file, and kind=file needs one", "give the path of a tokenizer.json")
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,8 @@ class Processor:
         if prompt.turns == "blind" and not (prompt.user or prompt.separator or prompt.caption):
             raise ConfigError(
                 "processor.prompt.separator",
-                "'' leaves a blind turn without a question no place to answer from; use for example '\\n', or set "
-                "processor.prompt.caption",
+                "'' leaves a blind turn without a question nothing to answer from",
+                "use for example '\\n', or set processor.prompt.caption",
             )
         self.config, self.tokenizer = config, tokenizer
         self.image_size, self.image_tokens = image_size, image_tokens

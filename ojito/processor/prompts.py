@@ -373,9 +373,7 @@ def _answer(sample: Sample, number: int, turn: Turn, rng: random.Random | None) 
     answer = (rng.choice(answers) if rng and len(answers) > 1 else answers[0]) if answers else ""
     if not answer.strip():
         problem = "has an empty answer" if answers else "has no answer"
-        raise RowError(
-            sample.origin, f"turn {number} ({_words(sample, turn) or 'caption'!r}) {problem}", "give it one"
-        )
+        raise RowError(sample.origin, f"turn {number} ({_words(sample, turn) or 'caption'!r}) {problem}", "give it one")
     return answer
 
 

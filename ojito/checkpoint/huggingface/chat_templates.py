@@ -112,7 +112,7 @@ FORMS = (
         (r"\[INST\]", r"\[/INST\]", "<<SYS>>"),
         (
             (r"\[INST\]", rf"\[INST\] {VALUE}"),
-            (r"\[/INST\]", rf" ?\[/INST\]"),
+            (r"\[/INST\]", r" ?\[/INST\]"),
             ("<<SYS>>", rf"<<SYS>>\n(?:{VALUE}|[^{VALUE}{TAG}])*\n<</SYS>>\n\n"),
         ),
         {
@@ -196,7 +196,7 @@ def family_chat(template: str | None, family: Family, bos: str, begins: bool, wh
         image = {"image_text": "<image>\n"}
     elif shown and (shown[2] or shown[4]):
         settings |= {"after_images": "\n", "before_text": "\n"}
-    around = {name: "" for name in ("before_text", "before_answer", "after_answer")}
+    around = dict.fromkeys(("before_text", "before_answer", "after_answer"), "")
     return Chat({**own, **around, **image, **settings}, form.end)
 
 
@@ -232,8 +232,9 @@ def _form(texts: str, where: str) -> ChatForm:
     if not found:
         known = ", ".join(form.name for form in FORMS)
         raise CheckpointError(
-            where, f"has a chat template of a form that Ojito does not know; it knows {known}", "convert the model's "
-            "prompt to one of these, or remove the template to ask without a chat"
+            where,
+            f"has a chat template of a form that Ojito does not know; it knows {known}",
+            "convert the model's prompt to one of these, or remove the template to ask without a chat",
         )
     raise CheckpointError(
         where,
@@ -352,7 +353,9 @@ def _written(expression: str, where: str) -> str:
             try:
                 made += str(ast.literal_eval(inner.replace("\n", "\\n")))
             except (ValueError, SyntaxError):
-                raise CheckpointError(where, f"has a chat template with {inner[:50]!r}, no text", "copy it again") from None
+                raise CheckpointError(
+                    where, f"has a chat template with {inner[:50]!r}, no text", "copy it again"
+                ) from None
         elif inner not in ("bos_token", "eos_token", "''", '""'):
             made += VALUE
     return made

@@ -47,9 +47,7 @@ def read_family_text(folder: Path, config: Fields, family: Family) -> Text:
         CheckpointError: A file is missing or damaged, or the chat template is of a form that Ojito does not know.
     """
     settings = read_tokenizer_settings(folder, (), config)
-    chat = family_chat(
-        read_chat_template(folder), family, settings.get("bos", ""), writes_bos(folder), str(folder)
-    )
+    chat = family_chat(read_chat_template(folder), family, settings.get("bos", ""), writes_bos(folder), str(folder))
     added = [*family.added, *settings.get("added", ())]
     return _joined({**settings, **({"added": added} if added else {})}, chat, folder)
 
