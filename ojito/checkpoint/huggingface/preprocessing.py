@@ -208,7 +208,7 @@ def _tokenizer_fields(folder: Path) -> Fields:
 def _special(f: Fields) -> list[str]:
     """The names of all tokens that tokenizer_config.json calls special, in the order in which they get ids."""
     found = [token for token, special in _decoder(f) if special]
-    found += [_token(f, name) for name in f.values if name.endswith("_token")]
+    found += [_token(f, name) for name in f.values if name.endswith("_token") and type(f.get(name)) is not bool]
     for field in ("extra_special_tokens", "additional_special_tokens"):
         more = f.get(field)
         more = [*more.values()] if isinstance(more, Mapping) else more or []
