@@ -8,9 +8,8 @@ import dataclasses
 import pytest
 
 from ojito.commands import inputs
-from ojito.commands.inputs import sampler
 from ojito.config import ImageConfig
-from ojito.generate import Greedy, Temperature, TopK, TopP
+from ojito.generate import GenerateOptions, TopP
 from ojito.processor import ImageError
 
 LOOKING = ["caption", "ask", "detect", "segment"]
@@ -90,7 +89,7 @@ def test_picture_is_looked_at_before_the_model_is_loaded(refused, words, photo, 
 
 @pytest.mark.parametrize("command", LOOKING)
 def test_flags_are_looked_at_before_the_model_is_loaded(refused, words, no_model, command):
-    assert "p=2.0 must be greater than 0" in refused(*words[command], "--top-p", 2)
+    assert "top_p: 2.0 must be greater than 0" in refused(*words[command], "--top-p", 2)
     assert "argument --max-pixels: 0 must be greater than 0" in refused(*words[command], "--max-pixels", 0)
 
 
@@ -119,17 +118,9 @@ def test_device_reaches_the_model(refused, words, command):
     assert "device: 'bogus' is not one of auto" in refused(*words[command], "--device", "bogus")
 
 
-@pytest.mark.parametrize(
-    ("temperature", "top_k", "top_p", "expected"),
-    [
-        (None, None, None, Greedy()),
-        (0.5, None, None, Temperature(0.5)),
-        (None, 7, None, TopK(7, 1.0)),
-        (0.5, 7, None, TopK(7, 0.5)),
-        (None, None, 0.9, TopP(0.9, 1.0)),
-        (0.5, 7, 0.9, TopP(0.9, 0.5, 7)),
-        (0, 7, None, TopK(7, 0)),
-    ],
-)
-def test_sampler_is_that_of_all_flags_together(temperature, top_k, top_p, expected):
-    assert sampler(temperature, top_k, top_p) == expected
+def test_flags_become_options_of_generation(run, words, asked, says):
+    flags = ("--max-new-tokens", 3, "--top-p", 0.9, "--top-k", 7, "--temperature", 0.5, "--seed", 4)
+    says("no")
+    assert run(*words["caption"], *flags, "--stop", "x", "--stop", "y", "--repetition-penalty", 1.5)[0] == 0
+    ((_, options),) = asked
+    assert options == vars(GenerateOptions(3, TopP(0.9, 0.5, 7), 1.5, ("x", "y"), 4))

@@ -96,7 +96,7 @@ def test_decode_reads_a_tensor_of_ids():
 
 def test_read_stands_in_for_reading():
     row = processor().row(SAMPLES[0], read=lambda image: Tiles(torch.full((1, 3, 8, 8), 7, dtype=torch.uint8)))
-    assert (row.pictures[0].pixels == 7).all()
+    assert (row.images[0].pixels == 7).all()
 
 
 TILED = replace(CONFIG, image=ImageConfig(fit="tiles", longest_side=24))
