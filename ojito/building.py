@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from ojito.checkpoint.tensors import read_weights
 from ojito.config import Config, ConnectorConfig, TokenizerConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, nearest
 from ojito.loading import check_tokenizer, check_vocabulary, find_folder, find_preset, naming_settings
 from ojito.memory import check_memory
 from ojito.model.connectors import Connector
@@ -59,8 +58,9 @@ def build(
 ) -> Pipeline:
     """A model of a vision tower and a decoder that have learned apart, and a connector that has everything to learn.
 
-    Its recipe, which `save` keeps, is for `ojito train --from`. Pictures are prepared as the tower knows them and words
-    as the decoder does; a prompt is the question and a line break.
+    Its recipe, which `save` keeps, is for `ojito train --from`. Images are prepared as the tower knows them and text
+    as the decoder does: a decoder that was trained to chat keeps its form of chat, and any other is asked by the
+    question and a line break.
 
     Args:
         vision: A folder with a vision tower: one by itself, of a pair (CLIP, SigLIP), of a vision-language model, or of
@@ -147,7 +147,7 @@ def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings:
         "processor": {
             "image": vision.image,
             "tokenizer": decoder.tokenizer,
-            "prompt": {"bos": decoder.bos},
+            "prompt": decoder.prompt,
         },
         "train": {**TRAINING, **({} if vision.folder else {"vision_lr": FRESH_LR})},
     }
@@ -162,12 +162,11 @@ def _connector(given: str | Mapping[str, Any] | ConnectorConfig) -> Mapping[str,
         return given
     name, colon, number = str(given).partition(":")
     if name not in CONNECTORS:
-        near = difflib.get_close_matches(name, CONNECTORS, 1)
-        hint = f"did you mean {near[0]}?" if near else "choose one of these"
-        raise ValueError(f"connector {given!r} is not one of {', '.join(CONNECTORS)}; {hint}")
+        problem = f"{given!r} is not one of {', '.join(CONNECTORS)}"
+        raise OjitoError("connector", problem, nearest(name, CONNECTORS, "choose one of these"))
     if not colon:
         return CONNECTORS[name]
     if name not in NUMBERS or not number.isdecimal():
         wanted = f"write {name}:2" if name in NUMBERS else f"write {name}"
-        raise ValueError(f"connector {given!r} has {number!r} after the colon; {wanted}")
+        raise OjitoError("connector", f"{given!r} has {number!r} after the colon", wanted)
     return {**CONNECTORS[name], NUMBERS[name]: int(number)}

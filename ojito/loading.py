@@ -6,7 +6,6 @@ All that can be checked is checked before memory is taken.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,16 +17,17 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, missing_tokenizer
-from ojito.checkpoint.hub.cache import is_hub_id
+from ojito.checkpoint.hub.cache import hub_id_of, is_hub_id
 from ojito.checkpoint.hub.download import download, download_tokenizer
 from ojito.checkpoint.hub.transfer import HubError, TransientError
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.unsupported import check_name
 from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, nearest, nearest_name
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
 from ojito.model.meta import on_meta
@@ -148,7 +148,7 @@ def check_settings(folder: Path) -> None:
         try:
             download_tokenizer(elsewhere)
         except HubError as error:
-            raise HubError(folder, f"names its tokenizer: {error}") from None
+            raise HubError(folder, f"names its tokenizer: {error.where}: {error.problem}", error.remedy) from None
     describe(folder)
 
 
@@ -171,13 +171,16 @@ def find_folder(
     path = Path(name)
     if path.is_dir():
         return path
+    pasted = hub_id_of(str(name))
+    if pasted:
+        name, path = pasted, Path(pasted)
     # "models/tpyo" could be a name on the Hub as well; where there is a folder "models", it is a typing mistake, and in
     # "runs", where Ojito puts its own, it always is.
     if is_hub_id(str(name)) and not path.parent.is_dir() and path.parent != Path("runs"):
         try:
             return download(str(name), progress, check)
         except TransientError as error:  # whether there is such a model, nobody could say
-            raise HubError(f"there is no folder {name}, and {error}") from None
+            raise HubError(name, f"is no folder, and {error.where} {error.problem}", error.remedy) from None
     return None
 
 
@@ -277,18 +280,17 @@ def find_preset(name: str) -> Config:
     """The recipe of that name.
 
     Raises:
-        ValueError: It is no preset, and no folder either; names the nearest of both.
+        OjitoError: Neither a preset nor a folder; names the nearest.
     """
     from ojito.presets import PRESETS, preset  # a folder needs none
 
     if name not in PRESETS:
-        path = Path(name)
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        if not near and path.parent.is_dir():
+        check_name(name)
+        path, remedy = Path(name), f"presets are {', '.join(PRESETS)}"
+        if not nearest_name(name, PRESETS) and path.parent.is_dir():
             beside = {str(path.parent / p.name) for p in path.parent.iterdir() if p.is_dir()}
-            near = difflib.get_close_matches(str(path), beside, 1)
-        hint = f"did you mean {near[0]}?" if near else f"presets are {', '.join(PRESETS)}"
-        raise OjitoError(f"{name!r}", "is neither a folder nor a preset", hint)
+            remedy = nearest(str(path), beside, remedy)
+        raise OjitoError(repr(name), "is neither a folder nor a preset", nearest(name, PRESETS, remedy))
     return preset(name)
 
 

@@ -37,6 +37,7 @@ from ojito.locate.things import Task, check_location_tokens, locating_prompt, sp
 from ojito.model import VLM
 from ojito.processor import Processor
 from ojito.processor.processor import TOKENIZER_FILE
+from ojito.processor.prompts import check_typed
 from ojito.records import Progress, Sample
 from ojito.settings import to_yaml, write
 
@@ -158,7 +159,7 @@ class Pipeline:
             RowError: The question is too long for the model, or cannot be written as tokens.
             OjitoError: An option that is not known or not possible.
         """
-        return self.generate([Sample([image], prompt)], options, **keywords)[0]
+        return self.generate([Sample([image], check_typed(prompt))], options, **keywords)[0]
 
     def detect(self, image: ImageLike, things: str | Sequence[str], **options: Any) -> list[Box]:
         """Where these things are in the picture, by a model that has learned it as PaliGemma has: with location tokens.

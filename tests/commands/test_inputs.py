@@ -2,11 +2,12 @@
 the flags become a sampler.
 """
 
+import argparse
 import dataclasses
 
 import pytest
 
-from ojito.commands import inputs as answering
+from ojito.commands import inputs
 from ojito.config import ImageConfig
 from ojito.generate import GenerateOptions, TopP
 from ojito.processor import ImageError
@@ -36,7 +37,7 @@ def strict(pipe):
 @pytest.fixture
 def no_model(monkeypatch):
     """Any model that is loaded is one too many."""
-    monkeypatch.setattr(answering, "load", lambda *args, **options: pytest.fail("loaded"))
+    monkeypatch.setattr(inputs, "load", lambda *args, **options: pytest.fail("loaded"))
 
 
 @pytest.mark.parametrize("command", LOOKING)
@@ -50,6 +51,17 @@ def test_limit_of_the_model_holds_and_the_remedy_can_be_followed(run, strict, wo
     )
     assert run(*words[command], "--max-pixels", 3199)[0] == 2
     assert run(*words[command], "--max-pixels", 3200)[0] == 0
+
+
+def test_flag_leaves_the_model_that_was_loaded_as_it_is(pipe, monkeypatch):
+    monkeypatch.setattr(inputs, "load", lambda *args, **options: pipe)
+    before = pipe.processor.config.image
+    changed = inputs.load_model(argparse.Namespace(model="m", device="cpu", seed=None), 7)
+    assert changed.processor.config.image == dataclasses.replace(before, max_pixels=7)
+    assert pipe.processor.config.image == before
+    assert changed.model is pipe.model
+    assert (changed.name, changed.config) == (pipe.name, pipe.config)
+    assert inputs.load_model(argparse.Namespace(model="m", device="cpu", seed=None)) is pipe
 
 
 def test_limit_of_the_model_holds_for_locate(strict, photo, weights):
