@@ -148,7 +148,7 @@ def check_settings(folder: Path) -> None:
         try:
             download_tokenizer(elsewhere)
         except HubError as error:
-            raise HubError(folder, f"names its tokenizer: {error.where}: {error.problem}", error.remedy) from None
+            raise HubError(folder, f"names its tokenizer: {error.problem}", error.remedy) from None
     describe(folder)
 
 
@@ -177,8 +177,7 @@ def find_folder(
         try:
             return download(str(name), progress, check)
         except TransientError as error:  # whether there is such a model, nobody could say
-            problem = f"is not a folder here, and {error.where}: {error.problem}"
-            raise HubError(name, problem, error.remedy) from None
+            raise HubError("", f"there is no folder {name}, and {error.problem}", error.remedy) from None
     return None
 
 

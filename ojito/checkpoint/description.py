@@ -12,15 +12,7 @@ from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, read_header
 from ojito.checkpoint.unsupported import check_supported
-from ojito.config import (
-    Config,
-    DecoderConfig,
-    ModelConfig,
-    PerceiverConfig,
-    ProcessorConfig,
-    ResNetConfig,
-    ViTConfig,
-)
+from ojito.config import Config, DecoderConfig, ModelConfig, PerceiverConfig, ProcessorConfig, ResNetConfig, ViTConfig
 
 Form = Literal["native", "huggingface", "nanovlm"]
 PartKind = Literal["vision", "decoder"]

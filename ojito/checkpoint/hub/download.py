@@ -94,7 +94,7 @@ def download_tokenizer(name: str) -> Path:
 def _repository(name: str) -> Iterator[_Repository]:
     """The repository of that name, while it is written."""
     if not is_hub_id(name):
-        raise HubError(repr(name), "is not an id on the Hugging Face Hub", "write owner/name, or owner/name@revision")
+        raise HubError("", f"{name!r} is no id of the Hugging Face Hub", "write owner/name, or owner/name@revision")
     hub = client(name)
     cached = Cached.of(Path(hub.constants.HF_HUB_CACHE), name)
     try:
@@ -102,7 +102,7 @@ def _repository(name: str) -> Iterator[_Repository]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise HubError(
-            cached.folder, f"cannot be written ({reason})", "free the disk, or set HF_HOME to another folder"
+            "", f"{cached.folder} cannot be written ({reason})", "free the disk, or set HF_HOME to another folder"
         ) from None
 
 
@@ -131,7 +131,9 @@ class _Repository:
             self._approve(snapshot, check)
             return snapshot
         if CONFIG not in listed:
-            raise HubError(self._line.page, f"has no {CONFIG}, so it is no model that Ojito can load", "choose another")
+            raise HubError(
+                "", f"{self._line.page} has no {CONFIG}, so it is no model that Ojito can load", "choose another"
+            )
         snapshot, settings = self.cached.snapshot(commit), self._texts(SETTINGS, listed)
         files = [*settings, *self._weights(commit, listed)]
         total = sum(file.size for file in files)
@@ -148,7 +150,7 @@ class _Repository:
             return snapshot
         commit, listed = self._list()
         if VOCABULARY[-1] not in listed:
-            raise HubError(self._line.page, f"has no {VOCABULARY[-1]}", "choose a model with another tokenizer")
+            raise HubError("", f"{self._line.page} has no {VOCABULARY[-1]}", "choose a model with another tokenizer")
         self._bring(self._texts(VOCABULARY, listed), commit, _silent)
         self.cached.remember(commit)
         return self.cached.snapshot(commit)
@@ -167,9 +169,7 @@ class _Repository:
         try:
             check(snapshot)
         except CheckpointError as error:
-            where = error.where.replace(str(snapshot), self.cached.name)
-            problem = error.problem.replace(str(snapshot), self.cached.name)
-            raise type(error)(where, problem, error.remedy, error.details) from None
+            raise type(error)(str(error).replace(str(snapshot), self.cached.name)) from None
         except ConfigError as error:
             raise ConfigError(
                 error.where.replace(str(snapshot), self.cached.name), error.problem, error.remedy
@@ -189,8 +189,8 @@ class _Repository:
             return commit, {file.name: file for file in files}
         except (ValueError, KeyError, TypeError, RecursionError):
             raise HubError(
-                self._line.shown,
-                "answers, but not as the Hugging Face Hub",
+                "",
+                f"{self._line.shown} answers, but not as the Hugging Face Hub",
                 "check HF_ENDPOINT, and whether a proxy or a page to log in stands between",
             ) from None
 
@@ -200,7 +200,7 @@ class _Repository:
         for file in files:
             if file.size > MAX_TEXT:
                 problem = f"{file.name} has {file.size} bytes, more than {MAX_TEXT}"
-                raise HubError(self._line.page, f"{problem}", "choose another model")
+                raise HubError("", f"{self._line.page}: {problem}", "choose another model")
         return files
 
     def _weights(self, commit: str, listed: Mapping[str, File]) -> list[File]:
@@ -212,8 +212,8 @@ class _Repository:
         absent = [name for name in names if name not in listed]
         if absent:
             raise HubError(
-                self._line.page,
-                f"has no {absent[0]}, and Ojito reads weights as safetensors only",
+                "",
+                f"{self._line.page} has no {absent[0]}, and Ojito reads weights as safetensors only",
                 "choose a model, or a revision of it, that has them",
             )
         return [listed[name] for name in names]
@@ -253,8 +253,8 @@ class _Repository:
                 if file.hash_of(partial) != file.digest:
                     partial.unlink()
                     raise HubError(
-                        file.name,
-                        f"of {self.cached.name} came damaged: its hash is not the one that the Hub lists",
+                        "",
+                        f"{file.name} of {self.cached.name} came damaged: its hash is not the one that the Hub lists",
                         "fetch it again",
                     )
                 os.replace(partial, blob)
@@ -266,8 +266,9 @@ class _Repository:
         needed, free = sum(file.size for file in files) - there, shutil.disk_usage(self.cached.folder).free
         if needed > free:
             raise HubError(
-                self.cached.name,
-                f"needs {needed / 2**30:.1f} GiB more, and {free / 2**30:.1f} GiB are free for {self.cached.cache}",
+                "",
+                f"{self.cached.name} needs {needed / 2**30:.1f} GiB more, and "
+                f"{free / 2**30:.1f} GiB are free for {self.cached.cache}",
                 "free the disk, or set HF_HOME to another folder",
             )
 
@@ -290,7 +291,7 @@ def _shards(index: Path) -> list[str]:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         return sorted(_matched(_SHARD, name) for name in names)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise HubError(index, "does not list files of weights", "choose another model") from None
+        raise HubError("", f"{index} does not list files of weights", "choose another model") from None
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:

@@ -67,11 +67,11 @@ def client(name: str) -> Client:
         from huggingface_hub import constants, errors, get_session, get_token
         from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
     except ImportError:
-        problem = "is no folder, and to come from the Hugging Face Hub it needs huggingface_hub 1.0 or newer"
-        raise HubError(name, problem, 'check the path, or pip install "ojito[hf]"') from None
+        needed, remedy = "needs huggingface_hub 1.0 or newer", 'check the path, or pip install "ojito[hf]"'
+        raise HubError("", f"{name} is no folder, and to come from the Hugging Face Hub it {needed}", remedy) from None
     except ValueError:  # it reads numbers and addresses from the environment
         raise HubError(
-            "huggingface_hub", "does not start: an environment variable HF_... is no number or address", "mend it"
+            "", "huggingface_hub does not start: a variable HF_... is no number or address", "mend it"
         ) from None
     # The last is httpx.HTTPError in version 1, httpx2.HTTPError in version 2.
     return Client(constants, get_token, get_session, WeakFileLock, errors.HfHubHTTPError.__bases__[0])
@@ -119,7 +119,9 @@ class Line:
         self._headers: dict[str, str] = {}
         if not hub.constants.HF_HUB_OFFLINE:
             if not _ENDPOINT.fullmatch(self._endpoint):
-                raise HubError(f"HF_ENDPOINT={self.shown}", "is no address", "write for example https://huggingface.co")
+                raise HubError(
+                    "", f"HF_ENDPOINT={self.shown} is no address", "write for example https://huggingface.co"
+                )
             self._headers = self._identification()
 
     def listing(self) -> bytes:
@@ -131,8 +133,8 @@ class Line:
         name, revision = self._repository.name, self._repository.revision
         if self._hub.constants.HF_HUB_OFFLINE:
             raise HubError(
-                f"{name}@{revision}",
-                f"is not whole in {self._repository.cache}, and HF_HUB_OFFLINE forbids to download it",
+                "",
+                f"{name}@{revision} is not whole in {self._repository.cache}, and HF_HUB_OFFLINE forbids to fetch it",
                 "unset HF_HUB_OFFLINE, or give a folder",
             )
         url = f"{self._endpoint}/api/models/{name}/revision/{quote(revision, safe='')}?blobs=true"
@@ -161,7 +163,7 @@ class Line:
         pauses = iter(PAUSES)
         while (size := partial.stat().st_size) < file.size:
             progress(size)
-            problem = TransientError(self.shown, f"sends nothing of {file.name}", "try again later")
+            problem = TransientError("", f"{self.shown} sends nothing of {file.name}", "try again later")
             try:
                 self._append(url, file, partial, progress)
             except TransientError as error:
@@ -203,8 +205,8 @@ class Line:
             session = self._hub.get_session()
         except (ImportError, ValueError):
             raise HubError(
-                "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY",
-                "names a proxy that cannot be used",
+                "",
+                "the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY cannot be used",
                 "mend the address, or for a socks proxy pip install socksio",
             ) from None
         try:
@@ -218,8 +220,8 @@ class Line:
         except self._hub.line_error as error:
             reason = f"no answer in {timeout} s" if "Timeout" in type(error).__name__ else "no or a broken connection"
             raise TransientError(
-                self.shown,
-                f"cannot be reached ({reason})",
+                "",
+                f"{self.shown} cannot be reached ({reason})",
                 "check the network and, where they are set, HF_ENDPOINT and HTTPS_PROXY, then go on: what has come is "
                 "kept",
             ) from None
@@ -231,7 +233,7 @@ class Line:
         if token:
             if not _TOKEN.fullmatch(token):
                 raise HubError(
-                    "the Hub's token", "holds characters that no token has", "set HF_TOKEN to the token alone"
+                    "", "the Hub's token holds characters that no token has", "set HF_TOKEN to the token alone"
                 )
             headers["Authorization"] = f"Bearer {token}"
         return headers
@@ -243,25 +245,29 @@ class Line:
         if code == "GatedRepo":
             if known:
                 return HubError(
-                    name,
-                    "has a licence that this token's account has not accepted",
+                    "",
+                    f"{name} has a licence that this token's account has not accepted",
                     f"accept it on {self.page}, and let the token read gated repositories",
                 )
-            return HubError(name, "has a licence to accept", f"do so on {self.page}, then {_LOG_IN}")
+            return HubError("", f"{name} has a licence to accept: do so on {self.page}, then {_LOG_IN}", "")
         if code == "RevisionNotFound":
             return HubError(
-                name,
-                f"has no revision {revision!r}",
+                "",
+                f"{name} has no revision {revision!r}",
                 f"leave @{revision} out, or see {self.page}/tree/main for branches and tags",
             )
         if code == "EntryNotFound":
-            return HubError(self.page, "lists a file that it does not have", "try again later")
+            return HubError("", f"{self.page} lists a file that it does not have", "try again later")
         if code != "RepoNotFound" and status == 401 and known:
-            return HubError(self.shown, "does not know the token", f"{_LOG_IN}, or unset it: {name} may be public")
+            return HubError(
+                "", f"{self.shown} does not know the token", f"{_LOG_IN}, or unset it: {name} may be public"
+            )
         if code == "RepoNotFound" or status in (401, 404):
-            return HubError(name, f"is no folder, and on {self.shown} no model or a private one", self._hint())
+            return HubError(
+                "", f"{name} is no folder, and on {self.shown} no model or a private one", f"{self._hint()}"
+            )
         if status == 403:
-            return HubError(name, f"may not be read{' with this token' * known}", f"see {self.page}, or {_LOG_IN}")
+            return HubError("", f"{name} may not be read{' with this token' * known}", f"see {self.page}, or {_LOG_IN}")
         kind = TransientError if status in _TRANSIENT else HubError
         wait = f"too many requests; wait some minutes, or {_LOG_IN}" if status == 429 else "try again later"
         return kind(f"{self.shown} answers with status {status}; {wait}")
