@@ -58,8 +58,9 @@ def build(
 ) -> Pipeline:
     """A model of a vision tower and a decoder that have learned apart, and a connector that has everything to learn.
 
-    Its recipe, which `save` keeps, is for `ojito train --from`. Pictures are prepared as the tower knows them and words
-    as the decoder does; a prompt is the question and a line break.
+    Its recipe, which `save` keeps, is for `ojito train --from`. Images are prepared as the tower knows them and text
+    as the decoder does: a decoder that was trained to chat keeps its form of chat, and any other is asked by the
+    question and a line break.
 
     Args:
         vision: A folder with a vision tower: one by itself, of a pair (CLIP, SigLIP), of a vision-language model, or of
@@ -146,7 +147,7 @@ def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings:
         "processor": {
             "image": vision.image,
             "tokenizer": decoder.tokenizer,
-            "prompt": {"bos": decoder.bos},
+            "prompt": decoder.prompt,
         },
         "train": {**TRAINING, **({} if vision.folder else {"vision_lr": FRESH_LR})},
     }

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from ojito.errors import OjitoError
+
 if TYPE_CHECKING:  # `ojito --help` reads this file too, and must not wait for torch
     import torch
     from PIL import Image
@@ -39,13 +41,17 @@ class Turn:
 
     Attributes:
         prompt: The question. Empty asks for a caption, in the words of the processor's `prompt.caption`.
+            `<image>` in it asks for an image at that place; see docs/adr/0005-typed-text.md.
         answers: Acceptable answers or reference captions; training draws one, scoring accepts any.
         kind: What is asked ("colour", "caption", ...), for scores per kind.
+        tagged: Whether the row comes from data that write `<image>` where an image stands, as LLaVA's do. Then a model
+            that reads its images before all text leaves it out, and a later turn may show an image, too.
     """
 
     prompt: str = ""
     answers: tuple[str, ...] = ()
     kind: str = ""
+    tagged: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Sample:
         images: Paths, encoded bytes or PIL images.
         prompt: Short for a single turn without an answer, `turns=(Turn(prompt),)`.
         turns: The dialogue. Leave it empty to use `prompt`.
+        system: The system message, where the dialogue has one of its own; else the processor's `prompt.system`.
         split: "train", "dev", ...; empty when the data has none.
         origin: Where the row comes from ("captions.jsonl:12"), for messages.
     """
@@ -65,12 +72,13 @@ class Sample:
     turns: tuple[Turn, ...] = ()
     split: str = ""
     origin: str = ""
+    system: str = ""
 
     @property
     def dialogue(self) -> tuple[Turn, ...]:
         """The turns, whichever way the sample was written."""
         if self.turns and self.prompt:
-            raise ValueError(f"a Sample takes prompt or turns, not both (prompt is {self.prompt!r}); put it in a Turn")
+            raise OjitoError("Sample", f"has turns and the prompt {self.prompt!r}", "put the prompt into a Turn")
         return self.turns or (Turn(self.prompt),)
 
 

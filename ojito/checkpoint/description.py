@@ -134,7 +134,7 @@ class Part:
         keys: The names in the folder of those of the model's tensors that begin with `vision.` or `decoder.`.
         image: The processor's `image` settings, of a tower.
         tokenizer: The processor's `tokenizer` settings, of a decoder.
-        bos: Whether a decoder knows rows that begin with the tokenizer's bos.
+        prompt: The processor's `prompt` settings, of a decoder.
         name: The name of its model.
         folder: Where it was found; None means random weights.
     """
@@ -143,6 +143,6 @@ class Part:
     keys: KeyMap
     image: dict[str, Any] = field(default_factory=dict)
     tokenizer: dict[str, Any] = field(default_factory=dict)
-    bos: bool = False
+    prompt: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     folder: OpenFolder | None = None

@@ -19,6 +19,9 @@ from ojito.checkpoint.huggingface.preprocessing import TOKENIZER, read_tokenizer
 from ojito.config import ProcessorConfig
 from ojito.settings import read as read_settings
 
+_NAMED = ("kind", "path", "bos", "eos", "pad")
+"""What is read of the vocabulary's files; the tokens that are added to it are config.json's."""
+
 
 def recognizes(values: Mapping[str, Any]) -> bool:
     """Whether a config.json with these fields is nanoVLM's."""
@@ -35,7 +38,9 @@ def read(opened: OpenFolder) -> Described:
     with config_of(opened) as f:
         model, settings, keys = family.read_nanovlm(f)
         place = find_tokenizer(opened.path, f)
-        settings["tokenizer"] |= {key: value for key, value in read_tokenizer_settings(place, ()).items() if value}
+        settings["tokenizer"] |= {
+            key: value for key, value in read_tokenizer_settings(place, ()).items() if key in _NAMED and value
+        }
         processor = read_settings(ProcessorConfig, settings, "processor")
     return Described(
         opened, "nanovlm", opened.name, model, processor, Path(processor.tokenizer.path), keys, family="nanovlm"

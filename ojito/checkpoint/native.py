@@ -86,7 +86,7 @@ def read_part(opened: OpenFolder, kind: PartKind) -> Part:
         KeyMap(ignored=(rf"(?!{kind}\.).*",)),
         image=write(described.processor.image),
         tokenizer={**learned, "kind": "file", "path": str(described.tokenizer)},
-        bos=described.processor.prompt.bos,
+        prompt={"bos": described.processor.prompt.bos},
         name=described.name,
         folder=opened,
     )

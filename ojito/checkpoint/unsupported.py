@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ojito.checkpoint.files import BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError, read_json
+from ojito.checkpoint.files import ADAPTER, ADAPTER_FILES, BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError, read_json
 from ojito.checkpoint.formats import folders_with, form_of_weights, packing
 from ojito.checkpoint.tensors import read_header
 from ojito.settings import shown
 
-ADAPTER = "adapter_config.json"
-ADAPTER_FILES = (ADAPTER, "adapter_model.safetensors", "adapter_model.bin")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/{1,2}\S|(www\.)?(huggingface|hf)\.co/", re.IGNORECASE)  # C:/ is a drive
 
 _LLAVA_FIELDS = ("mm_vision_tower", "mm_projector_type", "mm_hidden_size")
 _LLAVA_TYPES = ("llava_llama", "llava_mistral", "llava_mixtral", "llava_mpt", "llava_qwen", "llava_qwen2")
@@ -38,6 +38,27 @@ def check_supported(folder: Path | str, values: Mapping[str, Any] | None) -> Non
         return
     _refuse_original_llava(folder / CONFIG, values)
     _refuse_packed(folder, values)
+
+
+def check_name(name: str) -> None:
+    """Refuse what was given in place of a model's folder, where it can be said what it is.
+
+    Args:
+        name: A path, or the name of a model; no folder.
+
+    Raises:
+        CheckpointError: It is a file, or an address.
+    """
+    path = Path(name)
+    if _ADDRESS.match(name):
+        raise CheckpointError(
+            name, "is an address, and not that of a model on the Hugging Face Hub", "give owner/name, or a folder"
+        )
+    if path.is_file():
+        home = path.resolve().parent
+        known = (home / CONFIG).is_file()
+        remedy = f"give its folder, {path.parent}" if known else "give a folder that holds a model"
+        raise CheckpointError(name, "is a file", remedy)
 
 
 def _refuse_adapter(folder: Path, values: Mapping[str, Any] | None) -> None:

@@ -1,7 +1,8 @@
-"""`ojito ask`: a question about a picture, or a conversation about it."""
+"""`ojito ask`: a question about an image, or a conversation about it."""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from argparse import Namespace
@@ -9,34 +10,46 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ojito.commands.inputs import check_image, drawing, load_model, naming_the_flag
+from ojito.generate import GenerateOptions
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
+from ojito.processor.prompts import check_typed
 from ojito.records import Sample, Turn
 
 PROMPT = "> "
 
 
 def run(args: Namespace) -> int:
-    """Answers the question, or each line of stdin until it ends."""
+    """Answer the question, or each line of stdin until it ends.
+
+    In a conversation, a line that cannot be asked is named, and the next one is answered; the exit code is then 2.
+    """
     check_image(args)
-    how, pipe = drawing(args), load_model(args, args.max_pixels)
-    # Once, however many questions follow.
+    options, pipe = drawing(args), load_model(args, args.max_pixels)
     with naming_the_flag():
-        picture = pipe.processor.open_image(args.image).image
-    said: tuple[Turn, ...] = ()
+        image = pipe.processor.open_image(args.image).image  # once, however many questions follow
+    earlier: tuple[Turn, ...] = ()
+    failed = False
     for question in _lines(args.image) if args.question is None else [args.question]:
-        asked = _fitting(pipe, picture, said, question)
+        try:
+            sample = _fit(pipe, image, earlier, question)
+        except RowError as error:
+            if args.question is not None:
+                raise
+            failed = True
+            print(f"ojito: error: {error}", file=sys.stderr, flush=True)
+            continue
         if args.json:
-            (answer,) = pipe.generate([asked], **how)
+            (answer,) = pipe.generate([sample], options)
             text = str(answer)
             result: dict[str, Any] = {"image": args.image, "question": question, "answer": text}
             result.update(finish=answer.finish, tokens=len(answer.tokens))
             print(json.dumps(result, ensure_ascii=False), flush=True)
         else:
-            text = _say(pipe, asked, how)
+            text = _stream(pipe, sample, options)
         if _chats(pipe) and text:
-            said = (*said, Turn(question, (text,)))
-    return 0
+            earlier = (*earlier, Turn(question, (text,)))
+    return 2 if failed else 0
 
 
 def _chats(pipe: Pipeline) -> bool:
@@ -45,8 +58,10 @@ def _chats(pipe: Pipeline) -> bool:
 
 
 def _lines(image: str) -> Iterator[str]:
-    """What is typed, or piped in, a question a line."""
+    """The questions that are typed or piped in, one a line."""
     typed = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are not UTF-8 spoil their own line only
     if typed:
         print(f"Ask about {image}; Ctrl-D ends.", file=sys.stderr)
     while True:
@@ -59,24 +74,29 @@ def _lines(image: str) -> Iterator[str]:
             yield line.strip()
 
 
-def _fitting(pipe: Pipeline, picture: Any, said: Sequence[Turn], question: str) -> Sample:
-    """The question after what was said before; the oldest of that is forgotten when it gets too much."""
+def _fit(pipe: Pipeline, image: Any, earlier: Sequence[Turn], question: str) -> Sample:
+    """The question after the earlier turns, of which the oldest are dropped until the row fits.
+
+    Raises:
+        RowError: The question cannot be asked, not even alone.
+    """
+    turn = Turn(check_typed(question))
     while True:
-        asked = Sample([picture], turns=(*said, Turn(question)))
+        sample = Sample([image], turns=(*earlier, turn))
         try:
-            pipe.processor.row(asked)
+            pipe.processor.row(sample)
         except RowError:
-            if not said:
+            if not earlier:
                 raise
-            said = said[1:]
+            earlier = earlier[1:]
         else:
-            return asked
+            return sample
 
 
-def _say(pipe: Pipeline, asked: Sample, how: dict[str, Any]) -> str:
-    """Prints the answer as it comes; returns it."""
+def _stream(pipe: Pipeline, sample: Sample, options: GenerateOptions) -> str:
+    """Print the answer as it comes, and return it."""
     text = ""
-    for piece in pipe.stream(asked, **how):
+    for piece in pipe.stream(sample, options=options):
         print(piece, end="", flush=True)
         text += piece
     print(flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from argparse import Namespace
@@ -12,6 +13,7 @@ from typing import Any
 from ojito.commands.inputs import drawing, load_model, naming_the_flag
 from ojito.data.files import IMAGES
 from ojito.errors import UsageError
+from ojito.generate import GenerateOptions
 from ojito.pipeline import Pipeline
 from ojito.processor import ImageError
 from ojito.records import Sample
@@ -28,7 +30,9 @@ def run(args: Namespace) -> int:
     opening, between = "[", ",\n "
     for start in range(0, len(paths), args.batch_size):
         results = _captions(pipe, paths[start : start + args.batch_size], options)
-        options["seed"] += sum("caption" in result for result in results)  # as if all were read at once
+        # The next batch goes on with the seeds of its rows, as if all were read at once.
+        answered = sum("caption" in result for result in results)
+        options = dataclasses.replace(options, seed=options.seed + answered)
         for result in results:
             if "error" in result:
                 failed = True
@@ -60,7 +64,7 @@ def find_images(path: Path) -> list[Path]:
     return found
 
 
-def _captions(pipe: Pipeline, paths: Sequence[Path], options: dict[str, Any]) -> list[dict[str, Any]]:
+def _captions(pipe: Pipeline, paths: Sequence[Path], options: GenerateOptions) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = [{"image": str(path)} for path in paths]
     samples, good = [], []
     for path, result in zip(paths, results, strict=True):
@@ -70,7 +74,7 @@ def _captions(pipe: Pipeline, paths: Sequence[Path], options: dict[str, Any]) ->
             good.append(result)
         except ImageError as error:
             result["error"] = str(error)
-    answers = pipe.generate(samples, batch_size=len(samples), **options) if samples else []
+    answers = pipe.generate(samples, options, batch_size=len(samples)) if samples else []
     for result, answer in zip(good, answers, strict=True):
         result.update(caption=str(answer), finish=answer.finish, tokens=len(answer.tokens))
     return results

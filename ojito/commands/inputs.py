@@ -5,11 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ojito.commands.console import progress, tell_random
 from ojito.config import ImageConfig
-from ojito.generate import Greedy, Sampler, Temperature, TopK, TopP
+from ojito.generate import GenerateOptions, make_options
 from ojito.loading import load
 from ojito.pipeline import Pipeline
 from ojito.processor import TooManyPixels
@@ -56,22 +55,11 @@ def naming_the_flag() -> Iterator[None]:
         raise TooManyPixels(error.where, error.problem, "scale it down or raise --max-pixels") from None
 
 
-def drawing(args: Namespace) -> dict[str, Any]:
-    """The flags of `ojito.commands.table.SAMPLING`, as `Pipeline.generate` and `stream` take them."""
-    return {
-        "max_new_tokens": args.max_new_tokens,
-        "sampler": sampler(args.temperature, args.top_k, args.top_p),
-        "repetition_penalty": args.repetition_penalty,
-        "stop": args.stop,
-        "seed": args.seed or 0,
-    }
+def drawing(args: Namespace) -> GenerateOptions:
+    """Options of generation of the flags of `ojito.cli.SAMPLING`.
 
-
-def sampler(temperature: float | None, top_k: int | None, top_p: float | None) -> Sampler:
-    """The sampler that these flags describe; without any, the likeliest token it is."""
-    drawn = 1.0 if temperature is None else temperature
-    if top_p is not None:
-        return TopP(top_p, drawn, top_k or 0)
-    if top_k is not None:
-        return TopK(top_k, drawn)
-    return Greedy() if temperature is None else Temperature(temperature)
+    Raises:
+        OjitoError: A flag that is not possible.
+    """
+    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "stop")
+    return make_options(None, {name: getattr(args, name) for name in names} | {"seed": args.seed or 0})

@@ -54,7 +54,7 @@ def find(args: Namespace, weights: str | None = None, masks: str | None = None) 
     with naming_the_flag():
         if checked is None:
             check_size(args, pipe.processor.open_image(args.image))
-        located = pipe.locate(args.image, args.things, weights, **options)
+        located = pipe.locate(args.image, args.things, weights, options=options)
         show(args, located, None if masks is None else Path(masks), pipe.processor.config.image.max_pixels)
     return 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ojito.config.rules import not_negative, positive
-from ojito.settings import ConfigError
+from ojito.errors import ConfigError
 
 Grid = tuple[int, int]
 """Rows and columns of an image's patches."""
@@ -71,7 +71,7 @@ class _BlocksConfig(ConnectorConfig):
 
     UNUSED: ClassVar[tuple[str, ...]] = ("queries", "layers", "heads")
 
-    factor: int = 1
+    factor: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,7 +104,7 @@ class PixelShuffleConfig(_BlocksConfig):
     """Fold each block of patches into one token: its channels one after another.
 
     Attributes:
-        factor: Side of a block, patches.
+        factor: Side of the square of patches that becomes one visual token.
     """
 
     reduce: Literal["pixel_shuffle"] = "pixel_shuffle"
@@ -115,7 +115,7 @@ class AveragePoolConfig(_BlocksConfig):
     """Average each block of patches.
 
     Attributes:
-        factor: Side of a block, patches.
+        factor: Side of the square of patches that becomes one visual token.
     """
 
     reduce: Literal["average_pool"] = "average_pool"
@@ -126,9 +126,9 @@ class PerceiverConfig(ConnectorConfig):
     """Read the patches with learned queries, each a token, whatever the number of patches.
 
     Attributes:
-        queries: Visual tokens of an image.
-        layers: Of cross-attention.
-        heads: Of each layer.
+        queries: Learned queries, and so visual tokens of an image.
+        layers: Cross-attention layers.
+        heads: Attention heads; they divide the width of the vision tower.
     """
 
     UNUSED: ClassVar[tuple[str, ...]] = ("factor",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ojito.config.rules import entries, not_negative, positive
 from ojito.settings import ConfigError
@@ -70,9 +70,11 @@ class TokenizerConfig:
             all times that they do, as a share of the number of texts, and every prompt, answer and separator is a
             text: 0.02 is twice in a hundred. 0 means that no token goes beyond a word.
         path: The file for kind=file.
-        bos: The token that begins a row; "" means the first of the usual names that the file has.
+        bos: The token that begins a row; "" means the first of the usual names among the file's special tokens.
+        has_bos: Whether there is a token that begins a row at all.
         eos: The tokens that end an answer: training writes the first, generation ends at any. () means the first of
-            the usual names that the file has.
+            the usual names among the file's special tokens.
+        eos_ids: The ids of more tokens that end an answer in generation, which may be ordinary words.
         pad: The token that fills rows to one length; "" means the first of the usual names, else `eos`.
         special: More tokens that `prompt` may write and nobody else can: typed, they are so many characters; decoded,
             nothing. Those that the file lacks are added to it. "<row_{1..6}_col_{1..6}>" is 36 of them.
@@ -85,7 +87,9 @@ class TokenizerConfig:
     phrases: float = 0.0
     path: str = ""
     bos: str = ""
+    has_bos: bool = True
     eos: tuple[str, ...] = ()
+    eos_ids: tuple[int, ...] = ()
     pad: str = ""
     special: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
@@ -94,63 +98,82 @@ class TokenizerConfig:
         not_negative(self, vocab_size="the decoder's vocab_size")
         for name, token in entries(self, "eos", "special", "added"):
             if not token:
-                raise ConfigError(name, "'' is no token; leave it out")
-        if len(self.eos) > 16:
-            raise ConfigError("eos", f"{len(self.eos)} tokens that end an answer are too many; use 16 or fewer")
+                raise ConfigError(name, "'' is no token", "leave it out")
+        for name in ("eos", "eos_ids"):
+            count = len(getattr(self, name))
+            if count > 16:
+                raise ConfigError(name, f"{count} tokens that end an answer are too many", "use 16 or fewer")
+        if any(i < 0 for i in self.eos_ids):
+            raise ConfigError("eos_ids", f"{list(self.eos_ids)} are not all ids of tokens", "use numbers from 0 on")
+        if self.bos and not self.has_bos:
+            raise ConfigError("bos", f"{self.bos!r} begins rows, and has_bos is false", "leave one of them out")
         if not 0 <= self.phrases < 1:
             raise ConfigError(
-                "phrases", f"{self.phrases} is no share of the texts; use for example 0.02, or 0 for none"
+                "phrases", f"{self.phrases} is no share of the texts", "use for example 0.02, or 0 for none"
             )
         if self.phrases and self.kind != "bpe":
-            raise ConfigError("phrases", f"{self.phrases} is for kind=bpe, not kind={self.kind}; leave it at 0")
+            raise ConfigError("phrases", f"{self.phrases} is for kind=bpe, not kind={self.kind}", "leave it at 0")
         if self.kind == "file" and not self.path:
-            raise ConfigError("path", "'' names no file, and kind=file needs one; give the path of a tokenizer.json")
+            raise ConfigError("path", "'' names no file, and kind=file needs one", "give the path of a tokenizer.json")
 
 
 @dataclass(frozen=True)
 class PromptConfig:
     """How a turn is written down: user, question, separator, answer, end of answer.
 
-    All but `caption` may hold the tokenizer's special tokens. In a question or an answer they are plain text.
+    All but `system` and `caption` may contain the tokenizer's special tokens. In a system message, a question or an
+    answer they are plain text.
 
     Attributes:
-        image: "front" puts a row's images before all text; "inline" where a question says `<image>`, else before the
-            words of the first question.
+        image: "front" puts a row's images before all text; "inline" where its data say (`records.ImagePart`), else
+            before the words of the first question.
         bos: Whether a begin-of-text token follows the images in front, or begins the row.
         user: What precedes a question.
+        system: The system message of a dialogue that brings none; "" for none.
+        user_with_system: What precedes the first question instead of `user` where there is a system message, which
+            replaces `{system}`: "<|im_start|>system\\n{system}<|im_end|>\\n<|im_start|>user\\n". "" where the model
+            knows no system messages.
         before_text: What precedes a question's words where no image stands before them in their turn (Idefics3 writes
             "User:<image>what?" and "User: what?").
+        after_images: What follows the images that a question begins with.
         separator: What follows a question.
         before_answer: White space that precedes an answer, and is learned with it: of a byte-level vocabulary, " red"
             and not "red" is the word. Generated answers are given without it.
         after_answer: What follows the end of an answer.
         joined: Whether all of these and the question are tokenized as one text, as chat models are used to; otherwise
             each apart, so that a separator never merges into the question's last token.
-        picture: How an image is written; `<image>` stands for its visual tokens.
-        picture_number: What precedes each image of a row that has several, `{number}` counted from 0 (nanoVLM).
-        tile: How a tile of a picture that was split is written, `{row}` and `{column}` counted from 1.
+        trim: Whether the white space around every text that is said is dropped, as Gemma's chat does.
+        image_text: How an image is written; `<image>` stands for its visual tokens.
+        image_number: What precedes each image of a row that has several, `{number}` counted from 0 (nanoVLM).
+        tile: How a tile of an image that was split is written, `{row}` and `{column}` counted from 1.
         tile_row_end: What follows the tiles of one row.
         tiles_end: What follows all tiles.
-        whole: Whether the whole of a picture that was split, as `picture`, comes after its tiles or before them.
+        whole: Whether the whole of an image that was split, as `image_text`, comes after its tiles or before them.
         caption: The prompt that asks for a caption.
         turns: "chat": a turn reads the turns before it; "blind": each turn reads the image and itself alone, so
-            that many questions about one picture train in one row without seeing each other.
+            that many questions about one image train in one row without seeing each other.
         answers: What a turn with several answers (reference captions) teaches: "one" of them, drawn anew every time;
-            or "all", each as a blind turn of its own, for one look at the picture.
+            or "all", each as a blind turn of its own, for one look at the image.
         loss: Labels on the answers only, or on the questions too ("all").
         max_tokens: The most tokens of text in a row, image tokens not among them.
     """
 
+    RENAMED: ClassVar = {"picture": "image_text", "picture_number": "image_number"}
+
     image: Literal["front", "inline"] = "front"
     bos: bool = True
     user: str = ""
+    system: str = ""
+    user_with_system: str = ""
     before_text: str = ""
+    after_images: str = ""
     separator: str = "\n"
     before_answer: str = ""
     after_answer: str = ""
     joined: bool = False
-    picture: str = "<image>"
-    picture_number: str = ""
+    trim: bool = False
+    image_text: str = "<image>"
+    image_number: str = ""
     tile: str = "<image>"
     tile_row_end: str = ""
     tiles_end: str = ""
@@ -165,20 +188,36 @@ class PromptConfig:
         positive(self, "max_tokens")
         if self.answers == "all" and self.turns != "blind":
             raise ConfigError(
-                "answers", f"all needs turns=blind, not turns={self.turns}: answers must not read each other"
+                "answers",
+                f"all lets answers read each other with turns={self.turns}",
+                "set processor.prompt.turns=blind, or leave it at one",
             )
-        for name, text in entries(self, "picture", "tile"):
+        for name, text in entries(self, "image_text", "tile"):
             if text.count("<image>") != 1:
-                raise ConfigError(name, f"{text!r} must hold <image>, for the visual tokens, exactly once")
+                raise ConfigError(
+                    name, f"{text!r} must contain <image> exactly once", "write it where the visual tokens belong"
+                )
+        if self.user_with_system and self.user_with_system.count("{system}") != 1:
+            raise ConfigError(
+                "user_with_system",
+                f"{self.user_with_system!r} must contain {{system}} exactly once",
+                "write it where the system message belongs",
+            )
+        if self.system and not self.user_with_system:
+            raise ConfigError(
+                "system",
+                f"{self.system!r} has no place in this prompt",
+                "set processor.prompt.user_with_system, for example to '{system}\\n'",
+            )
         if self.before_answer.strip():
             raise ConfigError(
-                "before_answer", f"{self.before_answer!r} is more than white space; put words into separator"
+                "before_answer", f"{self.before_answer!r} is more than white space", "put words into separator"
             )
 
 
 @dataclass(frozen=True)
 class ProcessorConfig:
-    """Pictures and words to tensors and back."""
+    """Images and words to tensors and back."""
 
     image: ImageConfig = field(default_factory=ImageConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)

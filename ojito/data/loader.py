@@ -151,7 +151,7 @@ class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
             try:
                 row = self._processor.row(sample, training=True, rng=rng, read=self._read)
                 if self._flip and rng.random() < 0.5:
-                    row.pictures = [_mirrored(image) for image in row.pictures]
+                    row.images = [_mirrored(image) for image in row.images]
                 rows.append(row)
             except (ImageError, RowError) as error:
                 problems[index] = problem_line(sample.origin, error)

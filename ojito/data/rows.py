@@ -134,7 +134,8 @@ def _conversation(messages: list[Any], kind: str) -> tuple[Turn, ...]:
         texts.append(_text(message, "value"))
     if not texts or len(texts) % 2:
         raise BadRow("conversations ends with a question", "end it with an answer from gpt")
-    return tuple(Turn(question, (answer,), kind) for question, answer in zip(texts[::2], texts[1::2], strict=True))
+    pairs = zip(texts[::2], texts[1::2], strict=True)
+    return tuple(Turn(question, (answer,), kind, tagged=True) for question, answer in pairs)
 
 
 def _answers(row: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import torch
 
 from ojito.config import ModelConfig, ProcessorConfig
 from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
+from ojito.errors import OjitoError
 from ojito.processor.images import OpenedImage
 from ojito.processor.pixels import normalize, open_for
 from ojito.processor.prompts import Row, RowError, RowWriter
@@ -30,12 +31,12 @@ CONFIG_FILE, TOKENIZER_FILE = PROCESSOR_FILE, "tokenizer.json"
 
 
 class Processor:
-    """Pictures and words to tensors.
+    """Images and text to tensors.
 
     Args:
         config: The recipe's `processor`.
         tokenizer: Text to ids and back.
-        image_size: Side of the model's square picture, pixels.
+        image_size: Side of the model's square image, pixels.
         image_tokens: Positions that one square takes in a row, `ModelConfig.image_tokens`.
         max_positions: Of the decoder; a row that needs more is refused by name. None leaves it to the model to refuse.
 
@@ -54,13 +55,13 @@ class Processor:
         prompt = config.prompt
         if prompt.turns == "blind" and prompt.image == "inline":
             raise ConfigError(
-                "processor.prompt.image", "inline hides a turn's image from the others with turns=blind; use front"
+                "processor.prompt.image", "inline hides a turn's image from the others with turns=blind", "use front"
             )
         if prompt.turns == "blind" and not (prompt.user or prompt.separator or prompt.caption):
             raise ConfigError(
                 "processor.prompt.separator",
-                "'' leaves a blind turn without a question no place to answer from; use for example '\\n', or set "
-                "processor.prompt.caption",
+                "'' leaves a blind turn without a question nothing to answer from",
+                "use for example '\\n', or set processor.prompt.caption",
             )
         self.config, self.tokenizer = config, tokenizer
         self.image_size, self.image_tokens = image_size, image_tokens
@@ -90,12 +91,12 @@ class Processor:
             rng: Draws one of a turn's several answers in training; without it, the first is taken.
 
         Raises:
-            ImageError: A picture cannot be read.
+            ImageError: An image cannot be read.
             RowError: A sample cannot be written as tokens.
         """
         if isinstance(samples, Sample) or not samples:
             found = "one Sample" if isinstance(samples, Sample) else "an empty one"
-            raise ValueError(f"the processor takes a list of samples, not {found}; write [sample]")
+            raise OjitoError("samples", f"is {found}, and the processor takes a list of them", "write [sample]")
         return self.batch([self.row(sample, training, rng) for sample in samples], left=not training)
 
     def row(
@@ -114,15 +115,15 @@ class Processor:
             read: Stands in for `read_image`, for example a cache of it.
 
         Raises:
-            ImageError: A picture cannot be read.
+            ImageError: An image cannot be read.
             RowError: The sample cannot be written as tokens.
         """
         if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
             kind = type(sample.images).__name__
-            raise RowError(sample.origin, f"images is one {kind}, not a list; write images=[picture]")
-        pictures = [(read or self.read_image)(image) for image in sample.images]
-        row = self._writer.write(sample, training, rng, [(picture.rows, picture.columns) for picture in pictures])
-        row.pictures = pictures
+            raise RowError(sample.origin, f"images is one {kind}, not a list", "write images=[image]")
+        images = [(read or self.read_image)(image) for image in sample.images]
+        row = self._writer.write(sample, training, rng, [(image.rows, image.columns) for image in images])
+        row.images = images
         return row
 
     def with_image(self, **settings: Any) -> Processor:
@@ -147,7 +148,7 @@ class Processor:
         return open_for(image, self.image_size, self.config.image)
 
     def read_image(self, image: ImageLike) -> Tiles:
-        """The picture fitted to the model's squares.
+        """The image fitted to the model's squares.
 
         Raises:
             ImageError: It cannot be read.
@@ -155,7 +156,7 @@ class Processor:
         return read_image(image, self.image_size, self.config.image)
 
     def batch(self, rows: Sequence[Row], left: bool = False) -> Batch:
-        """Rows padded to one length, on the right or the left, and their pictures normalized."""
+        """Rows padded to one length, on the right or the left, and their images normalized."""
         shape = (len(rows), max(len(row.tokens) for row in rows))  # (B, T)
         tokens = np.full(shape, self.tokenizer.pad, np.int64)
         positions = np.zeros(shape, np.int64)
@@ -169,24 +170,24 @@ class Processor:
             segments[i, place] = row.segments
             prefix[i, place] = row.prefix
             targets[i, place] = row.targets
-        pictures = [picture for row in rows for picture in row.pictures]
+        images = [image for row in rows for image in row.images]
         return Batch(
             tokens=torch.from_numpy(tokens),
             positions=torch.from_numpy(positions),
             segments=torch.from_numpy(segments),
             prefix=torch.from_numpy(prefix),
             targets=torch.from_numpy(targets),
-            images=self._squares(pictures) if pictures else None,
+            images=self._squares(images) if images else None,
         )
 
-    def _squares(self, pictures: Sequence[Tiles]) -> torch.Tensor:
-        """All squares, normalized, as the prompt writes them: the whole of a picture after its tiles or before them."""
-        made = normalize(torch.cat([picture.pixels for picture in pictures]), self.config.image)
-        each = list(torch.split(made, [len(picture.pixels) for picture in pictures]))
+    def _squares(self, images: Sequence[Tiles]) -> torch.Tensor:
+        """All squares, normalized, as the prompt writes them: the whole of an image after its tiles or before them."""
+        made = normalize(torch.cat([image.pixels for image in images]), self.config.image)
+        each = list(torch.split(made, [len(image.pixels) for image in images]))
         if self.config.image.tiling == "nanovlm":
             each = [
-                add_whole(tiles, picture.rows, picture.columns) if picture.rows else tiles
-                for tiles, picture in zip(each, pictures, strict=True)
+                add_whole(tiles, image.rows, image.columns) if image.rows else tiles
+                for tiles, image in zip(each, images, strict=True)
             ]
         return torch.cat(each if self.config.prompt.whole == "last" else [squares.roll(1, 0) for squares in each])
 

@@ -37,7 +37,7 @@ from ojito.processor.tokenizers import After, Tokenizer
 from ojito.records import IGNORE, IMAGE, SHARED, Sample, Turn
 
 IMAGE_TAG = "<image>"
-"""Where a prompt shows a picture, with image=inline; and where the recipe's `picture` has its visual tokens."""
+"""Where a question asks for an image, and where the recipe's `image_text` has its visual tokens."""
 
 Piece = Union[str, int]
 """Plain text, the id of a special token, or `IMAGE` for the visual tokens of one image."""
@@ -59,7 +59,7 @@ class Row:
     positions: list[int] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
     prefix: list[bool] = field(default_factory=list)
-    pictures: list[Tiles] = field(default_factory=list)
+    images: list[Tiles] = field(default_factory=list)
 
     def add(self, ids: Sequence[int], *, segment: int, start: int, prefix: bool, learn: bool) -> int:
         """Appends tokens.
@@ -106,6 +106,8 @@ class RowWriter:
         self._bos = () if tokenizer.bos is None or not config.bos else (tokenizer.bos,)
         self._user, self._separator = tokenizer.parse(config.user), tokenizer.parse(config.separator)
         self._before_text, self._after_answer = (tokenizer.parse(t) for t in (config.before_text, config.after_answer))
+        self._after_images = tokenizer.parse(config.after_images)
+        self._around_system = [tokenizer.parse(text) for text in config.user_with_system.split("{system}")]
 
     def write(
         self,
@@ -123,19 +125,23 @@ class RowWriter:
             grids: Rows and columns of tiles of every image, 0 and 0 of one that is not split, as all are without it.
 
         Raises:
-            RowError: No answer to learn, more text than `max_tokens`, more places than the decoder has positions, or
-                marks that do not fit the pictures.
+            RowError: No answer to learn, more text than `max_tokens`, more positions than the decoder has, half a
+                character, `<image>` where no image can stand, or a system message that the prompt has no place for.
         """
         dialogue = sample.dialogue
+        system = self._check_texts(sample, dialogue)
         grids = grids or [(0, 0)] * len(sample.images)
         several = len(grids) > 1
-        pictures = iter([self._picture(number if several else None, *grid) for number, grid in enumerate(grids)])
+        images = iter([self._image(number if several else None, *grid) for number, grid in enumerate(grids)])
+        tagged = _check_tags(sample, dialogue, self.config.image)
         row = Row()
         at = 0
         if self.config.image == "inline":
-            dialogue = self._marked(sample, dialogue)
+            dialogue = self._tag(sample, dialogue, tagged)
         else:
-            in_front = list(itertools.chain(*pictures))
+            in_front = list(itertools.chain(*images))
+            if tagged:
+                dialogue = tuple(dataclasses.replace(t, prompt=without_tags(t.prompt)) for t in dialogue)
             at = self._add(row, in_front, segment=SHARED, start=at, prefix=True, learn=False)
         at = row.add(self._bos, segment=SHARED, start=at, prefix=True, learn=False)
 
@@ -150,13 +156,13 @@ class RowWriter:
         for number, turn in enumerate(dialogue, 1):
             first, last = blind or number == 1, blind or number == len(dialogue)
             segment, at = (number, shared) if blind else (SHARED, at)
-            question = self._question(turn, pictures)
+            question = self._question(turn, images if sample.images else None, system if first else "")
             if not first:
                 question = [*self._after_answer, *question]
             at = self._add(row, question, segment=segment, start=at, prefix=first, learn=learn_all)
             if training or number < len(dialogue):
                 answer: list[Piece] = [
-                    self.config.before_answer + _answer(sample, number, turn, rng),
+                    self.config.before_answer + self._trimmed(_answer(sample, number, turn, rng)),
                     self.tokenizer.eos,
                 ]
                 at = self._add(row, answer, segment=segment, start=at, prefix=False, learn=training)
@@ -165,43 +171,87 @@ class RowWriter:
         self._check_length(row, sample, room=0 if training else 1)
         return row
 
-    def _marked(self, sample: Sample, dialogue: tuple[Turn, ...]) -> tuple[Turn, ...]:
-        """The dialogue with a mark for every picture: before the first question's words where there are none."""
-        prompts = [turn.prompt for turn in dialogue]
-        marks = sum(prompt.count(IMAGE_TAG) for prompt in prompts)
-        if not marks:
-            prompts[0] = IMAGE_TAG * len(sample.images) + prompts[0]
-        elif marks != len(sample.images):
+    def _check_texts(self, sample: Sample, dialogue: tuple[Turn, ...]) -> str:
+        """The system message, after a look at all texts.
+
+        Raises:
+            RowError: One holds half a character; or there is a system message, and the prompt has no place for it.
+        """
+        system = sample.system or self.config.system
+        if system and not self.config.user_with_system:
             raise RowError(
                 sample.origin,
-                f"the text has {IMAGE_TAG} marks for {marks} images, but there are {len(sample.images)}",
-                "make them agree",
+                f"has the system message {system!r}, and this model was not trained with one",
+                "leave it out, or set processor.prompt.user_with_system and train",
             )
-        elif self.config.picture.endswith("\n"):  # it brings the end of the line that LLaVA's rows have after a mark
+        texts = [("system message", system)]
+        for number, turn in enumerate(dialogue, 1):
+            texts += [(f"question of turn {number}", turn.prompt)]
+            texts += [(f"answer of turn {number}", answer) for answer in turn.answers]
+        for name, text in texts:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:  # half of a surrogate pair, which no tokenizer can read
+                raise RowError(
+                    sample.origin,
+                    f"the {name} contains half a character, {text[error.start]!r}",
+                    "write the whole character or remove it",
+                ) from None
+        return self._trimmed(system)
+
+    def _trimmed(self, text: str) -> str:
+        return text.strip() if self.config.trim else text
+
+    def _tag(self, sample: Sample, dialogue: tuple[Turn, ...], tagged: bool) -> tuple[Turn, ...]:
+        """The dialogue with a tag for every image: before the first question's words where there are none."""
+        prompts = [turn.prompt for turn in dialogue]
+        if not tagged:
+            prompts[0] = IMAGE_TAG * len(sample.images) + prompts[0]
+        elif self.config.image_text.endswith("\n"):  # it brings the end of the line that LLaVA's rows have after a tag
             prompts = [prompt.replace(IMAGE_TAG + "\n", IMAGE_TAG) for prompt in prompts]
         return tuple(dataclasses.replace(turn, prompt=p) for turn, p in zip(dialogue, prompts, strict=True))
 
-    def _question(self, turn: Turn, pictures: Iterator[list[Piece]]) -> list[Piece]:
-        """A turn up to its answer; takes the pictures that it shows."""
-        text = without_marks(turn.prompt) if self.config.image == "front" else turn.prompt
-        if not text.replace(IMAGE_TAG + "\n", "").replace(IMAGE_TAG, ""):
-            text += self.config.caption
-        before, *others = text.split(IMAGE_TAG)
-        pieces = [*self._user, *(() if text.startswith(IMAGE_TAG) else self._before_text), before]
-        for other in others:
-            pieces += [*next(pictures), other]
+    def _question(self, turn: Turn, images: Iterator[list[Piece]] | None, system: str) -> list[Piece]:
+        """A turn up to its answer.
+
+        Args:
+            turn: The turn; with image=inline its question has a tag for every image that it shows.
+            images: How the row's images are written, of which it takes those that it shows; None in a row without
+                images, where a tag is an ordinary word.
+            system: The system message, in the first turn of a dialogue that has one.
+        """
+        inline = images is not None and self.config.image == "inline"
+        words = turn.prompt.split(IMAGE_TAG) if inline else [turn.prompt]
+        said = turn.prompt.replace(IMAGE_TAG + "\n", "").replace(IMAGE_TAG, "") if inline else turn.prompt
+        if not said:
+            words[-1] += self.config.caption
+        words = [self._trimmed(text) for text in words]
+        user = self._user
+        if system:
+            before, after = self._around_system
+            user = [*before, system, *after]
+        leading = 0
+        while leading < len(words) - 1 and not words[leading]:
+            leading += 1
+        pieces = [*user, *(() if leading else self._before_text)]
+        for number, text in enumerate(words):
+            if number:
+                pieces += next(images) if images is not None else ()
+            if leading and number == leading:
+                pieces += self._after_images
+            pieces.append(text)
         return [*pieces, *self._separator]
 
-    def _picture(self, number: int | None, rows: int, columns: int) -> list[Piece]:
-        """How a picture is written: its tiles, if it has any, and the whole of it. One that is alone has no number."""
+    def _image(self, number: int | None, rows: int, columns: int) -> list[Piece]:
+        """How an image is written: its tiles, if it has any, and the whole of it. One that is alone has no number."""
         tiles = ""
         for row in range(1, rows + 1):
             for column in range(1, columns + 1):
                 tiles += self.config.tile.replace("{row}", str(row)).replace("{column}", str(column))
             tiles += self.config.tile_row_end
         tiles += self.config.tiles_end if rows else ""
-        text = "" if number is None else self.config.picture_number.replace("{number}", str(number))
-        text += tiles + self.config.picture if self.config.whole == "last" else self.config.picture + tiles
+        text = "" if number is None else self.config.image_number.replace("{number}", str(number))
+        text += tiles + self.config.image_text if self.config.whole == "last" else self.config.image_text + tiles
         first, *others = text.split(IMAGE_TAG)
         pieces = self.tokenizer.parse(first)
         for other in others:
@@ -239,22 +289,70 @@ class RowWriter:
         if length > self.config.max_tokens:
             raise RowError(
                 sample.origin,
-                f"has {length} tokens of text, more than processor.prompt.max_tokens {self.config.max_tokens}; "
+                f"has {length} tokens of text, more than processor.prompt.max_tokens {self.config.max_tokens}",
                 "shorten it or raise the limit",
             )
         if not row.tokens:
-            raise RowError(sample.origin, "has neither image nor text; give one of them")
+            raise RowError(sample.origin, "has neither image nor text", "give one of them")
         needed, most = max(row.positions) + 1 + room, self._max_positions
         if most is not None and needed > most:
             each = self._image_tokens
             raise RowError(
                 sample.origin,
-                f"needs {needed} positions, {each} for each of {num_visual // each} images, and the decoder has "
-                f"{most}; use fewer images or less text",
+                f"needs {needed} positions, {each} for each of {num_visual // each} images, and the decoder has {most}",
+                "use fewer images or less text",
             )
 
 
-def without_marks(text: str) -> str:
+def check_typed(text: str) -> str:
+    """A text that somebody typed about an image, if it can be written in the same way for every model.
+
+    Raises:
+        RowError: It contains `<image>`, which would ask for an image within the text.
+    """
+    if IMAGE_TAG in text:
+        raise RowError(
+            "question",
+            f"{text!r} contains {IMAGE_TAG}, which stands for an image",
+            "write it in other words, such as 'image tag'",
+        )
+    return text
+
+
+def _check_tags(sample: Sample, dialogue: tuple[Turn, ...], image: str) -> bool:
+    """Whether a row has tags for its images. In a row without images, `<image>` is an ordinary word.
+
+    Raises:
+        RowError: It has, and not as many as images, or where this model cannot have an image.
+    """
+    counts = [turn.prompt.count(IMAGE_TAG) for turn in dialogue]
+    if not sum(counts) or not (sample.images or any(turn.tagged for turn in dialogue)):
+        return False
+    data = all(turn.tagged for turn, count in zip(dialogue, counts, strict=True) if count)
+    if data and image == "front":
+        return True  # data for models of any kind; here all images stand before all text
+    if sum(counts) != len(sample.images):
+        raise RowError(
+            sample.origin,
+            f"the text has {sum(counts)} {IMAGE_TAG} tags, and there are {len(sample.images)} images",
+            "make them agree",
+        )
+    if image == "front":
+        raise RowError(
+            sample.origin,
+            f"the text contains {IMAGE_TAG}, and this model reads its images before all text",
+            "leave it out",
+        )
+    if not data and sum(counts[1:]):
+        raise RowError(
+            sample.origin,
+            f"a later question contains {IMAGE_TAG}, which would move the image there",
+            "leave it out, or write Turn(..., tagged=True) if an image belongs there",
+        )
+    return True
+
+
+def without_tags(text: str) -> str:
     """The text without `<image>`, which LLaVA's rows put on a line of its own."""
     if IMAGE_TAG not in text:
         return text
@@ -265,7 +363,7 @@ def texts(samples: Iterable[Sample], config: PromptConfig) -> Iterator[str]:
     """Every text that these samples make the model read or write: what a tokenizer should learn from."""
     for sample in samples:
         for turn in sample.dialogue:
-            texts = [config.user, without_marks(turn.prompt) or config.caption, config.separator]
+            texts = [config.user, _words(sample, turn) or config.caption, config.separator]
             yield from ["".join(texts)] if config.joined else texts[not config.user :]
             yield from (config.before_answer + answer for answer in turn.answers)
 
@@ -275,7 +373,10 @@ def _answer(sample: Sample, number: int, turn: Turn, rng: random.Random | None) 
     answer = (rng.choice(answers) if rng and len(answers) > 1 else answers[0]) if answers else ""
     if not answer.strip():
         problem = "has an empty answer" if answers else "has no answer"
-        raise RowError(
-            sample.origin, f"turn {number} ({without_marks(turn.prompt) or 'caption'!r}) {problem}; give it one"
-        )
+        raise RowError(sample.origin, f"turn {number} ({_words(sample, turn) or 'caption'!r}) {problem}", "give it one")
     return answer
+
+
+def _words(sample: Sample, turn: Turn) -> str:
+    """A question without its tags for images."""
+    return without_tags(turn.prompt) if sample.images else turn.prompt

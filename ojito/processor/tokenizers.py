@@ -74,16 +74,24 @@ class Tokenizer:
         self._tokenizer, self._config = tokenizer, config
         self._ids: dict[tuple[str, After], tuple[int, ...]] = {}
         known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-        tokenizer.add_special_tokens([name for name in _names(config.special) if name not in known])
+        special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+        tokenizer.add_special_tokens([name for name in _names(config.special) if name not in special])
         added = (AddedToken(name, normalized=False) for name in _names(config.added) if name not in known)
         tokenizer.add_tokens(list(added))
 
         ends = [self._named("eos", name, origin) for name in config.eos]
+        more = [i for i in config.eos_ids if tokenizer.id_to_token(i) is not None]
         eos = ends[0] if ends else self._first(EOS)
+        if eos is None and more:  # an ordinary word, which the model was trained to end with
+            eos = more[0]
         if eos is None:
-            raise ConfigError(origin, f"has none of the tokens {', '.join(EOS)}, so answers could not end; add one")
-        self.eos, self.ends = eos, tuple(ends) or (eos,)
-        self.bos = self._named("bos", config.bos, origin) if config.bos else self._first(BOS)
+            raise ConfigError(
+                origin, f"has none of the tokens {', '.join(EOS)}, so answers could not end", "name one as eos"
+            )
+        self.eos, self.ends = eos, tuple(dict.fromkeys([eos, *ends, *more]))
+        self.bos = None
+        if config.has_bos:
+            self.bos = self._named("bos", config.bos, origin) if config.bos else self._first(BOS)
         pad = self._named("pad", config.pad, origin) if config.pad else self._first(PAD)
         self.pad = eos if pad is None else pad
 
@@ -201,8 +209,9 @@ class Tokenizer:
         return found
 
     def _first(self, names: Sequence[str]) -> int | None:
-        found = (self._tokenizer.token_to_id(name) for name in names)
-        return next((i for i in found if i is not None), None)
+        """The id of the first of these that is a special token: in Qwen's vocabulary, "<s>" is an ordinary word."""
+        special = {token.content: i for i, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
+        return next((special[name] for name in names if name in special), None)
 
 
 def _parse(text: str, path: str) -> tokenizers.Tokenizer:

@@ -27,6 +27,7 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     """
     if not isinstance(values, Mapping):
         raise _not_a_mapping(key or "config", values)
+    values = _renamed(cls, values, key)
     # Settings that only other kinds of this group have; files hold them where a recipe changed the kind.
     values = {name: value for name, value in values.items() if name not in getattr(cls, "UNUSED", ())}
     annotations = typing.get_type_hints(cls)
@@ -40,6 +41,19 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
         return cls(**checked)
     except ConfigError as error:
         raise ConfigError(join(key, error.where), error.problem, error.remedy) from None
+
+
+def _renamed(cls: type[Any], values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the values under today's names; `cls.RENAMED` maps the names of earlier versions to them.
+
+    Raises:
+        ConfigError: A setting is given under both.
+    """
+    names = getattr(cls, "RENAMED", {})
+    for old, new in names.items():
+        if old in values and new in values:
+            raise ConfigError(join(key, old), f"is an old name of {new}, which is given too", "remove it")
+    return {names.get(name, name): value for name, value in values.items()} if names else values
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:

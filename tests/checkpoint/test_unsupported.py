@@ -344,3 +344,13 @@ def test_file_in_place_of_a_folder_names_the_folder(folder):
 def test_file_of_another_kind_is_not_taken_for_a_folder(tmp_path, name):
     (tmp_path / name).write_text("x")
     assert "is a file; give a folder that holds a model" in wrong_name(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["https://github.com/haotian-liu/LLaVA", "http://127.0.0.1:1/model.safetensors", "https://huggingface.co/datasets/a/b",
+     "https://huggingface.co/a", "s3://bucket/model", "file:///models/x"],
+)  # fmt: skip
+def test_address_that_is_not_of_a_model_is_called_so(name):
+    said = "is an address, and not that of a model on the Hugging Face Hub; give owner/name, or a folder"
+    assert wrong_name(name) == f"{name}: {said}"

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ojito.generate import Temperature
@@ -49,6 +50,44 @@ def test_boxes_are_of_the_upright_picture(pipe, says, tmp_path):
     Image.new("RGB", (40, 80)).save(tmp_path / "turned.jpg", exif=exif)
     for image in (tmp_path / "turned.jpg", (tmp_path / "turned.jpg").read_bytes()):
         assert near(pipe.detect(image, "cat"), BOXES)
+
+
+@pytest.fixture
+def large_jpeg(monkeypatch, tmp_path):
+    """A photograph, 80 x 40 when upright, of which the model (16 x 16) reads what was decoded at a fifth or so."""
+    monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.effect_noise((400, 800), 90).save(tmp_path / "large.jpg", exif=exif)
+    return tmp_path / "large.jpg"
+
+
+LARGE = [Box(0, 0, 200, 400, "cat"), Box(100, 200, 400, 800, "dog")]
+
+
+def test_boxes_are_in_pixels_of_the_whole_upright_image_at_whatever_scale_it_is_read(pipe, says, large_jpeg):
+    assert pipe.processor.open_image(large_jpeg).image.size == (100, 50)
+    says(TEXT)
+    for image in (large_jpeg, large_jpeg.read_bytes()):
+        found = pipe.locate(image, "cat ; dog")
+        assert (found.width, found.height) == (800, 400)
+        assert [(round(b.top), round(b.left), round(b.bottom), round(b.right)) for b in found.boxes] == [
+            (b.top, b.left, b.bottom, b.right) for b in LARGE
+        ]
+
+
+def test_model_reads_the_same_of_a_large_image_whether_it_locates_or_answers(pipe, large_jpeg):
+    opened = pipe.processor.open_image(large_jpeg)
+    assert torch.equal(pipe.processor.read_image(opened.image).pixels, pipe.processor.read_image(large_jpeg).pixels)
+
+
+def test_large_image_is_drawn_in_full(run, model, says, large_jpeg, tmp_path):
+    says(TEXT)
+    code, out, _ = run("detect", model, large_jpeg, "cat ; dog", "--json", "--out", tmp_path / "boxed.png")
+    values = json.loads(out)
+    assert (code, values["width"], values["height"]) == (0, 800, 400)
+    assert values["boxes"][1]["right"] == 800
+    assert Image.open(tmp_path / "boxed.png").size == (800, 400)
 
 
 def test_what_cannot_be_read_is_left_out(pipe, picture, says):

@@ -44,6 +44,16 @@ def test_codes_become_masks_of_the_picture(pipe, picture, says, weights, expecte
             assert 0 < mask.sum() < 80 * 40
 
 
+def test_masks_are_of_the_whole_image_at_whatever_scale_it_is_read(pipe, says, weights, monkeypatch, tmp_path):
+    monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
+    Image.effect_noise((800, 400), 90).save(tmp_path / "large.jpg")
+    says(TEXT)
+    found = pipe.segment(tmp_path / "large.jpg", "cat ; ant ; dog", weights)
+    assert [box.mask is None or box.mask.shape for box in found] == [(400, 800), True, (400, 800)]
+    assert found[2].mask.any()
+    assert not found[2].mask[:, :199].any()  # its left edge is a quarter from the left
+
+
 def test_thing_is_asked_for_as_paligemma_knows_it(pipe, picture, says, asked, weights):
     says(TEXT)
     pipe.segment(picture, "cat", weights, max_new_tokens=30)

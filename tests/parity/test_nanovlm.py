@@ -209,7 +209,7 @@ def test_matches_reference_pixels(pipes, tmp_path, name, number):
     row = pipe.processor.row(Sample([picture(case)], "what?"))
     made = pipe.processor.batch([row]).images
     if "grid" in case:
-        assert [max(row.pictures[0].rows, 1), max(row.pictures[0].columns, 1)] == case["grid"]
+        assert [max(row.images[0].rows, 1), max(row.images[0].columns, 1)] == case["grid"]
     assert list(made.shape) == case["shape"]
     torch.testing.assert_close(made.flatten()[case["at"]], torch.tensor(case["values"]), rtol=0, atol=1e-6)
     assert made.double().sum().item() == pytest.approx(case["sum"], rel=1e-7)

@@ -10,7 +10,7 @@ from PIL import Image
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, describe_part
 from ojito.checkpoint.huggingface import preprocessing
-from ojito.checkpoint.huggingface.preprocessing import chats, read_image_settings, read_tokenizer_settings
+from ojito.checkpoint.huggingface.preprocessing import read_image_settings, read_tokenizer_settings
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ImageConfig
 from ojito.processor.pixels import pixels

@@ -235,17 +235,17 @@ def test_what_a_user_types_is_plain_text_where_the_reference_reads_special_token
 # ---------------------------------------------------------------------------------------------------------------- chats
 
 LLAVA = PromptConfig(
-    image="inline", joined=True, user="USER: ", separator=" ASSISTANT:", before_answer=" ", picture="<image>\n"
+    image="inline", joined=True, user="USER: ", separator=" ASSISTANT:", before_answer=" ", image_text="<image>\n"
 )
 AROUND = "<fake_token_around_image>"
 SMOLVLM = PromptConfig(
     image="inline", joined=True, user="User:", before_text=" ", separator="<end_of_utterance>\nAssistant:",
-    before_answer=" ", after_answer="\n", picture=f"{AROUND}<global-img><image>{AROUND}",
+    before_answer=" ", after_answer="\n", image_text=f"{AROUND}<global-img><image>{AROUND}",
     tile=f"{AROUND}<row_{{row}}_col_{{column}}><image>", tile_row_end="\n", tiles_end="\n",
 )  # fmt: skip
 GEMMA3 = PromptConfig(
     image="inline", joined=True, user="<start_of_turn>user\n", separator="<end_of_turn>\n<start_of_turn>model\n",
-    after_answer="\n", picture="\n\n<start_of_image><image><end_of_image>\n\n",
+    after_answer="\n", image_text="\n\n<start_of_image><image><end_of_image>\n\n",
 )  # fmt: skip
 TILED = ImageConfig(fit="tiles", longest_side=3 * SIZE, resample="lanczos")
 PLACES = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
@@ -436,8 +436,8 @@ def test_nanovlm_writes_the_whole_picture_before_its_tiles(tmp_path):
     assert mine.size == len(tokenizer)
     prompt = PromptConfig(
         image="inline", bos=False, joined=True, user="<|im_start|>user\n", after_answer="\n",
-        separator="<|im_end|>\n<|im_start|>assistant\n", picture="<|global_image|><image>",
-        picture_number="<image: {number}>", tile="<row_{row}_col_{column}><image>", whole="first",
+        separator="<|im_end|>\n<|im_start|>assistant\n", image_text="<|global_image|><image>",
+        image_number="<image: {number}>", tile="<row_{row}_col_{column}><image>", whole="first",
     )  # fmt: skip
     whole, two = "<|global_image|>" + "<|image|>" * PATCHES, ""
     for row in (1, 2):

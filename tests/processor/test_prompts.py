@@ -7,7 +7,7 @@ import pytest
 
 from ojito.config import PromptConfig, TokenizerConfig
 from ojito.processor import RowError, Tokenizer, texts
-from ojito.processor.prompts import RowWriter, without_marks
+from ojito.processor.prompts import RowWriter, without_tags
 from ojito.records import IGNORE, IMAGE, Sample, Turn
 from ojito.settings import ConfigError
 
@@ -135,7 +135,7 @@ def test_images_stand_in_front_as_many_as_there_are():
 
 def test_front_leaves_marks_out():
     assert draw(Sample(["p"], turns=(Turn("<image>\nqr", ("ab",)),)))[0] == "ii^qr|ab$"
-    assert [without_marks(text) for text in ("<image>\na", "a\n<image>", "a <image> b", "<image>")] == [
+    assert [without_tags(text) for text in ("<image>\na", "a\n<image>", "a <image> b", "<image>")] == [
         "a",
         "a",
         "a  b",
@@ -185,7 +185,7 @@ def test_inline_image_of_a_later_turn_is_no_prefix():
     assert draw(sample, INLINE)[::2][:2] == ["^q|a$iis|d$", "xxx........"]
 
 
-def test_inline_without_marks_puts_images_before_the_words_of_the_first_question():
+def test_inline_without_tags_puts_images_before_the_words_of_the_first_question():
     assert draw(TWO, INLINE)[:3] == ["^iiqr|ab$s|d$", ".....ab$..d$.", "xxxxxx......."]
     user = replace(INLINE, user="u")
     assert draw(replace(TWO, images=["p", "q"]), user)[0] == "^uiiiiqr|ab$us|d$"
@@ -304,7 +304,7 @@ def test_special_tokens_of_the_recipe_are_single_tokens_and_typed_ones_are_not()
 
 
 def test_picture_changes_output():
-    config = replace(INLINE, picture="<fake>g<image>h")
+    config = replace(INLINE, image_text="<fake>g<image>h")
     assert draw(TWO, config)[:3] == ["^Fgiihqr|ab$s|d$", "........ab$..d$.", "xxxxxxxxx......."]
     assert draw(Sample(["p", "q"], "q<image>r<image>"), config, training=False)[0] == "^qFgiihrFgiih|"
     assert draw(TWO, replace(config, image="front"))[:3] == ["Fgiih^qr|ab$s|d$", "........ab$..d$.", "xxxxxxxxx......."]
@@ -313,16 +313,16 @@ def test_picture_changes_output():
 def test_end_of_the_line_after_a_mark_is_written_once():
     sample = Sample(["p"], "<image>\nq")
     assert draw(sample, INLINE, training=False)[0] == "^ii\nq|"
-    assert draw(sample, replace(INLINE, picture="<image>\n"), training=False)[0] == "^ii\nq|"
+    assert draw(sample, replace(INLINE, image_text="<image>\n"), training=False)[0] == "^ii\nq|"
 
 
-def test_picture_number_stands_before_each_of_several_images():
-    config = replace(INLINE, picture_number="x{number}")
+def test_image_number_stands_before_each_of_several_images():
+    config = replace(INLINE, image_number="x{number}")
     assert draw(Sample(["p"], "q"), config, training=False)[0] == "^iiq|"
     assert draw(Sample(["p", "p"], "q"), config, training=False)[0] == "^x0iix1iiq|"
 
 
-TILED = replace(INLINE, picture="g<image>", tile="x{row}y{column}<image>", tile_row_end="r", tiles_end="t")
+TILED = replace(INLINE, image_text="g<image>", tile="x{row}y{column}<image>", tile_row_end="r", tiles_end="t")
 
 
 def test_tiles_are_written_in_reading_order_and_then_the_whole():
@@ -400,9 +400,9 @@ def test_joined_blind_turn_alone_is_the_same_computation_as_packed(images, bos):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"picture": "<img>"}, r"^picture: '<img>' must hold <image>"),
-        ({"picture": "<image><image>"}, r"^picture: .* exactly once"),
-        ({"tile": ""}, r"^tile: '' must hold <image>"),
+        ({"image_text": "<img>"}, r"^image_text: '<img>' must contain <image>"),
+        ({"image_text": "<image><image>"}, r"^image_text: .* exactly once"),
+        ({"tile": ""}, r"^tile: '' must contain <image>"),
         ({"before_answer": "A: "}, r"^before_answer: 'A: ' is more than white space; put words into separator"),
     ],
 )

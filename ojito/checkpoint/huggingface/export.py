@@ -31,7 +31,7 @@ from ojito.checkpoint.huggingface.processor_files import (
     chat_template,
     check_prompt,
     image_fields,
-    picture_text,
+    image_text,
     processor_fields,
 )
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds, Vocabulary
@@ -182,7 +182,7 @@ def _facts(
     base_model: str,
 ) -> Facts:
     prompt, question = processor.prompt, "what is it?" if chats else processor.prompt.caption
-    picture, bos = picture_text(family, prompt), vocabulary.bos if prompt.bos else ""
+    picture, bos = image_text(family, prompt), vocabulary.bos if prompt.bos else ""
     before, after = (bos + prompt.user, "") if prompt.image == "inline" else ("", bos)
     return Facts(
         name, exported.family, exported.parameters, exported.dtype,

@@ -6,7 +6,7 @@
     preprocessor_config.json or processor_config.json    how images become pixels    preprocessing
     generation_config.json                               which tokens end an answer  preprocessing
 
-A chat template is a program. It is never run.
+A chat template is a program. It is never run: `chat_templates` knows the usual forms by their marks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
 from ojito.checkpoint.huggingface.parts import WITH_TOWER, read_decoder, read_tower
-from ojito.checkpoint.huggingface.preprocessing import chats, read_image_settings, read_tokenizer_settings
+from ojito.checkpoint.huggingface.preprocessing import read_image_settings
+from ojito.checkpoint.huggingface.text_settings import read_family_text
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ProcessorConfig
 from ojito.settings import read as read_settings
@@ -50,10 +51,12 @@ def read(opened: OpenFolder) -> Described:
 def _read_family(opened: OpenFolder, f: Fields, family: Family) -> Described:
     folder = opened.path
     model, keys = family.read_model(f)
-    chat = chats(folder)
-    settings = family.processor_settings(family.parts(f)[0], chat, model.decoder.max_positions)
-    settings["image"] = read_image_settings(folder, settings["image"], model.vision.image_size)
-    settings["tokenizer"] |= read_tokenizer_settings(folder, family.end if chat else ())
+    text = read_family_text(folder, f, family)
+    settings = {
+        "image": read_image_settings(folder, family.image_settings(family.parts(f)[0]), model.vision.image_size),
+        "tokenizer": text.tokenizer,
+        "prompt": {**text.prompt, "max_tokens": model.decoder.max_positions},
+    }
     processor = read_settings(ProcessorConfig, settings, "processor")
     tokenizer = Path(processor.tokenizer.path)
     return Described(opened, "huggingface", opened.name, model, processor, tokenizer, keys, family=family.model_type)

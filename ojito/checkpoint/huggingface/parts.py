@@ -13,7 +13,8 @@ from ojito.checkpoint.huggingface.decoders import DECODERS, HEAD, copies
 from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
-from ojito.checkpoint.huggingface.preprocessing import read_image_settings, read_tokenizer_settings
+from ojito.checkpoint.huggingface.preprocessing import read_image_settings
+from ojito.checkpoint.huggingface.text_settings import read_decoder_text
 from ojito.checkpoint.huggingface.towers import IGNORED as IN_TOWERS
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap, Section
@@ -88,7 +89,7 @@ def read_decoder(opened: OpenFolder) -> Part:
         config = read(DecoderConfig, decoder.read(f), "decoder")
     sections = (Section("decoder.", (decoder.prefix, ""), decoder.table), Section("decoder.", ("",), HEAD))
     twice = copies([""]) if config.tied_head else {}
-    return _decoder_part(opened, config, KeyMap(sections, IN_DECODERS, twice))
+    return _decoder_part(opened, config, KeyMap(sections, IN_DECODERS, twice), f)
 
 
 def _decoder_within(opened: OpenFolder, f: Fields, family: Family) -> Part:
@@ -100,12 +101,14 @@ def _decoder_within(opened: OpenFolder, f: Fields, family: Family) -> Part:
     )
     twice = copies(family.heads) if config.tied_head else {}
     keys = KeyMap(sections, (*IN_DECODERS, _outside(family.language)), twice)
-    return _decoder_part(opened, config, keys)
+    return _decoder_part(opened, config, keys, f, family)
 
 
-def _decoder_part(opened: OpenFolder, config: DecoderConfig, keys: KeyMap) -> Part:
-    tokenizer = read_tokenizer_settings(opened.path, ())
-    return Part(config, keys, tokenizer=tokenizer, bos="bos" in tokenizer, name=opened.name, folder=opened)
+def _decoder_part(
+    opened: OpenFolder, config: DecoderConfig, keys: KeyMap, f: Fields, family: Family | None = None
+) -> Part:
+    text = read_decoder_text(opened.path, f, family)
+    return Part(config, keys, tokenizer=text.tokenizer, prompt=text.prompt, name=opened.name, folder=opened)
 
 
 def _outside(beginnings: Sequence[str]) -> str:

@@ -1,25 +1,23 @@
-"""The files beside a folder's weights: how pictures become pixels, and which tokens begin, end and fill a row."""
+"""The files beside a folder's weights: how images become pixels, and which tokens begin, end and fill a row."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ojito.checkpoint.files import MAX_JSON, CheckpointError, find_file, read_json
 from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.huggingface.tokenizer_json import TokenizerFile
 from ojito.config import ImageConfig
 
 TOKENIZER = "tokenizer.json"
 OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+TOKENIZER_CONFIG, SPECIAL_TOKENS = "tokenizer_config.json", "special_tokens_map.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's own numbers."""
-
-_ADDED = re.compile(r'"added_tokens"\s*:\s*(?=\[)')
 
 
 def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -104,25 +102,56 @@ def _image_fields(folder: Path) -> Fields:
     return Fields({}, str(folder))
 
 
-def chats(folder: Path) -> bool:
-    """Whether the model was taught to chat: a template has a file of its own, or is in one of two others.
+def read_chat_template(folder: Path) -> str | None:
+    """The chat template of the folder's processor; None in a model that was not trained to chat.
+
+    It is looked for where the reference's processors do, in their order, and then where its tokenizers do.
 
     Raises:
-        CheckpointError: One of these is damaged.
+        CheckpointError: A file is damaged, or holds several templates and none that is the default.
     """
-    if any((folder / name).is_file() for name in CHAT_TEMPLATES):
-        return True
-    names = ("processor_config.json", "tokenizer_config.json")
-    files = [Fields(read_json(folder, name), str(folder / name)) for name in names if (folder / name).is_file()]
-    return any(f.get("chat_template") is not None for f in files)
+    processor = _optional(folder, "processor_config.json")
+    if processor.get("chat_template") is not None:
+        return _default_template(processor)
+    if (folder / "chat_template.json").is_file():
+        return _default_template(_optional(folder, "chat_template.json")) or ""
+    if (folder / CHAT_TEMPLATE).is_file():
+        try:
+            return find_file(folder, CHAT_TEMPLATE, MAX_JSON).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise CheckpointError(folder / CHAT_TEMPLATE, "is not UTF-8 text", "copy it again") from None
+    return _default_template(_optional(folder, TOKENIZER_CONFIG))
 
 
-def read_tokenizer_settings(folder: Path, end: tuple[str, ...]) -> dict[str, Any]:
-    """The processor's `tokenizer` settings: the file, and the tokens that begin, end and fill.
+def _default_template(f: Fields) -> str | None:
+    """The template in a file; of several, the one that is used when none is asked for."""
+    value = f.get("chat_template")
+    if isinstance(value, list):
+        value = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, Mapping)}
+    if isinstance(value, Mapping):
+        value = value.get("default")
+        if value is None:
+            raise f.error("chat_template", f.get("chat_template"), "one template is needed that is called default")
+    if value is not None and not isinstance(value, str):
+        raise f.error("chat_template", value, "the text of a template is needed")
+    return value
+
+
+def _optional(folder: Path, name: str) -> Fields:
+    """The fields of a file that a folder may have; none where it has not."""
+    return Fields(read_json(folder, name) if (folder / name).is_file() else {}, str(folder / name))
+
+
+def read_tokenizer_settings(folder: Path, end: tuple[str, ...], config: Fields | None = None) -> dict[str, Any]:
+    """The processor's `tokenizer` settings: the file, and the tokens that begin, end and fill a row.
+
+    Nothing is guessed: a token that no file names is none. The ends are those of the tokenizer's files, and those at
+    which the reference's `generate` stops: generation_config.json's, else config.json's.
 
     Args:
         folder: With a tokenizer.json.
         end: Tokens that end an answer, whatever the folder says: the first of all.
+        config: The fields of config.json.
 
     Raises:
         CheckpointError: There is no tokenizer, or a file is damaged, or says what is no token.
@@ -130,23 +159,83 @@ def read_tokenizer_settings(folder: Path, end: tuple[str, ...]) -> dict[str, Any
     other = next((name for name in OTHER_TOKENIZERS if (folder / name).is_file()), "")
     if other and not (folder / TOKENIZER).exists():
         raise CheckpointError(
-            f"{folder} has its tokenizer as {other}, and no {TOKENIZER}; make one with transformers: "
-            "AutoTokenizer.from_pretrained, then save_pretrained"
+            folder,
+            f"has its tokenizer as {other}, and no {TOKENIZER}",
+            "make one with transformers: AutoTokenizer.from_pretrained, then save_pretrained",
         )
-    path = find_file(folder, TOKENIZER)
-    settings: dict[str, Any] = {"kind": "file", "path": str(path)}
-    name = "tokenizer_config.json"
-    f = Fields(read_json(folder, name) if (folder / name).is_file() else {}, str(folder / name))
-    for ours, token in (("bos", _token(f, "bos_token")), ("pad", _token(f, "pad_token"))):
-        if token:
-            settings[ours] = token
-    ends = [*end, _token(f, "eos_token"), *_names(folder, _generation_ends(folder))]
-    settings["eos"] = list(dict.fromkeys(token for token in ends if token))
-    return settings
+    file = TokenizerFile.read(find_file(folder, TOKENIZER))
+    f = _tokenizer_fields(folder)
+    named = {name: _token(f, f"{name}_token") for name in ("bos", "eos", "pad")}
+    begin = file.begin()
+    ends, ids = [*end, named["eos"]], _end_ids(folder, config or Fields({}, ""))
+    ends += [file.added[i].content for i in ids if i in file.added]
+    settings: dict[str, Any] = {
+        "kind": "file",
+        "path": str(file.path),
+        "bos": named["bos"] or begin,
+        "eos": [*dict.fromkeys(token for token in ends if token)],
+        "eos_ids": [i for i in ids if i not in file.added],
+        "pad": named["pad"],
+        "special": [name for name in _special(f) if not file.is_special(name)],
+        "added": [name for name in _plain(f) if name not in file.names],
+    }
+    settings = {name: value for name, value in settings.items() if value}
+    return settings if "bos" in settings else {**settings, "has_bos": False}
+
+
+def writes_bos(folder: Path) -> bool:
+    """Whether the folder's tokenizer begins every text with a token, as its post-processor says.
+
+    Raises:
+        CheckpointError: There is no tokenizer, or none that can be used.
+    """
+    return bool(TokenizerFile.read(find_file(folder, TOKENIZER)).begin())
+
+
+def _tokenizer_fields(folder: Path) -> Fields:
+    """tokenizer_config.json's fields, with those of special_tokens_map.json over them where the reference reads it.
+
+    Source: transformers 5.23, `PreTrainedTokenizerBase._from_pretrained`: the second file is that of older versions,
+    and is not looked at where the first has `added_tokens_decoder`.
+    """
+    f = _optional(folder, TOKENIZER_CONFIG)
+    if "added_tokens_decoder" in f.values:
+        return f
+    older = _optional(folder, SPECIAL_TOKENS)
+    return Fields({**f.values, **older.values}, older.where) if older.values else f
+
+
+def _special(f: Fields) -> list[str]:
+    """The names of all tokens that tokenizer_config.json calls special, in the order in which they get ids."""
+    found = [token for token, special in _decoder(f) if special]
+    found += [_token(f, name) for name in f.values if name.endswith("_token") and type(f.get(name)) is not bool]
+    for field in ("extra_special_tokens", "additional_special_tokens"):
+        more = f.get(field)
+        more = [*more.values()] if isinstance(more, Mapping) else more or []
+        if not isinstance(more, list):
+            raise f.error(field, more, "a list of tokens is needed")
+        found += [_token(Fields({field: token}, f.where), field) for token in more]
+    return [*dict.fromkeys(token for token in found if token)]
+
+
+def _plain(f: Fields) -> list[str]:
+    """The tokens of tokenizer_config.json that are never split and not special."""
+    special = {*_special(f)}
+    return [*dict.fromkeys(token for token, is_special in _decoder(f) if not is_special and token not in special)]
+
+
+def _decoder(f: Fields) -> list[tuple[str, bool]]:
+    """The tokens of `added_tokens_decoder` by their ids, and whether each is special."""
+    entries = f.group("added_tokens_decoder").values
+    try:
+        by_id = sorted((int(i), entry) for i, entry in entries.items())
+        return [(entry["content"], bool(entry.get("special", False))) for _, entry in by_id]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise f.error("added_tokens_decoder", dict(entries), "ids and their tokens are needed") from None
 
 
 def _token(f: Fields, name: str) -> str:
-    """A token, which is written as its text or as a group with its text."""
+    """A token, which is written as its text or as a group with its text; "" where it is null."""
     value = f.get(name)
     if isinstance(value, Mapping):
         value = value.get("content")
@@ -155,28 +244,18 @@ def _token(f: Fields, name: str) -> str:
     return value or ""
 
 
-def _generation_ends(folder: Path) -> list[int]:
-    """The ids that end an answer."""
-    name = "generation_config.json"
-    if not (folder / name).is_file():
-        return []
-    f = Fields(read_json(folder, name), str(folder / name))
-    ends = f.get("eos_token_id")
-    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    if not all(type(end) is int for end in ends):
-        raise f.error("eos_token_id", ends, "ids of tokens are needed")
-    return ends
+def _end_ids(folder: Path, config: Fields) -> list[int]:
+    """The ids at which the reference's `generate` ends.
 
-
-def _names(folder: Path, ids: list[int]) -> list[str]:
-    """What tokens of these ids are called; of those only that are whole tokens."""
-    path = find_file(folder, TOKENIZER)
-    try:
-        text = path.read_text(encoding="utf-8") if ids else ""
-        # This list alone: as Python's objects, a whole vocabulary would take more memory than some models.
-        start = _ADDED.search(text)
-        added = json.JSONDecoder().raw_decode(text[start.end() : start.end() + MAX_JSON])[0] if start else []
-        names = {entry["id"]: entry["content"] for entry in added}
-        return [str(names[i]) for i in ids if i in names]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise CheckpointError(f"{path} is not a tokenizer; copy it again") from None
+    Source: transformers 5.23, `GenerationConfig.from_model_config`: config.json is read where no file of its own says
+    it, and its group for the decoder last.
+    """
+    for f in (_optional(folder, "generation_config.json"), config, config.group("text_config")):
+        ends = f.get("eos_token_id")
+        if ends is None:
+            continue
+        ends = ends if isinstance(ends, list) else [ends]
+        if not all(type(end) is int for end in ends):
+            raise f.error("eos_token_id", ends, "ids of tokens are needed")
+        return [end for end in ends if end >= 0]
+    return []

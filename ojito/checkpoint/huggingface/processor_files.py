@@ -21,7 +21,10 @@ from ojito.config import ImageConfig, ModelConfig, PromptConfig
 from ojito.settings import differences, read
 
 _FREE = ("caption", "turns", "answers", "loss", "max_tokens")
-"""Settings of a prompt that are about training, or about what is asked: they change no place of a row."""
+"""Settings of a prompt that are about training, or about what is asked: they change no token of a row."""
+
+_IN_TEMPLATE = ("bos", "system", "user_with_system", "trim")
+"""Settings that a chat template writes, whatever is usual in a family."""
 
 
 def image_fields(family: Family, tower: str, image: ImageConfig, model: ModelConfig) -> dict[str, Any]:
@@ -78,12 +81,11 @@ def check_prompt(family: Family, prompt: PromptConfig) -> bool:
     Raises:
         CheckpointError: It writes another one; names the settings.
     """
-    known = [read(PromptConfig, family.prompt(chat)) for chat in (True, False)]
-    differing = [
-        [f"{key} is {mine!r}, not {its!r}" for key, mine, its in differences(prompt, usual, "processor.prompt")
-         if key.rpartition(".")[2] not in _FREE]
-        for usual in known
-    ]  # fmt: skip
+    differing = []
+    for chat in (True, False):
+        free = (*_FREE, *(_IN_TEMPLATE if chat and family.chats else ()))
+        found = differences(prompt, read(PromptConfig, family.prompt(chat)), "processor.prompt")
+        differing.append([f"{key} is {mine!r}, not {its!r}" for key, mine, its in found if key[17:] not in free])
     if all(differing):
         problems = min(differing, key=len)
         raise CheckpointError(
@@ -93,13 +95,23 @@ def check_prompt(family: Family, prompt: PromptConfig) -> bool:
     return family.chats and not differing[0]
 
 
-def picture_text(family: Family, prompt: PromptConfig) -> str:
-    """How a text shows a picture."""
-    return family.image_tag or prompt.picture.replace("<image>", family.image_token)
+def image_text(family: Family, prompt: PromptConfig) -> str:
+    """How a text refers to an image."""
+    return family.image_tag or prompt.image_text.replace("<image>", family.image_token)
 
 
 _TURNS = """\
 {{- beginning -}}
+{%- if messages and messages[0]['role'] == 'system' -%}
+    {%- if not system_known -%}
+        {{- raise_exception('this model was not trained with a system message') -}}
+    {%- endif -%}
+    {%- set system = messages[0]['content'] -%}
+    {%- if system is not string -%}
+        {%- set system = system[0]['text'] -%}
+    {%- endif -%}
+    {%- set messages = messages[1:] -%}
+{%- endif -%}
 {%- for message in messages -%}
     {%- if message['role'] != ['user', 'assistant'][loop.index0 % 2] -%}
         {{- raise_exception('roles must alternate: user, assistant, user, ...') -}}
@@ -111,13 +123,17 @@ _TURNS = """\
     {%- if message['role'] == 'assistant' -%}
         {{- separator + before_answer -}}
     {%- else -%}
-        {{- user -}}
+        {%- if loop.first and system -%}
+            {{- before_system + (system | trim if trims else system) + after_system -}}
+        {%- else -%}
+            {{- user -}}
+        {%- endif -%}
         {%- if content[0]['type'] != 'image' -%}
             {{- before_text -}}
         {%- endif -%}
     {%- endif -%}
     {%- for part in content -%}
-        {{- picture if part['type'] == 'image' else part['text'] -}}
+        {{- image if part['type'] == 'image' else (part['text'] | trim if trims else part['text']) -}}
     {%- endfor -%}
     {%- if message['role'] == 'assistant' -%}
         {{- end + after_answer -}}
@@ -140,7 +156,13 @@ def chat_template(family: Family, prompt: PromptConfig, bos: str, eos: str) -> s
         bos: The token that begins a row, where the program has to write it; "" where it has not.
         eos: The token that ends an answer.
     """
-    texts = {
+    before, _, after = prompt.user_with_system.partition("{system}")
+    texts: dict[str, str | bool] = {
+        "system": prompt.system,
+        "system_known": bool(prompt.user_with_system),
+        "before_system": before,
+        "after_system": after,
+        "trims": prompt.trim,
         "beginning": bos if prompt.bos else "",
         "user": prompt.user,
         "before_text": prompt.before_text,
@@ -148,7 +170,7 @@ def chat_template(family: Family, prompt: PromptConfig, bos: str, eos: str) -> s
         "before_answer": prompt.before_answer,
         "end": eos,
         "after_answer": prompt.after_answer,
-        "picture": picture_text(family, prompt),
+        "image": image_text(family, prompt),
     }
     names = (f"{{%- set {name} = {json.dumps(text, ensure_ascii=False)} -%}}\n" for name, text in texts.items())
     return "".join(names) + _TURNS

@@ -80,7 +80,7 @@ class Vocabulary:
         }
         self.bos = "" if marks.bos is None else self._name(marks.bos)
         self.eos = self._name(marks.ends[0])
-        self.begins = marks.bos in self._tokenizer.encode("").ids
+        self.begins = bool(self._tokenizer.encode("").ids)
         left = family.encoding_begins and self.begins
         self.template_bos = "" if left else self.bos
 
@@ -91,6 +91,12 @@ class Vocabulary:
             CheckpointError: They do not, as with a tokenizer that puts a space before every text; or there is no token
                 that begins a row, where the processor counts on it.
         """
+        if self.begins and not prompt.bos:
+            raise CheckpointError(
+                "processor.prompt.bos",
+                "is false, and the tokenizer by itself writes a token before every text",
+                f"train with true, or {KEEPS}",
+            )
         if prompt.joined:
             return
         if not self.bos:

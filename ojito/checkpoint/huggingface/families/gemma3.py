@@ -39,11 +39,11 @@ def _write(c: ModelConfig) -> dict[str, Any]:
 def _prompt(chat: bool) -> Settings:
     prompt: Settings = {
         "image": "inline", "joined": True, "separator": "", "caption": "Describe this image in detail.",
-        "picture": f"\n\n{_BEGIN}<image>{_END}\n\n",
+        "image_text": f"\n\n{_BEGIN}<image>{_END}\n\n",
     }  # fmt: skip
     if chat:
         prompt |= {"user": "<start_of_turn>user\n", "separator": "<end_of_turn>\n<start_of_turn>model\n",
-                   "after_answer": "\n"}  # fmt: skip
+                   "after_answer": "\n", "trim": True}  # fmt: skip
     return prompt
 
 

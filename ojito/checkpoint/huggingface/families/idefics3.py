@@ -35,7 +35,7 @@ def _prompt(chat: bool) -> Settings:
     return {
         "image": "inline", "joined": True, "user": "User:", "before_text": " ",
         "separator": "<end_of_utterance>\nAssistant:", "before_answer": " ", "after_answer": "\n",
-        "picture": "<fake_token_around_image><global-img><image><fake_token_around_image>",
+        "image_text": "<fake_token_around_image><global-img><image><fake_token_around_image>",
         "tile": "<fake_token_around_image><row_{row}_col_{column}><image>", "tile_row_end": "\n",
         "tiles_end": "\n", "caption": "Can you describe this image?",
     }  # fmt: skip

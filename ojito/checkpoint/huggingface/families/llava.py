@@ -54,7 +54,7 @@ def _write(c: ModelConfig) -> dict[str, Any]:
 
 def _prompt(chat: bool) -> Settings:
     return {
-        "image": "inline", "joined": True, "user": "USER: ", "picture": "<image>\n", "separator": " ASSISTANT:",
+        "image": "inline", "joined": True, "user": "USER: ", "image_text": "<image>\n", "separator": " ASSISTANT:",
         "before_answer": " ", "caption": "Describe the picture.",
     }  # fmt: skip
 

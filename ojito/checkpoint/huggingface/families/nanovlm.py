@@ -38,7 +38,7 @@ _ASK: Settings = {
 }  # fmt: skip
 _CHAT: Settings = {
     "image": "inline", "bos": False, "joined": True, "user": "<|im_start|>user\n",
-    "separator": "<|im_end|>\n<|im_start|>assistant\n", "after_answer": "\n", "picture_number": "<image: {number}>",
+    "separator": "<|im_end|>\n<|im_start|>assistant\n", "after_answer": "\n", "image_number": "<image: {number}>",
     "caption": "What is this?",
 }  # fmt: skip
 _TILES: Settings = {"tile": "<row_{row}_col_{column}><image>", "whole": "first"}
@@ -133,7 +133,7 @@ def processor_settings(tokens: Mapping[str, str], chats: bool, tiling: Settings 
     image: Settings = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "resample": "bilinear", **(tiling or {})}
     prompt = {**(_CHAT if chats else _ASK), "max_tokens": max_positions}
     if tiling:
-        prompt |= {**_TILES, "picture": tokens["global_image_token"] + _IMAGE}
+        prompt |= {**_TILES, "image_text": tokens["global_image_token"] + _IMAGE}
     if not tokens:
         prompt["before_answer"] = "  "  # as its training wrote; what asks for an answer has never ended in spaces
     tokenizer = {"bos": "<|im_start|>" if tokens else ends, "eos": [ends], "pad": ends, "special": [*tokens.values()]}
@@ -292,7 +292,7 @@ def _compare_model(model: ModelConfig) -> dict[str, Any]:
 _AS_WRITTEN = f"nanoVLM's {CONFIG}"
 _SEEN = ("fit", "longest_side", "tiling", "enlarge", "resample", "mean", "std")
 _WRITTEN = (
-    "image", "bos", "user", "separator", "after_answer", "joined", "picture", "picture_number", "tile",
+    "image", "bos", "user", "separator", "after_answer", "joined", "image_text", "image_number", "tile",
     "tile_row_end", "tiles_end", "whole",
 )  # fmt: skip
 
@@ -333,7 +333,7 @@ def _name_of(token: str, prompt: PromptConfig) -> str:
     place = re.fullmatch(r"<row_(\d+)_col_(\d+)>", token)
     if place:
         return f"r{place[1]}c{place[2]}"
-    return "global_image_token" if token + _IMAGE == prompt.picture else "image_token"
+    return "global_image_token" if token + _IMAGE == prompt.image_text else "image_token"
 
 
 def _compare(where: str, config: Any, read_back: Any, names: Sequence[str] | None = None) -> None:
