@@ -6,8 +6,8 @@ instead, in their order, with `VALUE` where a value is written and `TAG` where t
     {% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{% endfor %}
     TAG                     <|im_start|>       VALUE       \\n      VALUE          <|im_end|>\\n               TAG
 
-A form is recognized if each of its marks stands there, and nowhere otherwise than that form writes it. So a template that
-differs in a line break is refused, not followed by half.
+A form is recognized if each of its marks stands there, and nowhere otherwise than that form writes it. So a template
+that differs in a line break is refused, not followed by half.
 """
 
 from __future__ import annotations
