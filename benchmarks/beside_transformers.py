@@ -121,7 +121,7 @@ def reference(config: ModelConfig) -> transformers.PreTrainedModel:
         text_config={
             "model_type": "gemma", "vocab_size": decoder.vocab_size, "hidden_size": decoder.width,
             "num_hidden_layers": decoder.layers, "num_attention_heads": decoder.heads,
-            "num_key_value_heads": decoder.num_kv_heads, "head_dim": decoder.head_size,
+            "num_key_value_heads": decoder.kv_heads, "head_dim": decoder.head_dim,
             "intermediate_size": decoder.mlp_dim, "hidden_activation": "gelu_pytorch_tanh",
         },
         image_token_id=decoder.vocab_size - 1,

@@ -1,4 +1,4 @@
-"""Draw docs/result.png, the picture in the README: a model's answers about scenes that it never saw.
+"""Draw docs/result.png, the image in the README: a model's answers about scenes that it never saw.
 
 python docs/result.py runs/demo/model docs/result.png
 """

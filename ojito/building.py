@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from ojito.checkpoint.tensors import read_weights
 from ojito.config import Config, ConnectorConfig, TokenizerConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, nearest
 from ojito.loading import check_tokenizer, check_vocabulary, find_folder, find_preset, naming_settings
 from ojito.memory import check_memory
 from ojito.model.connectors import Connector
@@ -163,12 +162,11 @@ def _connector(given: str | Mapping[str, Any] | ConnectorConfig) -> Mapping[str,
         return given
     name, colon, number = str(given).partition(":")
     if name not in CONNECTORS:
-        near = difflib.get_close_matches(name, CONNECTORS, 1)
-        hint = f"did you mean {near[0]}?" if near else "choose one of these"
-        raise ValueError(f"connector {given!r} is not one of {', '.join(CONNECTORS)}; {hint}")
+        problem = f"{given!r} is not one of {', '.join(CONNECTORS)}"
+        raise OjitoError("connector", problem, nearest(name, CONNECTORS, "choose one of these"))
     if not colon:
         return CONNECTORS[name]
     if name not in NUMBERS or not number.isdecimal():
         wanted = f"write {name}:2" if name in NUMBERS else f"write {name}"
-        raise ValueError(f"connector {given!r} has {number!r} after the colon; {wanted}")
+        raise OjitoError("connector", f"{given!r} has {number!r} after the colon", wanted)
     return {**CONNECTORS[name], NUMBERS[name]: int(number)}

@@ -45,8 +45,13 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def nearest_name(word: str, known: Iterable[str]) -> str:
+    """Return the known name nearest to a misspelled one; empty if none is near."""
+    return next(iter(difflib.get_close_matches(word, [*known], 1)), "")
+
+
 def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A remedy for a misspelled name: "did you mean X?", or what else to do.
+    """Return a remedy for a misspelled name: "did you mean X?", or what else to do.
 
     Args:
         word: What was written.
@@ -54,5 +59,5 @@ def nearest(word: str, known: Iterable[str], otherwise: str = "") -> str:
         otherwise: The remedy when none is near; by default the list of all of them.
     """
     names = [*known]
-    close = difflib.get_close_matches(word, names, 1)
-    return f"did you mean {close[0]}?" if close else otherwise or f"choose from {', '.join(names)}"
+    close = nearest_name(word, names)
+    return f"did you mean {close}?" if close else otherwise or f"choose from {', '.join(names)}"

@@ -6,7 +6,6 @@ All that can be checked is checked before memory is taken.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,15 +17,17 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, missing_tokenizer
-from ojito.checkpoint.hub.cache import is_hub_id
+from ojito.checkpoint.hub.cache import hub_id_of, is_hub_id
 from ojito.checkpoint.hub.download import download, download_tokenizer
 from ojito.checkpoint.hub.transfer import HubError, TransientError
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.unsupported import check_name
 from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
+from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, nearest, nearest_name
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
 from ojito.model.meta import on_meta
@@ -88,9 +89,14 @@ def load_described(
     """
     model = shape_of(described)
     check_memory(str(described.path), model, dtype, device)
-    pipe = _fill(described, model, described.processor, device, dtype, progress)
-    pipe.config, pipe.name = described.recipe, described.name
-    return pipe
+    try:
+        processor = _fill(described, model, described.processor, device, dtype, progress)
+    except ConfigError as error:
+        if error.where == str(described.tokenizer):
+            raise
+        source = described.path / PROCESSOR_FILE if described.form == "native" else described.path
+        raise ConfigError(f"{source}: {error.where}", error.problem, error.remedy) from None
+    return Pipeline(model.eval(), processor, described.recipe, name=described.name)
 
 
 def shape_of(described: Described, config: ModelConfig | None = None) -> VLM:
@@ -116,8 +122,8 @@ def _fill(
     device: torch.device,
     dtype: torch.dtype,
     progress: Progress | None,
-) -> Pipeline:
-    """The folder's weights and tokenizer, in this model and a processor with this config."""
+) -> Processor:
+    """Load the folder's weights into the model; return a processor with this config and the folder's tokenizer."""
     tokenizer = Tokenizer.read(described.tokenizer, config.tokenizer)
     check_vocabulary(described.path, tokenizer, model.config.decoder.vocab_size)
     processor = Processor.for_model(config, tokenizer, model.config)
@@ -125,7 +131,7 @@ def _fill(
         described.path, model.state_dict(), dtype, device, described.keys, progress, header=described.header
     )
     model.load_state_dict(state, assign=True)
-    return Pipeline(model.eval(), processor)
+    return processor
 
 
 def check_settings(folder: Path) -> None:
@@ -165,13 +171,16 @@ def find_folder(
     path = Path(name)
     if path.is_dir():
         return path
+    pasted = hub_id_of(str(name))
+    if pasted:
+        name, path = pasted, Path(pasted)
     # "models/tpyo" could be a name on the Hub as well; where there is a folder "models", it is a typing mistake, and in
     # "runs", where Ojito puts its own, it always is.
     if is_hub_id(str(name)) and not path.parent.is_dir() and path.parent != Path("runs"):
         try:
             return download(str(name), progress, check)
         except TransientError as error:  # whether there is such a model, nobody could say
-            raise HubError(f"there is no folder {name}, and {error}") from None
+            raise HubError(name, f"is no folder, and {error.where} {error.problem}", error.remedy) from None
     return None
 
 
@@ -219,10 +228,9 @@ def load_for(
     with naming_settings("model", described.model, config.model):
         model = shape_of(described, config.model)
         check_training_memory(str(described.path), model, config.train, torch_device)
-        pipe = _fill(described, model, config.processor, torch_device, torch.float32, progress)
-    pipe.config, pipe.name = config, config.name
+        processor = _fill(described, model, config.processor, torch_device, torch.float32, progress)
     torch.manual_seed(config.train.seed)
-    return pipe
+    return Pipeline(model.eval(), processor, config)
 
 
 def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:
@@ -272,18 +280,17 @@ def find_preset(name: str) -> Config:
     """The recipe of that name.
 
     Raises:
-        ValueError: It is no preset, and no folder either; names the nearest of both.
+        OjitoError: Neither a preset nor a folder; names the nearest.
     """
     from ojito.presets import PRESETS, preset  # a folder needs none
 
     if name not in PRESETS:
-        path = Path(name)
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        if not near and path.parent.is_dir():
+        check_name(name)
+        path, remedy = Path(name), f"presets are {', '.join(PRESETS)}"
+        if not nearest_name(name, PRESETS) and path.parent.is_dir():
             beside = {str(path.parent / p.name) for p in path.parent.iterdir() if p.is_dir()}
-            near = difflib.get_close_matches(str(path), beside, 1)
-        hint = f"did you mean {near[0]}?" if near else f"presets are {', '.join(PRESETS)}"
-        raise OjitoError(f"{name!r}", "is neither a folder nor a preset", hint)
+            remedy = nearest(str(path), beside, remedy)
+        raise OjitoError(repr(name), "is neither a folder nor a preset", nearest(name, PRESETS, remedy))
     return preset(name)
 
 

@@ -43,7 +43,7 @@ def training_bytes(model: VLM, config: TrainConfig) -> int:
 
 def cache_bytes(config: DecoderConfig, tokens: int, dtype: torch.dtype) -> int:
     """Return the bytes of the key-value cache for one row of so many tokens: keys and values of every layer."""
-    return 2 * config.layers * config.num_kv_heads * config.head_size * tokens * dtype.itemsize
+    return 2 * config.layers * config.kv_heads * config.head_dim * tokens * dtype.itemsize
 
 
 def parameters(module: nn.Module) -> int:

@@ -1,12 +1,12 @@
-"""The joining place: a model and its processor, from pictures and words to words."""
+"""A model and its processor together: from images and text to text."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,35 +19,44 @@ from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
 from ojito.device import pick_device
-from ojito.generate import Generation, Greedy, Sampler, generate, stream
-from ojito.generate.engine import Finish
-from ojito.locate.boxes import BETWEEN, Box, fit_mask, parse
-from ojito.locate.mask_decoder import MaskDecoder
-from ojito.locate.mask_weights import read_mask_weights
+from ojito.errors import OjitoError
+from ojito.generate import (
+    Finish,
+    GenerateOptions,
+    Generation,
+    OptionKeywords,
+    StopTexts,
+    generate,
+    make_options,
+    options_of_rows,
+    stream,
+)
+from ojito.locate.boxes import Box, parse
+from ojito.locate.masks import add_masks, read_mask_decoder
+from ojito.locate.things import Task, check_location_tokens, locating_prompt, split_things
 from ojito.model import VLM
-from ojito.model.meta import shapes_only
 from ojito.processor import Processor
-from ojito.processor.images import open_image
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.processor.prompts import check_typed
 from ojito.records import Progress, Sample
 from ojito.settings import to_yaml, write
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ojito.records import ImageLike
 
-_UNFINISHED = "\ufffd"  # what the bytes of half a character decode to
 _LONG = {"max_new_tokens": 256}  # a box takes about 7 tokens, and its mask 16
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says; `str(answer)` is the text.
+    """Answer of a model; `str(answer)` is its text.
 
     Attributes:
-        text: Up to the stop string, where one ended it.
+        text: Up to the stop text, where one ended it.
         tokens: All that were generated, without the end-of-text token.
-        finish: Why it ended: "eos" (the model ended it), "length" (no more tokens allowed), "stop" (a stop string).
+        finish: Why it ended: "eos" (the model ended it), "length" (no more tokens allowed), "stop" (a stop text).
     """
 
     text: str
@@ -60,25 +69,34 @@ class Answer:
 
 @dataclass(frozen=True)
 class Located:
-    """Where things are in a picture.
+    """Where things are in an image.
 
     Attributes:
         boxes: Those in the answer that can be read.
         answer: What the model wrote; where it ended by "length", there may have been more boxes.
+        width: Width of the upright image that the boxes are of, pixels.
+        height: Height of the upright image, pixels.
     """
 
     boxes: list[Box]
     answer: Answer
+    width: int
+    height: int
 
 
 class Pipeline:
     """A model that answers.
+
+    How it answers is said in keywords, of every method alike: `max_new_tokens=64`; `temperature=0.7`, `top_k=40`,
+    `top_p=0.9` or `sampler=` with a sampler; `repetition_penalty=1.2`; `stop=["."]`; `seed=0`. Or in one
+    `GenerateOptions`, over which keywords are laid.
 
     Args:
         model: Any VLM.
         processor: The one that it was trained with.
         config: The recipe, which `save` then keeps.
         device: Where to put the model; None leaves it where it is.
+        name: What the model is called; by default as the recipe is.
     """
 
     def __init__(
@@ -87,23 +105,61 @@ class Pipeline:
         processor: Processor,
         config: Config | None = None,
         device: torch.device | str | None = None,
+        name: str = "",
     ) -> None:
         self.model = model if device is None else model.to(pick_device(device))
         self.processor, self.config = processor, config
-        self.name = config.name if config else "custom"
+        self.name = name or (config.name if config else "custom")
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        dtype, vision = str(self.model.dtype).removeprefix("torch."), self.model.config.vision
+        return (
+            f"Pipeline({self.name!r}: {parameters:,} parameters, {dtype} on {self.device}, "
+            f"image {vision.image_size} x {vision.image_size} in {self.model.config.image_tokens} tokens)"
+        )
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
-        return self.model.decoder.embedding.weight.device
+        """Device of the model."""
+        return self.model.device
 
-    def caption(self, image: ImageLike, **options: Any) -> Answer:
-        """What the picture shows. Options as for `generate`."""
-        return self.ask(image, "", **options)
+    def with_image(self, **settings: Any) -> Pipeline:
+        """Return the same model with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
 
-    def ask(self, image: ImageLike, prompt: str, **options: Any) -> Answer:
-        """The answer to a question about a picture (a path, a PIL image, encoded bytes). Options as for `generate`."""
-        return self.generate([Sample([image], check_typed(prompt))], **options)[0]
+        Args:
+            **settings: Fields of `ImageConfig`.
+
+        Raises:
+            ConfigError: A value that is out of range.
+        """
+        changed = copy.copy(self)
+        changed.processor = self.processor.with_image(**settings)
+        return changed
+
+    def caption(
+        self, image: ImageLike, options: GenerateOptions | None = None, **keywords: Unpack[OptionKeywords]
+    ) -> Answer:
+        """Describe an image. Arguments and errors as for `ask`."""
+        return self.ask(image, "", options, **keywords)
+
+    def ask(
+        self, image: ImageLike, prompt: str, options: GenerateOptions | None = None, **keywords: Unpack[OptionKeywords]
+    ) -> Answer:
+        """Answer a question about an image.
+
+        Args:
+            image: A path, a PIL image, encoded bytes.
+            prompt: The question; empty asks for a caption.
+            options: How to answer.
+            **keywords: The same, one by one; they win.
+
+        Raises:
+            ImageError: The image cannot be read.
+            RowError: The question is too long for the model, or cannot be written as tokens.
+            OjitoError: An option that is not known or not possible.
+        """
+        return self.generate([Sample([image], check_typed(prompt))], options, **keywords)[0]
 
     def detect(self, image: ImageLike, things: str | Sequence[str], **options: Any) -> list[Box]:
         """Where these things are in the picture, by a model that has learned it as PaliGemma has: with location tokens.
@@ -160,102 +216,97 @@ class Pipeline:
     def generate(
         self,
         samples: Sequence[Sample],
+        options: GenerateOptions | Sequence[GenerateOptions] | None = None,
         *,
-        max_new_tokens: int = 64,
-        sampler: Sampler = Greedy(),  # noqa: B008 - frozen
-        repetition_penalty: float = 1.0,
-        stop: Sequence[str] = (),
-        seed: int = 0,
         batch_size: int = 32,
+        **keywords: Unpack[OptionKeywords],
     ) -> list[Answer]:
-        """Answers to the last turn of each sample.
+        """Answer the last turn of each sample.
 
-        A sample gets the same answer whatever samples stand beside it in a batch. (When sampling, its number in the
+        In float32 a sample gets the same answer whatever samples stand beside it in a batch. In bfloat16 and float16
+        sums are rounded in another order in another batch, so that an answer may differ where two tokens are nearly
+        as likely; the same batches give the same answers in every dtype. (When sampling, a sample's number in the
         list decides: sample i draws with `seed + i`.)
 
         Args:
-            samples: Questions, with pictures or without.
-            max_new_tokens: The most tokens of an answer; fewer where the model has no more positions.
-            sampler: `Greedy()`, `Temperature(0.7)`, `TopK(40)`, `TopP(0.9)`.
-            repetition_penalty: On tokens that the question or the answer holds already; 1 is none, 1.2 is usual.
-            stop: Texts that end an answer, and are not part of it.
-            seed: Of the sampling.
+            samples: Questions, with images or without.
+            options: How to answer them; or a list of options, one for each.
             batch_size: Samples that are answered at once.
+            **keywords: Options one by one; they win.
 
         Raises:
-            ImageError: A picture cannot be read.
-            ValueError: An argument is out of range, or a question too long for the model.
+            ImageError: An image cannot be read.
+            RowError: A question is too long for the model, or cannot be written as tokens.
+            OjitoError: An option that is not known or not possible, a batch size below 1, samples that are no list.
         """
         if isinstance(samples, Sample):
-            raise ValueError("generate takes a list of samples, not one Sample; write [sample]")
-        stop = _stop_texts(stop)
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size} answers nothing; use 1 or more, for example 32")
+            raise OjitoError("samples", "generate takes a list of samples, not one Sample", "write [sample]")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise OjitoError("batch_size", f"{batch_size!r} answers nothing", "use 1 or more, for example 32")
+        if options is None or isinstance(options, GenerateOptions):
+            rows = make_options(options, keywords).rows(len(samples))
+        else:
+            rows = [make_options(one, keywords) for one in options_of_rows(options, len(samples))]
+        stops = {one.stop: self._stop_texts(one) for one in rows}
         answers: list[Answer] = []
         for start in range(0, len(samples), batch_size):
-            rows = generate(
+            of_batch = rows[start : start + batch_size]
+            found = generate(
                 self.model,
                 self.processor(samples[start : start + batch_size]),
+                of_batch,
                 eos=self.processor.tokenizer.ends,
-                max_new_tokens=max_new_tokens,
-                sampler=sampler,
-                repetition_penalty=repetition_penalty,
-                stop=self._stop(stop),
-                seed=seed + start,
                 vocab_size=self.processor.tokenizer.size,
+                stops=[stops[one.stop] for one in of_batch],
             )
-            answers += [self._answer(row, stop) for row in rows]
+            answers += [_answer(row, stops[one.stop]) for row, one in zip(found, of_batch, strict=True)]
         return answers
 
     def stream(
         self,
         image: ImageLike | Sample,
         prompt: str = "",
-        *,
-        max_new_tokens: int = 64,
-        sampler: Sampler = Greedy(),  # noqa: B008 - frozen
-        repetition_penalty: float = 1.0,
-        stop: Sequence[str] = (),
-        seed: int = 0,
+        options: GenerateOptions | None = None,
+        **keywords: Unpack[OptionKeywords],
     ) -> Iterator[str]:
-        """The answer to one question in pieces, as they come; together they are the text of `ask`.
+        """Answer one question in pieces, as they come; together they are the text of `ask`.
 
-        A piece never ends within a character, nor within what may become a stop string.
+        A piece never ends within a character, nor within what may become a stop text.
 
         Args:
-            image: The picture; or a Sample, whose last turn is the question.
-            prompt: The question about the picture; empty asks for a caption.
-            max_new_tokens: This and the others as for `generate`.
-            sampler: As there.
-            repetition_penalty: As there.
-            stop: As there.
-            seed: As there.
+            image: The image; or a Sample, whose last turn is the question.
+            prompt: The question about the image; empty asks for a caption.
+            options: How to answer.
+            **keywords: The same, one by one; they win.
 
         Raises:
-            ImageError: The picture cannot be read.
-            ValueError: An argument is out of range, or the question too long for the model.
+            ImageError: The image cannot be read.
+            RowError: The question is too long for the model, or cannot be written as tokens.
+            OjitoError: An option that is not known or not possible.
         """
-        stop = _stop_texts(stop)
-        said = ""
+        checked = make_options(options, keywords)
+        stops = self._stop_texts(checked)
         sample = image if isinstance(image, Sample) else Sample([image], prompt)
+        return self._pieces(sample, checked, stops)
+
+    def _pieces(self, sample: Sample, options: GenerateOptions, stops: StopTexts) -> Iterator[str]:
+        given = ""
         steps = stream(
             self.model,
             self.processor([sample]),
+            options,
             eos=self.processor.tokenizer.ends,
-            max_new_tokens=max_new_tokens,
-            sampler=sampler,
-            repetition_penalty=repetition_penalty,
-            stop=self._stop(stop),
-            seed=seed,
             vocab_size=self.processor.tokenizer.size,
+            stops=[stops],
         )
         for (row,) in steps:
-            text = _cut(self.processor.decode(row.tokens), stop)
-            if not row.finish:
-                text = _settled(text, stop)
-            if len(text) > len(said):
-                yield text[len(said) :]
-                said = text
+            text = stops.cut(row.tokens) if row.finish else stops.settled(row.tokens)
+            if len(text) > len(given):
+                yield text[len(given) :]
+                given = text
+
+    def _stop_texts(self, options: GenerateOptions) -> StopTexts:
+        return StopTexts(options.stop, self.processor.decode, self.processor.tokenizer.parse)
 
     def save(self, folder: Path | str) -> None:
         """Writes the folder that `load` reads: config.json, model.safetensors, tokenizer, processor and recipe.
@@ -316,97 +367,24 @@ class Pipeline:
                 dtype, max_shard, base_model, progress,
             )  # fmt: skip
 
-    def _check_token(self, token: str) -> None:
-        """Whether the tokenizer has it; a model without it was never taught to say where things are."""
-        ids = self.processor.tokenizer.encode(token)
-        if len(ids) != 1 or self.processor.decode(ids) != token:
-            raise ValueError(
-                f"the tokenizer of {self.name} has no token {token}, so the model cannot say where things are; use "
-                "PaliGemma, or a model that was trained with its tokenizer"
-            )
-
     def _locate(
         self,
-        task: Literal["detect", "segment"],
+        task: Task,
         image: ImageLike,
         things: str | Sequence[str],
         options: dict[str, Any],
         weights: Path | str = "",
     ) -> Located:
-        self._check_token("<loc0000>")
+        check_location_tokens(self.processor, task, self.name)
         names = split_things(things, task)
-        decoder = None
-        if task == "segment":
-            self._check_token("<seg000>")
-            decoder = read_masks(weights)
-        picture = open_image(image, self.processor.config.image.max_pixels)
-        answer = self.ask(picture, f"{task} {BETWEEN.join(names)}", **{**_LONG, **options})
-        boxes = parse(answer.text, *picture.size)
-        return Located(boxes if decoder is None else _with_masks(boxes, decoder, picture.size), answer)
-
-    def _stop(self, texts: Sequence[str]) -> Callable[[int, list[int]], bool] | None:
-        """Whether tokens hold one of the texts; decoding them at every step is only worth it where there are any."""
-        if not texts:
-            return None
-        return lambda row, tokens: any(text in self.processor.decode(tokens) for text in texts)
-
-    def _answer(self, row: Generation, stop: Sequence[str]) -> Answer:
-        return Answer(_cut(self.processor.decode(row.tokens), stop), tuple(row.tokens), row.finish or "length")
+        decoder = read_mask_decoder(weights) if task == "segment" else None
+        opened = self.processor.open_image(image)
+        keywords: dict[str, Any] = options if "options" in options else {**_LONG, **options}
+        answer = self.ask(opened.image, locating_prompt(names, task), **keywords)
+        size = (opened.width, opened.height)  # of the whole image, whatever scale of it the model read
+        boxes = parse(answer.text, *size)
+        return Located(boxes if decoder is None else add_masks(boxes, decoder, *size), answer, *size)
 
 
-def split_things(things: str | Sequence[str], task: str) -> list[str]:
-    """The names of the things to look for.
-
-    Args:
-        things: "cat ; dog", or ["cat", "dog"].
-        task: "detect" or "segment", for the message.
-
-    Raises:
-        ValueError: One has no name, or there is none.
-    """
-    names = [name.strip() for name in (things.split(";") if isinstance(things, str) else things)]
-    if not all(names) or not names:
-        raise ValueError(f"things {things!r} must name each thing to {task}; give for example 'cat ; dog'")
-    return names
-
-
-def read_masks(weights: Path | str) -> MaskDecoder:
-    """The decoder in `vae-oid.npz`, which draws masks from their codes.
-
-    Raises:
-        CheckpointError: The weights are missing, damaged or of something else.
-    """
-    with shapes_only():
-        decoder = MaskDecoder()
-    decoder.load_state_dict(read_mask_weights(weights, decoder.state_dict()), assign=True)
-    return decoder
-
-
-def _with_masks(boxes: list[Box], decoder: MaskDecoder, size: tuple[int, int]) -> list[Box]:
-    """The boxes, those with codes as pixels of a picture of this width and height, too."""
-    codes = [box.codes for box in boxes if box.codes]
-    if not codes:
-        return boxes
-    with torch.inference_mode():
-        drawn = iter(decoder(torch.tensor(codes)).numpy())
-    return [dataclasses.replace(b, mask=fit_mask(next(drawn), b, *size)) if b.codes else b for b in boxes]
-
-
-def _stop_texts(stop: Sequence[str]) -> Sequence[str]:
-    if isinstance(stop, str):
-        stop = (stop,)
-    if "" in stop:
-        raise ValueError("stop holds '', which every text holds; leave it out")
-    return stop
-
-
-def _cut(text: str, stop: Sequence[str]) -> str:
-    """The text up to the first stop string."""
-    return text[: min((text.index(end) for end in stop if end in text), default=len(text))]
-
-
-def _settled(text: str, stop: Sequence[str]) -> str:
-    """The text without what the next token may still change: half a character, the beginning of a stop string."""
-    text = text.rstrip(_UNFINISHED)
-    begun = (n for end in stop for n in range(len(end) - 1, 0, -1) if text.endswith(end[:n]))
-    return text[: len(text) - max(begun, default=0)]
+def _answer(row: Generation, stops: StopTexts) -> Answer:
+    return Answer(stops.cut(row.tokens), tuple(row.tokens), row.finish or "length")

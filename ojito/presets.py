@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterable
 
 from ojito.checkpoint.huggingface.families import nanovlm
 from ojito.checkpoint.huggingface.families.paligemma import PALIGEMMA
 from ojito.config import Config
+from ojito.errors import nearest
 from ojito.settings import ConfigError, Settings, override, read
 
 # ------------------------------------------------------------------------------------------- towers, decoders, families
@@ -238,7 +238,5 @@ def preset(name: str, settings: Iterable[str] = ()) -> Config:
 
 def _entry(name: str) -> tuple[str, Settings]:
     if name not in _PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(PRESETS)}"
-        raise ConfigError("preset", f"{name!r} is not one; {hint}")
+        raise ConfigError("preset", f"{name!r} is not one", nearest(name, PRESETS))
     return _PRESETS[name]

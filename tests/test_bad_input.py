@@ -87,7 +87,7 @@ PICTURES = {
     "TIFF": picture(encoded("TIFF"), "scan.tif"),
     "PDF": picture(b"%PDF-1.7 and so on", "scan.pdf"),
     "HEIC from a telephone": picture(b"\0\0\0\x18ftypheic\0\0\0\0", "photo.heic"),
-    "too many pixels": picture(png_of(9000, 9000), "huge.png"),
+    "too many pixels": picture(png_of(20_000, 20_000), "huge.png"),
     "decompression bomb": picture(png_of(60_000, 60_000), "bomb.png"),
     "missing": lambda: open_image("photo.jpg"),
     "misspelt": near_miss,

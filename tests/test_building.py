@@ -15,7 +15,7 @@ import ojito
 from ojito import loading, memory
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe_part
-from ojito.config import ConnectorConfig, TokenizerConfig
+from ojito.config import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig, TokenizerConfig
 from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
@@ -58,20 +58,25 @@ def test_recipe_is_of_the_parts(join, parts):
     config = join().config
     assert config.name == "siglip-smollm"
     assert (config.model.vision, config.model.decoder) == (TOWER, describe_part(parts / "smollm", "decoder").config)
-    assert config.model.connector == ConnectorConfig(project="mlp")
+    assert config.model.connector == ConnectorConfig(project="mlp", mlp_dim=config.model.decoder.width)
     assert config.train.connector_lr > config.train.lr
     assert config.train.vision_lr == config.train.decoder_lr == 0  # as train.lr
     tokenizer = TokenizerConfig(kind="file", path=str(parts / "smollm" / "tokenizer.json"), **NAMES)
     assert config.processor.tokenizer == tokenizer
     prompt = config.processor.prompt
-    assert (prompt.image, prompt.user, prompt.separator, prompt.bos) == ("front", "", "\n", True)
+    assert (prompt.image, prompt.user, prompt.separator, prompt.bos) == (
+        "front",
+        "",
+        "\n",
+        False,
+    )  # its tokenizer writes no first token
 
 
 def test_prompt_is_the_question_and_a_line_break(join, picture):
     pipe = join()
     tokens = pipe.processor([Sample([picture], "what?")]).tokens[0, 16:].tolist()
     tokenizer = pipe.processor.tokenizer
-    assert tokens == [tokenizer.bos, *tokenizer.encode("what?"), *tokenizer.encode("\n")]
+    assert tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
 
 
 def test_pictures_are_prepared_as_the_tower_knows_them(join, tmp_path):
@@ -116,7 +121,10 @@ def test_row_has_no_bos_where_the_decoder_names_none(join, tmp_path):
     folder = save_decoder(tmp_path / "qwen")
     (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": None, "eos_token": "<|im_end|>"}))
     pipe = join(decoder=folder)
-    assert pipe.processor.tokenizer.bos not in pipe.processor([Sample([], "what?")]).tokens
+    tokenizer = pipe.processor.tokenizer
+    assert tokenizer.bos is None
+    row = pipe.processor.row(Sample([], "what?"))
+    assert row.tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
 
 
 # ------------------------------------------------------------------------------------------------------- the arguments
@@ -159,9 +167,9 @@ def test_weights_in_bfloat16_become_float32_when_asked(join, tmp_path):
     [
         ("linear", ConnectorConfig(), 16),
         ("mlp", ConnectorConfig(project="mlp"), 16),
-        ("perceiver:5", ConnectorConfig(reduce="perceiver", queries=5), 5),
-        ("pixel_shuffle:2", ConnectorConfig(reduce="pixel_shuffle", factor=2), 4),
-        ("average_pool:4", ConnectorConfig(reduce="average_pool", factor=4), 1),
+        ("perceiver:5", PerceiverConfig(queries=5), 5),
+        ("pixel_shuffle:2", PixelShuffleConfig(factor=2), 4),
+        ("average_pool:4", AveragePoolConfig(factor=4), 1),
         ({"project": "mlp", "mlp_dim": 7}, ConnectorConfig(project="mlp", mlp_dim=7), 16),
         (ConnectorConfig(norm="rms"), ConnectorConfig(norm="rms"), 16),
     ],
@@ -169,6 +177,7 @@ def test_weights_in_bfloat16_become_float32_when_asked(join, tmp_path):
 )
 def test_connector_is_the_one_that_is_named(join, picture, connector, expected, tokens):
     pipe = join(connector=connector)
+    expected = dataclasses.replace(expected, mlp_dim=expected.mlp_dim or pipe.model.config.decoder.width)
     assert pipe.model.config.connector == pipe.config.model.connector == expected
     assert pipe.processor.image_tokens == pipe.model.config.image_tokens == tokens
     pipe.caption(picture, max_new_tokens=2)
@@ -215,7 +224,7 @@ def test_parts_of_a_saved_model_are_its_own(join, tmp_path, picture):
     assert same(first.model.decoder, pipe.model.decoder)
     assert pipe.config.processor.image == first.config.processor.image
     assert pipe.processor.tokenizer.parse("<extra>") == first.processor.tokenizer.parse("<extra>")
-    assert (pipe.name, pipe.config.processor.prompt.bos) == ("siglip-smollm-siglip-smollm", True)
+    assert (pipe.name, pipe.config.processor.prompt.bos) == ("siglip-smollm-siglip-smollm", False)
 
 
 # -------------------------------------------------------------------------------------------------- saved, and trained
@@ -388,11 +397,14 @@ def test_setting_that_the_family_has_no_name_for_is_named(join, setting):
 def test_packed_weights_and_adapters_are_called_so(join, tmp_path):
     folder = save_decoder(tmp_path / "packed")
     described = json.loads((folder / "config.json").read_text())
-    for packed, how in ({"quant_method": "awq"}, "awq"), ("fp8", "fp8"):
-        (folder / "config.json").write_text(json.dumps({**described, "quantization_config": packed}))
-        says(join, CheckpointError, f"quantization_config is '{how}'; Ojito reads plain weights", decoder=folder)
+    for left in {"quant_method": "awq"}, "fp8":  # merging an adapter leaves it behind
+        (folder / "config.json").write_text(json.dumps({**described, "quantization_config": left}))
+        join(decoder=folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, "model.layers.0.mlp.up_proj.qweight": torch.zeros(2)}, folder / "model.safetensors")
+    says(join, CheckpointError, "quantization_config: 'fp8'", "Ojito reads plain weights", decoder=folder)
     (folder / "config.json").rename(folder / "adapter_config.json")
-    says(join, CheckpointError, "packed: holds an adapter, and not its model; merge it into the model", decoder=folder)
+    says(join, CheckpointError, "packed: holds an adapter, and not its model; merge it into its model", decoder=folder)
 
 
 def test_weights_are_read_strictly(join, tmp_path):

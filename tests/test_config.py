@@ -7,8 +7,17 @@ import sys
 import pytest
 
 from ojito import config as module
-from ojito.config import Config, ModelConfig, TrainConfig
-from ojito.settings import ConfigError, merge, read
+from ojito.config import (
+    AveragePoolConfig,
+    Config,
+    ConnectorConfig,
+    DecoderConfig,
+    ModelConfig,
+    PerceiverConfig,
+    PixelShuffleConfig,
+    TrainConfig,
+)
+from ojito.settings import ConfigError, merge, read, write
 
 
 def nested(dotted, value):
@@ -113,7 +122,7 @@ RESNET = {"kind": "resnet"}
         ("model.decoder.rope_theta", 0, "model.decoder.rope_theta: 0.0 must be greater than 0"),
         ("model.decoder.max_positions", 196, "196 leaves no room for text after 196 image tokens; use 392 or more"),
         ("model.connector", {"reduce": "pixel_shuffle", "factor": 3}, "model.connector.factor: 3"),
-        ("model.connector", {"reduce": "average_pool"}, "model.connector.factor: 1 reduces nothing"),
+        ("model.connector", {"reduce": "average_pool", "factor": 1}, "model.connector.factor: 1 reduces nothing"),
         (
             "model",
             {"vision": {"image_size": 16}, "connector": {"reduce": "average_pool", "factor": 2}},
@@ -215,6 +224,43 @@ def test_whole_run_may_be_warmup_and_decay():
 )
 def test_image_tokens_follow_from_the_model_alone(connector, tokens):
     assert read(ModelConfig, {"connector": connector}).image_tokens == tokens
+
+
+def test_image_tokens_are_asked_with_the_grid_of_an_image():
+    for connector, tokens in (({}, 24), ({"reduce": "pixel_shuffle"}, 6), ({"reduce": "perceiver", "queries": 5}, 5)):
+        assert read(ModelConfig, {"connector": connector}).visual_tokens((4, 6)) == tokens
+
+
+def test_numbers_are_resolved_when_a_config_is_constructed():
+    decoder = read(ModelConfig, {"decoder": {"width": 48, "heads": 4, "kv_heads": 0, "rope_theta": 5.0}}).decoder
+    assert (decoder.kv_heads, decoder.head_dim, decoder.query_scalar, decoder.window_theta) == (4, 12, 12.0, 5.0)
+    given = DecoderConfig(width=48, heads=4, kv_heads=2, head_dim=16, query_scalar=9.0, window_theta=7.0)
+    assert (given.kv_heads, given.head_dim, given.query_scalar, given.window_theta) == (2, 16, 9.0, 7.0)
+    model = read(ModelConfig, {"vision": {"positions": "resized", "position_grid": 0}})
+    assert (model.connector.mlp_dim, model.vision.position_grid) == (768, 14)
+    assert read(ModelConfig, {"connector": {"mlp_dim": 5}}).connector.mlp_dim == 5
+    assert read(ModelConfig, write(model)) == model
+
+
+def test_scaling_of_windowed_layers_is_that_of_all_unless_they_have_a_base_of_their_own():
+    assert DecoderConfig().window_scaling
+    assert not DecoderConfig(window_theta=10000.0).window_scaling  # though rope_theta is the same
+    assert read(DecoderConfig, write(DecoderConfig())) == DecoderConfig()
+
+
+def test_connector_is_of_the_class_that_reduce_names():
+    old = {"factor": 2, "queries": 64, "layers": 2, "heads": 8, "norm": "none", "mlp_dim": 0}  # as files had it
+    classes = {"none": ConnectorConfig, "pixel_shuffle": PixelShuffleConfig, "average_pool": AveragePoolConfig}
+    for reduce, cls in (classes | {"perceiver": PerceiverConfig}).items():
+        connector = read(ModelConfig, {"connector": {"reduce": reduce, **old}}).connector
+        assert type(connector) is cls
+        assert set(write(connector)) < {"reduce", *old, "norm_eps", "project", "bias"}
+    with pytest.raises(
+        ConfigError, match="model.connector.reduce: 'pixelshuffle' is not one of .*; did you mean pixel_"
+    ):
+        read(Config, {"model": {"connector": {"reduce": "pixelshuffle"}}})
+    with pytest.raises(ConfigError, match="use PixelShuffleConfig"):
+        ConnectorConfig(reduce="perceiver")
 
 
 def test_class_token_is_not_an_image_token():

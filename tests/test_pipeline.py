@@ -17,7 +17,8 @@ from ojito import device, memory
 from ojito import pipeline as module
 from ojito.checkpoint.files import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
-from ojito.generate import Generation, Greedy, Temperature
+from ojito.errors import OjitoError
+from ojito.generate import GenerateOptions, Generation, Greedy, Temperature, TopK, TopP
 from ojito.loading import load
 from ojito.model import VLM
 from ojito.pipeline import Answer, Pipeline
@@ -72,7 +73,7 @@ def says(monkeypatch, pipe, *texts):
 
 
 def says_ids(monkeypatch, *rows):
-    def stream(model, batch, *, stop=None, **_):
+    def stream(model, batch, options, *, stops, **_):
         made = [Generation() for _ in rows]
         for step in range(max(map(len, rows)) + 1):
             for number, (row, ids) in enumerate(zip(made, rows, strict=True)):
@@ -82,7 +83,7 @@ def says_ids(monkeypatch, *rows):
                     row.finish = "eos"
                     continue
                 row.tokens.append(ids[step])
-                if stop and stop(number, row.tokens):
+                if stops[number](row.tokens):
                     row.finish = "stop"
             yield made
 
@@ -184,8 +185,66 @@ def test_stop_string_stops_each_row_by_itself(monkeypatch, pipe, picture):
 
 
 def test_empty_stop_string_is_an_error(pipe, picture):
-    with pytest.raises(ValueError, match="stop holds ''"):
+    with pytest.raises(ValueError, match="stop: '' is part of every text"):
         pipe.ask(picture, "what", stop=["a", ""])
+
+
+@pytest.mark.parametrize(
+    ("keywords", "options"),
+    [
+        ({"temperature": 3.0, "seed": 2}, {"sampler": Temperature(3.0), "seed": 2}),
+        ({"top_k": 4, "temperature": 3.0}, {"sampler": TopK(4, 3.0)}),
+        ({"top_p": 0.9, "temperature": 3.0}, {"sampler": TopP(0.9, 3.0)}),
+    ],
+    ids=str,
+)
+def test_numbers_of_a_sampler_stand_in_for_it(pipe, picture, keywords, options):
+    given = GenerateOptions(max_new_tokens=9, **options)
+    expected = pipe.ask(picture, "what", given)
+    assert pipe.ask(picture, "what", max_new_tokens=9, **keywords) == expected != pipe.ask(picture, "what")
+    assert pipe.caption(picture, given) == pipe.caption(picture, max_new_tokens=9, **keywords)
+    assert pipe.generate([Sample([picture], "what")], max_new_tokens=9, **keywords) == [expected]
+    assert "".join(pipe.stream(picture, "what", max_new_tokens=9, **keywords)) == expected.text
+    assert "".join(pipe.stream(picture, "what", given)) == expected.text
+
+
+def test_samples_may_have_options_of_their_own(pipe, picture):
+    samples = [Sample([picture], "a"), Sample([picture], "bc"), Sample(prompt="d")]
+    each = [GenerateOptions(max_new_tokens=n, sampler=Temperature(2.0), seed=n) for n in (3, 9, 5)]
+    together = pipe.generate(samples, each, batch_size=2)
+    assert [len(answer.tokens) for answer in together] == [3, 9, 5]
+    assert together == [pipe.generate([sample], one)[0] for sample, one in zip(samples, each, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [{"max_new_tokens": 2.5}, {"stop": None}, {"seed": None}, {"sampler": Greedy(), "top_k": 3}, {"max_tokens": 3}],
+    ids=str,
+)
+def test_impossible_option_is_an_error_at_the_call(pipe, picture, keywords):
+    with pytest.raises(OjitoError):
+        pipe.ask(picture, "what", **keywords)
+    with pytest.raises(OjitoError):
+        pipe.stream(picture, "what", **keywords)  # not only once it is iterated
+
+
+def test_special_token_as_a_stop_text_ends_the_answer(monkeypatch, pipe, picture):
+    tokenizer = pipe.processor.tokenizer
+    (special,) = tokenizer.parse("<bos>")
+    ids = [*tokenizer.encode("ab"), special, *tokenizer.encode("cd")]
+    says_ids(monkeypatch, ids)
+    answer = pipe.ask(picture, "what", stop=["<bos>"])
+    assert (answer.text, answer.finish) == ("ab", "stop")
+    assert "".join(pipe.stream(picture, "what", stop=["<bos>"])) == "ab"
+    assert pipe.ask(picture, "what").text == "abcd"
+    with pytest.raises(OjitoError, match="has a special token beside other text"):
+        pipe.ask(picture, "what", stop=["b<bos>"])
+
+
+def test_repr_tells_what_there_is(pipe):
+    assert repr(pipe) == "Pipeline('toy': 34,592 parameters, float32 on cpu, image 16 x 16 in 4 tokens)"
+    assert "'mine'" in repr(Pipeline(pipe.model.bfloat16(), pipe.processor, name="mine"))
+    assert "bfloat16 on cpu" in repr(pipe)
 
 
 def test_lone_sample_is_an_error(pipe):
@@ -194,7 +253,7 @@ def test_lone_sample_is_an_error(pipe):
 
 
 def test_batch_size_of_zero_is_an_error(pipe):
-    with pytest.raises(ValueError, match="batch_size=0 answers nothing"):
+    with pytest.raises(ValueError, match="batch_size: 0 answers nothing"):
         pipe.generate([Sample(prompt="a")], batch_size=0)
 
 
@@ -328,12 +387,12 @@ def test_folder_wins_over_a_preset_of_its_name(pipe, presets, tmp_path, monkeypa
 def test_name_that_is_nothing_gets_a_hint(presets, tmp_path, monkeypatch, name, hint):
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=re.escape(f"{name!r} is neither a folder nor a preset; {hint}")):
+    with pytest.raises(ValueError, match=re.escape(f"{name!r}: is neither a folder nor a preset; {hint}")):
         load(name, "cpu")
 
 
 def test_folder_without_a_model_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError, match=r"has no config\.json; give a folder"):
+    with pytest.raises(CheckpointError, match=r"has no config\.json: it is empty; give a folder"):
         load(tmp_path, "cpu")
 
 
@@ -341,7 +400,7 @@ def test_folder_without_a_model_is_an_error(tmp_path):
 def test_missing_file_is_named(pipe, tmp_path, missing):
     pipe.save(tmp_path)
     (tmp_path / missing).unlink()
-    with pytest.raises(CheckpointError, match=f"has no {re.escape(missing)}"):
+    with pytest.raises(CheckpointError, match=f"no {re.escape(missing)}"):
         load(tmp_path, "cpu")
 
 

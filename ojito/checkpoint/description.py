@@ -12,7 +12,7 @@ from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, read_header
 from ojito.checkpoint.unsupported import check_supported
-from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, ResNetConfig, ViTConfig
+from ojito.config import Config, DecoderConfig, ModelConfig, PerceiverConfig, ProcessorConfig, ResNetConfig, ViTConfig
 
 Form = Literal["native", "huggingface", "nanovlm"]
 PartKind = Literal["vision", "decoder"]
@@ -78,7 +78,7 @@ def _layers(config: ModelConfig | ViTConfig | ResNetConfig | DecoderConfig) -> i
         return sum(config.blocks)
     if not isinstance(config, ModelConfig):
         return config.layers
-    between = config.connector.layers if config.connector.reduce == "perceiver" else 0
+    between = config.connector.layers if isinstance(config.connector, PerceiverConfig) else 0
     return _layers(config.vision) + between + _layers(config.decoder)
 
 

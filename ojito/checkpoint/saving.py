@@ -1,11 +1,10 @@
-"""Saves a folder whole or not at all.
+"""Saving a folder whole or not at all.
 
-Every file is written to a hidden folder inside and
-synced to the disk, and only then moved into place, one by one, `config.json` last. Files that stay the same are left
-alone. So saving a run again replaces nothing but the weights, in one step that either happens or not. Where another
-model was in the folder, or the weights are more than one file, `config.json` goes first: a save that is cut short
-leaves a folder without one, which does not load, and never a mixture of two models. What only the one before had goes.
-Other files in the folder, such as metrics.jsonl, stay.
+Every file is written to a hidden folder inside and synced to the disk, and only then moved into place, one by one,
+`config.json` last. Files that stay the same are left alone. So saving a run again replaces nothing but the weights, in
+one step that either happens or not. Where another model was in the folder, or the weights are more than one file,
+`config.json` goes first: a save that is cut short leaves a folder without one, which does not load, and never a mixture
+of two models. What only the one before had goes. Other files in the folder, such as metrics.jsonl, stay.
 
 The files of the one before stand in `.before` meanwhile, as links that cost no disk. From there a save that fails puts
 them back; after one that was killed, the error about the missing `config.json` names the folder, which loads.
@@ -21,13 +20,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ojito.checkpoint.files import BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError
+from ojito.checkpoint.files import ADAPTER_FILES, BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError
 
 STAGING = ".saving"
 
-
-WEIGHT_FILES = ("model*.safetensors", INDEX, "pytorch_model*")
-
+WEIGHT_FILES = ("model*.safetensors", INDEX, "pytorch_model*", *ADAPTER_FILES)
 
 OTHER_FILES = (
     "tokenizer.json", "processor.json", "recipe.yaml",
@@ -37,25 +34,24 @@ OTHER_FILES = (
 )  # fmt: skip
 """What makes a model beside config.json, in any form. A card is not among them: somebody may have written it."""
 
-
 _MODEL = (CONFIG, *WEIGHT_FILES, *OTHER_FILES)
 
 
 @contextmanager
 def staged_save(folder: Path | str, keep: Collection[str] = ()) -> Iterator[Path]:
-    """A hidden folder to write files into; at the end they become the files of `folder`, as this module's text says.
+    """Give a hidden folder to write files into; at the end they become the files of `folder`, as described above.
 
     An exception leaves `folder` as it was. One process at a time saves into a folder.
 
     Args:
-        folder: Where the model goes.
+        folder: The folder that the model is saved in.
         keep: Names of files that stay as they are where the folder has them: somebody may have written them.
 
     Raises:
         CheckpointError: The folder cannot be written.
     """
     folder = Path(folder)
-    staging, made = folder / STAGING, not folder.exists()
+    staging, created = folder / STAGING, not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(staging, ignore_errors=True)  # of a save that was cut short
@@ -64,15 +60,15 @@ def staged_save(folder: Path | str, keep: Collection[str] = ()) -> Iterator[Path
         _commit(staging, folder, keep)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise CheckpointError(f"{folder} cannot be written ({reason}); free the disk, or save elsewhere") from error
+        raise CheckpointError(folder, f"cannot be written ({reason})", "free the disk, or save elsewhere") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        if made and folder.is_dir() and not any(folder.iterdir()):
+        if created and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
 def holds_model(folder: Path | str) -> bool:
-    """Whether a model is in the folder, of any form; or a part of one, or what a save that was cut short left."""
+    """Tell whether the folder holds a model of any form, a part of one, or what a save that was cut short left."""
     return bool(_matching(Path(folder), (CONFIG, *WEIGHT_FILES))) or (Path(folder) / BEFORE).is_dir()
 
 
@@ -82,7 +78,7 @@ def _matching(folder: Path, patterns: Sequence[str]) -> set[str]:
 
 
 def _commit(staging: Path, folder: Path, keep: Collection[str]) -> None:
-    """Moves the files into place, and removes those of a model that was there before and that this one has not."""
+    """Move the files into place, and remove those that only the model before had."""
     files = {path.name for path in staging.iterdir()} - {name for name in keep if os.path.lexists(folder / name)}
     changed = {name for name in files if not _same(staging / name, folder / name)}
     # Where there is no model, a recipe.yaml or a vocab.json is somebody's.
@@ -111,7 +107,7 @@ def _commit(staging: Path, folder: Path, keep: Collection[str]) -> None:
 
 
 def _set_aside(staging: Path, folder: Path, names: Collection[str], another: bool) -> Path:
-    """Links to those of these files that are there, in a folder of their own, which comes about in one step.
+    """Link those of the files that exist into a folder of their own, which appears in one step.
 
     Args:
         staging: Of the save.
@@ -124,20 +120,20 @@ def _set_aside(staging: Path, folder: Path, names: Collection[str], another: boo
     if before.is_dir() and not (folder / CONFIG).exists():
         return before  # a save was cut short, so that these are still the model before it
     _drop(before, staging)
-    made = staging / BEFORE
-    made.mkdir()
-    there = [name for name in names if os.path.lexists(folder / name)]
-    for name in there:
-        _link(folder / name, made / name)
-    if not another or not there:
-        return made
-    _sync(made)
-    made.rename(before)
+    links = staging / BEFORE
+    links.mkdir()
+    present = [name for name in names if os.path.lexists(folder / name)]
+    for name in present:
+        _link(folder / name, links / name)
+    if not another or not present:
+        return links
+    _sync(links)
+    links.rename(before)
     return before
 
 
 def _put_back(before: Path, staging: Path, folder: Path, names: Collection[str]) -> None:
-    """The files of these names as they were, `config.json` last: until then, `before` is whole and is not given up."""
+    """Restore the files of these names, `config.json` last: until then, `before` is kept whole."""
     old = {path.name for path in before.iterdir()}
     if CONFIG in names:
         (folder / CONFIG).unlink(missing_ok=True)
@@ -154,7 +150,7 @@ def _put_back(before: Path, staging: Path, folder: Path, names: Collection[str])
 
 
 def _drop(before: Path, staging: Path) -> None:
-    """Gives the links up, in one step; they go with the staging folder."""
+    """Drop the links in one step; they are deleted with the staging folder."""
     if before.is_dir():
         dropped = staging / ".dropped"
         shutil.rmtree(dropped, ignore_errors=True)
@@ -162,7 +158,7 @@ def _drop(before: Path, staging: Path) -> None:
 
 
 def _link(old: Path, new: Path) -> None:
-    """The same file under another name; where the disk has no such thing, a copy."""
+    """Make a hard link; where the file system has none, a copy."""
     try:
         os.link(old, new, follow_symlinks=False)
     except (OSError, NotImplementedError):
@@ -179,7 +175,7 @@ def _same(new: Path, old: Path) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of files, is on the disk."""
+    """Wait until a file, or a folder's list of files, is on the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows has no such thing
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

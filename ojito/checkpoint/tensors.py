@@ -7,6 +7,7 @@ another form (transposed, flattened) is copied.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -21,7 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ojito.checkpoint.files import CONFIG, INDEX, MAX_VALUES, WEIGHTS, CheckpointError, find_file, parse_json, read_json
+from ojito.checkpoint.files import CONFIG, INDEX, MAX_VALUES, WEIGHTS, CheckpointError, find_file, read_json
+from ojito.checkpoint.formats import form_of_file, packing, refuse_other_weights
+from ojito.checkpoint.json_text import decode_json
 from ojito.checkpoint.keys import Key, KeyMap
 from ojito.records import Progress
 from ojito.settings import shown
@@ -35,7 +38,6 @@ MAX_SHARD = 5 * 10**9  # bytes
 DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4}  # bytes a number
 FLOATS = ("F64", "F32", "F16", "BF16")
 DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-PICKLES = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.ckpt")
 _SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 _SHOWN = 5  # keys that an error lists
 _RELEASE = 256 * 2**20  # bytes
@@ -55,51 +57,51 @@ class Entry:
 
 
 def read_header(folder: Path | str) -> dict[str, Entry]:
-    """The names, dtypes and shapes of the folder's tensors. Reads none of the tensors.
+    """Return the names, dtypes and shapes of the folder's tensors. Reads none of the tensors.
 
-    They are in `model.safetensors`, or in the shards that `model.safetensors.index.json` names.
+    They are in `model.safetensors`, or in the shards that `model.safetensors.index.json` names. What a shard holds is
+    said by the shard: an index that was written for other files may list tensors that are in none, such as a tied head.
 
     Raises:
-        CheckpointError: A file is missing, truncated or not a safetensors file; a header is too large; the index does
-            not fit its shards.
+        CheckpointError: A file is missing, truncated or not a safetensors file; a header is too large; a tensor is in
+            two shards; the weights are in a form that is not read.
     """
     folder = Path(folder)
     if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
-        if not (folder / WEIGHTS).exists() and any(any(folder.glob(name)) for name in PICKLES):
-            raise CheckpointError(
-                f"{folder} has its weights as pickles, which are programs; save them as {WEIGHTS} (in transformers: "
-                "from_pretrained, then save_pretrained)"
-            )
+        if not (folder / WEIGHTS).exists():
+            refuse_other_weights(folder)
         return _header(find_file(folder, WEIGHTS, limit=None))
-    listed = _read_index(folder)
     entries: dict[str, Entry] = {}
-    for file in sorted(listed):
+    for file in _read_index(folder):
         shard = _header(find_file(folder, file, limit=None))
-        if shard.keys() != listed[file]:
-            wrong = _first(sorted(shard.keys() ^ listed[file]))
-            raise CheckpointError(f"{folder / file} does not hold what {INDEX} says ({wrong}); copy both again")
+        twice = sorted(shard.keys() & entries.keys())
+        if twice:
+            problem = f"holds what {entries[twice[0]].file} holds, too ({_first(twice)})"
+            raise CheckpointError(folder / file, problem, f"copy all shards and {INDEX} again")
         entries |= shard
+        _check_count(folder / INDEX, len(entries), "tensors", MAX_TENSORS)
     return entries
 
 
-def _read_index(folder: Path) -> dict[str, set[str]]:
-    """The shards, and the names of the tensors that are in each."""
+def _read_index(folder: Path) -> list[str]:
+    """The names of the shards."""
     path, weight_map = folder / INDEX, read_json(folder, INDEX).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{path} has no weight_map of names to files; copy it again")
-    if len(weight_map) > MAX_TENSORS:
-        raise CheckpointError(f"{path} names {len(weight_map)} tensors, more than {MAX_TENSORS}; {_UNREAL}")
-    listed: dict[str, set[str]] = {}
-    for name, file in weight_map.items():
+        raise CheckpointError(path, "has no weight_map of names to files", "copy it again")
+    _check_count(path, len(weight_map), "tensors", MAX_TENSORS)
+    for file in weight_map.values():
         # A plain name: an index may not point to other folders.
         if not isinstance(file, str) or not _SHARD.fullmatch(file):
-            raise CheckpointError(
-                f"{path} names {shown(file)}, which is no plain name of a *.safetensors; copy it again"
-            )
-        listed.setdefault(file, set()).add(name)
-    if len(listed) > MAX_SHARDS:
-        raise CheckpointError(f"{path} names {len(listed)} files, more than {MAX_SHARDS}; {_UNREAL}")
-    return listed
+            problem = f"names {shown(file)}, which is no plain name of a *.safetensors"
+            raise CheckpointError(path, problem, "copy it again")
+    files = sorted(set(weight_map.values()))
+    _check_count(path, len(files), "files", MAX_SHARDS)
+    return files
+
+
+def _check_count(path: Path, count: int, what: str, most: int) -> None:
+    if count > most:
+        raise CheckpointError(path, f"names {count} {what}, more than {most}", _UNREAL)
 
 
 def _header(path: Path) -> dict[str, Entry]:
@@ -108,41 +110,45 @@ def _header(path: Path) -> dict[str, Entry]:
             size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > size - 8:
-                raise CheckpointError(
-                    f"{path} is truncated, or no safetensors file: it has {size} bytes, and its header alone would "
-                    "have more; copy it again"
-                )
+                raise CheckpointError(path, *_not_safetensors(path, size))
             if length > MAX_HEADER:
-                raise CheckpointError(f"{path} has a header of {length} bytes, more than {MAX_HEADER}; {_UNREAL}")
+                raise CheckpointError(path, f"has a header of {length} bytes, more than {MAX_HEADER}", _UNREAL)
             raw = file.read(length)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}); copy it again") from None
+        raise CheckpointError(path, f"cannot be read ({error.strerror})", "copy it again") from None
     try:
-        values = parse_json(raw.decode("utf-8"), MAX_VALUES)
+        values = decode_json(raw, MAX_VALUES)
         values.pop("__metadata__", None)
-        if len(values) > MAX_TENSORS:
-            raise CheckpointError(f"{path} holds {len(values)} tensors, more than {MAX_TENSORS}; {_UNREAL}")
+        _check_count(path, len(values), "tensors", MAX_TENSORS)
         entries = {_name(key): Entry(_text(v["dtype"]), _sizes(v["shape"]), path.name) for key, v in values.items()}
         end = _end([(_sizes(v["data_offsets"]), entries[key]) for key, v in values.items()])
     except CheckpointError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(f"{path} has a damaged header; copy it again") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CheckpointError(path, "has a damaged header", "copy it again") from None
     if 8 + length + end != size:
-        raise CheckpointError(
-            f"{path} is truncated or damaged: it has {size} bytes, not {8 + length + end}; copy it again"
-        )
+        problem = f"is truncated or damaged: it has {size} bytes, not {8 + length + end}"
+        raise CheckpointError(path, problem, "copy it again")
     return entries
 
 
-def _end(places: Iterable[tuple[tuple[int, ...], Entry]]) -> int:
-    """Where the last tensor ends, in bytes after the header.
+def _not_safetensors(path: Path, size: int) -> tuple[str, str]:
+    """Problem and remedy of a file whose first bytes are not those of a safetensors file."""
+    other = form_of_file(path)
+    if other:
+        return f"is {other}, under the name of a safetensors file", "use the model's own safetensors files"
+    problem = f"is truncated, or no safetensors file: it has {size} bytes, and its header alone would have more"
+    return problem, "copy it again"
+
+
+def _end(spans: Iterable[tuple[tuple[int, ...], Entry]]) -> int:
+    """Offset at which the last tensor ends, in bytes after the header.
 
     Raises:
         ValueError: A tensor is not as large as its shape, or they overlap, or leave gaps.
     """
     at = 0
-    for (start, end), entry in sorted(places, key=lambda place: place[0]):
+    for (start, end), entry in sorted(spans, key=lambda span: span[0]):
         # Of a dtype that is not known here, safetensors knows the size.
         size = math.prod(entry.shape) * DTYPES[entry.dtype] if entry.dtype in DTYPES else end - start
         if start != at or end != at + size:
@@ -160,10 +166,10 @@ def read_weights(
     progress: Progress | None = None,
     header: Mapping[str, Entry] | None = None,
 ) -> dict[str, Tensor]:
-    """The folder's tensors, under the model's names.
+    """Read the folder's tensors, under the model's names.
 
     Args:
-        folder: Of a saved model.
+        folder: A model's folder.
         expected: The model's state dict, or a part of it; tensors on `meta` will do.
         dtype: Of floating-point tensors; None leaves them as they are.
         device: Where to put them.
@@ -180,7 +186,8 @@ def read_weights(
     try:
         names = keys.resolve(expected, found)
     except LookupError as error:
-        raise CheckpointError(f"{folder} has {error}; use the config of the files' own model") from None
+        raise CheckpointError(folder, f"has {error}", "use the config of the files' own model") from None
+    names = _with_copies(names, found, keys)
     _compare(folder, found, expected, names, keys)
     _compare_constants(folder, found, keys)
     _compare_copies(folder, found, names, keys)
@@ -207,8 +214,17 @@ def read_weights(
             if progress is not None:
                 progress(done, total)
     except (SafetensorError, OSError):
-        raise CheckpointError(f"{folder / entry.file} is damaged; copy it again") from None
+        raise CheckpointError(folder / entry.file, "is damaged", "copy it again") from None
     return state
+
+
+def _with_copies(names: Mapping[str, Key], found: Mapping[str, Entry], keys: KeyMap) -> dict[str, Key]:
+    """The names, with that of a copy where the file has only the copy: a tied weight is saved under either name."""
+    copies = {ours: copy for copy, ours in keys.copies.items() if copy in found}
+    return {
+        ours: dataclasses.replace(key, name=copies[ours]) if key.name not in found and ours in copies else key
+        for ours, key in names.items()
+    }
 
 
 def _compare(
@@ -236,9 +252,12 @@ def _compare(
     problems = [f"{len(listed)} {kind} ({_first(listed)})" for kind, listed in lists.items() if listed]
     if problems:
         where = folder / (WEIGHTS if (folder / WEIGHTS).is_file() else INDEX)
-        raise CheckpointError(
-            f"{where} does not fit {CONFIG} beside it: {'; '.join(problems)}; use the files of one model"
-        )
+        how = packing({name: entry.dtype for name, entry in found.items()})
+        if how:
+            problem = f"has its weights packed ({how}), and Ojito reads plain ones"
+            raise CheckpointError(where, problem, "use the model that this one was made from")
+        problem = f"does not fit {CONFIG} beside it: {'; '.join(problems)}"
+        raise CheckpointError(where, problem, "use the files of one model")
 
 
 def _compare_constants(folder: Path, found: Mapping[str, Entry], keys: KeyMap) -> None:
@@ -255,9 +274,8 @@ def _compare_constants(folder: Path, found: Mapping[str, Entry], keys: KeyMap) -
         same = entry.shape == tuple(constant.shape) and entry.dtype in FLOATS
         same = same and torch.allclose(_read(folder, found, name).to(constant.dtype), constant, rtol=1e-2)
         if not same:
-            raise CheckpointError(
-                f"{folder / entry.file} has another {name} than {CONFIG} beside it makes; use the files of one model"
-            )
+            problem = f"has another {name} than {CONFIG} beside it makes"
+            raise CheckpointError(folder / entry.file, problem, "use the files of one model")
 
 
 def _compare_copies(folder: Path, found: Mapping[str, Entry], names: Mapping[str, Key], keys: KeyMap) -> None:
@@ -273,9 +291,9 @@ def _compare_copies(folder: Path, found: Mapping[str, Entry], names: Mapping[str
         first = _read(folder, found, original)
         if not torch.equal(first, _read(folder, found, copy).to(first.dtype)):
             raise CheckpointError(
-                f"{folder / found[copy].file} has a {copy} that is not its {original}, and {CONFIG} beside it says "
-                "that they are one (tied); use the files of one model, or untie them there (tie_word_embeddings; in "
-                "nanoVLM lm_tie_weights)"
+                folder / found[copy].file,
+                f"has a {copy} that is not its {original}, and {CONFIG} beside it says that they are one (tied)",
+                "use the files of one model, or untie them there (tie_word_embeddings; in nanoVLM lm_tie_weights)",
             )
 
 
@@ -287,7 +305,7 @@ def _read(folder: Path, found: Mapping[str, Entry], name: str) -> Tensor:
             tensor: Tensor = file.get_tensor(name)
             return tensor
     except (SafetensorError, OSError):
-        raise CheckpointError(f"{path} is damaged; copy it again") from None
+        raise CheckpointError(path, "is damaged", "copy it again") from None
 
 
 def _first(keys: list[str]) -> str:
@@ -325,14 +343,14 @@ def write_weights(
     dtype: torch.dtype | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Writes `model.safetensors`; if that would be more than `max_shard` bytes, shards and their index.
+    """Write `model.safetensors`; if that would be more than `max_shard` bytes, shards and their index.
 
     Args:
-        folder: Where to.
+        folder: The folder to write into.
         state: Tensors by their names in the files.
         max_shard: The most bytes of a file, unless one tensor alone has more; None puts all into one.
         dtype: Of floating-point tensors; None leaves them as they are. One shard at a time is converted.
-        progress: Hears of the bytes that are written, and of all of them.
+        progress: Called with the count of bytes that are written, and of all of them.
 
     Raises:
         OSError: The disk is full.

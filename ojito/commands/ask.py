@@ -9,7 +9,8 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ojito.commands.inputs import check_picture, drawing, load_model, open_picture
+from ojito.commands.inputs import check_image, drawing, load_model, naming_the_flag
+from ojito.generate import GenerateOptions
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
 from ojito.processor.prompts import check_typed
@@ -23,9 +24,10 @@ def run(args: Namespace) -> int:
 
     In a conversation, a line that cannot be asked is named, and the next one is answered; the exit code is then 2.
     """
-    check_picture(args)
+    check_image(args)
     options, pipe = drawing(args), load_model(args, args.max_pixels)
-    image = open_picture(args.image, pipe.processor.config.image.max_pixels)  # once, however many questions follow
+    with naming_the_flag():
+        image = pipe.processor.open_image(args.image).image  # once, however many questions follow
     earlier: tuple[Turn, ...] = ()
     failed = False
     for question in _lines(args.image) if args.question is None else [args.question]:
@@ -38,7 +40,7 @@ def run(args: Namespace) -> int:
             print(f"ojito: error: {error}", file=sys.stderr, flush=True)
             continue
         if args.json:
-            (answer,) = pipe.generate([sample], **options)
+            (answer,) = pipe.generate([sample], options)
             text = str(answer)
             result: dict[str, Any] = {"image": args.image, "question": question, "answer": text}
             result.update(finish=answer.finish, tokens=len(answer.tokens))
@@ -91,10 +93,10 @@ def _fit(pipe: Pipeline, image: Any, earlier: Sequence[Turn], question: str) -> 
             return sample
 
 
-def _stream(pipe: Pipeline, sample: Sample, options: dict[str, Any]) -> str:
+def _stream(pipe: Pipeline, sample: Sample, options: GenerateOptions) -> str:
     """Print the answer as it comes, and return it."""
     text = ""
-    for piece in pipe.stream(sample, **options):
+    for piece in pipe.stream(sample, options=options):
         print(piece, end="", flush=True)
         text += piece
     print(flush=True)

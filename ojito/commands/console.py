@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import TaskID
 
 from ojito.memory import parameters
 from ojito.model import VLM
 from ojito.presets import PRESETS
-from ojito.records import Progress
+from ojito.trainer.progress import progress_bar
+
+progress = progress_bar
 
 
 def count(model: VLM) -> dict[str, int]:
@@ -48,17 +44,3 @@ def tell_random(name: str) -> None:
     """Print a note if the model is a preset, whose weights are random."""
     if is_preset(name):
         print(f"ojito: {name} is a preset, and its weights are random; train it first", file=sys.stderr)
-
-
-@contextmanager
-def progress(doing: str) -> Iterator[Progress]:
-    """Show a progress bar on stderr, if that is a terminal, from the first report on."""
-    with Bar(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task: TaskID | None = None
-
-        def report(done: int, total: int) -> None:
-            nonlocal task
-            task = bar.add_task(doing) if task is None else task
-            bar.update(task, completed=done, total=total)
-
-        yield report

@@ -1,4 +1,4 @@
-"""`ojito detect`: where things are in a picture."""
+"""`ojito detect`: where things are in an image."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from ojito.commands.locate import find
 
 
 def run(args: Namespace) -> int:
-    """Shows the boxes, and draws them where --out says."""
+    """Show the boxes, and draw them where --out says."""
     return find(args)

@@ -6,46 +6,40 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from typing import Any
 
 from ojito.commands.console import progress
 from ojito.commands.inputs import load_model
 from ojito.commands.paths import check_data
-from ojito.config import Config
-from ojito.data import Scenes, Source, open_data
-from ojito.errors import OjitoError
-from ojito.evaluation import Report, caption_baselines, evaluate, is_caption
+from ojito.errors import UsageError
+from ojito.evaluation import Baselines, Report, evaluate, held_out_baselines, open_held_out
 from ojito.evaluation.report import page, write_page
-from ojito.pipeline import Pipeline
-from ojito.records import Sample
 
 
 def run(args: Namespace) -> int:
     """Score the model on a split."""
     if args.limit is not None and args.limit < 1:
-        raise OjitoError(f"--limit {args.limit}", "leaves no row", "use 1 or more")
+        raise UsageError(f"--limit {args.limit}", "leaves no row", "use 1 or more")
     if args.batch_size < 1:
-        raise OjitoError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
+        raise UsageError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
     check_data(args.data)
     pipe = load_model(args)
-    source = open_source(pipe, args.data)
-    split = args.split or default_split(source, pipe)
-    rows = source.samples(split, args.limit)
+    held_out = open_held_out(pipe, args.data, args.split or "", args.limit)
     with progress("asking") as report_progress:
         report = evaluate(
             pipe,
-            rows,
+            held_out.rows,
             controls=() if args.no_controls else ("blank", "exchanged"),
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
             seed=args.seed or 0,
             progress=report_progress,
         )
-    baselines = _baselines(source, split, rows, args.seed or 0)
+    baselines, split = held_out_baselines(held_out, args.seed or 0), held_out.split
     if args.json:
         values = {"model": args.model, "data": args.data, "split": split, **report.to_dict()}
-        print(json.dumps({**values, "baselines": baselines} if baselines else values, ensure_ascii=False, indent=1))
+        if baselines:
+            values["baselines"] = dataclasses.asdict(baselines)
+        print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
         print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
         print_scores(report, baselines)
@@ -56,20 +50,7 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def open_source(pipe: Pipeline, path: str) -> Source | Scenes:
-    """Open the data at `path`, read as the model's recipe reads data."""
-    config = pipe.config or Config()
-    data = dataclasses.replace(config.data, path=path)
-    return open_data(dataclasses.replace(config, data=data, processor=pipe.processor.config))
-
-
-def default_split(source: Source | Scenes, pipe: Pipeline) -> str:
-    """Return the split that the recipe evaluates on; where the data have only one, that."""
-    wanted = (pipe.config or Config()).data.eval_split
-    return next(iter(source.splits)) if len(source.splits) == 1 else wanted
-
-
-def print_scores(report: Report, baselines: dict[str, Any] | None) -> None:
+def print_scores(report: Report, baselines: Baselines | None) -> None:
     """Print the scores as a table: all questions and each kind, with the controls beside them."""
     tables = {"": Report(report.graded), "blank": Report(report.blank), "exchanged": Report(report.exchanged)}
     tables = {name: table for name, table in tables.items() if table.graded}
@@ -88,18 +69,8 @@ def print_scores(report: Report, baselines: dict[str, Any] | None) -> None:
         print("\nblank, exchanged: the same with an empty image, or with that of another row; what guessing is worth")
     if baselines:
         print(
-            f"\ncaptions without looking: overlap {baselines['constant_overlap']:.3f} for always saying "
-            f'"{baselines["constant"]}", {baselines["random_overlap"]:.3f} for random captions of the training rows'
+            f"\ncaptions without looking: overlap {baselines.constant_overlap:.3f} for always saying "
+            f'"{baselines.constant}", {baselines.random_overlap:.3f} for random captions of the training rows'
         )
     for problem in report.problems:
         print(f"ojito: not asked: {problem}", file=sys.stderr)
-
-
-def _baselines(source: Source | Scenes, split: str, rows: Sequence[Sample], seed: int) -> dict[str, Any] | None:
-    """Score captions that are chosen without looking, where the data have captions to choose from."""
-    if isinstance(source, Scenes) or split == "train" or "train" not in source.splits:
-        return None
-    train = source.samples("train")
-    if not all(any(is_caption(t) and t.answers for s in some for t in s.dialogue) for some in (train, rows)):
-        return None
-    return dataclasses.asdict(caption_baselines(train, rows, seed))

@@ -8,7 +8,16 @@ from typing import Any
 
 from ojito.checkpoint.folder import describe
 from ojito.commands.console import count, format_bytes, progress, short
-from ojito.config import ConnectorConfig, DecoderConfig, ResNetConfig, TrainConfig, ViTConfig
+from ojito.config import (
+    AveragePoolConfig,
+    ConnectorConfig,
+    DecoderConfig,
+    PerceiverConfig,
+    PixelShuffleConfig,
+    ResNetConfig,
+    TrainConfig,
+    ViTConfig,
+)
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
 from ojito.loading import find_folder, find_preset, shape_of
 from ojito.memory import cache_bytes, training_bytes
@@ -84,19 +93,18 @@ def _vision(config: ViTConfig | ResNetConfig) -> str:
 
 
 def _connector(config: ConnectorConfig) -> str:
-    reduce = {
-        "none": "",
-        "perceiver": f"perceiver with {config.queries} queries, ",
-        "pixel_shuffle": f"pixel shuffle {config.factor} x {config.factor}, ",
-        "average_pool": f"average pool {config.factor} x {config.factor}, ",
-    }
-    return f"{reduce[config.reduce]}{config.project}"
+    reduce = ""
+    if isinstance(config, PerceiverConfig):
+        reduce = f"perceiver with {config.queries} queries, "
+    elif isinstance(config, (PixelShuffleConfig, AveragePoolConfig)):
+        reduce = f"{config.reduce.replace('_', ' ')} {config.factor} x {config.factor}, "
+    return f"{reduce}{config.project}"
 
 
 def _decoder(config: DecoderConfig) -> str:
     heads = f"{config.heads} heads"
-    if config.num_kv_heads != config.heads:
-        heads += f" ({config.num_kv_heads} for keys and values)"
+    if config.kv_heads != config.heads:
+        heads += f" ({config.kv_heads} for keys and values)"
     reach = f"{config.max_positions} {config.positions} positions, {config.mask} mask"
     return f"{_layers(config.layers)}, {config.width} wide, {heads}, vocabulary {config.vocab_size}, {reach}"
 

@@ -1,85 +1,65 @@
-"""What the commands share that look at pictures: the model, the pictures, and how answers are drawn."""
+"""What the commands that look at images share: the model, the images, and how answers are drawn."""
 
 from __future__ import annotations
 
-import dataclasses
 from argparse import Namespace
-from pathlib import Path
-from typing import Any
-
-from PIL import Image
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ojito.commands.console import progress, tell_random
 from ojito.config import ImageConfig
-from ojito.generate import Greedy, Sampler, Temperature, TopK, TopP
+from ojito.generate import GenerateOptions, make_options
 from ojito.loading import load
 from ojito.pipeline import Pipeline
-from ojito.processor import ImageError
-from ojito.processor.images import open_image
-
-LIMIT = "processor.image.max_pixels"
-"""The setting that --max-pixels stands in for: these commands take no settings."""
+from ojito.processor import TooManyPixels
+from ojito.processor.images import OpenedImage, open_scaled
 
 
 def load_model(args: Namespace, max_pixels: int | None = None) -> Pipeline:
-    """The model of the command; says so when it has never learned anything.
+    """Load the model of the command; say so when it has never learned anything.
 
     Args:
         args: Of the command.
-        max_pixels: The most pixels of a picture; None leaves it at what the model's processor says.
+        max_pixels: The most pixels of an image; None leaves it at what the model's processor says.
     """
     with progress(f"loading {args.model}") as tell:
         pipe = load(args.model, device=args.device, seed=args.seed or 0, progress=tell)
     tell_random(args.model)
-    if max_pixels is not None:
-        config = pipe.processor.config
-        image = dataclasses.replace(config.image, max_pixels=max_pixels)
-        pipe.processor.config = dataclasses.replace(config, image=image)
-    return pipe
+    return pipe if max_pixels is None else pipe.with_image(max_pixels=max_pixels)
 
 
-def check_picture(args: Namespace) -> Image.Image | None:
-    """The picture, before the time that a model takes; None where it is so large that the model's own limit decides.
+def check_image(args: Namespace) -> OpenedImage | None:
+    """Check the image, before the time that a model takes; None where the model's own limit of pixels decides.
+
+    Returns:
+        The image at any scale: its size is what counts.
 
     Raises:
         ImageError: It cannot be read, by whatever model.
     """
     try:
-        return open_picture(args.image, args.max_pixels or ImageConfig.max_pixels)
-    except ImageError as error:
-        if args.max_pixels is None and "--max-pixels" in error.remedy:
+        with naming_the_flag():
+            return open_scaled(args.image, args.max_pixels or ImageConfig.max_pixels, least_side=1)
+    except TooManyPixels:
+        if args.max_pixels is None:
             return None
         raise
 
 
-def open_picture(path: Path | str, max_pixels: int) -> Image.Image:
-    """As `open_image`, with the flag for the limit in place of the setting.
+@contextmanager
+def naming_the_flag() -> Iterator[None]:
+    """Have the error about too many pixels name the flag: these commands take no settings."""
+    try:
+        yield
+    except TooManyPixels as error:
+        raise TooManyPixels(error.where, error.problem, "scale it down or raise --max-pixels") from None
+
+
+def drawing(args: Namespace) -> GenerateOptions:
+    """Options of generation of the flags of `ojito.cli.SAMPLING`.
 
     Raises:
-        ImageError: It cannot be read.
+        OjitoError: A flag that is not possible.
     """
-    try:
-        return open_image(path, max_pixels)
-    except ImageError as error:
-        raise ImageError(error.where, error.problem, error.remedy.replace(LIMIT, "--max-pixels")) from None
-
-
-def drawing(args: Namespace) -> dict[str, Any]:
-    """The flags of `ojito.commands.table.SAMPLING`, as `Pipeline.generate` and `stream` take them."""
-    return {
-        "max_new_tokens": args.max_new_tokens,
-        "sampler": sampler(args.temperature, args.top_k, args.top_p),
-        "repetition_penalty": args.repetition_penalty,
-        "stop": args.stop,
-        "seed": args.seed or 0,
-    }
-
-
-def sampler(temperature: float | None, top_k: int | None, top_p: float | None) -> Sampler:
-    """The sampler that these flags describe; without any, the likeliest token it is."""
-    drawn = 1.0 if temperature is None else temperature
-    if top_p is not None:
-        return TopP(top_p, drawn, top_k or 0)
-    if top_k is not None:
-        return TopK(top_k, drawn)
-    return Greedy() if temperature is None else Temperature(temperature)
+    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "stop")
+    return make_options(None, {name: getattr(args, name) for name in names} | {"seed": args.seed or 0})

@@ -1,4 +1,4 @@
-"""What `detect` and `segment` share: what was found as lines, as JSON, and on the picture."""
+"""What `detect` and `segment` share: what was found as lines, as JSON, and on the image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ojito.commands.inputs import check_picture, drawing, load_model, open_picture
+from ojito.commands.inputs import check_image, drawing, load_model, naming_the_flag
+from ojito.errors import UsageError
 from ojito.locate.boxes import Box
 from ojito.locate.drawing import draw_boxes
-from ojito.pipeline import Located, read_masks, split_things
+from ojito.locate.masks import read_mask_decoder
+from ojito.locate.things import split_things
+from ojito.pipeline import Located
+from ojito.processor.images import OpenedImage, open_image
 
 LONGEST = {".png": 2**31 - 1, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".bmp": 2**31 - 1}
 """The endings that --out may have, and the longest side, in pixels, that each kind of file holds. Of JPEG's 65535,
@@ -27,7 +31,7 @@ _MOST = 40  # letters of a label in a file's name
 
 
 def find(args: Namespace, weights: str | None = None, masks: str | None = None) -> int:
-    """Looks for the things and shows them: boxes, and with weights masks.
+    """Look for the things and show them: boxes, and with weights masks.
 
     Args:
         args: Of the command.
@@ -40,79 +44,83 @@ def find(args: Namespace, weights: str | None = None, masks: str | None = None) 
     check_out(args)
     if masks is not None:
         check_masks(Path(masks))
-    picture = check_picture(args)
-    if picture is not None:
-        check_size(args, picture)
+    checked = check_image(args)
+    if checked is not None:
+        check_size(args, checked)
     split_things(args.things, "detect" if weights is None else "segment")
     if weights is not None:
-        read_masks(weights)
-    how, pipe = drawing(args), load_model(args, args.max_pixels)
-    picture = open_picture(args.image, pipe.processor.config.image.max_pixels)
-    check_size(args, picture)
-    show(args, picture, pipe.locate(picture, args.things, weights, **how), None if masks is None else Path(masks))
+        read_mask_decoder(weights)
+    options, pipe = drawing(args), load_model(args, args.max_pixels)
+    with naming_the_flag():
+        if checked is None:
+            check_size(args, pipe.processor.open_image(args.image))
+        located = pipe.locate(args.image, args.things, weights, options=options)
+        show(args, located, None if masks is None else Path(masks), pipe.processor.config.image.max_pixels)
     return 0
 
 
 def check_out(args: Namespace) -> None:
-    """Whether --out can be written, before the time that an answer takes.
+    """Check that --out can be written, before the time that an answer takes.
 
     Raises:
-        ValueError: It is no picture, a folder, in no folder, or the picture that is looked at.
+        UsageError: It is no image file, a folder, in no folder, or the image that is looked at.
     """
     if args.out is None:
         return
     out, image = Path(args.out), Path(args.image)
+    where = f"--out {out}"
     if out.suffix.lower() not in LONGEST:
-        raise ValueError(f"--out {out} is no picture; let it end in {', '.join(LONGEST)}")
+        raise UsageError(where, "is not an image file", f"let it end in {', '.join(LONGEST)}")
     if out.is_dir():
-        raise ValueError(f"--out {out} is a folder; choose another name")
+        raise UsageError(where, "is a folder", "choose another name")
     if not out.parent.is_dir():
-        raise ValueError(f"--out {out} is in a folder that does not exist; make {out.parent} first")
+        raise UsageError(where, "is in a folder that does not exist", f"make {out.parent} first")
     if out.exists() and image.exists() and out.samefile(image):
-        raise ValueError(f"--out {out} is the picture itself; choose another name")
+        raise UsageError(where, "is the image itself", "choose another name")
 
 
-def check_size(args: Namespace, picture: Image.Image) -> None:
-    """Whether a file of the kind of --out holds a picture of that size.
+def check_size(args: Namespace, image: OpenedImage) -> None:
+    """Check that a file of the kind of --out holds an image of that size.
 
     Raises:
-        ValueError: It does not.
+        UsageError: It does not.
     """
     if args.out is None:
         return
-    ending = Path(args.out).suffix.lower()
-    if max(picture.size) > LONGEST[ending]:
-        raise ValueError(
-            f"--out {args.out} holds at most {LONGEST[ending]} pixels on a side, and the picture has "
-            f"{picture.width} x {picture.height}; let it end in .png"
+    longest = LONGEST[Path(args.out).suffix.lower()]
+    if max(image.width, image.height) > longest:
+        raise UsageError(
+            f"--out {args.out}",
+            f"holds at most {longest} pixels on a side, and the image has {image.width} x {image.height}",
+            "let it end in .png",
         )
 
 
 def check_masks(folder: Path) -> None:
-    """Whether masks can be put there, and stand alone.
+    """Check that masks can be put there, and stand alone.
 
     Raises:
-        ValueError: It is a file, or other files are in it: masks of another picture would pass for this one's.
+        UsageError: It is a file, or other files are in it: masks of another image would pass for this one's.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--masks {folder} is a file; give a folder")
+        raise UsageError(f"--masks {folder}", "is a file", "give a folder")
     if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"--masks {folder} holds files already; choose another folder, or empty it")
+        raise UsageError(f"--masks {folder}", "holds files already", "choose another folder, or empty it")
 
 
-def show(args: Namespace, picture: Image.Image, found: Located, masks: Path | None) -> None:
-    """Writes what was found to stdout, then the picture with it to --out, and each mask to its file."""
+def show(args: Namespace, found: Located, masks: Path | None, max_pixels: int) -> None:
+    """Write what was found to stdout, then the image with it to --out, and each mask to its file."""
     boxes, answer = found.boxes, found.answer
     files = [None if masks is None or box.mask is None else masks / _name(i, box) for i, box in enumerate(boxes, 1)]
     if args.json:
-        said: dict[str, Any] = {"image": args.image, "width": picture.width, "height": picture.height}
-        said.update(boxes=[_values(box, file) for box, file in zip(boxes, files, strict=True)], out=args.out)
-        said.update(answer=answer.text, finish=answer.finish, tokens=len(answer.tokens))
-        print(json.dumps(said, ensure_ascii=False), flush=True)
+        values: dict[str, Any] = {"image": args.image, "width": found.width, "height": found.height}
+        values.update(boxes=[_values(box, file) for box, file in zip(boxes, files, strict=True)], out=args.out)
+        values.update(answer=answer.text, finish=answer.finish, tokens=len(answer.tokens))
+        print(json.dumps(values, ensure_ascii=False), flush=True)
     else:
         _tell(args, found)
     if args.out is not None:
-        draw_boxes(picture, boxes).save(args.out)
+        draw_boxes(open_image(args.image, max_pixels), boxes).save(args.out)
     if masks is not None:
         _write_masks(masks, boxes, files)
 
@@ -132,7 +140,7 @@ def _tell(args: Namespace, found: Located) -> None:
 
 
 def _values(box: Box, file: Path | None) -> dict[str, Any]:
-    """The box as JSON: pixels of the picture; a mask as its number of pixels and the codes that it is drawn from."""
+    """The box as JSON: pixels of the image; a mask as its number of pixels and the codes that it is drawn from."""
     values: dict[str, Any] = {"label": box.label}
     values.update({side: round(getattr(box, side), 2) for side in ("left", "top", "right", "bottom")})
     if box.mask is not None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ojito.checkpoint.saving import holds_model
-from ojito.data import read_source
+from ojito.data import BUILT_IN, read_source
+from ojito.data.files import LISTS
 from ojito.errors import UsageError
-
-BUILT_IN = ("scenes", "photos16")
-LISTS = (".jsonl", ".csv")
 
 
 def check_place(out: Path, force: bool) -> None:

@@ -1,4 +1,4 @@
-"""`ojito segment`: which pixels of a picture belong to a thing."""
+"""`ojito segment`: which pixels of an image belong to a thing."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from ojito.commands.locate import find
 
 
 def run(args: Namespace) -> int:
-    """Shows boxes and sizes of the masks, draws both where --out says, and writes the masks where --masks says."""
+    """Show boxes and sizes of the masks, draw both where --out says, and write the masks where --masks says."""
     return find(args, args.weights, args.masks)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ojito.config import Config
-from ojito.errors import OjitoError
+from ojito.errors import UsageError
 from ojito.presets import settings_of
 from ojito.settings import ConfigError, merge, override, read, read_yaml, to_yaml, write
 
@@ -47,7 +47,7 @@ def check_flags(args: Namespace) -> None:
     Raises:
         ConfigError: --config cannot be read, or a setting has no value.
         DataError: There are no such data.
-        OjitoError: There are two models to start from, or none may be put into --out.
+        UsageError: There are two models to start from, or none may be put into --out.
     """
     from ojito.commands.paths import check_data, check_place
 
@@ -74,7 +74,7 @@ def recipe(args: Namespace, base: Path | None = None) -> Config:
     Raises:
         CheckpointError: The folder of --from cannot be used.
         ConfigError: A setting is unknown or cannot be used.
-        OjitoError: There are two models to start from.
+        UsageError: There are two models to start from.
     """
     values, start = _start(args)
     if base is not None:
@@ -95,7 +95,7 @@ def _start(args: Namespace) -> tuple[dict[str, Any], Any]:
     in_file = values.pop("preset", None)
     start = in_file if args.preset is None else args.preset
     if args.base is not None and start is not None:
-        raise OjitoError("", f"--from {args.base} and the preset {start} are two to start from", "name one of them")
+        raise UsageError("", f"--from {args.base} and the preset {start} are two to start from", "name one of them")
     # A recipe without a preset is whole: what --print-config writes has all settings.
     return values, DEFAULT if start is None and args.config is None and args.base is None else start
 
@@ -106,7 +106,7 @@ def _find_folder(args: Namespace) -> Path:
     Raises:
         CheckpointError: As for `recipe`, or it cannot be fetched.
         ConfigError: As for `recipe`.
-        OjitoError: It is a preset.
+        UsageError: It is a preset.
     """
     from ojito.loading import check_settings, find_folder, find_preset
     from ojito.trainer.progress import progress_bar
@@ -120,7 +120,7 @@ def _find_folder(args: Namespace) -> Path:
         folder = find_folder(name, report, check)
     if folder is None:
         find_preset(name)
-        raise OjitoError(f"--from {name}", "is a preset, and goes on with no weights", f"write --preset {name}")
+        raise UsageError(f"--from {name}", "is a preset, and goes on with no weights", f"write --preset {name}")
     return folder
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ojito.config.model import ConnectorConfig, DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, ViTConfig
+from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
+from ojito.config.model import DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, ViTConfig
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig
 
 __all__ = [
+    "AveragePoolConfig",
     "Config",
     "ConnectorConfig",
     "DataConfig",
@@ -20,6 +22,8 @@ __all__ = [
     "ImageConfig",
     "ModelConfig",
     "Part",
+    "PerceiverConfig",
+    "PixelShuffleConfig",
     "ProcessorConfig",
     "PromptConfig",
     "ResNetConfig",

@@ -1,14 +1,25 @@
-"""The settings of a model: vision tower, connector, decoder. Each class says what it refuses."""
+"""The settings of a model: vision tower, decoder, and the whole with its connector. Each class checks its own values.
+
+Numbers that follow from others when they are left out, such as the key heads from the query heads, are resolved when
+a config is constructed: a 0 in a file asks for the usual number, and no config holds one.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
-from ojito.config.rules import divisible, fraction, not_negative, positive
+from ojito.config.connectors import (
+    AveragePoolConfig,
+    ConnectorConfig,
+    Grid,
+    PerceiverConfig,
+    PixelShuffleConfig,
+)
+from ojito.config.rules import divisible, fraction, not_negative, positive, resolve
 from ojito.settings import ConfigError
 
-_FEW = 1000  # candidates that a message looks among for others that fit
 _DEEPEST = 16  # stages, or convolutions of a stem
 
 
@@ -30,14 +41,15 @@ class ViTConfig:
         norm_eps: Added to the variance in every norm, so that nothing divides by zero.
         stem: How pixels become patches: one strided convolution ("patch"), or a pyramid of 3x3 convolutions with batch
             norm ("conv"), which learns much faster from scratch (Xiao et al. 2021, arXiv 2106.14881).
-        stem_widths: Channels after each convolution of the "conv" stem; as many of them halve the picture as
-            `patch_size` needs, the first ones.
+        stem_widths: Channels after each convolution of the "conv" stem; the first ones halve the image,
+            as many as `patch_size` needs.
         stem_bias: Whether the convolution of the "patch" stem has a bias; CLIP's has none.
         class_token: Whether a class token is read along with the patches.
         positions: How the table of positions is read: a row for each patch ("learned"); resized to the grid
             ("resized": SigLIP 2 for any resolution); by the patch's place as a fraction of the side, in float32
             ("fractional": Idefics3), which at some grids is a neighbour's row.
-        position_grid: Side of the table of positions, with positions=resized; 0 means the picture's own.
+        position_grid: Side of the table of positions, with positions=resized. Left out or 0 in a file, and always
+            otherwise, the image's.
         pre_norm: Whether a norm stands before the first layer (CLIP).
         feature_layer: The layer that patches are taken from, counted from the end: -1 the last, after the last norm;
             -2 the one before it, as it is (LLaVA).
@@ -68,33 +80,40 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         positive(self, "image_size", "patch_size", "width", "heads", "mlp_dim", "norm_eps", "stem_widths")
-        not_negative(self, layers="the stem alone", position_grid="the picture's own")
+        not_negative(self, layers="the stem alone", position_grid="the image's own")
         fraction(self, "dropout")
         if not self.crop:
             divisible(self, "image_size", "patch_size")
         elif self.image_size < self.patch_size:
-            raise ConfigError("image_size", f"{self.image_size} holds no patch of {self.patch_size} pixels; enlarge it")
+            raise ConfigError(
+                "image_size", f"{self.image_size} holds no patch of {self.patch_size} pixels", "enlarge it"
+            )
         divisible(self, "width", "heads")
         if not -max(self.layers, 1) <= self.feature_layer <= -1:
             raise ConfigError(
-                "feature_layer", f"{self.feature_layer} is none of {self.layers} layers; use -1 for the last"
+                "feature_layer", f"{self.feature_layer} is none of {self.layers} layers", "use -1 for the last"
             )
-        if self.position_grid and self.positions != "resized":
-            raise ConfigError("position_grid", f"{self.position_grid} is for positions=resized; leave it at 0")
+        if self.positions == "resized":
+            resolve(self, position_grid=self.grid)
+        else:  # a row for each patch, of whatever image size a copy of this config gets
+            object.__setattr__(self, "position_grid", self.grid)
         if self.class_token and self.positions != "learned":
-            raise ConfigError("positions", f"{self.positions} has no place for a class_token; use learned")
+            raise ConfigError("positions", f"{self.positions} has no place for a class_token", "use learned")
         if len(self.stem_widths) > _DEEPEST:
             many = f"{len(self.stem_widths)} convolutions are too many"
-            raise ConfigError("stem_widths", f"{many}; use {_DEEPEST} or fewer")
+            raise ConfigError("stem_widths", f"{many}", f"use {_DEEPEST} or fewer")
         if self.stem == "conv":
             halvings = self.patch_size.bit_length() - 1
             if 2**halvings != self.patch_size:
-                raise ConfigError("patch_size", f"{self.patch_size} must be a power of two with stem=conv; use 8 or 16")
+                raise ConfigError(
+                    "patch_size", f"{self.patch_size} must be a power of two with stem=conv", "use 8 or 16"
+                )
             if len(self.stem_widths) < halvings:
                 raise ConfigError(
                     "stem_widths",
                     f"{list(self.stem_widths)} has {len(self.stem_widths)} convolutions, but patch_size "
-                    f"{self.patch_size} needs at least {halvings}; add {halvings - len(self.stem_widths)}",
+                    f"{self.patch_size} needs at least {halvings}",
+                    f"add {halvings - len(self.stem_widths)}",
                 )
 
     @property
@@ -125,68 +144,33 @@ class ResNetConfig:
         positive(self, "image_size", "stem_width", "blocks", "width")
         if not 0 < len(self.blocks) <= _DEEPEST:
             stages = f"{len(self.blocks)} stages are too many" if self.blocks else "[] has no stage"
-            raise ConfigError("blocks", f"{stages}; use for example [3, 4, 6, 3]")
+            raise ConfigError("blocks", f"{stages}", "use for example [3, 4, 6, 3]")
         stride = self.stride
         if self.image_size % stride:
             lower = max(self.image_size // stride * stride, stride)
             raise ConfigError(
                 "image_size",
-                f"{self.image_size} is not divisible by the network's stride {stride}; use {lower} or {lower + stride}",
+                f"{self.image_size} is not divisible by the network's stride {stride}",
+                f"use {lower} or {lower + stride}",
             )
         narrowest = 4 * 2 ** (len(self.blocks) - 1)
         if self.width % narrowest:
             lower = max(self.width // narrowest * narrowest, narrowest)
             raise ConfigError(
                 "width",
-                f"{self.width} is not divisible by {narrowest} (4, and 2 for every stage after the first); "
+                f"{self.width} is not divisible by {narrowest} (4, and 2 for every stage after the first)",
                 f"use {lower} or {lower + narrowest}",
             )
 
     @property
     def stride(self) -> int:
-        """Pixels of the picture for one of the feature map."""
+        """Pixels of the image along one side of a patch."""
         return 4 * 2 ** (len(self.blocks) - 1)
 
     @property
     def grid(self) -> int:
         """Patches along one side."""
         return self.image_size // self.stride
-
-
-@dataclass(frozen=True)
-class ConnectorConfig:
-    """From patches (N, P, vision width) to visual tokens (N, P', decoder width): reduce, normalize, project.
-
-    Attributes:
-        reduce: "pixel_shuffle" folds `factor` x `factor` patches into channels, "average_pool" averages them,
-            "perceiver" lets `queries` learned queries read them through `layers` of cross-attention.
-        factor: Side of the square of patches that becomes one visual token, for "pixel_shuffle" and "average_pool".
-        queries: Learned queries, and so visual tokens, of "perceiver".
-        layers: Cross-attention layers of "perceiver".
-        heads: Attention heads of "perceiver"; they divide the width of the vision tower.
-        norm: Before the projection; "rms_plus_one" is Gemma 3's.
-        norm_eps: Added to the variance in that norm, so that nothing divides by zero.
-        project: One matrix, or two with a GELU between them.
-        mlp_dim: Width between the two; 0 means the decoder's.
-        bias: Whether the projections have a bias.
-    """
-
-    reduce: Literal["none", "pixel_shuffle", "average_pool", "perceiver"] = "none"
-    factor: int = 1
-    queries: int = 64
-    layers: int = 2
-    heads: int = 8
-    norm: Literal["none", "layer", "rms", "rms_plus_one"] = "none"
-    norm_eps: float = 1e-6
-    project: Literal["linear", "mlp"] = "linear"
-    mlp_dim: int = 0
-    bias: bool = True
-
-    def __post_init__(self) -> None:
-        positive(self, "factor", "queries", "layers", "heads", "norm_eps")
-        not_negative(self, mlp_dim="the decoder's width")
-        if self.reduce in ("pixel_shuffle", "average_pool") and self.factor < 2:
-            raise ConfigError("factor", f"{self.factor} reduces nothing with reduce={self.reduce}; use 2 or more")
 
 
 @dataclass(frozen=True)
@@ -211,7 +195,7 @@ class RopeScaling:
     def __post_init__(self) -> None:
         positive(self, "factor", "low", "high", "original_positions")
         if self.kind == "llama3" and not self.low < self.high:
-            raise ConfigError("high", f"{self.high} must be more than low {self.low}; use for example 4")
+            raise ConfigError("high", f"{self.high} must be more than low {self.low}", "use for example 4")
 
 
 @dataclass(frozen=True)
@@ -223,8 +207,9 @@ class DecoderConfig:
         width: Width of the hidden states.
         layers: Transformer layers.
         heads: Query heads.
-        kv_heads: Key and value heads, each shared by heads / kv_heads query heads; 0 means as many as `heads`.
-        head_dim: Size of a head; 0 means width / heads.
+        kv_heads: Key and value heads, each shared by heads / kv_heads query heads. Left out or 0 in a file, as many
+            as `heads`.
+        head_dim: Size of a head. Left out or 0 in a file, width / heads.
         mlp_dim: Width between the projections of each MLP.
         mlp: "plain" up-activation-down, or "gated" down(activation(gate) * up) (SwiGLU, GeGLU).
         activation: Activation of the MLP, on the gate where there is one; "relu2" is the square of ReLU.
@@ -233,15 +218,18 @@ class DecoderConfig:
         positions: A learned table, added to the embeddings (GPT-2), or rotary positions in attention.
         max_positions: Most positions in a row, image tokens included.
         rope_theta: Base of the rotary frequencies; of the layers without a window, where there is `window_theta`.
-        window_theta: Base in the layers with a window; 0 means `rope_theta` (Gemma 3: 10,000 beside a million).
-        rope_scaling: Of the layers that `rope_theta` is for.
+        window_theta: Base in the layers with a window (Gemma 3: 10,000 beside a million). Left out or 0 in a file,
+            `rope_theta`.
+        window_scaling: Whether `rope_scaling` holds in the layers with a window, too; so it does where `window_theta`
+            is left out or 0 in a file.
+        rope_scaling: Of the layers without a window.
         bias: Whether all projections of the layers have one (GPT-2).
         query_bias: Whether queries, keys and values have one, even if the others have none (Qwen2).
         tied_head: Whether the head uses the embedding table as its weights.
         query_key_norm: Normalize every head's query and key before they are turned (Gemma 3, Qwen3).
         post_norms: Also normalize what attention and MLP return (Gemma 2 and 3).
         scale_embeddings: Multiply text embeddings, never visual tokens, by sqrt(width) (Gemma).
-        query_scalar: Scores are divided by its root; 0 means head_dim.
+        query_scalar: Scores are divided by its root. Left out or 0 in a file, head_dim.
         attention_softcap, final_softcap: cap * tanh(x / cap) on scores and logits; 0 means none (Gemma 2).
         window: Layers see only so many latest tokens; 0 means all (Gemma 2 and 3).
         full_every: With a window, every so many-th layer sees all tokens (Gemma 2: 2, Gemma 3: 6).
@@ -266,6 +254,7 @@ class DecoderConfig:
     max_positions: int = 2048
     rope_theta: float = 10000.0
     window_theta: float = 0.0
+    window_scaling: bool = False
     rope_scaling: RopeScaling = field(default_factory=RopeScaling)
     bias: bool = False
     query_bias: bool = False
@@ -290,28 +279,22 @@ class DecoderConfig:
         fraction(self, "dropout")
         if not self.head_dim:
             divisible(self, "width", "heads")
-        if self.kv_heads:
-            divisible(self, "heads", "kv_heads")
-        if self.positions == "rope" and self.head_size % 2:
-            raise ConfigError("head_dim", f"{self.head_size} must be even for positions=rope; use {self.head_size + 1}")
-
-    @property
-    def head_size(self) -> int:
-        """Numbers in one head's query, key or value."""
-        return self.head_dim or self.width // self.heads
-
-    @property
-    def num_kv_heads(self) -> int:
-        """Key and value heads."""
-        return self.kv_heads or self.heads
+        resolve(self, window_scaling=not self.window_theta)
+        resolve(self, kv_heads=self.heads, head_dim=self.width // self.heads, window_theta=self.rope_theta)
+        resolve(self, query_scalar=float(self.head_dim))
+        divisible(self, "heads", "kv_heads")
+        if self.positions == "rope" and self.head_dim % 2:
+            raise ConfigError(
+                "head_dim", f"{self.head_dim} must be even for positions=rope", f"use {self.head_dim + 1}"
+            )
 
     @property
     def score_scale(self) -> float:
-        """What query-key products are multiplied with."""
-        return float(self.query_scalar or self.head_size) ** -0.5
+        """Factor on the products of queries and keys."""
+        return self.query_scalar**-0.5
 
     def window_of(self, layer: int) -> int:
-        """Latest tokens that a layer, counted from 0, sees; 0 means all."""
+        """Return how many latest tokens a layer, counted from 0, sees; 0 means all."""
         return self.window if (layer + 1) % self.full_every else 0
 
 
@@ -320,37 +303,39 @@ class ModelConfig:
     """A vision-language model: vision tower, connector, decoder."""
 
     vision: Union[ViTConfig, ResNetConfig] = field(default_factory=ViTConfig)
-    connector: ConnectorConfig = field(default_factory=ConnectorConfig)
+    connector: Union[ConnectorConfig, PixelShuffleConfig, AveragePoolConfig, PerceiverConfig] = field(
+        default_factory=ConnectorConfig
+    )
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
     def __post_init__(self) -> None:
-        c, grid = self.connector, self.vision.grid
-        if c.reduce in ("pixel_shuffle", "average_pool") and grid % c.factor:
-            fits = [f for f in range(2, min(grid, _FEW) + 1) if grid % f == 0]
-            remedy = f"use one of {fits}" if fits else "use connector.reduce=none"
-            raise ConfigError(
-                "connector.factor",
-                f"{c.factor} does not divide the vision tower's grid of {grid}x{grid} patches; {remedy}",
-            )
-        if c.reduce == "perceiver" and self.vision.width % c.heads:
-            fits = [h for h in range(1, min(c.heads, _FEW)) if self.vision.width % h == 0]
-            raise ConfigError(
-                "connector.heads",
-                f"{c.heads} does not divide vision.width {self.vision.width}; use one of {fits}, or more",
-            )
+        if not self.connector.mlp_dim:  # 0 asks for the decoder's width, which a connector alone does not know
+            object.__setattr__(self, "connector", dataclasses.replace(self.connector, mlp_dim=self.decoder.width))
+        try:
+            self.connector.check_fit(self.grid, self.vision.width)
+        except ConfigError as error:
+            raise ConfigError(f"connector.{error.where}", error.problem, error.remedy) from None
         if self.image_tokens >= self.decoder.max_positions:
             raise ConfigError(
                 "decoder.max_positions",
-                f"{self.decoder.max_positions} leaves no room for text after {self.image_tokens} image tokens; "
+                f"{self.decoder.max_positions} leaves no room for text after {self.image_tokens} image tokens",
                 f"use {2 * self.image_tokens} or more, or reduce the image tokens with connector.reduce",
             )
 
     @property
+    def grid(self) -> Grid:
+        """Rows and columns of patches of an image: those of the vision tower's one size."""
+        return self.vision.grid, self.vision.grid
+
+    @property
     def image_tokens(self) -> int:
-        """Positions that one image takes in a row of tokens: a property of the model alone."""
-        if self.connector.reduce == "perceiver":
-            return self.connector.queries
-        side = self.vision.grid
-        if self.connector.reduce != "none":
-            side //= self.connector.factor
-        return side * side
+        """Positions that an image of the vision tower's size takes in a row of tokens."""
+        return self.visual_tokens(self.grid)
+
+    def visual_tokens(self, grid: Grid) -> int:
+        """Return how many positions an image takes in a row of tokens: a property of the model's config alone.
+
+        Args:
+            grid: The image's rows and columns of patches.
+        """
+        return self.connector.tokens(grid)

@@ -1,4 +1,4 @@
-"""The settings of a processor: pictures, vocabulary, and how a turn is written down."""
+"""Settings of a processor: images, vocabulary, and how a turn is written down."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from ojito.settings import ConfigError
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """How a picture becomes pixels: RGB, squares of the vision tower's size, then (x / 255 - mean) / std.
+    """How an image becomes pixels: RGB, squares of the vision tower's size, then (x / 255 - mean) / std.
 
     Attributes:
-        fit: One square: the picture squashed, its middle cropped (CLIP), or padded with the mean colour. Or "tiles":
-            scaled to `longest_side`, stretched to whole tiles and cut, with the whole picture as one more square.
-        longest_side: Of the picture that is cut into tiles, pixels; 0 for every other `fit`.
-        split: With tiling=idefics3, whether the picture is cut at all, or only the whole of it is read.
+        fit: One square: the image squashed, its middle cropped (CLIP), or padded with the mean colour. Or "tiles":
+            scaled to `longest_side`, stretched to whole tiles and cut, with the whole image as one more square.
+        longest_side: Of the image that is cut into tiles, pixels; 0 for every other `fit`.
+        split: With tiling=idefics3, whether the image is cut at all, or only the whole of it is read.
         tiling: How tiles are made, with fit=tiles: step by step, each rounded to whole colours ("idefics3": Idefics3,
-            SmolVLM); or at once, and the whole of the picture from them, without rounding ("nanovlm").
-        enlarge: With tiling=nanovlm, whether smaller pictures grow to `longest_side`, too, or to whole tiles only.
+            SmolVLM); or at once, and the whole of the image from them, without rounding ("nanovlm").
+        enlarge: With tiling=nanovlm, whether smaller images grow to `longest_side`, too, or to whole tiles only.
         resample: Filter for scaling the image.
         mean: Mean of each channel (red, green, blue), in 0..1, subtracted from the pixels.
         std: Standard deviation of each channel, in 0..1, by which the pixels are then divided.
-        max_pixels: Pictures with more are refused before they are decoded.
+        max_pixels: Images with more are refused before they are decoded. Decoding takes 4 bytes a pixel, and of
+            images that are not plain RGB 8.
     """
 
     fit: Literal["squash", "crop", "pad", "tiles"] = "squash"
@@ -35,28 +36,27 @@ class ImageConfig:
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    max_pixels: int = 20_000_000
+    max_pixels: int = 100_000_000
 
     def __post_init__(self) -> None:
         positive(self, "max_pixels")
         if self.fit == "tiles" and not 0 < self.longest_side <= 4096:
-            raise ConfigError(
-                "longest_side", f"{self.longest_side} must lie between 1 and 4096 with fit=tiles; use for example 2048"
-            )
+            problem = f"{self.longest_side} must lie between 1 and 4096 with fit=tiles"
+            raise ConfigError("longest_side", problem, "use for example 2048")
         if self.fit != "tiles" and self.longest_side:
-            raise ConfigError("longest_side", f"{self.longest_side} is for fit=tiles, not {self.fit}; leave it at 0")
+            raise ConfigError("longest_side", f"{self.longest_side} is for fit=tiles, not {self.fit}", "leave it at 0")
         if self.fit != "tiles" and self.tiling != "idefics3":
-            raise ConfigError("tiling", f"{self.tiling} is for fit=tiles, not {self.fit}; leave it at idefics3")
+            raise ConfigError("tiling", f"{self.tiling} is for fit=tiles, not {self.fit}", "leave it at idefics3")
         if self.fit != "tiles" and not self.split:
-            raise ConfigError("split", f"false is for fit=tiles, not {self.fit}; leave it at true")
+            raise ConfigError("split", f"false is for fit=tiles, not {self.fit}", "leave it at true")
         if self.tiling != "idefics3" and not self.split:
-            raise ConfigError("split", f"false is for tiling=idefics3, not {self.tiling}; leave it at true")
+            raise ConfigError("split", f"false is for tiling=idefics3, not {self.tiling}", "leave it at true")
         if self.tiling != "nanovlm" and not self.enlarge:
-            raise ConfigError("enlarge", f"false is for tiling=nanovlm, not {self.tiling}; leave it at true")
+            raise ConfigError("enlarge", f"false is for tiling=nanovlm, not {self.tiling}", "leave it at true")
         if not all(0 <= mean <= 1 for mean in self.mean):
-            raise ConfigError("mean", f"{list(self.mean)} must lie between 0 and 1; divide means of 0..255 by 255")
+            raise ConfigError("mean", f"{list(self.mean)} must lie between 0 and 1", "divide means of 0..255 by 255")
         if not all(std > 0 for std in self.std):
-            raise ConfigError("std", f"{list(self.std)} must be greater than 0 in every channel")
+            raise ConfigError("std", f"{list(self.std)} must be greater than 0 in every channel", "use for example 0.5")
 
 
 @dataclass(frozen=True)

@@ -70,3 +70,10 @@ def check_seed(seed: int) -> None:
     """Check that PyTorch takes this seed."""
     if seed.bit_length() > 63:
         raise ConfigError("seed", f"{seed} is too large for PyTorch", "use a number below 2**63")
+
+
+def resolve(config: Any, **usual: Any) -> None:
+    """Replace settings that are 0 by the usual value, in a frozen config that is being constructed."""
+    for name, value in usual.items():
+        if not getattr(config, name):
+            object.__setattr__(config, name, value)

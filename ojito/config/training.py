@@ -1,4 +1,4 @@
-"""The settings of data and training."""
+"""Settings of data and training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ojito.settings import ConfigError
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """The drawn scenes.
+    """Settings of the drawn scenes.
 
     Attributes:
         max_objects: The most objects of a scene, 1 to 9.
@@ -25,21 +25,23 @@ class ScenesConfig:
     def __post_init__(self) -> None:
         positive(self, "max_objects", "questions")
         if self.max_objects > 9:
-            raise ConfigError("max_objects", f"{self.max_objects} do not fit the nine places of a scene; use 9 or less")
+            raise ConfigError(
+                "max_objects", f"{self.max_objects} do not fit the nine places of a scene", "use 9 or less"
+            )
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to learn from.
+    """Data to learn from.
 
     Attributes:
-        path: A folder, a `.jsonl` file, or a built-in source: "scenes", "photos16".
+        path: A folder, a `.jsonl` or `.csv` file, or a built-in source: "scenes", "photos16".
         split: The split to train on, where the rows name one.
         eval_split: The split to evaluate on during training; without such rows, nothing is evaluated.
-        max_bad: Share of broken rows or pictures that is skipped (named and counted); above it training stops.
-        workers: Processes that read pictures; 0 reads them between steps.
-        cache_mb: Memory for decoded pictures, MiB; 0 keeps none.
-        flip: Mirrors half of the rows' pictures, left to right, drawn anew every time: twice as many pictures, where
+        max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
+        workers: Processes that read images; 0 reads them between steps.
+        cache_mb: Memory for decoded images, MiB; 0 keeps none.
+        flip: Mirrors the images of half of the rows, left to right, drawn anew every time: twice as many images, where
             left, right and writing do not matter.
     """
 
@@ -54,7 +56,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise ConfigError("path", "'' names nothing; give a folder, a .jsonl or .csv file, scenes or photos16")
+            raise ConfigError("path", "'' names nothing", "give a folder, a .jsonl or .csv file, scenes or photos16")
         share(self, max_bad=0.05)
         not_negative(self, workers="reading between steps", cache_mb="no cache")
 
@@ -64,7 +66,7 @@ Part = Literal["vision", "connector", "decoder"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to learn.
+    """Settings of training.
 
     Attributes:
         steps: Optimizer steps; 0 means that `minutes` decides.
@@ -78,15 +80,15 @@ class TrainConfig:
             a learning rate of its own gets as much more or less of this one, too.
         betas: AdamW's decay rates of the gradient's mean and of its mean square.
         weight_decay: Decoupled weight decay, of matrices and convolutions; biases, norms and learned tables have none.
-        clip: The longest gradient, as a norm over all parameters; longer ones are scaled down to it. 0 clips nothing.
+        clip: Maximal norm of the gradient over all parameters; longer gradients are scaled down to it. 0 clips nothing.
         freeze: Parts that do not learn.
         schedule: How the learning rate falls after the warmup: along a cosine, or at the very end ("wsd").
         warmup: Share of the run over which the rate rises from 0.
         decay: Share of the run, at its end, over which schedule=wsd falls to 0.
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
-        log_every: Steps for a line of the log.
+        log_every: Steps per line of the log.
         eval_every: Steps between evaluations; 0 evaluates at the end only.
-        eval_samples: The most rows of `data.eval_split` that an evaluation asks.
+        eval_samples: Maximal number of rows of `data.eval_split` in an evaluation.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
     """
 
@@ -123,11 +125,12 @@ class TrainConfig:
         if self.schedule == "wsd" and self.warmup + self.decay > 1:
             raise ConfigError(
                 "decay",
-                f"{self.decay} and warmup {self.warmup} are more than the whole run; use {1 - self.warmup:g} or less",
+                f"{self.decay} and warmup {self.warmup} are more than the whole run",
+                f"use {1 - self.warmup:g} or less",
             )
         if self.steps <= 0 and self.minutes <= 0:
-            raise ConfigError("steps", f"{self.steps} and minutes {self.minutes} leave no training; set one of them")
+            raise ConfigError("steps", f"{self.steps} and minutes {self.minutes} leave no training", "set one of them")
         not_negative(self, steps="as many as the minutes hold", minutes="as many as the steps take")
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
-            raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train; leave one part out")
+            raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")

@@ -15,6 +15,7 @@ from ojito.data.sources import Source, read_source
 from ojito.processor import texts
 
 __all__ = [
+    "BUILT_IN",
     "Batches",
     "DataError",
     "Rows",
@@ -26,6 +27,10 @@ __all__ = [
     "read_source",
     "training_texts",
 ]
+
+
+BUILT_IN = ("scenes", "photos16")
+"""Sources that need no file."""
 
 
 def open_data(config: Config | str | Path) -> Source | Scenes:

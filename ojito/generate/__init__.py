@@ -1,17 +1,27 @@
-"""Generation: `engine` goes token by token, `sampling` chooses each. Start at `engine.py`."""
+"""Generation: `options` says how, `engine` goes token by token, `sampling` chooses each, `stops` ends a text."""
 
-from ojito.generate.engine import Generation, evaluating, generate, stream
-from ojito.generate.sampling import Greedy, Sampler, Temperature, TopK, TopP, choose
+from ojito.generate.engine import Finish, Generation, State, evaluating, generate, prefill, step, stream
+from ojito.generate.options import GenerateOptions, OptionKeywords, make_options, options_of_rows
+from ojito.generate.sampling import Greedy, Sampler, Temperature, TopK, TopP
+from ojito.generate.stops import StopTexts
 
 __all__ = [
+    "Finish",
+    "GenerateOptions",
     "Generation",
     "Greedy",
+    "OptionKeywords",
     "Sampler",
+    "State",
+    "StopTexts",
     "Temperature",
     "TopK",
     "TopP",
-    "choose",
     "evaluating",
     "generate",
+    "make_options",
+    "options_of_rows",
+    "prefill",
+    "step",
     "stream",
 ]

@@ -1,117 +1,215 @@
-"""START HERE: answers token by token. The images and the prompt are read once, then one token a row and step."""
+"""The engine: `prefill` reads the prompts and images once, then every `step` gives each row one more token.
+
+state = prefill(model, batch, GenerateOptions(max_new_tokens=20), eos=tokenizer.ends)
+while not state.done:
+step(state)
+state.rows
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ojito.generate.sampling import Greedy, Sampler, check_sampler, choose, penalize
+from ojito.errors import OjitoError
+from ojito.generate.options import GenerateOptions, options_of_rows
+from ojito.generate.sampling import Sampler, penalize
 from ojito.model import VLM, KVCache
 from ojito.records import IMAGE, PADDING, Batch
 
 Finish = Literal["eos", "length", "stop"]
-Stop = Callable[[int, list[int]], bool]
+Stop = Callable[[Sequence[int]], bool]
+"""Whether a row's tokens, of which the last is new, end its answer."""
 
 
 @dataclass
 class Generation:
-    """What a row says.
+    """The answer of a row.
 
     Attributes:
         tokens: So far; without the one that ends it.
-        finish: Why it ended: the end-of-text token, no more tokens allowed or no position left, or `stop`. None while
-            it goes on.
+        finish: Why it ended: the end-of-text token, no more tokens allowed or no position left, or a stop text. None
+            while it goes on.
     """
 
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
 
 
-def generate(model: VLM, batch: Batch, **options: Any) -> list[Generation]:
-    """The finished rows. Takes the arguments of `stream`."""
-    *_, rows = stream(model, batch, **options)
-    return rows
+@dataclass
+class State:
+    """Generation under way: everything that `step` needs.
+
+    Attributes:
+        rows: The answers so far.
+        model: The model that answers.
+        cache: Keys and values of all tokens read.
+        batch: The tokens read last, one a row after the first step.
+        hidden: (B, D) their hidden states; None while `batch` is still to be read.
+        options: Of each row.
+        limits: The most tokens of each row's answer.
+        generators: Random numbers of each row, on the CPU.
+        samplers: Each sampler with its rows.
+        eos: Tokens that end a row.
+        stops: For each row, whether its stop texts end it; None where it has none.
+        seen: (B, V) bool, the tokens of each row's text; None where no row has a repetition penalty.
+        penalties: (B, 1) the rows' repetition penalties.
+        vocab_size: Ids from this on are never chosen; None means that all may be.
+    """
+
+    rows: list[Generation]
+    model: VLM
+    cache: KVCache
+    batch: Batch
+    hidden: Tensor | None
+    options: list[GenerateOptions]
+    limits: list[int]
+    generators: list[torch.Generator]
+    samplers: list[tuple[Sampler, list[int]]]
+    eos: frozenset[int]
+    stops: Sequence[Stop | None]
+    seen: Tensor | None
+    penalties: Tensor | None
+    vocab_size: int | None
+
+    @property
+    def done(self) -> bool:
+        """Whether every row has ended."""
+        return all(row.finish for row in self.rows)
 
 
 @torch.inference_mode()
+def prefill(
+    model: VLM,
+    batch: Batch,
+    options: GenerateOptions | Sequence[GenerateOptions] = GenerateOptions(),  # noqa: B008 - frozen
+    *,
+    eos: int | Collection[int],
+    vocab_size: int | None = None,
+    stops: Sequence[Stop | None] | None = None,
+) -> State:
+    """Read prompts and images.
+
+    In float32 a row gets the same answer whatever rows it is batched with, sampled or not. In bfloat16 and float16
+    sums are rounded in another order in another batch: logits differ in their last bits, and where two tokens are
+    nearly as likely, another one may be chosen. The same batch gives the same answers in every dtype.
+
+    Args:
+        model: In evaluation mode meanwhile.
+        batch: Prompts, padded on the left, as `processor(samples)` makes them.
+        options: Of all rows, where row i draws with `seed + i`; or one for each row.
+        eos: The token that ends a row, or several, any of which does.
+        vocab_size: Ids from this on are no tokens and never chosen; None means that all are.
+        stops: For each row, what finds the texts of `options.stop` in its tokens.
+
+    Raises:
+        OjitoError: As for `VLM.features`; options that are not one for each row, stop texts without `stops`, prompts
+            padded on the right or too long for the decoder's positions.
+    """
+    num_rows, length = batch.tokens.shape
+    options = options_of_rows(options, num_rows)
+    if stops is None and any(one.stop for one in options):
+        raise OjitoError("stop", "the engine knows no texts", "use Pipeline.generate, or give stops")
+    limits = _limits(model, batch, options)
+    batch = batch.to(model.device)
+    cache = KVCache(model.config.decoder, num_rows, length + max(limits) - 1, model.dtype, model.device)
+    penalties = [float(one.repetition_penalty) for one in options]
+    penalized = any(penalty != 1 for penalty in penalties)
+    with evaluating(model) if model.training else nullcontext():
+        # Only the last position of a row decides how it goes on: the head is spared for all others.
+        hidden = model.features(batch, cache)[:, -1]
+    return State(
+        rows=[Generation() for _ in range(num_rows)],
+        model=model,
+        cache=cache,
+        batch=batch,
+        hidden=hidden,
+        options=options,
+        limits=limits,
+        generators=[torch.Generator().manual_seed(int(one.seed)) for one in options],
+        samplers=_group(options),
+        eos=frozenset({eos} if isinstance(eos, int) else eos),
+        stops=[None] * num_rows if stops is None else stops,
+        seen=_seen(batch, model.config.decoder.vocab_size) if penalized else None,
+        penalties=torch.tensor(penalties, device=model.device)[:, None] if penalized else None,
+        vocab_size=vocab_size,
+    )
+
+
+@torch.inference_mode()
+def step(state: State) -> list[Generation]:
+    """Give every row that has not ended one more token; return all rows, which are the state's own.
+
+    A row that has ended is read on along with the others, and what it would say is not kept.
+
+    Raises:
+        OjitoError: Every row has ended, logits that are not finite, or a sampler that returns no token for a row.
+    """
+    if state.done:
+        raise OjitoError("state", "every row has ended", "call step while not state.done")
+    model = state.model
+    with evaluating(model) if model.training else nullcontext():
+        if state.hidden is None:
+            state.hidden = model.features(state.batch, state.cache)[:, -1]
+        logits = model.head(state.hidden)[:, : state.vocab_size]  # (B, V)
+    if not bool(logits.isfinite().all()):
+        raise OjitoError("the model's logits", "are not finite", "its weights are damaged, or too large for float16")
+    if state.seen is not None and state.penalties is not None:
+        logits = penalize(logits, state.seen[:, : state.vocab_size], state.penalties)
+    tokens = _choose(state, logits)
+    if state.seen is not None:
+        state.seen.scatter_(1, tokens[:, None], True)
+    for i, (row, token) in enumerate(zip(state.rows, tokens.tolist(), strict=True)):
+        if not 0 <= token < logits.shape[1]:
+            raise OjitoError(
+                "sampler", f"{state.options[i].sampler!r} chose {token}", f"choose below {logits.shape[1]}"
+            )
+        if row.finish is None:
+            row.finish = _add(row, token, state.eos, state.limits[i], state.stops[i])
+    state.batch = _next(state.batch, tokens, model.config.decoder.max_positions - 1)
+    state.hidden = None
+    return state.rows
+
+
 def stream(
     model: VLM,
     batch: Batch,
+    options: GenerateOptions | Sequence[GenerateOptions] = GenerateOptions(),  # noqa: B008 - frozen
     *,
     eos: int | Collection[int],
-    max_new_tokens: int = 64,
-    sampler: Sampler = Greedy(),  # noqa: B008 - frozen
-    repetition_penalty: float = 1.0,
-    stop: Stop | None = None,
-    seed: int = 0,
     vocab_size: int | None = None,
+    stops: Sequence[Stop | None] | None = None,
 ) -> Iterator[list[Generation]]:
-    """The rows after every step: always the same list, which grows.
-
-    A row is the same whatever rows it is batched with, sampled or not: row i draws from a generator of its own,
-    seeded with `seed + i`.
-
-    Args:
-        model: Put into evaluation mode meanwhile.
-        batch: Prompts, padded on the left, as `processor(samples)` makes them.
-        eos: The token that ends a row, or several, any of which does.
-        max_new_tokens: The most tokens a row gets; fewer where the decoder has no more positions.
-        sampler: How a token is chosen.
-        repetition_penalty: On tokens that the row's text, prompt included, holds already; see `penalize`.
-        stop: Asked after every token, with the row's number and its tokens, whether the row ends there.
-        seed: Of row 0; no row's reaches 2**63.
-        vocab_size: Ids from this on are no tokens and never chosen; None means that all are.
-
-    Raises:
-        ValueError: An argument out of range, prompts padded on the right or too long for the decoder's positions, or
-            logits that are not finite.
-    """
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens={max_new_tokens} generates nothing; use 1 or more")
-    if not 0 < repetition_penalty < float("inf"):
-        raise ValueError(f"repetition_penalty={repetition_penalty} must be greater than 0; 1 is none, 1.2 is usual")
-    check_sampler(sampler)
-    if not -(2**63) <= seed <= 2**63 - len(batch.tokens):
-        raise ValueError(f"seed={seed} is beyond what a random generator takes; use for example 0 to {2**32 - 1}")
-    ends = {eos} if isinstance(eos, int) else set(eos)
-    limits = _limits(model, batch, max_new_tokens)
-    num_rows, length = batch.tokens.shape
-    weight = model.decoder.embedding.weight
-    batch = batch.to(weight.device)
-    generators = [torch.Generator().manual_seed(seed + row) for row in range(num_rows)]
-    rows = [Generation() for _ in range(num_rows)]
-    cache = KVCache(model.config.decoder, num_rows, length + max(limits) - 1, weight.dtype, weight.device)
-    seen = _seen(batch, model.config.decoder.vocab_size) if repetition_penalty != 1 else None
-
+    """Yield the rows after every step: always the same list, which grows. Arguments and errors as for `prefill`."""
     with evaluating(model):
-        while True:
-            # Only the last place of a row says how it goes on: the head is spared for all others.
-            logits = model.head(model.features(batch, cache)[:, -1])[:, :vocab_size]  # (B, V)
-            if not bool(logits.isfinite().all()):
-                raise ValueError("the model's logits are not finite; its weights are damaged, or too large for float16")
-            if seen is not None:
-                logits = penalize(logits, seen[:, :vocab_size], repetition_penalty)
-            tokens = choose(logits, sampler, generators)
-            if seen is not None:
-                seen.scatter_(1, tokens[:, None], True)
-            for i, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-                if row.finish is None:
-                    row.finish = _add(row, token, ends, limits[i], stop, i)
-            yield rows
-            if all(row.finish for row in rows):
-                return
-            batch = _next(batch, tokens, model.config.decoder.max_positions - 1)
+        state = prefill(model, batch, options, eos=eos, vocab_size=vocab_size, stops=stops)
+        while not state.done:
+            yield step(state)
+
+
+def generate(
+    model: VLM,
+    batch: Batch,
+    options: GenerateOptions | Sequence[GenerateOptions] = GenerateOptions(),  # noqa: B008 - frozen
+    *,
+    eos: int | Collection[int],
+    vocab_size: int | None = None,
+    stops: Sequence[Stop | None] | None = None,
+) -> list[Generation]:
+    """Return the finished rows. Arguments and errors as for `prefill`."""
+    *_, rows = stream(model, batch, options, eos=eos, vocab_size=vocab_size, stops=stops)
+    return rows
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; afterwards every module in the mode it had (frozen parts do not train)."""
-    training = [module for module in model.modules() if module.training]
+    """Context with the model in evaluation mode; afterwards every module has the mode that it had before."""
+    training = [module for module in model.modules() if module.training]  # frozen parts do not train
     model.eval()
     try:
         yield
@@ -120,21 +218,51 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _limits(model: VLM, batch: Batch, max_new_tokens: int) -> list[int]:
+def _limits(model: VLM, batch: Batch, options: Sequence[GenerateOptions]) -> list[int]:
     """The most new tokens of each row."""
     if bool((batch.segments[:, -1] == PADDING).any()):
-        raise ValueError("the prompts are padded on the right; make them with processor(samples), not training=True")
+        raise OjitoError("batch", "the prompts are padded on the right", "use processor(samples), not training=True")
     most = model.config.decoder.max_positions
-    limits = [min(max_new_tokens, most - 1 - last) for last in batch.positions[:, -1].tolist()]
+    lasts = batch.positions[:, -1].tolist()
+    limits = [min(int(one.max_new_tokens), most - 1 - last) for one, last in zip(options, lasts, strict=True)]
     if min(limits) < 1:
-        raise ValueError(
-            f"a prompt takes {most - min(limits)} positions, which leaves none of the decoder's {most} for an answer; "
-            "shorten it, or use fewer images"
+        raise OjitoError(
+            "batch",
+            f"a prompt takes {most - min(limits)} positions, which leaves none of the decoder's {most} for an answer",
+            "shorten it, or use fewer images",
         )
     return limits
 
 
-def _seen(batch: Batch, vocab_size: int) -> torch.Tensor:
+def _group(options: Sequence[GenerateOptions]) -> list[tuple[Sampler, list[int]]]:
+    """Each sampler with its rows."""
+    groups: list[tuple[Sampler, list[int]]] = []
+    for row, one in enumerate(options):
+        for sampler, rows in groups:
+            if sampler is one.sampler or sampler == one.sampler:
+                rows.append(row)
+                break
+        else:
+            groups.append((one.sampler, [row]))
+    return groups
+
+
+def _choose(state: State, logits: Tensor) -> Tensor:
+    """(B,) the next token of every row, each by its own sampler."""
+    chosen = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
+    for sampler, rows in state.samplers:
+        every = len(rows) == len(logits)
+        tokens = sampler.choose(logits if every else logits[rows], [state.generators[row] for row in rows])
+        if not isinstance(tokens, Tensor) or tokens.shape != (len(rows),):
+            found = tuple(tokens.shape) if isinstance(tokens, Tensor) else repr(tokens)
+            raise OjitoError("sampler", f"{sampler!r} returned {found}", f"choose returns a tensor of {len(rows)} ids")
+        if every:
+            return tokens.to(chosen)
+        chosen[rows] = tokens.to(chosen)
+    return chosen
+
+
+def _seen(batch: Batch, vocab_size: int) -> Tensor:
     """(B, V) bool: the tokens of each row's text."""
     is_text = (batch.tokens != IMAGE) & (batch.segments != PADDING)
     # One more column takes what is not text.
@@ -142,21 +270,20 @@ def _seen(batch: Batch, vocab_size: int) -> torch.Tensor:
     return seen.scatter_(1, batch.tokens.where(is_text, vocab_size), True)[:, :vocab_size]
 
 
-def _add(row: Generation, token: int, ends: set[int], limit: int, stop: Stop | None, number: int) -> Finish | None:
-    """Gives a row its token; says whether that was the last."""
-    if token in ends:
+def _add(row: Generation, token: int, eos: Collection[int], limit: int, stop: Stop | None) -> Finish | None:
+    """Give a row its token; return why it ends there, or None."""
+    if token in eos:
         return "eos"
     row.tokens.append(token)
-    if stop and stop(number, row.tokens):
+    if stop is not None and stop(row.tokens):
         return "stop"
     return "length" if len(row.tokens) >= limit else None
 
 
-def _next(batch: Batch, tokens: torch.Tensor, last: int) -> Batch:
+def _next(batch: Batch, tokens: Tensor, last: int) -> Batch:
     """The tokens just chosen, as the batch to read next: each goes on in the segment of the one before.
 
-    A row that has finished is read on along with the others, and nobody looks at what it says. Where it finished
-    because there is no position after the `last`, it stays there.
+    A row that ended because there is no position after the `last` stays there.
     """
     return Batch(
         tokens=tokens[:, None],

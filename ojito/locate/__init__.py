@@ -1,1 +1,1 @@
-"""Boxes and masks, as PaliGemma writes them and as they are drawn."""
+"""Finding things in an image: boxes and masks, as PaliGemma writes them and as they are drawn."""

@@ -1,10 +1,11 @@
-"""Where things are, as PaliGemma writes it: `<loc0102><loc0204><loc0511><loc0767> cat ; <loc...> dog`.
+"""Boxes as PaliGemma writes them: `<loc0102><loc0204><loc0511><loc0767> cat ; <loc...> dog`.
 
-Four locations are a box's top, left, bottom and right, each in 1023rds of the picture's height or width. Sixteen codes
-`<seg000>` ... `<seg127>` between box and label are its mask, for `model/mask_decoder.py`.
+Four location tokens are a box's top, left, bottom and right, each in 1023rds of the image's height or width. Sixteen
+codes `<seg000>` ... `<seg127>` between box and label are its mask, for `locate/mask_decoder.py`.
 
 Source: big_vision, `pp/proj/paligemma/segmentation.py` for writing, and for reading
-`evaluators/proj/paligemma/transfers/segmentation.py`: 1023 and not 1024, and a box with its corners exchanged is none.
+`evaluators/proj/paligemma/transfers/segmentation.py`: 1023 and not 1024, and a box with its corners
+exchanged is dropped.
 """
 
 from __future__ import annotations
@@ -18,37 +19,39 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ojito.errors import OjitoError
+
 LAST = 1023
-"""The location of a picture's lower or right edge."""
+"""The location token of an image's lower or right edge."""
 
 CODES, MASK_CODES = 128, 16
-"""How many codes there are, and how many make a mask."""
+"""Number of codes, and how many of them make a mask."""
 
 BETWEEN = " ; "
-"""What stands between two things, in a prompt and in an answer."""
+"""Separator of two things, in a prompt and in an answer."""
 
-# A run of locations, a run of codes, and a label up to what cannot be part of one.
+# A run of location tokens, a run of codes, and a label up to what cannot be part of one.
 _ENTRY = re.compile(r"((?:<loc[0-9]{4}>\s*)+)((?:<seg[0-9]{3}>\s*)*)([^;<]*)")
 _NUMBER = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where a thing is: in pixels of the upright picture, which are what one draws and cuts out with.
+    """Where a thing is, in pixels of the upright image, which are what one draws and cuts out with.
 
-    Pixels are not rounded, so that a box which was read is written again as the same locations.
+    Pixels are not rounded, so that a box which was read is written again as the same location tokens.
 
     Attributes:
-        top: The upper edge, pixels from the top of the picture.
+        top: The upper edge, pixels from the top of the image.
         left: The left edge, pixels from the left.
         bottom: The lower edge, pixels from the top; more than `top`.
         right: The right edge, pixels from the left; more than `left`.
         label: What it is; may be empty.
         codes: The mask as the model wrote it, sixteen numbers from 0 to 127; or none.
-        mask: The mask as pixels of the whole picture, (height, width) bool; None where there is none.
+        mask: The mask as pixels of the whole image, (height, width) bool; None where there is none.
 
     Raises:
-        ValueError: The box has no area, or the codes are not those of a mask.
+        OjitoError: The box has no area, or the codes are not those of a mask.
     """
 
     top: float
@@ -62,24 +65,25 @@ class Box:
     def __post_init__(self) -> None:
         sides = (self.top, self.left, self.bottom, self.right)
         if not (all(map(math.isfinite, sides)) and self.top < self.bottom and self.left < self.right):
-            raise ValueError(
-                f"a box with top {self.top}, left {self.left}, bottom {self.bottom} and right {self.right} has no "
-                "area; give a bottom below the top and a right beyond the left"
+            raise OjitoError(
+                f"a box with top {self.top}, left {self.left}, bottom {self.bottom} and right {self.right}",
+                "has no area",
+                "give a bottom below the top and a right beyond the left",
             )
         if self.codes and not _is_mask(self.codes):
-            raise ValueError(f"codes {self.codes} are no mask; give {MASK_CODES} numbers from 0 to {CODES - 1}")
+            raise OjitoError("codes", f"{self.codes} are no mask", f"give {MASK_CODES} numbers from 0 to {CODES - 1}")
 
 
 def parse(text: str, width: int, height: int) -> list[Box]:
-    """The boxes in what a model wrote, in its order.
+    """Return the boxes in a model's text, in its order.
 
-    Whatever cannot be read is left out: locations that are not four, or that no token stands for, a box without area
-    or with its corners exchanged. A box whose codes are not sixteen keeps its place and loses its mask.
+    Whatever cannot be read is left out: location tokens that are not four, or that do not exist, a box without area or
+    with its corners exchanged. A box whose codes are not sixteen keeps its place and loses its mask.
 
     Args:
         text: Any text.
-        width: Of the upright picture, pixels.
-        height: Likewise.
+        width: Width of the upright image, pixels.
+        height: Height of the upright image, pixels.
     """
     boxes = []
     for locations, codes, label in _ENTRY.findall(text):
@@ -87,43 +91,43 @@ def parse(text: str, width: int, height: int) -> list[Box]:
         if len(values) != 4 or max(values) > LAST or values[0] >= values[2] or values[1] >= values[3]:
             continue
         top, left, bottom, right = (v / LAST * side for v, side in zip(values, 2 * (height, width), strict=True))
-        boxes.append(Box(top, left, bottom, right, _plain(label), mask if _is_mask(mask) else ()))
+        boxes.append(Box(top, left, bottom, right, _one_line(label), mask if _is_mask(mask) else ()))
     return boxes
 
 
 def write_boxes(boxes: Iterable[Box], width: int, height: int) -> str:
-    """The text that `parse` reads: what a model shall learn to answer. Edges beyond the picture become its edges.
+    """Return the text that `parse` reads: what a model shall learn to answer. Edges beyond the image become its edges.
 
     Args:
         boxes: In the order that the model shall write them.
-        width: Of the upright picture, pixels.
-        height: Likewise.
+        width: Width of the upright image, pixels.
+        height: Height of the upright image, pixels.
 
     Raises:
-        ValueError: A label holds what ends a label.
+        OjitoError: A label holds what ends a label.
     """
     return BETWEEN.join(_entry(box, width, height) for box in boxes)
 
 
 def fit_mask(values: npt.NDArray[np.floating], box: Box, width: int, height: int) -> npt.NDArray[np.bool_]:
-    """What a mask decoder drew, laid into its box: (height, width) bool, True where the thing is.
+    """Lay the square of a mask decoder into its box: (height, width) bool, True where the thing is.
 
     A box thinner than the pixels that it should cover has an empty mask.
 
     Args:
         values: (64, 64), above 0 inside the thing.
-        box: Where it belongs, within the picture.
-        width: Of the upright picture, pixels.
-        height: Likewise.
+        box: Where it belongs, within the image.
+        width: Width of the upright image, pixels.
+        height: Height of the upright image, pixels.
 
     Raises:
-        ValueError: The box reaches beyond the picture.
+        OjitoError: The box reaches beyond the image.
 
     Source: big_vision's evaluator: edges cut to whole pixels, Pillow's bilinear resize, above 0.
     """
     top, left, bottom, right = (int(side) for side in (box.top, box.left, box.bottom, box.right))
     if top < 0 or left < 0 or bottom > height or right > width:
-        raise ValueError(f"{box} reaches beyond the picture of {width} x {height} pixels; give the picture it is of")
+        raise OjitoError(box, f"reaches beyond the image of {width} x {height} pixels", "give the image it is of")
     pixels = np.zeros((height, width), np.bool_)
     if top < bottom and left < right:
         square = Image.fromarray(values.astype(np.float32))
@@ -133,24 +137,24 @@ def fit_mask(values: npt.NDArray[np.floating], box: Box, width: int, height: int
 
 
 def _entry(box: Box, width: int, height: int) -> str:
-    label = _plain(box.label)
+    label = _one_line(box.label)
     if ";" in label or "<" in label:
-        raise ValueError(f"label {box.label!r} holds ';' or '<', which end a label; leave them out")
+        raise OjitoError(f"label {box.label!r}", "holds ';' or '<', which end a label", "leave them out")
     sides = zip((box.top, box.left, box.bottom, box.right), 2 * (height, width), strict=True)
     # Half to even, as TensorFlow's round does.
-    values = [min(max(round(side / whole * LAST), 0), LAST) for side, whole in sides]
-    marks = [f"<loc{value:04d}>" for value in values] + [f"<seg{code:03d}>" for code in box.codes]
-    return "".join(marks) + (f" {label}" if label else "")
+    locations = [min(max(round(side / whole * LAST), 0), LAST) for side, whole in sides]
+    tokens = [f"<loc{location:04d}>" for location in locations] + [f"<seg{code:03d}>" for code in box.codes]
+    return "".join(tokens) + (f" {label}" if label else "")
 
 
-def _numbers(marks: str) -> tuple[int, ...]:
-    return tuple(map(int, _NUMBER.findall(marks)))
+def _numbers(tokens: str) -> tuple[int, ...]:
+    return tuple(map(int, _NUMBER.findall(tokens)))
 
 
 def _is_mask(codes: tuple[int, ...]) -> bool:
     return len(codes) == MASK_CODES and all(0 <= code < CODES for code in codes)
 
 
-def _plain(label: str) -> str:
-    """In one line, with single spaces."""
+def _one_line(label: str) -> str:
+    """The label on one line, with single spaces."""
     return " ".join(label.split())

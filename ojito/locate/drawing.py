@@ -1,4 +1,4 @@
-"""Boxes and masks on a picture. Knows neither models nor files: any boxes will do that have these attributes."""
+"""Draw boxes and masks on an image. Models and files play no part: any object with these attributes is drawn."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+
+from ojito.errors import OjitoError
 
 Colour = tuple[int, int, int]
 
@@ -27,7 +29,7 @@ COLOURS: tuple[Colour, ...] = (
     (128, 128, 0),
 )
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-OPACITY = np.uint8(128)  # of 255: how much of a mask's colour covers the picture
+OPACITY = np.uint8(128)  # of 255: how much of a mask's colour covers the image
 MIN_FONT, MIN_LINE = 12, 2  # pixels: what is smaller gets lost
 FONTS = (
     "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc",  # Linux
@@ -37,8 +39,8 @@ FONTS = (
 """Files that a system may have, for labels that Pillow's own font cannot show: that has ASCII, and no é."""
 
 
-class Drawable(Protocol):
-    """A thing in the picture, in pixels, like `processor.locations.Box`."""
+class LabelledBox(Protocol):
+    """A thing in the image, in pixels, like `locate.boxes.Box`."""
 
     @property
     def top(self) -> float:
@@ -62,51 +64,51 @@ class Drawable(Protocol):
 
     @property
     def mask(self) -> npt.NDArray[np.bool_] | None:
-        """Where exactly it is, of the picture's height and width; None where nobody knows."""
+        """Its pixels, (height, width) of the image; None where they are not known."""
 
 
-def draw_boxes(image: Image.Image, boxes: Sequence[Drawable]) -> Image.Image:
-    """A copy of the picture, as RGB, with the boxes, their masks half transparent, and their labels on top.
+def draw_boxes(image: Image.Image, boxes: Sequence[LabelledBox]) -> Image.Image:
+    """Return a copy of the image, as RGB, with the boxes, their masks half transparent, and their labels on top.
 
-    Things with one label have one colour. Lines and letters grow with the picture. A label is written in the first font
+    Things with one label have one colour. Lines and letters grow with the image. A label is written in the first font
     that has all of its characters: Pillow's own, then those of `FONTS` that this machine has. Where none has them, the
     number of the box stands for it, counted from 1.
 
     Args:
-        image: The upright picture that the boxes are of.
+        image: The upright image that the boxes are of.
         boxes: What to draw.
 
     Raises:
-        ValueError: A mask is not of the picture's size.
+        OjitoError: A mask is not of the image's size.
     """
     colours = pick_colours(box.label for box in boxes)
-    made = image.convert("RGB")
+    result = image.convert("RGB")
     for box in boxes:
         if box.mask is not None:
-            _cover(made, box.mask, colours[box.label], box.label)
-    side = math.sqrt(made.width * made.height)
+            _tint(result, box.mask, colours[box.label], box.label)
+    side = math.sqrt(result.width * result.height)
     line = max(MIN_LINE, round(side / 200))
     letters = max(MIN_FONT, round(side / 30))
-    canvas = ImageDraw.Draw(made)
+    canvas = ImageDraw.Draw(result)
     for box in boxes:
-        canvas.rectangle(_corners(box, made.size), outline=colours[box.label], width=line)
+        canvas.rectangle(_corners(box, result.size), outline=colours[box.label], width=line)
     for number, box in enumerate(boxes, 1):  # after all lines, so that none crosses a label
         label = " ".join(box.label.split())
         if label:
             font = find_font(label, letters)
             label, font = (label, font) if font else (f"{number}", ImageFont.load_default(letters))
-            left, top, _, _ = _corners(box, made.size)
+            left, top, _, _ = _corners(box, result.size)
             width, height = (math.ceil(end) + 2 * line for end in canvas.textbbox((0, 0), label, font, anchor="lt")[2:])
-            left = max(0, min(left, made.width - width))
+            left = max(0, min(left, result.width - width))
             top = top - height if top >= height else top  # within the box where there is no room above
             colour = colours[box.label]
             canvas.rectangle((left, top, left + width - 1, top + height - 1), fill=colour)
-            canvas.text((left + line, top + line), label, ink_on(colour), font, anchor="lt")
-    return made
+            canvas.text((left + line, top + line), label, text_colour_on(colour), font, anchor="lt")
+    return result
 
 
 def pick_colours(labels: Iterable[str]) -> dict[str, Colour]:
-    """A colour for each label: mostly the same in every picture, and none twice while there are enough."""
+    """Pick a colour for each label: mostly the same in every image, and none twice while there are enough."""
     colours: dict[str, Colour] = {}
     for label in sorted(set(labels)):
         first = zlib.crc32(label.encode())
@@ -116,7 +118,7 @@ def pick_colours(labels: Iterable[str]) -> dict[str, Colour]:
 
 
 def find_font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
-    """The first font that has a glyph for every character of the text; None where this machine has none.
+    """Return the first font that has a glyph for every character of the text; None where this machine has none.
 
     Args:
         text: One line.
@@ -135,7 +137,7 @@ def has_glyph(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, character: str
     return shown.size != missing.size or bytes(shown) != bytes(missing)
 
 
-def ink_on(colour: Colour) -> Colour:
+def text_colour_on(colour: Colour) -> Colour:
     """Black or white, whichever stands out more; on any colour one of them does, by 4.5 to 1.
 
     Source: WCAG 2.2, relative luminance and contrast ratio; black and white are even at a luminance of 0.18.
@@ -153,18 +155,17 @@ def _open_font(name: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.Image
         return None
 
 
-def _cover(image: Image.Image, mask: npt.NDArray[np.bool_], colour: Colour, label: str) -> None:
-    """Lays the colour over the mask's pixels."""
+def _tint(image: Image.Image, mask: npt.NDArray[np.bool_], colour: Colour, label: str) -> None:
+    """Lay the colour over the mask's pixels, half transparent."""
     if mask.shape != (image.height, image.width):
-        there, here = (f"{size[0]} x {size[1]}" for size in (mask.shape, (image.height, image.width)))
-        raise ValueError(
-            f"the mask of {label!r} has {there} rows and columns, and the picture {here}; give the picture it is of"
-        )
+        sizes = [f"{height} x {width}" for height, width in (mask.shape, (image.height, image.width))]
+        problem = f"has {sizes[0]} rows and columns, and the image {sizes[1]}"
+        raise OjitoError(f"the mask of {label!r}", problem, "give the image it is of")
     image.paste(colour, mask=Image.fromarray(mask.astype(np.uint8) * OPACITY))
 
 
-def _corners(box: Drawable, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom: the outermost pixels of the box that are within the picture."""
+def _corners(box: LabelledBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom: the outermost pixels of the box that are within the image."""
     width, height = size
     left, right = (min(max(round(edge), 0), width - 1) for edge in (box.left, box.right - 1))
     top, bottom = (min(max(round(edge), 0), height - 1) for edge in (box.top, box.bottom - 1))

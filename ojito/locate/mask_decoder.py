@@ -1,4 +1,4 @@
-"""PaliGemma's masks: sixteen codes that the decoder wrote to a small picture of what is inside.
+"""PaliGemma's mask decoder: sixteen codes of the language model to a small image of what is inside.
 
     codes 16 -> 4 x 4 x 512 -> 1x1 -> 128, ReLU -> two residual blocks
       -> 8 x 8 x 128 -> 16 x 16 x 64 -> 32 x 32 x 32 -> 64 x 64 x 16 -> 1x1 -> 64 x 64
@@ -40,7 +40,7 @@ class MaskDecoder(nn.Module):
         self.draw = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, codes: Int[Tensor, "N 16"]) -> Float[Tensor, "N 64 64"]:
-        """The masks."""
+        """Decode the masks."""
         features = self.codebook(codes).transpose(1, 2).unflatten(2, (GRID, GRID))  # (N, 512, 4, 4)
         features = F.relu(self.narrow(features))
         for block in self.blocks:

@@ -46,7 +46,7 @@ _REMEDY = "use vae-oid.npz as big_vision publishes it"
 
 
 def read_mask_weights(path: Path | str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the decoder in `vae-oid.npz`. Its other half, the encoder, is never read.
+    """Read the tensors of the decoder from `vae-oid.npz`. Its other half, the encoder, is never read.
 
     Nothing is unpacked before the archive's list has every array, of the size that it should have, and no array is
     made before its shape and dtype are found right.
@@ -62,12 +62,12 @@ def read_mask_weights(path: Path | str, expected: Mapping[str, Tensor]) -> dict[
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise CheckpointError(f"{path} is not a file; {_REMEDY}")
+            raise CheckpointError(path, "is not a file", _REMEDY)
         if size > MAX_FILE:
-            raise CheckpointError(f"{path} has {size} bytes, more than {MAX_FILE}; {_REMEDY}")
+            raise CheckpointError(path, f"has {size} bytes, more than {MAX_FILE}", _REMEDY)
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from None
+        raise CheckpointError(path, f"cannot be read ({error.strerror})", _REMEDY) from None
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             found = _list(path, archive, expected)
@@ -75,45 +75,45 @@ def read_mask_weights(path: Path | str, expected: Mapping[str, Tensor]) -> dict[
     except CheckpointError:
         raise
     except Exception as error:  # on a broken archive zipfile and NumPy raise almost anything
-        raise CheckpointError(f"{path} is damaged or no .npz file; copy it again, or {_REMEDY}") from error
+        raise CheckpointError(path, "is damaged or no .npz file", f"copy it again, or {_REMEDY}") from error
 
 
 def _list(path: Path, archive: zipfile.ZipFile, expected: Mapping[str, Tensor]) -> dict[str, zipfile.ZipInfo]:
-    """The archive's members by the names of their arrays, once names and sizes are found right."""
+    """Return the archive's members by the names of their arrays, after a check of names and sizes."""
     members = archive.infolist()
     found = {member.filename.removesuffix(_ENDING): member for member in members}
     if len(found) != len(members):
-        raise CheckpointError(f"{path} holds an array twice; {_REMEDY}")
+        raise CheckpointError(path, "holds an array twice", _REMEDY)
     missing = [KEYS[key] for key in expected if KEYS[key] not in found]
     if missing:
-        raise CheckpointError(f"{path} lacks {len(missing)} of {len(expected)} arrays, first {missing[0]}; {_REMEDY}")
+        raise CheckpointError(path, f"lacks {len(missing)} of {len(expected)} arrays, first {missing[0]}", _REMEDY)
     known = set(KEYS.values())
     unexpected = [name for name in found if name.startswith(_DECODER) and name not in known]
     if unexpected:
-        raise CheckpointError(f"{path} holds an unexpected array, {unexpected[0][:200]}; {_REMEDY}")
+        raise CheckpointError(path, f"holds an unexpected array, {unexpected[0][:200]}", _REMEDY)
     for key, tensor in expected.items():
         if found[KEYS[key]].compress_type not in _PACKINGS:
-            raise CheckpointError(f"{path}: {KEYS[key]} is packed in a way that NumPy never does; {_REMEDY}")
+            raise CheckpointError(path, f"{KEYS[key]} is packed in a way that NumPy never does", _REMEDY)
         size, numbers = found[KEYS[key]].file_size, tensor.numel() * _DTYPE.itemsize
         if not numbers < size <= numbers + MAX_HEADER:
-            raise CheckpointError(f"{path}: {KEYS[key]} has {size} bytes, not about {numbers}; {_REMEDY}")
+            raise CheckpointError(path, f"{KEYS[key]} has {size} bytes, not about {numbers}", _REMEDY)
     return found
 
 
 def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, expected: Tensor) -> Tensor:
-    """One array, once its header is found right."""
+    """Read one array, after a check of its header."""
     with archive.open(member) as file:
         # With a limit: without one, zipfile unpacks whatever is there before it cuts it to the size in its list.
         data = file.read(member.file_size)
     stream = io.BytesIO(data)
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):
-        raise CheckpointError(f"{path}: {member.filename} is of NumPy's format {version}, not (1, 0); {_REMEDY}")
+        raise CheckpointError(path, f"{member.filename} is of NumPy's format {version}, not (1, 0)", _REMEDY)
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     if shape != tuple(expected.shape) or dtype != _DTYPE:
         theirs, ours = f"{dtype} {list(shape)}", f"{_DTYPE} {list(expected.shape)}"
-        raise CheckpointError(f"{path}: {member.filename} is {theirs}, not {ours}; {_REMEDY}")
+        raise CheckpointError(path, f"{member.filename} is {theirs}, not {ours}", _REMEDY)
     if len(data) - stream.tell() != math.prod(shape) * _DTYPE.itemsize:
-        raise CheckpointError(f"{path}: {member.filename} is cut off; copy it again")
+        raise CheckpointError(path, f"{member.filename} is cut off", "copy it again")
     stream.seek(0)
     return torch.from_numpy(np.load(stream, allow_pickle=False)).contiguous()

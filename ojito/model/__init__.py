@@ -1,8 +1,8 @@
-"""The model: pixels and tokens to logits. Start in `vlm.py`.
+"""The model: pixels and tokens to logits. Start at `vlm.py`.
 
 Letters in shapes, here and in every file of this package:
 
-    B rows          T query positions    S key positions    D width of the part at hand
+    B rows          T query positions    S key positions    D width
     H query heads   G key/value heads    K head size        F hidden width of an MLP
     V vocabulary    N images             P patches          c, h, w channels, height, width in pixels
 

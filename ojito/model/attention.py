@@ -1,4 +1,10 @@
-"""The only attention: one function in two forms that agree, and the module that projects into it and out of it."""
+"""The only attention: one function in two forms that agree, and the module that projects into it and out of it.
+
+Attention weights can be read, or replaced, by name: the fused form never holds them, and with a forward hook on an
+attention's `weights` that attention takes the eager form and passes them through it.
+
+    model.decoder.blocks[3].attention.weights.register_forward_hook(lambda module, args, weights: print(weights.shape))
+"""
 
 from __future__ import annotations
 
@@ -25,8 +31,9 @@ def attend(
     scale: float,
     softcap: float = 0.0,
     dropout: float = 0.0,
+    tap: nn.Module | None = None,
 ) -> Float[Tensor, "B H T K"]:
-    """Each query's weighted mean of the values.
+    """Attention output: for each query, the weighted mean of the values.
 
     Args:
         q: Queries.
@@ -35,26 +42,27 @@ def attend(
         mask: Bool, True where a query may attend to a key, or numbers to add to the scores,
             which is faster where one mask serves many layers (`masks.mask_to_bias`). None means everywhere.
         scale: Factor on the products of queries and keys.
-        softcap: Scores are squeezed into +-softcap by tanh; 0 means not. Only the written form can.
+        softcap: Bound of the scores, applied by tanh; 0 means none. Only the eager form has it.
         dropout: Share of the weights that are dropped.
+        tap: Module that the weights (B, H, T, S) pass, in the eager form; None means none.
     """
-    if softcap or prefers_eager(q, k):
-        return attend_eager(q, k, v, mask, scale, softcap, dropout)
+    if softcap or tap is not None or prefers_eager(q, k):
+        return attend_eager(q, k, v, mask, scale, softcap, dropout, tap)
     return attend_sdpa(q, k, v, mask, scale, dropout)
 
 
 def prefers_eager(q: Tensor, k: Tensor) -> bool:
-    """Whether to take the written form: for training on the CPU, at short lengths.
+    """Whether the eager form is the faster one: for training on the CPU, at short lengths.
 
     Where a CPU multiplies bfloat16 fast (AMX), the fused form's backward pass takes more than half of a small model's
-    step, and the written form doubles its speed. On an AVX2 CPU a step of `tiny` takes as long with either, although
+    step, and the eager form doubles its speed. On an AVX2 CPU a step of `tiny` takes as long with either, although
     the fused form alone is the faster (`benchmarks/attention.py`). Without a backward pass the fused form wins.
     """
     return q.device.type == "cpu" and q.requires_grad and q.shape[2] * k.shape[2] <= 192 * 192
 
 
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0) -> Tensor:
-    """PyTorch's fused form, which never holds the (T, S) weights in memory."""
+    """Attention output in PyTorch's fused form, which never holds the (T, S) weights in memory."""
     shared = k.shape[1] != q.shape[1]
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale, enable_gqa=shared)
 
@@ -67,8 +75,9 @@ def attend_eager(
     scale: float,
     softcap: float = 0.0,
     dropout: float = 0.0,
+    tap: nn.Module | None = None,
 ) -> Float[Tensor, "B H T K"]:
-    """The formula itself: softmax(q k^T) v."""
+    """Attention output by the formula itself: softmax(q k^T) v. Arguments as for `attend`."""
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     q = q.reshape(B, G, H // G * T, K)  # the query heads of one key head, as one long query: no key is repeated
     if softcap:
@@ -81,49 +90,54 @@ def attend_eager(
         # Added, because filling takes twice the time, and again in the backward pass.
         scores = scores + (mask_to_bias(mask, scores.dtype) if mask.dtype == torch.bool else mask)
     weights = scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)  # a sum of bfloat16 would lose its tail
+    if tap is not None:
+        weights = tap(weights)
     if dropout:
         weights = F.dropout(weights, dropout)
     return (weights.view(B, G, H // G * T, S) @ v).view(B, H, T, K)
 
 
 class Attention(nn.Module):
-    """Multi-head attention: of a sequence to itself, or (with `context`) to another one.
+    """Multi-head attention of a sequence to itself or, with `context`, to another one.
+
+    `weights` is an identity that does nothing but carry hooks: while it has any, it is called with the attention
+    weights (B, H, T, S) before dropout, and what it returns is used in their place.
 
     Args:
         width: Of the input and the output.
         heads: Query heads.
-        kv_heads: Key and value heads; 0 means `heads`.
-        head_dim: Size of a head; 0 means width / heads.
+        kv_heads: Key and value heads; None means `heads`.
+        head_dim: Size of a head; None means width / heads.
         bias: Whether the projections of queries, keys and values have one.
-        out_bias: Whether the projection out has one; None means as `bias`.
-        norm: Of every head's query and key, before they are turned: a name as for `make_norm`, or "" for none.
+        out_bias: Whether the output projection has one; None means as `bias`.
+        norm: Norm of every head's query and key, before RoPE: a name as for `make_norm`, or "" for none.
         norm_eps: Of that norm.
-        scale: Factor on the scores; 0 means 1 / sqrt(head_dim).
+        scale: Factor on the scores; None means 1 / sqrt(head_dim).
         softcap: See `attend`.
         dropout: Share of the attention weights that training drops.
-        layer: Which of the cache's layers is this module's.
+        layer: The cache's layer that belongs to this module.
     """
 
     def __init__(
         self,
         width: int,
         heads: int,
-        kv_heads: int = 0,
-        head_dim: int = 0,
+        kv_heads: int | None = None,
+        head_dim: int | None = None,
         *,
         bias: bool = True,
         out_bias: bool | None = None,
         norm: str = "",
         norm_eps: float = 1e-6,
-        scale: float = 0.0,
+        scale: float | None = None,
         softcap: float = 0.0,
         dropout: float = 0.0,
         layer: int = 0,
     ) -> None:
         super().__init__()
-        self.heads, self.kv_heads = heads, kv_heads or heads
-        self.head_dim = head_dim or width // heads
-        self.scale = scale or self.head_dim**-0.5
+        self.heads, self.kv_heads = heads, heads if kv_heads is None else kv_heads
+        self.head_dim = width // heads if head_dim is None else head_dim
+        self.scale = self.head_dim**-0.5 if scale is None else scale
         self.softcap, self.dropout, self.layer = softcap, dropout, layer
         # Separate at rest, so that mapping a public checkpoint onto them is renaming.
         self.q = nn.Linear(width, self.heads * self.head_dim, bias=bias)
@@ -132,6 +146,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(self.heads * self.head_dim, width, bias=bias if out_bias is None else out_bias)
         self.q_norm = make_norm(norm, self.head_dim, norm_eps) if norm else nn.Identity()
         self.k_norm = make_norm(norm, self.head_dim, norm_eps) if norm else nn.Identity()
+        self.weights = nn.Identity()
 
     def forward(
         self,
@@ -141,22 +156,23 @@ class Attention(nn.Module):
         cache: KVCache | None = None,
         context: Float[Tensor, "B S D"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """What each place gathers.
+        """Attention output, projected.
 
         Args:
-            hidden: What asks.
+            hidden: The sequence that the queries are made of.
             mask: See `attend`.
-            rope: Rotary positions of `hidden`.
+            rope: Cosines and sines for the positions of `hidden`.
             cache: Keys and values of earlier tokens, which this call adds to.
-            context: What is read; None means `hidden` itself.
+            context: The sequence that keys and values are made of; None means `hidden` itself.
         """
-        read = hidden if context is None else context
+        context = hidden if context is None else context
         q = self.q_norm(self.q(hidden).unflatten(-1, (self.heads, self.head_dim))).transpose(1, 2)  # (B, H, T, K)
-        k = self.k_norm(self.k(read).unflatten(-1, (self.kv_heads, self.head_dim))).transpose(1, 2)  # (B, G, S, K)
-        v = self.v(read).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)
+        k = self.k_norm(self.k(context).unflatten(-1, (self.kv_heads, self.head_dim))).transpose(1, 2)  # (B, G, S, K)
+        v = self.v(context).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
         if cache is not None:
             k, v = cache.update(self.layer, k, v)
-        gathered = attend(q, k, v, mask, self.scale, self.softcap, self.dropout if self.training else 0.0)
+        tap = self.weights if self.weights._forward_hooks or self.weights._forward_pre_hooks else None
+        gathered = attend(q, k, v, mask, self.scale, self.softcap, self.dropout if self.training else 0.0, tap)
         return self.out(gathered.transpose(1, 2).flatten(2))

@@ -8,20 +8,23 @@ import torch
 from torch import Tensor
 
 from ojito.config import DecoderConfig
+from ojito.errors import OjitoError
 from ojito.model.masks import AttentionMetadata
+from ojito.records import PADDING
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float
 
 
 class KVCache:
-    """Keys, values and places of what a decoder has read, in memory that is allocated once.
+    """Keys, values and attention metadata of the tokens that a decoder has read, in memory that is allocated once.
 
-    A forward pass first calls `extend` with the places of its tokens, then `update` once in every layer.
+    A forward pass first calls `extend` with the metadata of its tokens, then `update` once in every layer. Row i's
+    tokens stand in columns 0 to lengths[i]; what follows is padding, which no token reads.
 
     Attributes:
-        length: Tokens read so far, in every row.
-        capacity: Tokens that fit.
+        lengths: Tokens read so far, for each row; a list, so that nothing waits for the device.
+        capacity: Tokens that fit into a row.
     """
 
     def __init__(
@@ -33,46 +36,69 @@ class KVCache:
         device: torch.device | str | None = None,
     ) -> None:
         """An empty cache for `rows` rows of up to `length` tokens."""
-        shape = (config.layers, rows, config.num_kv_heads, length, config.head_size)
+        shape = (config.layers, rows, config.kv_heads, length, config.head_dim)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.places = AttentionMetadata(
+        self.metadata = AttentionMetadata(
             positions=torch.zeros(rows, length, dtype=torch.int64, device=device),
-            segments=torch.zeros(rows, length, dtype=torch.int64, device=device),
-            blocks=torch.zeros(rows, length, dtype=torch.int64, device=device),
+            segments=torch.full((rows, length), PADDING, dtype=torch.int64, device=device),
+            blocks=torch.full((rows, length), -1, dtype=torch.int64, device=device),
         )
         self.capacity = length
-        self.length = 0
+        self.lengths = [0] * rows
+        self._new: tuple[slice | Tensor, slice | Tensor] = (slice(None), slice(0))  # rows, columns of the last tokens
 
-    def extend(self, places: AttentionMetadata) -> AttentionMetadata:
-        """Make room for the tokens at these places; return the places of all tokens so far.
+    @property
+    def length(self) -> int:
+        """Tokens of the longest row."""
+        return max(self.lengths)
+
+    def extend(self, metadata: AttentionMetadata) -> AttentionMetadata:
+        """Make room for T more tokens in every row; return the metadata of all tokens so far.
 
         Raises:
-            ValueError: They do not fit, or they are for another number of rows.
+            OjitoError: They do not fit, or they are for another number of rows.
         """
-        rows, new = places.positions.shape
-        if rows != self.keys.shape[1]:
-            raise ValueError(f"the cache holds {self.keys.shape[1]} rows but got {rows}; make one for {rows} rows")
+        rows, new = metadata.positions.shape
+        if rows != len(self.lengths):
+            raise OjitoError("cache", f"holds {len(self.lengths)} rows but got {rows}", f"make one for {rows} rows")
         if self.length + new > self.capacity:
-            raise ValueError(
-                f"the cache is full: it holds {self.length} of at most {self.capacity} tokens and got {new} more; "
-                f"make one with a length of {self.length + new} or more"
-            )
-        start, self.length = self.length, self.length + new
-        self.places.positions[:, start : self.length] = places.positions
-        self.places.segments[:, start : self.length] = places.segments
-        self.places.blocks[:, start : self.length] = places.blocks
+            problem = f"is full: it holds {self.length} of at most {self.capacity} tokens and got {new} more"
+            raise OjitoError("cache", problem, f"make one with a length of {self.length + new} or more")
+        starts = self.lengths
+        if min(starts) == max(starts):
+            self._new = (slice(None), slice(starts[0], starts[0] + new))
+        else:
+            device = metadata.positions.device
+            first = torch.tensor(starts, device=device)[:, None]
+            self._new = (torch.arange(rows, device=device)[:, None], first + torch.arange(new, device=device))
+        self.lengths = [start + new for start in starts]
+        self.metadata.positions[self._new] = metadata.positions
+        self.metadata.segments[self._new] = metadata.segments
+        self.metadata.blocks[self._new] = metadata.blocks
+        length = self.length
         return AttentionMetadata(
-            self.places.positions[:, : self.length],
-            self.places.segments[:, : self.length],
-            self.places.blocks[:, : self.length],
+            self.metadata.positions[:, :length], self.metadata.segments[:, :length], self.metadata.blocks[:, :length]
         )
 
     def update(
         self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
         """Store a layer's new keys and values; return those of all tokens so far."""
-        start = self.length - k.shape[2]
-        self.keys[layer, :, :, start : self.length] = k
-        self.values[layer, :, :, start : self.length] = v
-        return self.keys[layer, :, :, : self.length], self.values[layer, :, :, : self.length]
+        keys, values, (rows, columns) = self.keys[layer], self.values[layer], self._new
+        if isinstance(columns, slice):
+            keys[:, :, columns] = k
+            values[:, :, columns] = v
+        else:
+            keys.transpose(1, 2)[rows, columns] = k.transpose(1, 2)
+            values.transpose(1, 2)[rows, columns] = v.transpose(1, 2)
+        length = self.length
+        return keys[:, :, :length], values[:, :, :length]
+
+    def truncate(self, row: int, length: int) -> None:
+        """Forget a row's tokens from column `length` on: padding behind a prompt, or a text that has ended.
+
+        The row's next token gets that column, whatever the lengths of the others.
+        """
+        self.lengths[row] = min(length, self.lengths[row])
+        self.metadata.segments[row, length:] = PADDING

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ojito.config import ModelConfig
+from ojito.config import AveragePoolConfig, ModelConfig, PerceiverConfig, PixelShuffleConfig
 from ojito.model.attention import Attention
 from ojito.model.mlp import PlainMLP
 from ojito.model.norms import make_norm
@@ -22,25 +22,24 @@ class Connector(nn.Module):
         super().__init__()
         c, width = config.connector, config.vision.width
         self.reduce: nn.Module = nn.Identity()
-        if c.reduce == "pixel_shuffle":
+        if isinstance(c, PixelShuffleConfig):
             self.reduce, width = PixelShuffle(config.vision.grid, c.factor), width * c.factor**2
-        elif c.reduce == "average_pool":
+        elif isinstance(c, AveragePoolConfig):
             self.reduce = AveragePool(config.vision.grid, c.factor)
-        elif c.reduce == "perceiver":
+        elif isinstance(c, PerceiverConfig):
             self.reduce = Perceiver(width, c.queries, c.layers, c.heads)
         self.norm = nn.Identity() if c.norm == "none" else make_norm(c.norm, width, c.norm_eps)
         self.project = make_projection(width, config.decoder.width, c.project, c.mlp_dim, c.bias)
 
     def forward(self, patches: Float[Tensor, "N P vision"]) -> Float[Tensor, "N visual D"]:
-        """The visual tokens."""
+        """Visual tokens."""
         return self.project(self.norm(self.reduce(patches)))
 
 
 def make_projection(width_in: int, width: int, kind: str, mlp_dim: int, bias: bool) -> nn.Module:
-    """One matrix ("linear"), or two with a GELU between them ("mlp"; mlp_dim 0 means `width`)."""
+    """Build one matrix ("linear"), or two with a GELU between them ("mlp", `mlp_dim` wide)."""
     if kind == "linear":
         return nn.Linear(width_in, width, bias=bias)
-    mlp_dim = mlp_dim or width
     return nn.Sequential(nn.Linear(width_in, mlp_dim, bias=bias), nn.GELU(), nn.Linear(mlp_dim, width, bias=bias))
 
 
@@ -89,7 +88,7 @@ class Perceiver(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, patches: Float[Tensor, "N P D"]) -> Float[Tensor, "N queries D"]:
-        """What the queries have read."""
+        """Visual tokens: the queries after the last layer."""
         context = self.patch_norm(patches)
         hidden = self.queries.weight.expand(len(patches), -1, -1)
         for block in self.blocks:

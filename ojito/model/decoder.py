@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ojito.config import DecoderConfig
+from ojito.config import DecoderConfig, RopeScaling
 from ojito.model.attention import Attention
 from ojito.model.cache import KVCache
 from ojito.model.masks import AttentionMetadata, mask_to_bias, may_attend
@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
 class Decoder(nn.Module):
     """Token ids to embeddings (`embed`), embeddings to hidden states (`forward`), hidden states to logits (`head`).
 
-    The three steps are apart because visual tokens enter after the first, and because training and generation want
-    logits at a few places only.
+    The three steps are apart because visual tokens enter after the first, and because training and generation need
+    logits at a few positions only.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -37,9 +37,10 @@ class Decoder(nn.Module):
         self.windows = [config.window_of(layer) for layer in range(config.layers)]
         self.norm = make_norm(config.norm, config.width, config.norm_eps)
         self.untied_head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.head = Head(self, config.final_softcap)
 
     def embed(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """The embeddings of token ids."""
+        """Embeddings of token ids."""
         hidden: Tensor = self.embedding(tokens)
         if self.config.scale_embeddings:
             # A factor in the model's own dtype: Gemma was trained with the root rounded to bfloat16.
@@ -47,53 +48,63 @@ class Decoder(nn.Module):
         return hidden
 
     def forward(
-        self, hidden: Float[Tensor, "B T D"], places: AttentionMetadata, cache: KVCache | None = None
+        self, hidden: Float[Tensor, "B T D"], metadata: AttentionMetadata, cache: KVCache | None = None
     ) -> Float[Tensor, "B T D"]:
-        """Embeddings of text and images, at their places, to hidden states after the final norm.
+        """Hidden states after the final norm.
+
+        Nothing here reads a value back from the device: `VLM.check` looks at the positions, where a batch is made.
 
         Args:
-            hidden: Text tokens as `embed` gives them, and visual tokens.
-            places: Of these T tokens.
-            cache: What was read before; these tokens are added to it.
+            hidden: Embeddings of text tokens, as `embed` returns them, and visual tokens.
+            metadata: Of these T tokens; positions below `max_positions`.
+            cache: Keys and values of earlier tokens; these tokens are added to it.
 
         Raises:
-            ValueError: A position that is out of the model's range, or a full cache.
+            OjitoError: The cache is full.
         """
-        last, limit = int(places.positions.max()), self.config.max_positions
-        if last >= limit:
-            raise ValueError(
-                f"position {last} is beyond the decoder's max_positions {limit}; shorten the text or raise "
-                f"model.decoder.max_positions to {last + 1} or more"
-            )
         if self.positions is not None:
-            hidden = hidden + self.positions(places.positions)  # visual tokens have positions, too
+            hidden = hidden + self.positions(metadata.positions)  # visual tokens have positions, too
         hidden = self.dropout(hidden)
-        keys = places if cache is None else cache.extend(places)
+        keys = metadata if cache is None else cache.extend(metadata)
         cut_blocks = self.config.mask == "image"
         masks = {
-            window: mask_to_bias(may_attend(places, keys, window, cut_blocks), hidden.dtype)
+            window: mask_to_bias(may_attend(metadata, keys, window, cut_blocks), hidden.dtype)
             for window in set(self.windows)
         }
-        ropes = {window: self._rotation(places.positions, window) for window in set(self.windows)}
+        ropes = {window: self._rope(metadata.positions, window) for window in set(self.windows)}
         for block, window in zip(self.blocks, self.windows, strict=True):
             hidden = block(hidden, masks[window], ropes[window], cache)
         return self.norm(hidden)
 
-    def _rotation(self, positions: Int[Tensor, "B T"], window: int) -> CosSin | None:
-        """The rotary positions of the layers with this window."""
+    def _rope(self, positions: Int[Tensor, "B T"], window: int) -> CosSin | None:
+        """Cosines and sines for the layers with this window; None where positions are learned."""
         c = self.config
         if c.positions != "rope":
             return None
-        if window and c.window_theta:
-            return rope_cos_sin(positions, c.head_size, c.window_theta)
-        return rope_cos_sin(positions, c.head_size, c.rope_theta, c.rope_scaling)
+        if window:
+            scaling = c.rope_scaling if c.window_scaling else RopeScaling()
+            return rope_cos_sin(positions, c.head_dim, c.window_theta, scaling)
+        return rope_cos_sin(positions, c.head_dim, c.rope_theta, c.rope_scaling)
 
-    def head(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+
+class Head(nn.Module):
+    """Hidden states to logits, with the decoder's embeddings or, where it has one, its untied head.
+
+    The matrix stays the decoder's, under the names that checkpoints have: `embedding` and `untied_head`.
+    """
+
+    def __init__(self, decoder: Decoder, softcap: float) -> None:
+        super().__init__()
+        self._decoder = (decoder,)  # in a tuple, because a module would register it as a part of its own
+        self.softcap = softcap
+
+    def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Logits, in float32."""
-        weight = self.embedding.weight if self.untied_head is None else self.untied_head.weight
-        logits = F.linear(hidden, weight).float()
-        cap = self.config.final_softcap
-        return cap * (logits / cap).tanh() if cap else logits
+        (decoder,) = self._decoder
+        untied = decoder.untied_head
+        logits = F.linear(hidden, decoder.embedding.weight) if untied is None else untied(hidden)
+        logits = logits.float()
+        return self.softcap * (logits / self.softcap).tanh() if self.softcap else logits
 
 
 class Block(nn.Module):
@@ -109,8 +120,8 @@ class Block(nn.Module):
         self.attention = Attention(
             config.width,
             config.heads,
-            config.num_kv_heads,
-            config.head_size,
+            config.kv_heads,
+            config.head_dim,
             bias=config.bias or config.query_bias,
             out_bias=config.bias,
             norm=config.norm if config.query_key_norm else "",

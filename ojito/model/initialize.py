@@ -38,8 +38,8 @@ def initialize(model: nn.Module) -> None:
             # Multiplied by sqrt(width), a token enters with variance 1.
             nn.init.normal_(module.embedding.weight, std=module.config.width**-0.5)
         elif isinstance(module, ViT):
-            # Nearly as loud as fixed sines and cosines (0.7), and as what a stem says of a patch: at 0.02, "where" is
-            # the last thing that a model learns.
+            # Nearly as large as fixed sines and cosines (0.7), and as the stem's output: at 0.02, positions are the
+            # last thing that a model learns.
             nn.init.normal_(module.positions.weight, std=0.5)
         elif isinstance(module, Bottleneck):
             # Every block starts as the identity, which lets deep networks train from scratch (arXiv 1706.02677).

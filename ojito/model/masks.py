@@ -16,12 +16,12 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
 
 @dataclass(frozen=True)
 class AttentionMetadata:
-    """What a mask depends on, for each place of each row.
+    """The numbers of each token that decide which others it may attend to.
 
     Attributes:
         positions: In reading order.
         segments: `SHARED`, 1, 2, ..., `PADDING`.
-        blocks: Positions with the same number read each other in both directions; -1 is of none.
+        blocks: Tokens with the same number attend to each other in both directions; -1 is none.
     """
 
     positions: Int[Tensor, "B T"]
@@ -30,12 +30,12 @@ class AttentionMetadata:
 
 
 def bidirectional_blocks(mask: str, prefix: Bool[Tensor, "B T"], is_image: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-    """The blocks of `AttentionMetadata`.
+    """Return the blocks of `AttentionMetadata`.
 
     Args:
-        mask: "causal" has none; with "prefix", the prefix is one; with "image", every run of image places is one.
-        prefix: Whether a place is image or prompt.
-        is_image: Whether it is image.
+        mask: "causal" has none; with "prefix", the prefix is one; with "image", every run of image tokens is one.
+        prefix: Whether a token is of an image or the prompt.
+        is_image: Whether it is of an image.
     """
     if mask == "causal":
         return torch.full_like(prefix, -1, dtype=torch.int64)
@@ -48,19 +48,29 @@ def bidirectional_blocks(mask: str, prefix: Bool[Tensor, "B T"], is_image: Bool[
 def may_attend(
     queries: AttentionMetadata, keys: AttentionMetadata, window: int = 0, cut_blocks: bool = False
 ) -> Bool[Tensor, "B 1 T S"]:
-    """Whether each query may attend to each key.
+    """Return whether each query may attend to each key.
 
-    A query reads the shared segment and its own. Within these it reads what came before it and itself, no further back
-    than the window, and besides all of its block.
+    A query attends to the shared segment and its own: in these to itself and to earlier tokens, no further back than
+    the window, and besides to all of its block. Causal, prefix-LM, images in both directions, blind turns side by side
+    and padding are all this one rule; padding is a segment that only padding attends to. Every token attends to itself,
+    so no row is all False.
 
-    Causal, visual prefix and question, prefix-LM, images in both directions, packed blind turns and padding are all
-    this one rule: padding is a segment that only padding reads. Every place reads itself, so that no row is all False.
+    An image of two tokens, a question, an answer, and one token of padding; x marks what a query (a line) attends to:
+
+                    mask="causal"      mask="prefix"      mask="image"
+                    i i q q a -        i i q q a -        i i q q a -
+        image   i   x                  x x x x            x x
+        image   i   x x                x x x x            x x
+        question q  x x x              x x x x            x x x
+        question q  x x x x            x x x x            x x x x
+        answer  a   x x x x x          x x x x x          x x x x x
+        padding -   x x x x x x        x x x x x x        x x x x x x
 
     Args:
-        queries: B rows of T places.
-        keys: B rows of S places.
+        queries: B rows of T tokens.
+        keys: B rows of S tokens.
         window: Latest tokens that are visible, the query itself included; 0 means all.
-        cut_blocks: Whether the window ends what is visible of the block, too.
+        cut_blocks: Whether the window holds within the block, too.
 
     Returns:
         True where the query may attend to the key.
@@ -81,5 +91,5 @@ def may_attend(
 
 
 def mask_to_bias(mask: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
-    """The mask as numbers to add to scores: 0 where a query may attend, -inf elsewhere."""
+    """Return the mask as numbers to add to scores: 0 where a query may attend, -inf elsewhere."""
     return torch.where(mask, 0.0, float("-inf")).to(dtype)

@@ -35,17 +35,17 @@ def on_meta(config: ModelConfig, name: str) -> VLM:
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Modules that are built within have shapes and no weights: their tensors are on `meta`, and nothing is drawn."""
+    """Context in which modules are built on `meta`: with shapes, without weights, and without drawing any."""
     with torch.device("meta"), _Undrawn():
         yield
 
 
 class _Undrawn(TorchFunctionMode):
-    """Draws no random numbers: `meta` has no place for them, and PyTorch imports its compiler to find that out."""
+    """Mode that draws no random numbers: `meta` cannot hold them, and PyTorch imports its compiler to find that out."""
 
     DRAWING = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Leaves a tensor that would be drawn as it is."""
+        """Leave a tensor that would be drawn as it is."""
         kwargs = kwargs or {}
         return [*args, *kwargs.values()][0] if func in self.DRAWING else func(*args, **kwargs)

@@ -20,7 +20,7 @@ def relu2(hidden: Tensor) -> Tensor:
 
 
 def quick_gelu(hidden: Tensor) -> Tensor:
-    """CLIP's nearly GELU: x * sigmoid(1.702 x)."""
+    """CLIP's approximation of GELU: x * sigmoid(1.702 x)."""
     return hidden * torch.sigmoid(1.702 * hidden)
 
 
@@ -43,7 +43,7 @@ class PlainMLP(nn.Module):
         self.down = nn.Linear(mlp_dim, width, bias=bias)
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """Each place on its own."""
+        """Each position on its own."""
         return self.down(self.activation(self.up(hidden)))
 
 
@@ -61,7 +61,7 @@ class GatedMLP(nn.Module):
         self.down = nn.Linear(mlp_dim, width, bias=bias)
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """Each place on its own."""
+        """Each position on its own."""
         return self.down(self.activation(self.gate(hidden)) * self.up(hidden))
 
 

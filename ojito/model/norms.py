@@ -24,7 +24,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """The hidden states, normalized."""
+        """Normalized hidden states."""
         # Squares of bfloat16 lose the small coordinates, so the mean is taken in float32 whatever the model's dtype.
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return normed.to(hidden.dtype) * self.weight
@@ -42,7 +42,7 @@ class RMSNormPlusOne(nn.Module):
         self.weight = nn.Parameter(torch.zeros(width))
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        """The hidden states, normalized."""
+        """Normalized hidden states."""
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return (normed * (1 + self.weight.float())).to(hidden.dtype)
 
@@ -51,5 +51,5 @@ NORMS = {"layer": nn.LayerNorm, "rms": RMSNorm, "rms_plus_one": RMSNormPlusOne}
 
 
 def make_norm(kind: str, width: int, eps: float) -> nn.Module:
-    """The norm of that name ("layer", "rms", "rms_plus_one")."""
+    """Build the norm of that name ("layer", "rms", "rms_plus_one")."""
     return NORMS[kind](width, eps)

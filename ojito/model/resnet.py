@@ -1,4 +1,4 @@
-"""A residual network as vision tower: the places of its last feature map are the patches."""
+"""A residual network as vision tower: the positions of its last feature map are the patches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ResNet(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
 
     def forward(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
-        """The pictures' patches."""
+        """Patches of the images."""
         features = F.relu(self.stem(images))
         features = F.max_pool2d(features, 3, stride=2, padding=1)
         for stage in self.stages:

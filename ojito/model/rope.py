@@ -1,6 +1,6 @@
-"""Rotary positions: a head's numbers are turned, pair by pair, by angles that grow with the position.
+"""Rotary position embedding (RoPE): pairs of a head's numbers are rotated by angles that grow with the position.
 
-Source: Su et al. 2021, arXiv 2104.09864, in the apply_rope-half layout of the public LLaMA and Gemma checkpoints.
+Source: Su et al. 2021, arXiv 2104.09864, in the rotate-half layout of the public LLaMA and Gemma checkpoints.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float, Int
 
 CosSin = tuple[Tensor, Tensor]
-"""Cosines and sines, each (B, 1, T, K)."""
+"""Cosines and sines of the angles, each (B, 1, T, K)."""
 
 _NONE = RopeScaling()
 
 
 def rope_cos_sin(positions: Int[Tensor, "B T"], head_dim: int, theta: float, scaling: RopeScaling = _NONE) -> CosSin:
-    """Cosines and sines of the angles for these positions, in float32.
+    """Cosines and sines of the angles at these positions, in float32.
 
-    The frequencies are computed anew in every forward pass instead of kept in a buffer: they cost microseconds, `meta`
-    cannot lose them, and no `.to(bfloat16)` can round them (which would be 1.4 rad off at position 1024).
+    The frequencies are computed anew in every forward pass instead of kept in a buffer: they cost microseconds, a model
+    built on `meta` cannot lose them, and no `.to(bfloat16)` can round them (by 1.4 radians at position 1024).
     """
     exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    frequencies = scale(1 / theta**exponents, scaling)
+    frequencies = scale_frequencies(1 / theta**exponents, scaling)
     angles = positions[:, None, :, None].float() * frequencies  # (B, 1, T, K/2)
     angles = torch.cat((angles, angles), dim=-1)  # number i is paired with number i + K/2
     return angles.cos(), angles.sin()
 
 
-def scale(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
-    """Frequencies, in radians a position, slowed down for longer texts.
+def scale_frequencies(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
+    """Frequencies, in radians a position, lowered for longer texts.
 
     Source: "linear" is Chen et al. 2023, arXiv 2306.15595; "llama3" is Llama 3.1's, as in transformers.
     """
@@ -50,9 +50,9 @@ def scale(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Te
     return (1 - share) * slow + share * frequencies
 
 
-def apply_rope(heads: Float[Tensor, "B H T K"], by: CosSin) -> Float[Tensor, "B H T K"]:
-    """Queries or keys, turned."""
-    cos, sin = by
+def apply_rope(heads: Float[Tensor, "B H T K"], rope: CosSin) -> Float[Tensor, "B H T K"]:
+    """Queries or keys, rotated."""
+    cos, sin = rope
     first, second = heads.chunk(2, dim=-1)
-    quarter = torch.cat((-second, first), dim=-1)
-    return heads * cos.to(heads.dtype) + quarter * sin.to(heads.dtype)
+    rotated_half = torch.cat((-second, first), dim=-1)
+    return heads * cos.to(heads.dtype) + rotated_half * sin.to(heads.dtype)

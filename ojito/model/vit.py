@@ -28,7 +28,7 @@ class ViT(nn.Module):
         self.config = config
         self.stem = make_stem(config)
         self.class_token = nn.Parameter(torch.zeros(config.width)) if config.class_token else None
-        rows = (config.position_grid or config.grid) ** 2 + config.class_token
+        rows = config.position_grid**2 + config.class_token
         self.positions = nn.Embedding(rows, config.width)
         self.pre_norm = nn.LayerNorm(config.width, config.norm_eps) if config.pre_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
@@ -36,47 +36,47 @@ class ViT(nn.Module):
         self.norm = nn.LayerNorm(config.width, config.norm_eps) if config.final_norm else nn.Identity()
 
     def forward(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
-        """The pictures' patches."""
+        """Patches of the images."""
         hidden = self.stem(images).flatten(2).transpose(1, 2)  # (N, P, D)
         if self.class_token is not None:
             hidden = torch.cat((self.class_token.expand(len(hidden), 1, -1), hidden), dim=1)
         hidden = self.dropout(self.pre_norm(hidden + self._positions()))
-        unread = -1 - self.config.feature_layer  # layers that are there, to be saved again, and never run
-        for block in self.blocks[: len(self.blocks) - unread]:
+        unused = -1 - self.config.feature_layer  # the last layers: kept, so that they are saved again, and never run
+        for block in self.blocks[: len(self.blocks) - unused]:
             hidden = block(hidden)
-        if not unread:
+        if not unused:
             hidden = self.norm(hidden)
         return hidden if self.class_token is None else hidden[:, 1:]
 
     def _positions(self) -> Float[Tensor, "P D"]:
-        """What is added to each patch for its place."""
+        """Position embeddings of the patches."""
         table: Tensor = self.positions.weight
         grid, side = self.config.grid, self.config.position_grid
         if self.config.positions == "fractional":
-            return table[fractional_places(grid, table.device)]
-        if self.config.positions == "resized" and side not in (0, grid):
+            return table[fractional_rows(grid, table.device)]
+        if self.config.positions == "resized" and side != grid:
             square = table.float().view(1, side, side, -1).permute(0, 3, 1, 2)
             resized = F.interpolate(square, (grid, grid), mode="bilinear", antialias=True)
             return resized.flatten(2)[0].T.to(table.dtype)
         return table
 
 
-def fractional_places(grid: int, device: torch.device | None = None) -> Int[Tensor, " P"]:
-    """Rows of the position table for a full grid of patches, in reading order.
+def fractional_rows(grid: int, device: torch.device | None = None) -> Int[Tensor, " P"]:
+    """Return the rows of the position table for a full grid of patches, in reading order.
 
-    A patch's place is a float32 fraction of the side, and its row the bucket that this falls into. Rounding puts some
-    of them into the bucket before, so that two neighbours share a row. The checkpoints were trained with that.
+    A patch's position is a float32 fraction of the side, and its row the bucket that this falls into. Rounding puts
+    some of them into the bucket before, so that two neighbours share a row. The checkpoints were trained with that.
 
     Source: transformers' `Idefics3VisionEmbeddings`.
     """
     edges = torch.arange(1 / grid, 1.0, 1 / grid, device=device)
-    places = torch.arange(grid, dtype=torch.float32, device=device) * torch.tensor(1 / grid, device=device)
-    buckets = torch.bucketize(places.clamp(max=1 - 1e-6), edges, right=True)
+    fractions = torch.arange(grid, dtype=torch.float32, device=device) * torch.tensor(1 / grid, device=device)
+    buckets = torch.bucketize(fractions.clamp(max=1 - 1e-6), edges, right=True)
     return (buckets[:, None] * grid + buckets).flatten()
 
 
 class EncoderBlock(nn.Module):
-    """Attention to everything, then an MLP; each reads a norm of the stream and adds to it."""
+    """Attention in all directions, then an MLP; each takes a norm of the residual stream and adds to it."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class EncoderBlock(nn.Module):
 
 
 def make_stem(config: ViTConfig) -> nn.Module:
-    """Pixels (N, 3, h, w) to a grid of patches (N, D, h / patch_size, w / patch_size)."""
+    """Build the stem: pixels (N, 3, h, w) to a grid of patches (N, D, h / patch_size, w / patch_size)."""
     if config.stem == "patch":
         return nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size, bias=config.stem_bias)
     layers: list[nn.Module] = []

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
-from ojito.config import ModelConfig, ResNetConfig
+from ojito.config import Config, ModelConfig, ResNetConfig
+from ojito.errors import OjitoError
 from ojito.model.cache import KVCache
 from ojito.model.connectors import Connector
 from ojito.model.decoder import Decoder
@@ -25,10 +27,22 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
 
 
 class VLM(nn.Module):
-    """A vision-language model: every one of Ojito's, by its config."""
+    """A vision-language model, of any family: its config holds the differences.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        config: Of the model, or a recipe with it.
+
+    Raises:
+        OjitoError: It is no config, but for example a preset's name.
+    """
+
+    def __init__(self, config: ModelConfig | Config | str) -> None:
         super().__init__()
+        if isinstance(config, Config):
+            config = config.model
+        if not isinstance(config, ModelConfig):
+            remedy = f"for a preset write VLM(ojito.preset({config!r})), for a saved model ojito.load({config!r}).model"
+            raise OjitoError("VLM", f"{config!r} is not a Config or ModelConfig", remedy)
         self.config = config
         vision = config.vision
         self.vision = ResNet(vision) if isinstance(vision, ResNetConfig) else ViT(vision)
@@ -41,57 +55,78 @@ class VLM(nn.Module):
         """The three parts, by the names that settings use for them."""
         return {"vision": self.vision, "connector": self.connector, "decoder": self.decoder}
 
+    @property
+    def device(self) -> torch.device:
+        """The device that the model computes on, and that batches are moved to."""
+        return self.decoder.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of hidden states, keys and values."""
+        return self.decoder.embedding.weight.dtype
+
     def forward(self, batch: Batch, cache: KVCache | None = None) -> Float[Tensor, "B T V"]:
-        """Logits, in float32: at each place, for the token that comes next. Arguments as for `features`."""
+        """Logits of each position's next token, in float32. Arguments as for `features`."""
         return self.head(self.features(batch, cache))
 
     def features(self, batch: Batch, cache: KVCache | None = None) -> Float[Tensor, "B T D"]:
         """Hidden states after the final norm.
 
         Args:
-            batch: What to read, on any device. Images are encoded in the call that brings them, and never again.
-            cache: What was read before; this batch is added to it.
+            batch: Tokens and images, on any device. Images are encoded in the call that brings them, and never again.
+            cache: Keys and values of earlier tokens; this batch is added to it.
 
         Raises:
-            ValueError: Images of another size, image places and visual tokens that differ in number, a position that
-                is out of range, a full cache.
+            OjitoError: As for `check`; images of another size; a full cache.
         """
-        batch = batch.to(self.decoder.embedding.weight.device)
+        if cache is None or batch.images is not None or batch.tokens.shape[1] > 1:
+            # A decode step is not checked: to read its numbers back would wait for the device at every token.
+            self.check(batch)
+        batch = batch.to(self.device)
         visual = None if batch.images is None else self.encode(batch.images)
         hidden = self.merge(batch.tokens, visual)
         blocks = bidirectional_blocks(self.config.decoder.mask, batch.prefix, batch.tokens == IMAGE)
         return self.decoder(hidden, AttentionMetadata(batch.positions, batch.segments, blocks), cache)
 
-    def encode(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
-        """Pixels to visual tokens: the vision tower's patches, connected to the decoder's width.
+    def check(self, batch: Batch) -> None:
+        """Check that the decoder has the batch's positions, and that its images fill its placeholder tokens.
 
         Raises:
-            ValueError: The images are of another size than the vision tower's.
+            OjitoError: There are more or fewer placeholders than visual tokens, or a position is out of range.
+        """
+        num_placeholders = int((batch.tokens == IMAGE).sum())
+        num_images = 0 if batch.images is None else len(batch.images)
+        each = self.config.image_tokens
+        if num_placeholders != num_images * each:
+            raise OjitoError(
+                "tokens",
+                f"{num_placeholders} placeholder tokens but {num_images * each} visual tokens from {num_images} images",
+                f"write {each} placeholders for each image, as Processor does",
+            )
+        last, limit = int(batch.positions.max()), self.config.decoder.max_positions
+        if last >= limit:
+            raise OjitoError(
+                "positions",
+                f"position {last} is beyond the decoder's max_positions {limit}",
+                f"shorten the text or raise model.decoder.max_positions to {last + 1} or more",
+            )
+
+    def encode(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
+        """Visual tokens of images: the vision tower's patches, connected to the decoder's width.
+
+        Raises:
+            OjitoError: The images are of another size than the vision tower's.
         """
         size, (height, width) = self.config.vision.image_size, images.shape[-2:]
         if (height, width) != (size, size):
-            raise ValueError(
-                f"images are {height} x {width} pixels but the vision tower reads {size} x {size}; "
-                "resize them, as Processor does"
-            )
+            problem = f"{height} x {width} pixels, but the vision tower reads {size} x {size}"
+            raise OjitoError("images", problem, "resize them, as Processor does")
         dtype = next(self.vision.parameters()).dtype
         return self.connector(self.vision(images.to(dtype)))
 
     def merge(self, tokens: Int[Tensor, "B T"], visual: Float[Tensor, "N P D"] | None) -> Float[Tensor, "B T D"]:
-        """Tokens to their embeddings, with visual tokens, in their order, wherever a token is `IMAGE`.
-
-        Raises:
-            ValueError: There are more or fewer such places than visual tokens.
-        """
+        """Embeddings of tokens, with the visual tokens, in their order, in place of the tokens that are `IMAGE`."""
         is_image = tokens == IMAGE
-        num_places = int(is_image.sum())
-        num_visual = 0 if visual is None else visual.shape[0] * visual.shape[1]
-        if num_places != num_visual:
-            num_images = 0 if visual is None else len(visual)
-            raise ValueError(
-                f"{num_places} places for image tokens but {num_visual} image tokens from {num_images} images; "
-                f"write {self.config.image_tokens} places for each image, as Processor does"
-            )
         hidden = self.decoder.embed(tokens.masked_fill(is_image, 0))
         if visual is None:
             return hidden
@@ -99,5 +134,5 @@ class VLM(nn.Module):
         return hidden.masked_scatter(is_image[..., None], visual.to(hidden.dtype))
 
     def head(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-        """Hidden states to float32 logits."""
+        """Logits of hidden states, in float32."""
         return self.decoder.head(hidden)

@@ -1,8 +1,8 @@
 """Pictures and words to a `Batch`, and ids back to words. Start at `processor.py`."""
 
-from ojito.processor.images import ImageError
+from ojito.processor.image_files import ImageError, TooManyPixels
 from ojito.processor.processor import Processor
 from ojito.processor.prompts import RowError, texts
 from ojito.processor.tokenizers import Tokenizer
 
-__all__ = ["ImageError", "Processor", "RowError", "Tokenizer", "texts"]
+__all__ = ["ImageError", "Processor", "RowError", "Tokenizer", "TooManyPixels", "texts"]

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from ojito.config import ImageConfig
-from ojito.processor.images import open_image
+from ojito.errors import ConfigError
+from ojito.processor.images import OpenedImage, open_scaled
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -24,7 +25,7 @@ RESAMPLE = {
 
 
 def pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:
-    """A picture as the vision tower reads it.
+    """An image as the vision tower reads it.
 
     Args:
         image: Path, encoded bytes or PIL image.
@@ -36,21 +37,40 @@ def pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:
 
     Raises:
         ImageError: It cannot be read.
+        ConfigError: With fit=tiles, an image becomes several squares.
     """
     return normalize(raw_pixels(image, size, config), config)
 
 
 def raw_pixels(image: ImageLike, size: int, config: ImageConfig) -> torch.Tensor:
-    """The picture fitted to a square, not yet normalized: (3, size, size) uint8. What a cache should keep.
+    """The image fitted to a square, not yet normalized: (3, size, size) uint8. What a cache should keep.
+
+    Raises:
+        ImageError: It cannot be read.
+        ConfigError: With fit=tiles, an image becomes several squares.
+    """
+    return channels_first(fit(open_for(image, size, config).image, size, config))
+
+
+def open_for(image: ImageLike, size: int, config: ImageConfig) -> OpenedImage:
+    """The image as RGB, at a scale that leaves a large JPEG at least twice the pixels, along a side, that are read.
+
+    Resizing such a JPEG from its half, quarter or eighth, where each pixel is the mean of those that it stands for,
+    costs a fraction of the memory and time, and differs from resizing it in full by less than JPEG itself does.
+
+    Args:
+        image: Path, encoded bytes or PIL image.
+        size: Side of the square or of a tile, pixels.
+        config: How it will be fitted.
 
     Raises:
         ImageError: It cannot be read.
     """
-    return channels_first(fit(open_image(image, config.max_pixels), size, config))
+    return open_scaled(image, config.max_pixels, 2 * max(size, config.longest_side))
 
 
 def channels_first(image: Image.Image) -> torch.Tensor:
-    """An RGB picture as (3, h, w) uint8."""
+    """An RGB image as (3, h, w) uint8."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
@@ -66,17 +86,17 @@ def normalize(raw: torch.Tensor, config: ImageConfig) -> torch.Tensor:
 
 
 def fit(image: Image.Image, size: int, config: ImageConfig) -> Image.Image:
-    """An RGB picture as a square of `size` pixels: squashed, its middle cropped, or padded with the mean colour.
+    """An RGB image as a square of `size` pixels: squashed, its middle cropped, or padded with the mean colour.
 
     Raises:
-        ValueError: With fit=tiles a picture becomes several squares.
+        ConfigError: With fit=tiles, an image becomes several squares.
 
     Source:
-        transformers' Pillow processors of SigLIP and Gemma 3 (squash) and CLIP (crop), bit for bit. Of a picture so
+        transformers' Pillow processors of SigLIP and Gemma 3 (squash) and CLIP (crop), bit for bit. Of an image so
         long that scaled for the crop it would have more than `max_pixels`, the crop may differ in the last bit.
     """
     if config.fit == "tiles":
-        raise ValueError("fit=tiles makes several squares of a picture, not one; use tiles.read_image")
+        raise ConfigError("fit", "tiles makes several squares of an image, not one", "use tiles.read_image")
     width, height = image.size
     resample = RESAMPLE[config.resample]
     if (width, height) == (size, size):
@@ -84,7 +104,7 @@ def fit(image: Image.Image, size: int, config: ImageConfig) -> Image.Image:
     if config.fit == "squash" or width == height:
         return image.resize((size, size), resample)
     if config.fit == "crop":
-        # A picture of 1 x 10,000 pixels would be 224 x 2,240,000 on the way: of such, take the middle beforehand.
+        # An image of 1 x 10,000 pixels would be 224 x 2,240,000 on the way: of such, take the middle beforehand.
         most = max(8, config.max_pixels // size**2) * min(width, height)
         image = _middle(image, min(width, most), min(height, most))
         short, long = min(image.size), max(image.size)

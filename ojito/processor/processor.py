@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ import torch
 from ojito.config import ModelConfig, ProcessorConfig
 from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
 from ojito.errors import OjitoError
-from ojito.processor.pixels import normalize
+from ojito.processor.images import OpenedImage
+from ojito.processor.pixels import normalize, open_for
 from ojito.processor.prompts import Row, RowError, RowWriter
 from ojito.processor.tiles import Tiles, add_whole, read_image
 from ojito.processor.tokenizers import Tokenizer
@@ -122,6 +125,27 @@ class Processor:
         row = self._writer.write(sample, training, rng, [(image.rows, image.columns) for image in images])
         row.images = images
         return row
+
+    def with_image(self, **settings: Any) -> Processor:
+        """The same processor with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
+
+        Args:
+            **settings: Fields of `ImageConfig`. The model's image size and tokens do not change with them.
+
+        Raises:
+            ConfigError: A value that is out of range.
+        """
+        changed = copy.copy(self)
+        changed.config = dataclasses.replace(self.config, image=dataclasses.replace(self.config.image, **settings))
+        return changed
+
+    def open_image(self, image: ImageLike) -> OpenedImage:
+        """The image as RGB and upright, a large one maybe scaled down; `read_image` reads the same of it as of `image`.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return open_for(image, self.image_size, self.config.image)
 
     def read_image(self, image: ImageLike) -> Tiles:
         """The image fitted to the model's squares.

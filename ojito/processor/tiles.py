@@ -1,4 +1,4 @@
-"""One entry for all pictures: a picture as squares of the vision tower's size, one or many."""
+"""One entry for all images: an image as squares of the vision tower's size, one or many."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ojito.config import ImageConfig
-from ojito.processor.images import ImageError, open_image
-from ojito.processor.pixels import RESAMPLE, channels_first, raw_pixels
+from ojito.processor.image_files import ImageError
+from ojito.processor.pixels import RESAMPLE, channels_first, open_for, raw_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from ojito.records import ImageLike
 
 MOST_TILES = 144
-"""More are refused: the reference's largest picture, 4096 pixels, is 12 x 12 tiles of 364."""
+"""More are refused: the reference's largest image, 4096 pixels, is 12 x 12 tiles of 364."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """The squares that one picture becomes, not yet normalized. What a cache should keep.
+    """The squares that one image becomes, not yet normalized. What a cache should keep.
 
     Attributes:
-        pixels: (n, 3, size, size) uint8: the tiles in reading order, then, but for tiling=nanovlm, the whole picture.
-        rows: Tiles in a column; 0 when the picture is one square, n = 1.
-        columns: Tiles in a row; 0 when the picture is one square.
+        pixels: (n, 3, size, size) uint8: the tiles in reading order, then, but for tiling=nanovlm, the whole image.
+        rows: Tiles in a column; 0 when the image is one square, n = 1.
+        columns: Tiles in a row; 0 when the image is one square.
     """
 
     pixels: torch.Tensor
@@ -38,7 +38,7 @@ class Tiles:
 
 
 def read_image(image: ImageLike, size: int, config: ImageConfig) -> Tiles:
-    """Any picture as what the vision tower reads of it, not yet normalized.
+    """Read any image as squares for the vision tower, not yet normalized.
 
     Args:
         image: Path, encoded bytes or PIL image.
@@ -49,18 +49,18 @@ def read_image(image: ImageLike, size: int, config: ImageConfig) -> Tiles:
         ImageError: It cannot be read, or is too many tiles.
     """
     if config.fit == "tiles":
-        return tile(open_image(image, config.max_pixels), size, config)
+        return tile(open_for(image, size, config).image, size, config)
     return Tiles(raw_pixels(image, size, config)[None])
 
 
 def tile(image: Image.Image, size: int, config: ImageConfig) -> Tiles:
-    """An RGB picture scaled to `longest_side`, stretched to whole tiles and cut; the whole of it comes last.
+    """An RGB image scaled to `longest_side`, stretched to whole tiles and cut; the whole of it comes last.
 
-    A picture that is one tile by then is not split. Without `split` it is scaled and squashed. With tiling=nanovlm, the
-    whole of it is for `add_whole` to make: it is no picture of whole colours.
+    An image that is one tile by then is not split. Without `split` it is scaled and squashed. With tiling=nanovlm, the
+    whole of it is for `add_whole` to make, which does not round to whole colours.
 
     Args:
-        image: The picture.
+        image: The image.
         size: Side of a tile, pixels.
         config: With fit=tiles.
 
@@ -82,7 +82,7 @@ def tile(image: Image.Image, size: int, config: ImageConfig) -> Tiles:
     rows, columns = height // size, width // size
     if rows * columns > MOST_TILES:
         raise ImageError(
-            f"picture of {image.width} x {image.height} pixels",
+            f"image of {image.width} x {image.height} pixels",
             f"would be {rows} x {columns} = {rows * columns} tiles of side {size}, more than the limit of {MOST_TILES}",
             f"set processor.image.longest_side to {math.isqrt(MOST_TILES) * size} or less",
         )
@@ -99,20 +99,20 @@ def tile(image: Image.Image, size: int, config: ImageConfig) -> Tiles:
 
 
 def add_whole(tiles: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """The normalized tiles of a picture, and after them the whole of it, squashed: (n, 3, size, size), n one more.
+    """The normalized tiles of an image, and after them the whole of it, squashed: (n, 3, size, size), n one more.
 
     Source:
-        nanoVLM's `GlobalAndSplitImages`, bit for bit: torchvision resizes the picture that the tiles were cut from, in
+        nanoVLM's `GlobalAndSplitImages`, bit for bit: torchvision resizes the image that the tiles were cut from, in
         float32.
     """
     size = tiles.shape[-1]
     grid = tiles.view(rows, columns, 3, size, size).permute(2, 0, 3, 1, 4)
-    picture = grid.reshape(1, 3, rows * size, columns * size)
-    return torch.cat([tiles, F.interpolate(picture, (size, size), mode="bilinear", antialias=True)])
+    whole = grid.reshape(1, 3, rows * size, columns * size)
+    return torch.cat([tiles, F.interpolate(whole, (size, size), mode="bilinear", antialias=True)])
 
 
 # Here and below a ratio is a float, and divides or multiplies, as in the reference: exact fractions would at times give
-# a picture that is a pixel or a row of tiles larger.
+# an image that is a pixel or a row of tiles larger.
 
 
 def _scaled(width: int, height: int, longest: int) -> tuple[int, int]:
@@ -133,11 +133,11 @@ def _stretched(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def whole_tiles(width: int, height: int, size: int, config: ImageConfig) -> tuple[int, int]:
-    """Width and height that tiling=nanovlm gives a picture: whole tiles, the longer side `longest_side` at most.
+    """Width and height that tiling=nanovlm gives an image: whole tiles, the longer side `longest_side` at most.
 
     Args:
-        width: Of the picture, pixels.
-        height: Of the picture, pixels.
+        width: Of the image, pixels.
+        height: Of the image, pixels.
         size: Side of a tile, pixels.
         config: With `longest_side` and `enlarge`.
 

@@ -1,4 +1,4 @@
-"""The loss: what the labelled tokens cost."""
+"""The loss: cross-entropy of the labelled tokens."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ojito.records import IGNORE, Batch
 
 
 def token_loss(model: VLM, batch: Batch) -> Tensor:
-    """The SUM of the cross-entropies of a batch's labelled tokens, in nats.
+    """Return the SUM of the cross-entropies of a batch's labelled tokens, in nats.
 
     Divide it by the tokens of the whole step, `count_labels` of all its micro-batches together: a mean of their means
     would weigh a token in a batch of short answers more than one in a batch of captions.
 
-    The head runs at labelled places only. Logits are the largest tensor of a small model, and most places have no
-    label.
+    The head runs at labelled positions only. Logits are the largest tensor of a small model, and most positions have
+    no label.
     """
     labelled = batch.targets != IGNORE  # (B, T)
     logits = model.head(model.features(batch)[labelled])  # (labels, V)
@@ -24,5 +24,5 @@ def token_loss(model: VLM, batch: Batch) -> Tensor:
 
 
 def count_labels(batch: Batch) -> int:
-    """Tokens of a batch that a loss counts."""
+    """Return the number of labelled tokens in a batch."""
     return int((batch.targets != IGNORE).sum())

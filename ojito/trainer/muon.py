@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 STEPS = 5
 COEFFICIENTS = (3.4445, -4.775, 2.0315)
-"""Of the polynomial that pushes singular values towards 1. Tuned for speed: five steps leave them within 0.7 to 1.2."""
+"""Polynomial that pushes singular values towards 1. Tuned for speed: five steps leave them within 0.7 to 1.2."""
 
 
 class Muon(Optimizer):
@@ -41,7 +41,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Updates every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -72,7 +72,7 @@ class Muon(Optimizer):
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Matrices (n, rows, columns) with their singular values pushed to about 1, by Newton-Schulz iteration.
+    """Push the singular values of matrices (n, rows, columns) to about 1, by Newton-Schulz iteration.
 
     Each step maps x to f(g) x, where g = x x^T and f(g) = a + b g + c g g. It needs x for g alone, and g changes as
     simply as x does: to f(g) f(g) g. So the steps multiply small square matrices, and the long ones are touched twice.

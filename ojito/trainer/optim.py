@@ -1,4 +1,4 @@
-"""Which optimizer updates which parameter, at which rate."""
+"""Optimizers: which one updates which parameter, at which rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ojito.trainer.muon import Muon
 
 
 def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
-    """AdamW for all that learns; with optimizer=muon, Muon for the hidden matrices and AdamW for the rest.
+    """Make AdamW for all that learns; with optimizer=muon, Muon for the hidden matrices and AdamW for the rest.
 
     Each part of the model has its own learning rate, and is split once more: the weights of linear layers and
     convolutions decay; norms, biases and learned tables (tokens, positions, queries, the class token) do not.
@@ -37,18 +37,18 @@ def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
             {"name": f"{name} decay", "params": matrices, "peak_lr": own_lr},
             {"name": f"{name} no decay", "params": others, "peak_lr": own_lr, "weight_decay": 0.0},
         ]
-    made: list[Optimizer] = []
+    result: list[Optimizer] = []
     if groups := _filled(for_adamw):
         device = groups[0]["params"][0].device
         fused = device.type in ("cpu", "cuda", "mps")  # one pass over memory for all parameters
-        made.append(torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, fused=fused))
+        result.append(torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, fused=fused))
     if groups := _filled(for_muon):
-        made.append(Muon(groups, config.muon_lr, weight_decay=config.weight_decay))
-    return made
+        result.append(Muon(groups, config.muon_lr, weight_decay=config.weight_decay))
+    return result
 
 
 def split(part: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters of a part that learn: the head's matrix, hidden matrices, and all others.
+    """Split the parameters of a part that learn: the head's matrix, hidden matrices, and all others.
 
     Hidden matrices map hidden to hidden, or pixels to hidden: the weights of linear layers and convolutions. An untied
     head maps to words; its gradient has as many directions as there are words, and Muon does worse on it.
@@ -68,15 +68,15 @@ def split(part: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list
     return matrices, hidden, others
 
 
-def set_rate(made: list[Optimizer], factor: float) -> None:
-    """Sets every group's learning rate to `factor` times its peak."""
-    for optimizer in made:
+def set_rate(optimizers: list[Optimizer], factor: float) -> None:
+    """Set every group's learning rate to `factor` times its peak."""
+    for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
 
 
 def set_trainable(model: VLM, config: TrainConfig) -> None:
-    """Puts the parts that learn into training mode, and stops those that `config.freeze` names entirely.
+    """Put the parts that learn into training mode, and stop those that `config.freeze` names entirely.
 
     A frozen part's parameters get no gradients. It also runs in evaluation mode: otherwise its batch norms would keep
     moving their statistics, and dropout would disturb features that are meant to stay.

@@ -10,6 +10,7 @@ import torch
 
 from ojito.checkpoint import saving as saving_module
 from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe
 from ojito.checkpoint.native import read_config, save_model
 from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import read_weights
@@ -298,7 +299,7 @@ def test_folder_that_cannot_be_made_is_an_error(tmp_path):
     ("text", "message"),
     [
         ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "is nested too deep"),
         ("[]", "holds a list, not a mapping"),
         ("{}", "is neither Ojito's, which has a format, nor transformers', which has a model_type; give a folder"),
         ('{"architecture": "vit_base", "pretrained_cfg": {}}', "is neither Ojito's"),  # timm's
@@ -312,7 +313,7 @@ def test_folder_that_cannot_be_made_is_an_error(tmp_path):
 def test_damaged_config_is_an_error(folder, text, message):
     (folder / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=message):
-        read_config(folder)
+        describe(folder)
 
 
 def test_setting_that_cannot_be_used_is_named_with_its_file(folder):

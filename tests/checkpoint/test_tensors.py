@@ -171,7 +171,7 @@ def test_keys_that_differ_are_all_listed(folder):
     del expected["b.weight"]
     expected["b.count"] = torch.tensor(1.0)
     message = (
-        r"model\.safetensors does not fit config\.json beside it: 1 missing \(c\); 1 unexpected \(b\.weight\); "
+        r"model\.safetensors: does not fit config\.json beside it: 1 missing \(c\); 1 unexpected \(b\.weight\); "
         r"2 differing \(a is \[3, 4\], not \[4, 3\], b\.count is of dtype I64\); use the files of one model"
     )
     with pytest.raises(CheckpointError, match=message):
@@ -294,7 +294,7 @@ def test_tensors_may_stand_in_any_order_and_be_empty(folder):
 
 def test_metadata_that_only_the_library_finds_wrong_is_an_error(folder):
     header(folder, {"__metadata__": {"a": [1]}, "a": entry()}, bytes(4))
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged; copy it again"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: is damaged; copy it again"):
         read_weights(folder, {"a": torch.zeros(1)})
 
 
@@ -325,7 +325,7 @@ def test_pickles_are_named_as_what_they_are_and_never_opened(folder):
 ])  # fmt: skip
 def test_shard_that_is_no_plain_name_is_refused(shards, name):
     reindex(shards, lambda names: names.update(a=name))
-    with pytest.raises(CheckpointError, match=r"index\.json names .*, which is no plain name of a \*\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"index\.json: names .*, which is no plain name of a \*\.safetensors"):
         read_header(shards)
 
 
@@ -343,16 +343,26 @@ def test_missing_shard_is_named(shards):
 
 
 @pytest.mark.parametrize(
-    ("change", "wrong"),
+    "change",
     [
-        (lambda names: names.update(a=names["b.weight"]), "a"),
-        (lambda names: names.update(x=names["a"]), "x"),
-        (lambda names: names.update({"b.weight": names["a"]}), r"b\.weight"),
+        lambda names: names.update({"lm_head.weight": names["a"]}),
+        lambda names: names.update(a=names["c"]),
+        lambda names: names.update(a=names["c"], c=names["a"]),
+        lambda names: names.pop("a"),
     ],
 )
-def test_shard_that_holds_other_tensors_than_the_index_says_is_an_error(shards, change, wrong):
-    reindex(shards, change)
-    with pytest.raises(CheckpointError, match=rf"does not hold what {INDEX} says \({wrong}\); copy both again"):
+def test_shards_are_believed_where_the_index_says_otherwise(tmp_path, change):
+    write_weights(tmp_path, {name: torch.full((2,), float(i)) for i, name in enumerate("abcd")}, max_shard=16)
+    before = read_header(tmp_path)
+    assert [entry.file[6:11] for entry in before.values()] == ["00001", "00001", "00002", "00002"]
+    reindex(tmp_path, change)
+    assert read_header(tmp_path) == before
+
+
+def test_tensor_that_is_in_two_shards_is_an_error(shards):
+    first, second, *_ = sorted(shards.glob("model-*.safetensors"))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(CheckpointError, match=rf"{second.name}: holds what {first.name} holds, too \(\w.*\); copy all"):
         read_header(shards)
 
 
@@ -367,8 +377,18 @@ def test_too_many_shards_or_tensors_are_refused_before_any_is_opened(shards):
         read_header(shards)
 
 
+def test_tensors_of_all_shards_together_are_counted(shards, monkeypatch):
+    count = len(read_header(shards))
+    monkeypatch.setattr(tensors, "MAX_TENSORS", count)
+    assert len(read_header(shards)) == count
+    reindex(shards, lambda names: [names.pop(name) for name in list(names) if name != "a" and name != "b.weight"])
+    monkeypatch.setattr(tensors, "MAX_TENSORS", len(read_header(shards)) - 1)
+    with pytest.raises(CheckpointError, match="tensors, more than"):
+        read_header(shards)
+
+
 def test_weights_that_do_not_fit_are_named_by_their_index(shards):
-    with pytest.raises(CheckpointError, match=rf"{INDEX} does not fit config\.json beside it: 1 missing \(c\)"):
+    with pytest.raises(CheckpointError, match=rf"{INDEX}: does not fit config\.json beside it: 1 missing \(c\)"):
         read_weights(shards, state(c=torch.zeros(1)))
 
 

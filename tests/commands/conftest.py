@@ -122,9 +122,9 @@ def says(monkeypatch, pipe, asked):
     def say(text, finish="eos"):
         tokenizer = pipe.processor.tokenizer
 
-        def generate(model, batch, **options):
+        def generate(model, batch, options, **_):
             words = [token for token in batch.tokens[0].tolist() if token >= 0]
-            asked.append((tokenizer.decode(words), options))
+            asked.append((tokenizer.decode(words), vars(options[0])))
             return [Generation(tokens=list(tokenizer.encode(text)), finish=finish)]
 
         monkeypatch.setattr(pipeline, "generate", generate)

@@ -55,9 +55,9 @@ def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pi
     asked = []
     generate = Pipeline.generate
 
-    def noting(pipe, samples, **options):
+    def noting(pipe, samples, options):
         asked.append([turn.prompt for turn in samples[0].dialogue])
-        return generate(pipe, samples, **options)
+        return generate(pipe, samples, options)
 
     monkeypatch.setattr(Pipeline, "generate", noting)
     long = "xkqj " * 8  # bytes: no word that was learned
@@ -116,9 +116,9 @@ def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, m
         ("ask {model} {pictures}/0.png <image>", "contains <image>, which stands for an image"),
         ("ask {model} missing.png what", "missing.png: does not exist"),
         ("ask {model} {pictures}/0.png what now", "ask does not take 'now'"),
-        ("ask {model} {pictures}/0.png what --top-p 2", "p=2.0 must be greater than 0 and at most 1"),
+        ("ask {model} {pictures}/0.png what --top-p 2", "top_p: 2.0 must be greater than 0 and at most 1"),
         ("ask {model} {pictures}/0.png what --temperature -1", "temperature"),
-        ("ask {model} {pictures}/0.png what --max-new-tokens 0", "max_new_tokens=0"),
+        ("ask {model} {pictures}/0.png what --max-new-tokens 0", "max_new_tokens: 0"),
     ],
 )
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, pictures, words, said):

@@ -71,7 +71,7 @@ def test_broken_picture_is_named_and_the_others_go_on(run, trained, pictures, tm
 
 
 def test_folder_without_pictures_is_named(refused, trained, tmp_path):
-    assert f"{tmp_path} holds no pictures" in refused("caption", trained, tmp_path)
+    assert f"{tmp_path}: holds no images" in refused("caption", trained, tmp_path)
 
 
 def test_untrained_preset_says_so(run, pictures):
@@ -85,10 +85,10 @@ def test_untrained_preset_says_so(run, pictures):
     ("words", "said"),
     [
         ("caption {model}", "the following arguments are required: IMAGE"),
-        ("caption missing a.png", "'missing' is neither a folder nor a preset"),
+        ("caption missing a.png", "'missing': is neither a folder nor a preset"),
         ("caption {tmp} a.png", "has no config.json"),
         ("caption {model} missing.png", "missing.png: does not exist"),
-        ("caption {model} {tmp}", "holds no pictures"),
+        ("caption {model} {tmp}", "holds no images"),
         ("caption {model} a.png --batch-size 0", "--batch-size 0"),
     ],
 )

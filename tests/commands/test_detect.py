@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ojito.generate import Temperature
@@ -51,6 +52,44 @@ def test_boxes_are_of_the_upright_picture(pipe, says, tmp_path):
         assert near(pipe.detect(image, "cat"), BOXES)
 
 
+@pytest.fixture
+def large_jpeg(monkeypatch, tmp_path):
+    """A photograph, 80 x 40 when upright, of which the model (16 x 16) reads what was decoded at a fifth or so."""
+    monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.effect_noise((400, 800), 90).save(tmp_path / "large.jpg", exif=exif)
+    return tmp_path / "large.jpg"
+
+
+LARGE = [Box(0, 0, 200, 400, "cat"), Box(100, 200, 400, 800, "dog")]
+
+
+def test_boxes_are_in_pixels_of_the_whole_upright_image_at_whatever_scale_it_is_read(pipe, says, large_jpeg):
+    assert pipe.processor.open_image(large_jpeg).image.size == (100, 50)
+    says(TEXT)
+    for image in (large_jpeg, large_jpeg.read_bytes()):
+        found = pipe.locate(image, "cat ; dog")
+        assert (found.width, found.height) == (800, 400)
+        assert [(round(b.top), round(b.left), round(b.bottom), round(b.right)) for b in found.boxes] == [
+            (b.top, b.left, b.bottom, b.right) for b in LARGE
+        ]
+
+
+def test_model_reads_the_same_of_a_large_image_whether_it_locates_or_answers(pipe, large_jpeg):
+    opened = pipe.processor.open_image(large_jpeg)
+    assert torch.equal(pipe.processor.read_image(opened.image).pixels, pipe.processor.read_image(large_jpeg).pixels)
+
+
+def test_large_image_is_drawn_in_full(run, model, says, large_jpeg, tmp_path):
+    says(TEXT)
+    code, out, _ = run("detect", model, large_jpeg, "cat ; dog", "--json", "--out", tmp_path / "boxed.png")
+    values = json.loads(out)
+    assert (code, values["width"], values["height"]) == (0, 800, 400)
+    assert values["boxes"][1]["right"] == 800
+    assert Image.open(tmp_path / "boxed.png").size == (800, 400)
+
+
 def test_what_cannot_be_read_is_left_out(pipe, picture, says):
     says(f"I see {TEXT} ; <loc0001><loc0002>")
     assert near(pipe.detect(picture, "cat"), BOXES)
@@ -80,7 +119,7 @@ def test_boxes_are_those_of_the_answer_with_random_weights(pipe, picture):
 
 
 def test_model_without_locations_is_an_error_before_anything_is_generated(blind):
-    with pytest.raises(ValueError, match="the tokenizer of toy has no token <loc0000>"):
+    with pytest.raises(ValueError, match="toy: the tokenizer has no token <loc0000>"):
         blind.detect("no such picture", "cat")
 
 
@@ -179,7 +218,7 @@ def test_out_that_holds_no_such_picture_is_one_line_before_the_model_is_loaded(r
         Image.new("RGB", size).save(tmp_path / "long.png")
         out = tmp_path / f"boxed{ending}"
         said = refused("detect", tmp_path / "no model", tmp_path / "long.png", "cat", "--out", out)
-        assert f"--out {out} holds at most {most} pixels on a side, and the picture has {size[0]} x {size[1]}" in said
+        assert f"--out {out}: holds at most {most} pixels on a side, and the image has {size[0]} x {size[1]}" in said
         assert said.endswith("; let it end in .png\n")
 
 
@@ -195,11 +234,11 @@ def test_longest_picture_of_each_kind_is_drawn(run, model, says, tmp_path):
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("boxed", "is no picture; let it end in .png"),
-        ("boxed.gif", "is no picture"),
+        ("boxed", "is not an image file; let it end in .png"),
+        ("boxed.gif", "is not an image file"),
         ("folder.png", "is a folder; choose another name"),
         ("gone/boxed.png", "is in a folder that does not exist"),
-        ("photo.png", "is the picture itself; choose another name"),
+        ("photo.png", "is the image itself; choose another name"),
     ],
 )
 def test_out_that_cannot_be_is_one_line_before_the_model_is_loaded(refused, photo, tmp_path, out, message):

@@ -24,6 +24,6 @@ def test_info_of_a_large_preset_needs_no_memory(run):
     assert values["files"] == {}
 
 
-@pytest.mark.parametrize(("words", "said"), [("info missing", "'missing' is neither a folder nor a preset")])
+@pytest.mark.parametrize(("words", "said"), [("info missing", "'missing': is neither a folder nor a preset")])
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, words, said):
     assert said in refused(*words.split())

@@ -2,14 +2,14 @@
 the flags become a sampler.
 """
 
+import argparse
 import dataclasses
 
 import pytest
 
-from ojito.commands import inputs as answering
-from ojito.commands.inputs import sampler
+from ojito.commands import inputs
 from ojito.config import ImageConfig
-from ojito.generate import Greedy, Temperature, TopK, TopP
+from ojito.generate import GenerateOptions, TopP
 from ojito.processor import ImageError
 
 LOOKING = ["caption", "ask", "detect", "segment"]
@@ -37,7 +37,7 @@ def strict(pipe):
 @pytest.fixture
 def no_model(monkeypatch):
     """Any model that is loaded is one too many."""
-    monkeypatch.setattr(answering, "load", lambda *args, **options: pytest.fail("loaded"))
+    monkeypatch.setattr(inputs, "load", lambda *args, **options: pytest.fail("loaded"))
 
 
 @pytest.mark.parametrize("command", LOOKING)
@@ -51,6 +51,17 @@ def test_limit_of_the_model_holds_and_the_remedy_can_be_followed(run, strict, wo
     )
     assert run(*words[command], "--max-pixels", 3199)[0] == 2
     assert run(*words[command], "--max-pixels", 3200)[0] == 0
+
+
+def test_flag_leaves_the_model_that_was_loaded_as_it_is(pipe, monkeypatch):
+    monkeypatch.setattr(inputs, "load", lambda *args, **options: pipe)
+    before = pipe.processor.config.image
+    changed = inputs.load_model(argparse.Namespace(model="m", device="cpu", seed=None), 7)
+    assert changed.processor.config.image == dataclasses.replace(before, max_pixels=7)
+    assert pipe.processor.config.image == before
+    assert changed.model is pipe.model
+    assert (changed.name, changed.config) == (pipe.name, pipe.config)
+    assert inputs.load_model(argparse.Namespace(model="m", device="cpu", seed=None)) is pipe
 
 
 def test_limit_of_the_model_holds_for_locate(strict, photo, weights):
@@ -78,7 +89,7 @@ def test_picture_is_looked_at_before_the_model_is_loaded(refused, words, photo, 
 
 @pytest.mark.parametrize("command", LOOKING)
 def test_flags_are_looked_at_before_the_model_is_loaded(refused, words, no_model, command):
-    assert "p=2.0 must be greater than 0" in refused(*words[command], "--top-p", 2)
+    assert "top_p: 2.0 must be greater than 0" in refused(*words[command], "--top-p", 2)
     assert "argument --max-pixels: 0 must be greater than 0" in refused(*words[command], "--max-pixels", 0)
 
 
@@ -86,7 +97,7 @@ def test_things_and_weights_are_looked_at_before_the_model_is_loaded(refused, ph
     for name, *flags in (["detect"], ["segment", "--weights", weights]):
         assert "must name each thing to " + name in refused(name, "m", photo, "cat ;", *flags)
     said = refused("segment", "m", photo, "cat", "--weights", tmp_path / "gone.npz")
-    assert "gone.npz cannot be read" in said
+    assert "gone.npz: cannot be read" in said
 
 
 def test_fetching_is_told(run, model, photo, monkeypatch):
@@ -107,17 +118,9 @@ def test_device_reaches_the_model(refused, words, command):
     assert "device: 'bogus' is not one of auto" in refused(*words[command], "--device", "bogus")
 
 
-@pytest.mark.parametrize(
-    ("temperature", "top_k", "top_p", "expected"),
-    [
-        (None, None, None, Greedy()),
-        (0.5, None, None, Temperature(0.5)),
-        (None, 7, None, TopK(7, 1.0)),
-        (0.5, 7, None, TopK(7, 0.5)),
-        (None, None, 0.9, TopP(0.9, 1.0)),
-        (0.5, 7, 0.9, TopP(0.9, 0.5, 7)),
-        (0, 7, None, TopK(7, 0)),
-    ],
-)
-def test_sampler_is_that_of_all_flags_together(temperature, top_k, top_p, expected):
-    assert sampler(temperature, top_k, top_p) == expected
+def test_flags_become_options_of_generation(run, words, asked, says):
+    flags = ("--max-new-tokens", 3, "--top-p", 0.9, "--top-k", 7, "--temperature", 0.5, "--seed", 4)
+    says("no")
+    assert run(*words["caption"], *flags, "--stop", "x", "--stop", "y", "--repetition-penalty", 1.5)[0] == 0
+    ((_, options),) = asked
+    assert options == vars(GenerateOptions(3, TopP(0.9, 0.5, 7), 1.5, ("x", "y"), 4))

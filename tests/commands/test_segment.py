@@ -44,6 +44,16 @@ def test_codes_become_masks_of_the_picture(pipe, picture, says, weights, expecte
             assert 0 < mask.sum() < 80 * 40
 
 
+def test_masks_are_of_the_whole_image_at_whatever_scale_it_is_read(pipe, says, weights, monkeypatch, tmp_path):
+    monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
+    Image.effect_noise((800, 400), 90).save(tmp_path / "large.jpg")
+    says(TEXT)
+    found = pipe.segment(tmp_path / "large.jpg", "cat ; ant ; dog", weights)
+    assert [box.mask is None or box.mask.shape for box in found] == [(400, 800), True, (400, 800)]
+    assert found[2].mask.any()
+    assert not found[2].mask[:, :199].any()  # its left edge is a quarter from the left
+
+
 def test_thing_is_asked_for_as_paligemma_knows_it(pipe, picture, says, asked, weights):
     says(TEXT)
     pipe.segment(picture, "cat", weights, max_new_tokens=30)
@@ -84,7 +94,7 @@ def test_model_without_codes_is_an_error_before_anything_is_generated(maskless, 
 
 def test_weights_are_read_before_anything_is_generated(pipe, picture, says, asked, tmp_path):
     says(TEXT)
-    with pytest.raises(CheckpointError, match=r"gone\.npz cannot be read"):
+    with pytest.raises(CheckpointError, match=r"gone\.npz: cannot be read"):
         pipe.segment(picture, "cat", tmp_path / "gone.npz")
     assert not asked
 
@@ -153,14 +163,14 @@ def test_mask_without_a_label_has_its_number_alone(run, model, photo, says, weig
 
 def test_masks_never_stand_beside_other_files(refused, photo, weights, tmp_path):
     words = ("segment", tmp_path / "no model", photo, "cat", "--weights", weights, "--masks")
-    assert f"--masks {tmp_path} holds files already; choose another folder, or empty it" in refused(*words, tmp_path)
-    assert f"--masks {photo} is a file; give a folder" in refused(*words, photo)
+    assert f"--masks {tmp_path}: holds files already; choose another folder, or empty it" in refused(*words, tmp_path)
+    assert f"--masks {photo}: is a file; give a folder" in refused(*words, photo)
 
 
 def test_mistakes_are_one_line(refused, model, photo, tmp_path):
     for words, message in (
         ([], "the following arguments are required: --weights; see `ojito segment --help`"),
-        (["--weights", tmp_path / "gone.npz"], "gone.npz cannot be read (No such file or directory)"),
-        (["--weights", photo], "photo.png is damaged or no .npz file"),
+        (["--weights", tmp_path / "gone.npz"], "gone.npz: cannot be read (No such file or directory)"),
+        (["--weights", photo], "photo.png: is damaged or no .npz file"),
     ):
         assert message in refused("segment", model, photo, "cat", *words)

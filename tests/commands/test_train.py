@@ -104,7 +104,7 @@ def no_weights(monkeypatch, trained):
     [
         ("train.lrr=1", "train.lrr: unknown setting; did you mean lr?"),
         ("trian.lr=1", "trian: unknown setting; did you mean train?"),
-        ("model.decoder.heads=7", "is not divisible by heads 7"),
+        ("model.decoder.heads=7", "is not divisible by"),
         ("lr", "lr: is not a setting; write key=value"),
         ("--out {trained}", "holds a model already"),
         ("--config gone.yaml", "gone.yaml: cannot be read"),
@@ -275,7 +275,7 @@ def test_train_and_eval_read_real_photographs(run, data_folder, recipe, tmp_path
         ("train --preset tny", "did you mean tiny?"),
         ("train --config missing.yaml", "missing.yaml: cannot be read (No such file or directory)"),
         ("train train.lrr=1", "train.lrr: unknown setting; did you mean lr?"),
-        ("train model.decoder.heads=7", "is not divisible by heads 7"),
+        ("train model.decoder.heads=7", "is not divisible by"),
         ("train --steps 0", "leave no training"),
         ("train --data missing --out {tmp}/x", "missing: does not exist; check the path"),
         ("train --device tpu --out {tmp}/x", "device: 'tpu' is not one of auto, cpu"),

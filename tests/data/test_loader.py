@@ -20,7 +20,7 @@ PROCESSOR = Processor(CONFIG, TOKENIZER, image_size=8, image_tokens=1)
 TRAIN = TrainConfig(batch_size=4, seed=3)
 
 
-def picture_rows(folder, count, broken=()):
+def image_rows(folder, count, broken=()):
     rows = []
     for number in range(count):
         path = folder / f"{number}.png"
@@ -54,47 +54,47 @@ def same(left, right):
 
 def test_every_epoch_holds_every_row_once_in_an_order_of_its_own(tmp_path):
     epochs = [
-        [n for batch in take(picture_rows(tmp_path, 12), 9) for n in numbers(batch)][i : i + 12] for i in (0, 12, 24)
+        [n for batch in take(image_rows(tmp_path, 12), 9) for n in numbers(batch)][i : i + 12] for i in (0, 12, 24)
     ]
     assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
 def test_epoch_that_is_no_multiple_of_the_batch_goes_on_into_the_next(tmp_path):
-    drawn = [n for batch in take(picture_rows(tmp_path, 6), 3) for n in numbers(batch)]
+    drawn = [n for batch in take(image_rows(tmp_path, 6), 3) for n in numbers(batch)]
     assert sorted(drawn[:6]) == sorted(drawn[6:]) == list(range(6))
 
 
 def test_batch_may_be_larger_than_the_source(tmp_path):
-    (batch,) = take(picture_rows(tmp_path, 3), 1, train=replace(TRAIN, batch_size=9))
+    (batch,) = take(image_rows(tmp_path, 3), 1, train=replace(TRAIN, batch_size=9))
     assert sorted(numbers(batch)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
-def test_pictures_stay_with_their_answers(tmp_path):
-    for batch in take(picture_rows(tmp_path, 12), 3):
+def test_images_stay_with_their_answers(tmp_path):
+    for batch in take(image_rows(tmp_path, 12), 3):
         red = ((batch.images[:, 0, 0, 0] * 0.5 + 0.5) * 255).round().int()
         assert red.tolist() == numbers(batch)
 
 
 def test_seed_changes_output_reproducibly(tmp_path):
-    source = picture_rows(tmp_path, 12)
+    source = image_rows(tmp_path, 12)
     assert same(take(source, 5), take(source, 5))
     assert [numbers(b) for b in take(source, 5)] != [numbers(b) for b in take(source, 5, train=replace(TRAIN, seed=4))]
 
 
 def test_all_answers_of_a_row_are_drawn(tmp_path):
-    said = {text for batch in take(picture_rows(tmp_path, 2), 20) for text in answers(batch)}
+    said = {text for batch in take(image_rows(tmp_path, 2), 20) for text in answers(batch)}
     assert said == {"number 0", "or 0", "number 1", "or 1"}
 
 
 def test_batch_size_and_accumulate_change_output(tmp_path):
-    source = picture_rows(tmp_path, 12)
+    source = image_rows(tmp_path, 12)
     assert len(take(source, 1, train=replace(TRAIN, batch_size=6))[0].tokens) == 6
     assert len(take(source, 1, train=replace(TRAIN, batch_size=6, accumulate=3))[0].tokens) == 2
 
 
 def test_split_changes_output(tmp_path):
-    source = picture_rows(tmp_path, 4)
+    source = image_rows(tmp_path, 4)
     source.rows[2] = replace(source.rows[2], split="dev")
     (batch,) = take(source, 1, DataConfig(split="dev"))
     assert numbers(batch) == [2] * 4
@@ -103,19 +103,19 @@ def test_split_changes_output(tmp_path):
 
 
 def test_worker_processes_make_the_same_batches(tmp_path):
-    source = picture_rows(tmp_path, 12, broken=(5,))
+    source = image_rows(tmp_path, 12, broken=(5,))
     alone, shared = (take(source, 7, DataConfig(max_bad=0.5, workers=workers)) for workers in (0, 2))
     assert same(alone, shared)
 
 
 def test_worker_processes_report_bad_rows(tmp_path):
     with pytest.raises(DataError, match=r"1 of 12 rows are bad"):
-        take(picture_rows(tmp_path, 12, broken=(5,)), 7, DataConfig(workers=2))
+        take(image_rows(tmp_path, 12, broken=(5,)), 7, DataConfig(workers=2))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_start_begins_the_same_batches_at_that_number(tmp_path, workers):
-    source = picture_rows(tmp_path, 12, broken=(5,))
+    source = image_rows(tmp_path, 12, broken=(5,))
     config = DataConfig(max_bad=0.5, workers=workers, flip=True)
     whole = take(source, 9, replace(config, workers=0))
     for start in (0, 1, 4):  # within an epoch of three batches, and beyond it
@@ -130,7 +130,7 @@ def test_start_begins_a_stream_at_that_number(workers):
 
 
 def test_number_is_that_of_the_next_batch_also_after_bad_rows(tmp_path):
-    source = picture_rows(tmp_path, 3, broken=(0, 2))
+    source = image_rows(tmp_path, 3, broken=(0, 2))
     batches = Batches(source, PROCESSOR, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1), start=2)
     assert batches.number == 2
     for _ in range(3):
@@ -143,18 +143,18 @@ def test_number_is_that_of_the_next_batch_also_after_bad_rows(tmp_path):
 @pytest.mark.parametrize("start", [-1, -9])
 def test_start_below_zero_is_refused(tmp_path, start):
     with pytest.raises(OjitoError, match=f"start: {start} is no number of a batch; use 0 or more"):
-        take(picture_rows(tmp_path, 3), 1, start=start)
+        take(image_rows(tmp_path, 3), 1, start=start)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_leaves_the_random_numbers_of_dropout_alone(tmp_path, workers):
     before = torch.get_rng_state()
-    take(picture_rows(tmp_path, 4), 2, DataConfig(workers=workers))
+    take(image_rows(tmp_path, 4), 2, DataConfig(workers=workers))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_bad_picture_is_named_counted_once_and_skipped_again(tmp_path, caplog):
-    source = picture_rows(tmp_path, 12, broken=(5,))
+def test_bad_image_is_named_counted_once_and_skipped_again(tmp_path, caplog):
+    source = image_rows(tmp_path, 12, broken=(5,))
     batches = Batches(source, PROCESSOR, DataConfig(max_bad=0.1), TRAIN)
     with caplog.at_level(logging.WARNING):
         drawn = [n for batch in itertools.islice(batches, 9) for n in numbers(batch)]
@@ -163,7 +163,7 @@ def test_bad_picture_is_named_counted_once_and_skipped_again(tmp_path, caplog):
     assert caplog.text.count("skipped row 5") == 1
 
 
-def test_odd_pictures_are_learned_and_bad_ones_skipped_the_same_every_time(tmp_path):
+def test_odd_images_are_learned_and_bad_ones_skipped_the_same_every_time(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     plain = Image.new("RGB", (8, 8), "red")
@@ -179,7 +179,7 @@ def test_odd_pictures_are_learned_and_bad_ones_skipped_the_same_every_time(tmp_p
         image.save(tmp_path / name, **options)
     whole = (tmp_path / "cmyk.jpg").read_bytes()
     (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "words.png").write_text("not a picture")
+    (tmp_path / "words.png").write_text("not an image")
     (tmp_path / "empty.png").touch()
     names = [*odd, "truncated.jpg", "words.png", "empty.png", "missing.png"]
     rows = [json.dumps({"image": name, "caption": f"number {n}"}) for n, name in enumerate(names)]
@@ -196,8 +196,8 @@ def test_odd_pictures_are_learned_and_bad_ones_skipped_the_same_every_time(tmp_p
     assert run() == (learned, problems)
 
 
-def test_row_with_too_much_text_is_skipped_like_a_bad_picture(tmp_path):
-    source = picture_rows(tmp_path, 12)
+def test_row_with_too_much_text_is_skipped_like_a_bad_image(tmp_path):
+    source = image_rows(tmp_path, 12)
     source.rows[7] = replace(source.rows[7], turns=(Turn("", ("long " * 200,)),))
     batches = Batches(source, PROCESSOR, DataConfig(max_bad=0.1), TRAIN)
     assert 7 not in [n for batch in itertools.islice(batches, 3) for n in numbers(batch)]
@@ -205,7 +205,7 @@ def test_row_with_too_much_text_is_skipped_like_a_bad_picture(tmp_path):
 
 
 def test_budget_counts_the_broken_rows_of_the_loader_against_the_rows_it_serves(tmp_path):
-    source = picture_rows(tmp_path, 20, broken=(5,))
+    source = image_rows(tmp_path, 20, broken=(5,))
     source.rows += [replace(row, split="dev") for row in source.rows]
     source.problems.append("rows:99: is not JSON")
     assert take(source, 9, DataConfig(max_bad=0.05))
@@ -213,9 +213,9 @@ def test_budget_counts_the_broken_rows_of_the_loader_against_the_rows_it_serves(
         take(source, 9, DataConfig(max_bad=0.04))
 
 
-def test_bad_lines_that_opening_let_pass_leave_the_budget_of_pictures_whole(tmp_path):
-    picture_rows(tmp_path, 20, broken=(5,))
-    lines = [f"{picture}.png,number {picture}" for picture in range(20) for _ in range(5)]
+def test_bad_lines_that_opening_let_pass_leave_the_budget_of_images_whole(tmp_path):
+    image_rows(tmp_path, 20, broken=(5,))
+    lines = [f"{image}.png,number {image}" for image in range(20) for _ in range(5)]
     (tmp_path / "captions.csv").write_text("\n".join(["image,caption", *lines, *["none.png,x"] * 5]))
     batches = Batches(read_source(tmp_path), PROCESSOR, DataConfig(), TRAIN)
     drawn = [n for batch in itertools.islice(batches, 5) for n in numbers(batch)]
@@ -224,8 +224,8 @@ def test_bad_lines_that_opening_let_pass_leave_the_budget_of_pictures_whole(tmp_
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_nothing_but_broken_pictures_ends_whatever_the_budget(tmp_path, workers):
-    source = picture_rows(tmp_path, 3, broken=(0, 1, 2))
+def test_nothing_but_broken_images_ends_whatever_the_budget(tmp_path, workers):
+    source = image_rows(tmp_path, 3, broken=(0, 1, 2))
     source.problems.append("rows:9: is not JSON")
     with pytest.raises(DataError, match=r"^rows: all 3 rows are bad; mend them\n  row \d: .*.png: is damaged"):
         take(source, 1, DataConfig(max_bad=1.0, workers=workers), replace(TRAIN, batch_size=2))
@@ -238,13 +238,13 @@ def test_row_that_is_bad_with_some_of_its_answers_only_is_waited_for():
 
 
 def test_batch_without_a_single_good_row_is_passed_over(tmp_path):
-    source = picture_rows(tmp_path, 3, broken=(0, 2))
+    source = image_rows(tmp_path, 3, broken=(0, 2))
     batches = take(source, 4, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1))
     assert [numbers(batch) for batch in batches] == [[1]] * 4
 
 
-def test_cache_reads_a_picture_once(tmp_path):
-    source = picture_rows(tmp_path, 4)
+def test_cache_reads_an_image_once(tmp_path):
+    source = image_rows(tmp_path, 4)
     batches = Batches(source, PROCESSOR, DataConfig(), TRAIN)
     first = next(batches)
     for row in source.rows:
@@ -253,7 +253,7 @@ def test_cache_reads_a_picture_once(tmp_path):
 
 
 def test_cache_mb_changes_output(tmp_path):
-    source = picture_rows(tmp_path, 4)
+    source = image_rows(tmp_path, 4)
     batches = Batches(source, PROCESSOR, DataConfig(cache_mb=0), TRAIN)
     next(batches)
     for row in source.rows:
@@ -262,7 +262,7 @@ def test_cache_mb_changes_output(tmp_path):
         next(batches)
 
 
-def test_rows_without_pictures_make_batches():
+def test_rows_without_images_make_batches():
     source = Source("text", [Sample(turns=(Turn("what?", ("a",)),))])
     (batch,) = take(source, 1)
     assert batch.images is None
@@ -314,7 +314,7 @@ def test_wrong_split_of_a_stream_is_refused_before_the_first_batch(workers):
         Batches(Scenes(), PROCESSOR, DataConfig(split="trian", workers=workers), TRAIN)
 
 
-def test_scenes_are_streamed_with_their_pictures():
+def test_scenes_are_streamed_with_their_images():
     config = read(Config, {"processor": {"prompt": {"turns": "blind"}}, "data": {"scenes": {"questions": 3}}})
     source = open_data(config)
     assert isinstance(source, Scenes)
@@ -358,7 +358,7 @@ def test_training_texts_are_those_of_the_training_split(tmp_path):
 
 @pytest.mark.parametrize("size", [(16, 24), (24, 16), (8, 8)])
 @pytest.mark.parametrize("tiling", ["idefics3", "nanovlm"])
-def test_flip_mirrors_a_picture_and_not_only_its_tiles(tiling, size):
+def test_flip_mirrors_an_image_and_not_only_its_tiles(tiling, size):
     photo = Image.effect_noise(size, 99).convert("RGB")
     config = replace(CONFIG, image=ImageConfig(fit="tiles", longest_side=max(size), tiling=tiling))
     processor = Processor(config, TOKENIZER, image_size=8, image_tokens=1)
@@ -384,15 +384,15 @@ def test_flip_refuses_rows_that_say_where_things_are(turn):
     assert Batches(Source("rows", rows[:1]), PROCESSOR, DataConfig(flip=True), TRAIN)
 
 
-def test_flip_mirrors_half_of_the_pictures_and_nothing_else():
-    picture = Image.new("RGB", (8, 8))
-    picture.paste((255, 255, 255), (0, 0, 4, 8))
-    rows = [Sample([picture, picture], turns=(Turn("", (f"number {n}",)),)) for n in range(8)]
+def test_flip_mirrors_half_of_the_images_and_nothing_else():
+    image = Image.new("RGB", (8, 8))
+    image.paste((255, 255, 255), (0, 0, 4, 8))
+    rows = [Sample([image, image], turns=(Turn("", (f"number {n}",)),)) for n in range(8)]
     plain, flipped = (take(Source("rows", rows), 20, DataConfig(flip=flip)) for flip in (False, True))
     assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(plain, flipped, strict=True))
     mirrored = [bool(image[0, 0, 0] < image[0, 0, -1]) for batch in flipped for image in batch.images]
     assert not any(image[0, 0, 0] < image[0, 0, -1] for batch in plain for image in batch.images)
-    assert mirrored[::2] == mirrored[1::2]  # the pictures of a row belong together
+    assert mirrored[::2] == mirrored[1::2]  # the images of a row belong together
     assert 25 <= sum(mirrored[::2]) <= 55  # of 80
     again = take(Source("rows", rows), 20, DataConfig(flip=True))
     assert same(flipped, again)

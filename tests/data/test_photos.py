@@ -9,7 +9,7 @@ needs_photos = pytest.mark.skipif(importlib.util.find_spec("skimage") is None, r
 
 
 @needs_photos
-def test_photos16_are_sixteen_different_pictures_with_different_captions():
+def test_photos16_are_sixteen_different_images_with_different_captions():
     rows = photos16()
     assert len(rows) == 16
     assert len({row.turns[0].answers for row in rows}) == 16

@@ -94,7 +94,7 @@ def test_existence_is_about_both_properties_together():
     assert answers["is there a blue star?"] == "no"
 
 
-def test_relations_hold_in_the_picture():
+def test_relations_hold_in_the_image():
     things = [Thing("star", "red", "big", 0), Thing("moon", "blue", "small", 5)]
     assert every_answer("relation", things) == {
         "is the star left of the moon?": "yes",
@@ -107,10 +107,10 @@ def test_relations_hold_in_the_picture():
 def test_object_is_painted_at_its_place_in_its_colour():
     for place in range(len(PLACES)):
         thing = Thing("box", "red", "big", place)
-        picture = np.asarray(paint([thing], random.Random(place)), np.int32)
-        middle = picture[thing.row * 16 + 8, thing.column * 16 + 8]
+        image = np.asarray(paint([thing], random.Random(place)), np.int32)
+        middle = image[thing.row * 16 + 8, thing.column * 16 + 8]
         assert np.abs(middle - COLOURS["red"]).max() <= 16
-    assert picture.shape == (SIDE, SIDE, 3)
+    assert image.shape == (SIDE, SIDE, 3)
 
 
 def test_stream_is_decided_by_its_seed():
@@ -139,13 +139,13 @@ def test_max_objects_changes_the_scenes():
 
 
 def test_limit_and_seed_change_the_samples():
-    def pictures(*args, **options):
+    def images(*args, **options):
         return [sample.images[0].tobytes() for sample in Scenes().samples("dev", *args, **options)]
 
-    assert len(pictures()) == SAMPLES
-    assert pictures(7) == pictures(limit=9)[:7]
-    assert len(pictures(7)) == 7
-    assert pictures(7) != pictures(7, seed=1)
+    assert len(images()) == SAMPLES
+    assert images(7) == images(limit=9)[:7]
+    assert len(images(7)) == 7
+    assert images(7) != images(7, seed=1)
 
 
 def test_training_draws_from_the_training_split_alone():

@@ -105,7 +105,7 @@ def test_byte_order_mark_windows_lines_blank_lines_and_duplicates_are_fine(folde
 # ------------------------------------------------------------------------------------------------------------ folders
 
 
-def test_folder_with_captions_csv_joins_the_captions_of_a_picture(folder):
+def test_folder_with_captions_csv_joins_the_captions_of_an_image(folder):
     (folder / "captions.csv").write_text(
         '\ufeffImage,Caption\r\na.jpg,"a dog, lying"\r\nb.png,a cat\r\na.jpg,a pup\r\n'
     )
@@ -151,7 +151,7 @@ def test_folder_with_a_jsonl_file(folder):
     assert len(read_source(folder).rows) == 1
 
 
-def test_folder_of_pictures_with_texts_of_the_same_name(folder):
+def test_folder_of_images_with_texts_of_the_same_name(folder):
     (folder / "a.txt").write_text("a dog\n\na pup\n")
     (folder / "b.txt").write_text("\ufeffa cat")
     rows = read_source(str(folder)).rows
@@ -238,7 +238,7 @@ def test_both_halves_of_a_character_are_one(folder):
     assert turns(folder, '{"image": "a.jpg", "caption": "nice \\ud83d\\ude00"}') == [(caption("nice 😀"),)]
 
 
-def test_many_missing_pictures_in_a_large_folder_are_told_quickly(folder):
+def test_many_missing_images_in_a_large_folder_are_told_quickly(folder):
     for number in range(300):
         (folder / f"{number:04}.jpg").touch()
     source = read_source(jsonl(folder, GOOD, *[{"image": f"x{n}.jpg", "caption": "x"} for n in range(3000)]), max_bad=1)

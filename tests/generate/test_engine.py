@@ -3,7 +3,19 @@ import dataclasses
 import pytest
 import torch
 
-from ojito.generate import Greedy, Temperature, TopK, TopP, evaluating, generate, stream
+from ojito.errors import OjitoError
+from ojito.generate import (
+    GenerateOptions,
+    Greedy,
+    Temperature,
+    TopK,
+    TopP,
+    engine,
+    evaluating,
+    make_options,
+    prefill,
+    step,
+)
 from ojito.model import VLM
 from ojito.records import Sample, Turn
 
@@ -26,6 +38,20 @@ def model(request, tiny_config):
             if parameter.ndim > 1:
                 parameter.mul_(4)
     return model
+
+
+ENGINE = ("eos", "vocab_size", "stops")
+
+
+def stream(model, batch, **keywords):
+    """The engine's, with options as keywords."""
+    own = {name: keywords.pop(name) for name in ENGINE if name in keywords}
+    return engine.stream(model, batch, make_options(None, keywords), **own)
+
+
+def generate(model, batch, **keywords):
+    *_, rows = stream(model, batch, **keywords)
+    return rows
 
 
 def tokens(rows):
@@ -79,8 +105,8 @@ def test_batched_equals_single_for_unequal_prompts(model, tiny_processor, questi
 def test_stream_grows_the_rows_of_generate(model, tiny_processor, questions):
     batch = tiny_processor(questions)
     final = generate(model, batch, eos=EOS, max_new_tokens=8)
-    for step, rows in enumerate(stream(model, batch, eos=EOS, max_new_tokens=8), 1):
-        assert tokens(rows) == [row.tokens[:step] for row in final]
+    for number, rows in enumerate(stream(model, batch, eos=EOS, max_new_tokens=8), 1):
+        assert tokens(rows) == [row.tokens[:number] for row in final]
     assert rows == final
 
 
@@ -121,11 +147,12 @@ def test_generation_ends_when_all_rows_have(tiny_model, tiny_processor, question
     assert len(list(stream(tiny_model, tiny_processor(questions), eos=EOS, max_new_tokens=50))) == 1
 
 
-def test_stop_ends_a_row_and_is_told_its_number(tiny_model, tiny_processor, questions):
+def test_stop_ends_a_row(tiny_model, tiny_processor, questions):
     batch = tiny_processor(questions)
-    rows = generate(tiny_model, batch, eos=-1, max_new_tokens=9, stop=lambda row, so_far: len(so_far) > row)
-    assert [len(row.tokens) for row in rows] == [1, 2, 3, 4]
-    assert {row.finish for row in rows} == {"stop"}
+    stops = [None, *(lambda tokens, most=most: len(tokens) > most for most in (1, 2, 3))]
+    rows = generate(tiny_model, batch, eos=-1, max_new_tokens=9, stops=stops)
+    assert [len(row.tokens) for row in rows] == [9, 2, 3, 4]
+    assert [row.finish for row in rows] == ["length", "stop", "stop", "stop"]
 
 
 def test_seed_decides_what_is_sampled(tiny_model, tiny_processor, questions):
@@ -202,22 +229,14 @@ def test_prompts_padded_on_the_right_are_an_error(tiny_model, tiny_processor):
         generate(tiny_model, tiny_processor(samples, training=True), eos=-1)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_new_tokens": 0}, "max_new_tokens=0 generates nothing"),
-        ({"repetition_penalty": 0.0}, "repetition_penalty=0.0 must be greater than 0"),
-        ({"sampler": "greedy"}, r"sampler='greedy' is none; use Greedy\(\), Temperature\(0.7\)"),
-        ({"sampler": Greedy}, "sampler=<class .*Greedy'> is none"),
-        ({"sampler": None}, "sampler=None is none"),
-        ({"seed": 2**63 - 3}, f"seed={2**63 - 3} is beyond what a random generator takes; use for example 0 to"),
-        ({"seed": 10**30}, "seed=10{30} is beyond"),
-        ({"seed": -(2**63) - 1}, "seed=-9223372036854775809 is beyond"),
-    ],
-)
-def test_option_out_of_range_is_an_error(tiny_model, tiny_processor, questions, options, message):
-    with pytest.raises(ValueError, match=message):
-        generate(tiny_model, tiny_processor(questions), eos=-1, **options)
+def test_seed_beyond_the_last_row_is_an_error(tiny_model, tiny_processor, questions):
+    with pytest.raises(OjitoError, match=f"seed: {2**63 - 3} is beyond what a random generator takes"):
+        generate(tiny_model, tiny_processor(questions), eos=-1, seed=2**63 - 3)
+
+
+def test_stop_texts_need_what_finds_them(tiny_model, tiny_processor, questions):
+    with pytest.raises(OjitoError, match="stop: the engine knows no texts"):
+        generate(tiny_model, tiny_processor(questions), eos=-1, stop=["a"])
 
 
 @pytest.mark.parametrize("seed", [-(2**63), 2**63 - 4])
@@ -228,7 +247,7 @@ def test_first_and_last_seed_of_four_rows_draw(tiny_model, tiny_processor, quest
 
 def test_damaged_weights_are_an_error_instead_of_nonsense(tiny_model, tiny_processor, questions):
     tiny_model.decoder.norm.weight.data.fill_(float("nan"))
-    with pytest.raises(ValueError, match="logits are not finite"):
+    with pytest.raises(ValueError, match="logits: are not finite"):
         generate(tiny_model, tiny_processor(questions), eos=-1)
 
 
@@ -275,3 +294,107 @@ def test_blind_question_goes_on_in_its_own_segment(tiny_model, tiny_processor, q
 def test_cache_follows_the_models_dtype(tiny_model, tiny_processor, questions):
     rows = generate(tiny_model.bfloat16(), tiny_processor(questions), eos=-1, max_new_tokens=3)
     assert all(len(row.tokens) == 3 for row in rows)
+
+
+# ------------------------------------------------------------------------------------------------------ steps, options
+
+
+def test_steps_after_prefill_are_the_stream(model, tiny_processor, questions):
+    batch, options = tiny_processor(questions), GenerateOptions(max_new_tokens=6, sampler=Temperature(0.9), seed=3)
+    state = prefill(model, batch, options, eos=EOS)
+    assert tokens(state.rows) == [[]] * 4
+    for rows in engine.stream(model, batch, options, eos=EOS):
+        assert step(state) is state.rows
+        assert tokens(state.rows) == tokens(rows)
+    assert state.done
+    assert state.rows == engine.generate(model, batch, options, eos=EOS)
+    with pytest.raises(OjitoError, match="every row has ended"):
+        step(state)
+
+
+def test_prefill_and_step_evaluate_and_leave_the_mode(tiny_config, tiny_processor, questions):
+    decoder = dataclasses.replace(tiny_config.decoder, dropout=0.5)
+    model, batch = VLM(dataclasses.replace(tiny_config, decoder=decoder)).train(), tiny_processor(questions)
+    said = []
+    for _ in range(2):
+        state = prefill(model, batch, GenerateOptions(max_new_tokens=5), eos=-1)
+        while not state.done:
+            step(state)
+        said.append(state.rows)
+    assert said[0] == said[1]
+    assert model.training
+
+
+def test_rows_may_have_different_options(model, tiny_processor, questions):
+    each = [
+        GenerateOptions(max_new_tokens=5),
+        GenerateOptions(max_new_tokens=8, sampler=Temperature(0.8), seed=4, repetition_penalty=2.0),
+        GenerateOptions(max_new_tokens=3, sampler=TopK(5), seed=4),
+        GenerateOptions(max_new_tokens=8, sampler=Temperature(0.8), seed=9),
+    ]
+    together = engine.generate(model, tiny_processor(questions), each, eos=-1)
+    assert [len(row.tokens) for row in together] == [5, 8, 3, 8]
+    for question, options, row in zip(questions, each, together, strict=True):
+        assert engine.generate(model, tiny_processor([question]), options, eos=-1) == [row]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gumbel:
+    """A sampler that somebody else wrote."""
+
+    def choose(self, logits, generators):
+        noise = torch.stack([torch.empty(logits.shape[-1]).exponential_(generator=g) for g in generators])
+        return (logits - noise.log()).argmax(dim=-1)
+
+
+class Last:
+    """A sampler that is no dataclass, and equal to itself alone."""
+
+    def choose(self, logits, generators):
+        return torch.full((len(generators),), logits.shape[-1] - 1)
+
+
+def test_sampler_of_ones_own_chooses(model, tiny_processor, questions):
+    batch = tiny_processor(questions)
+    together = generate(model, batch, eos=-1, max_new_tokens=9, sampler=Gumbel(), seed=5)
+    for i, question in enumerate(questions):
+        alone = generate(model, tiny_processor([question]), eos=-1, max_new_tokens=9, sampler=Gumbel(), seed=5 + i)
+        assert alone == [together[i]]
+    assert together != generate(model, batch, eos=-1, max_new_tokens=9, sampler=Gumbel(), seed=6)
+    assert tokens(generate(model, batch, eos=-1, max_new_tokens=2, sampler=Last(), vocab_size=20)) == [[19, 19]] * 4
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (3, "returned 3; choose returns a tensor of 4 ids"),
+        (torch.zeros(4, 1), r"returned \(4, 1\); choose returns a tensor of 4 ids"),
+        (torch.tensor([0, 0, 64, 0]), "chose 64; choose below 64"),
+        (torch.tensor([0, -1, 0, 0]), "chose -1; choose below 64"),
+    ],
+    ids=str,
+)
+def test_sampler_that_returns_no_tokens_is_an_error(tiny_model, tiny_processor, questions, returned, message):
+    class Wrong:
+        def choose(self, logits, generators):
+            return returned
+
+    batch = tiny_processor(questions)
+    with pytest.raises(OjitoError, match=message):
+        generate(tiny_model, batch, eos=-1, sampler=Wrong())
+
+
+GOLDEN = {
+    Temperature(0.9): [[59, 58, 33, 9, 26, 13], [25, 52, 17, 4, 44, 38]],
+    TopK(9, 1.5): [[29, 58, 43, 9, 26, 13], [32, 52, 17, 4, 44, 38]],
+    TopP(0.8, 1.2, 30): [[45, 58, 43, 9, 26, 13], [32, 46, 17, 4, 39, 38]],
+}
+
+
+@pytest.mark.parametrize("sampler", GOLDEN, ids=str)
+def test_golden_draws_of_a_seed(sampler):
+    generator = torch.Generator().manual_seed(0)
+    logits = [torch.randn(2, 64, generator=generator) * 2 for _ in range(6)]
+    generators = [torch.Generator().manual_seed(seed) for seed in (11, 12)]
+    drawn = torch.stack([sampler.choose(one, generators) for one in logits], dim=1)
+    assert drawn.tolist() == GOLDEN[sampler]

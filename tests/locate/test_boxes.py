@@ -212,7 +212,7 @@ def test_box_thinner_than_a_pixel_has_an_empty_mask():
 
 def test_mask_of_a_box_of_another_picture_is_an_error():
     for box in (Box(0, 0, 11, 5), Box(0, 0, 5, 11), Box(-2, 0, 5, 5), Box(0, -2, 5, 5)):
-        with pytest.raises(ValueError, match="reaches beyond the picture of 10 x 10 pixels"):
+        with pytest.raises(ValueError, match="reaches beyond the image of 10 x 10 pixels"):
             fit_mask(np.ones((64, 64)), box, 10, 10)
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFont
 
 from ojito.locate import drawing as draw
-from ojito.locate.drawing import COLOURS, draw_boxes, find_font, has_glyph, ink_on, pick_colours
+from ojito.locate.drawing import COLOURS, draw_boxes, find_font, has_glyph, pick_colours, text_colour_on
 
 GREY = (100, 100, 100)
 
@@ -68,7 +68,7 @@ def test_mask_is_half_its_colour_and_half_the_picture():
 
 
 def test_mask_of_another_picture_is_an_error():
-    with pytest.raises(ValueError, match="mask of 'cat' has 3 x 4 rows and columns, and the picture 100 x 200"):
+    with pytest.raises(ValueError, match="mask of 'cat': has 3 x 4 rows and columns, and the image 100 x 200"):
         drawn(Thing(1, 1, 9, 9, "cat", np.ones((3, 4), np.bool_)))
 
 
@@ -119,7 +119,7 @@ def test_label_can_be_read_on_any_background(background):
 
 @pytest.mark.parametrize("colour", [*COLOURS, (0, 0, 0), (255, 255, 255), GREY, (128, 128, 128)])
 def test_ink_has_enough_contrast_on_any_colour(colour):
-    bright, dark = sorted((luminance(colour), luminance(ink_on(colour))), reverse=True)
+    bright, dark = sorted((luminance(colour), luminance(text_colour_on(colour))), reverse=True)
     assert (bright + 0.05) / (dark + 0.05) > 4.5
 
 

@@ -7,7 +7,7 @@ from ojito.model import AttentionMetadata, KVCache
 CONFIG = DecoderConfig(vocab_size=10, width=8, layers=2, heads=2, kv_heads=1, head_dim=4, mlp_dim=8)
 
 
-def places(rows, length, start=0):
+def metadata(rows, length, start=0):
     positions = torch.arange(start, start + length).expand(rows, length)
     return AttentionMetadata(positions, torch.zeros_like(positions), (positions < 2).long() - 1)
 
@@ -15,10 +15,10 @@ def places(rows, length, start=0):
 def test_cache_returns_all_tokens_so_far():
     cache = KVCache(CONFIG, rows=3, length=5)
     first, second = torch.randn(3, 1, 2, 4), torch.randn(3, 1, 1, 4)
-    cache.extend(places(3, 2))
+    cache.extend(metadata(3, 2))
     k, v = cache.update(1, first, -first)
     assert torch.equal(k, first)
-    seen = cache.extend(places(3, 1, start=2))
+    seen = cache.extend(metadata(3, 1, start=2))
     k, v = cache.update(1, second, -second)
     assert torch.equal(k, torch.cat((first, second), dim=2))
     assert torch.equal(v, -k)
@@ -29,7 +29,7 @@ def test_cache_returns_all_tokens_so_far():
 
 def test_cache_keeps_layers_apart():
     cache = KVCache(CONFIG, rows=1, length=2)
-    cache.extend(places(1, 1))
+    cache.extend(metadata(1, 1))
     cache.update(0, torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4))
     k, _ = cache.update(1, torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 1, 4))
     assert k.abs().sum() == 0
@@ -39,7 +39,7 @@ def test_cache_is_allocated_once():
     cache = KVCache(CONFIG, rows=1, length=4)
     address = cache.keys.data_ptr()
     for start in range(4):
-        cache.extend(places(1, 1, start))
+        cache.extend(metadata(1, 1, start))
         k, _ = cache.update(0, torch.randn(1, 1, 1, 4), torch.randn(1, 1, 1, 4))
         assert k.data_ptr() == address
 
@@ -47,17 +47,17 @@ def test_cache_is_allocated_once():
 def test_cache_takes_dtype_and_device():
     cache = KVCache(CONFIG, rows=1, length=2, dtype=torch.bfloat16, device="meta")
     assert cache.keys.dtype == cache.values.dtype == torch.bfloat16
-    assert cache.keys.device == cache.places.positions.device == torch.device("meta")
+    assert cache.keys.device == cache.metadata.positions.device == torch.device("meta")
 
 
 def test_full_cache_says_how_long_it_must_be():
     cache = KVCache(CONFIG, rows=1, length=3)
-    cache.extend(places(1, 2))
+    cache.extend(metadata(1, 2))
     with pytest.raises(ValueError, match="holds 2 of at most 3 tokens and got 2 more; make one with a length of 4"):
-        cache.extend(places(1, 2))
+        cache.extend(metadata(1, 2))
     assert cache.length == 2
 
 
 def test_cache_of_other_rows_is_refused():
     with pytest.raises(ValueError, match="holds 2 rows but got 3"):
-        KVCache(CONFIG, rows=2, length=3).extend(places(3, 1))
+        KVCache(CONFIG, rows=2, length=3).extend(metadata(3, 1))

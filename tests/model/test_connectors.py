@@ -1,16 +1,21 @@
 import pytest
 import torch
 
-from ojito.config import ConnectorConfig, DecoderConfig, ModelConfig, ViTConfig
+from ojito.config import DecoderConfig, ModelConfig, ViTConfig
 from ojito.model.connectors import AveragePool, Connector, Perceiver, PixelShuffle
+from ojito.settings import read
 
 VISION = ViTConfig(image_size=32, patch_size=8, width=8, layers=1, heads=2, mlp_dim=8)
 DECODER = DecoderConfig(vocab_size=10, width=12, layers=1, heads=2, mlp_dim=8)
 
 
+def config_of(settings):
+    return read(ModelConfig, {"vision": VISION, "connector": settings, "decoder": DECODER})
+
+
 def connector(**settings):
     torch.manual_seed(0)
-    return Connector(ModelConfig(VISION, ConnectorConfig(**settings), DECODER))
+    return Connector(config_of(settings))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +32,7 @@ def connector(**settings):
 def test_connector_gives_the_configs_number_of_tokens(settings, tokens):
     module = connector(**settings)
     assert module(torch.randn(3, 16, 8)).shape == (3, tokens, 12)
-    assert ModelConfig(VISION, ConnectorConfig(**settings), DECODER).image_tokens == tokens
+    assert config_of(settings).image_tokens == tokens
 
 
 def test_pixel_shuffle_lays_a_blocks_patches_side_by_side():

@@ -27,7 +27,7 @@ def logits(config):
     "change",
     [
         {"layers": 1},
-        {"heads": 2},
+        {"heads": 2, "kv_heads": 2, "head_dim": 8, "query_scalar": 8.0},
         {"kv_heads": 1},
         {"head_dim": 8},
         {"mlp_dim": 32},

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from ojito.config import ConnectorConfig, ModelConfig
+from ojito.config import ModelConfig, PerceiverConfig
 from ojito.model import VLM
 from ojito.model.meta import shapes_only
 
@@ -14,7 +14,7 @@ WIDE = {"width": 256, "heads": 4, "mlp_dim": 512, "layers": 8}
 def fresh(style):
     torch.manual_seed(0)
     vision = dataclasses.replace(ModelConfig().vision, image_size=32, width=256, heads=4, mlp_dim=512, layers=8)
-    connector = ConnectorConfig(reduce="perceiver", queries=4, heads=4)
+    connector = PerceiverConfig(queries=4, heads=4)
     return VLM(ModelConfig(vision, connector, dataclasses.replace(style, **WIDE, head_dim=64)))
 
 

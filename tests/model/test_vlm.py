@@ -1,11 +1,14 @@
 """The whole model: every decoder style with either vision tower."""
 
+import copy
 import dataclasses
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ojito.config import ConnectorConfig, ViTConfig
+from ojito.config import AveragePoolConfig, Config, ConnectorConfig, PerceiverConfig, PixelShuffleConfig, ViTConfig
+from ojito.errors import OjitoError
 from ojito.model import VLM, KVCache
 from ojito.model.meta import shapes_only
 from ojito.records import IMAGE, PADDING, Batch
@@ -114,9 +117,9 @@ def test_position_changes_logits(model, row):
     [
         ConnectorConfig(project="linear", bias=False),
         ConnectorConfig(project="mlp"),
-        ConnectorConfig(reduce="pixel_shuffle", factor=2),
-        ConnectorConfig(reduce="average_pool", factor=2),
-        ConnectorConfig(reduce="perceiver", queries=3, heads=2),
+        PixelShuffleConfig(factor=2),
+        AveragePoolConfig(factor=2),
+        PerceiverConfig(queries=3, heads=2),
     ],
     ids=lambda c: f"{c.reduce}-{c.project}",
 )
@@ -167,17 +170,17 @@ def test_text_is_scaled_and_visual_tokens_are_not(build):
 def test_wrong_number_of_image_places_names_both_counts(build, row):
     model = build()
     batch = row(model)
-    with pytest.raises(ValueError, match="3 places for image tokens but 4 image tokens from 1 images; write 4 places"):
+    with pytest.raises(ValueError, match="3 placeholder tokens but 4 visual tokens from 1 images; write 4"):
         model(with_token(batch, 0, 1))
-    with pytest.raises(ValueError, match="4 places for image tokens but 0 image tokens from 0 images"):
+    with pytest.raises(ValueError, match="4 placeholder tokens but 0 visual tokens from 0 images"):
         model(changed(batch, images=None))
-    with pytest.raises(ValueError, match="0 places for image tokens but 4 image tokens from 1 images"):
+    with pytest.raises(ValueError, match="0 placeholder tokens but 4 visual tokens from 1 images"):
         model(changed(row(model, num_images=0), images=batch.images))
 
 
 def test_picture_of_another_size_names_both_sizes(build, row):
     model = build()
-    with pytest.raises(ValueError, match="images are 24 x 16 pixels but the vision tower reads 16 x 16; resize them"):
+    with pytest.raises(ValueError, match="images: 24 x 16 pixels, but the vision tower reads 16 x 16; resize them"):
         model(changed(row(model), images=torch.zeros(1, 3, 24, 16)))
 
 
@@ -238,3 +241,105 @@ def test_autocast_trains(model, row):
 def test_shapes_are_checked_in_tests(build):
     with pytest.raises(TypeError, match="tokens"):
         build().merge(torch.tensor([1, 2, 3]), None)
+
+
+class _Reads(TorchDispatchMode):
+    """Counts the values that are read back from a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_decode_step_reads_no_value_back(model, row, columns):
+    batch = row(model)
+    cache = KVCache(model.config.decoder, 1, batch.tokens.shape[1])
+    with _Reads() as prefill:
+        model.features(columns(batch, 0, -1, images=True), cache)
+    with _Reads() as step:
+        model.head(model.features(columns(batch, batch.tokens.shape[1] - 1, None), cache))
+    assert prefill.count > 0
+    assert step.count == 0
+
+
+def test_rows_of_a_cache_may_have_different_lengths(model, row, columns, join):
+    rows = [row(model, prompt=5, seed=1), row(model, prompt=2, seed=2), row(model, prompt=4, num_images=0, seed=3)]
+    lengths = [batch.tokens.shape[1] - 3 for batch in rows]
+    prompts = [columns(batch, 0, n, images=True) for batch, n in zip(rows, lengths, strict=True)]
+    cache = KVCache(model.config.decoder, 3, max(lengths) + 3)
+    model.features(join(prompts, "right"), cache)
+    for number, length in enumerate(lengths):
+        cache.truncate(number, length)
+    assert cache.lengths == lengths
+    for step in range(3):
+        ones = [columns(batch, n + step, n + step + 1) for batch, n in zip(rows, lengths, strict=True)]
+        together = model.features(join(ones, "left"), cache)
+        for number, (batch, n) in enumerate(zip(rows, lengths, strict=True)):
+            alone = model.features(columns(batch, 0, n + step + 1, images=True))[:, -1]
+            torch.testing.assert_close(together[number], alone, rtol=1e-4, atol=1e-4)
+    assert cache.lengths == [n + 3 for n in lengths]
+
+
+def test_attention_weights_are_tapped_by_name(model, row):
+    batch, seen = row(model), {}
+    plain = model(batch)
+    modules = dict(model.named_modules())
+    names = [name for name in modules if name.endswith("attention.weights")]
+    assert "decoder.blocks.2.attention.weights" in names
+    handles = [
+        modules[name].register_forward_hook(lambda module, args, weights, name=name: seen.update({name: weights}))
+        for name in names
+    ]
+    torch.testing.assert_close(model(batch), plain, rtol=1e-4, atol=1e-4)
+    T = batch.tokens.shape[1]
+    assert list(seen) == names
+    assert seen["decoder.blocks.2.attention.weights"].shape == (1, 4, T, T)
+    for weights in seen.values():
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+    for handle in handles:
+        handle.remove()
+    seen.clear()
+    assert torch.equal(model(batch), plain)
+    assert not seen
+
+
+def test_hook_may_replace_attention_weights(build, row):
+    model = build()
+    batch, plain = row(model), model(row(model))
+    with torch.no_grad():
+        model.decoder.blocks[0].attention.weights.register_forward_hook(lambda module, args, weights: weights * 0)
+        assert not torch.allclose(model(batch), plain, atol=1e-3)
+
+
+def test_head_is_a_module_and_the_matrix_keeps_its_name(build, row):
+    for style in ("llama", "gemma2"):
+        model, seen = build(style), []
+        model.decoder.head.register_forward_hook(lambda module, args, logits, seen=seen: seen.append(logits))
+        logits = model(row(model))
+        assert torch.equal(seen.pop(), logits)
+        assert not [name for name in model.state_dict() if ".head" in name]
+        assert ("decoder.untied_head.weight" in model.state_dict()) == (style == "llama")
+        again = copy.deepcopy(model)
+        again.decoder.embedding.weight.data.zero_()
+        torch.testing.assert_close(model(row(model)), logits)
+        if style == "gemma2":
+            assert again(row(model)).abs().max() == 0  # the copy's head reads the copy's embeddings
+
+
+def test_device_and_dtype_are_the_decoders(build):
+    model = build()
+    assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
+    assert model.to(torch.bfloat16).dtype == torch.bfloat16
+    with shapes_only():
+        assert VLM(model.config).device == torch.device("meta")
+
+
+def test_model_is_made_of_a_config_or_a_recipe(build):
+    config = build().config
+    assert VLM(Config(model=config)).config == VLM(config).config == config
+    with pytest.raises(OjitoError, match=r"'tiny' is not a Config or ModelConfig; for a preset write VLM\("):
+        VLM("tiny")

@@ -43,7 +43,7 @@ PRESET = [
 
 def from_preset(name, *settings):
     """A model with random weights, and a tokenizer that Ojito learned."""
-    config = preset(name, [*PRESET, "processor.tokenizer.kind=characters", *settings])
+    config = preset(name, [*PRESET, "processor.tokenizer.kind=characters", "processor.tokenizer.added=[]", *settings])
     torch.manual_seed(0)
     tokenizer = Tokenizer.train(config.processor.tokenizer, [string.printable, ASK], 300)
     model = config.model

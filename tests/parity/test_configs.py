@@ -138,7 +138,7 @@ def test_released_config_is_read_in_full():
         decoder = read_released(name)[0].decoder
         assert (decoder.mask, decoder.scale_embeddings, decoder.rope_theta) == ("prefix", True, 10000.0)
     # Of the last of these, the scale of attention is not the root of the heads' size.
-    assert (decoder.score_scale, decoder.head_size) == (1 / 12, 128)
+    assert (decoder.score_scale, decoder.head_dim) == (1 / 12, 128)
     assert (decoder.window, decoder.full_every) == (4096, 2)
     gemma3 = read_released("gemma-3-4b-it")[0].decoder
     assert (gemma3.rope_theta, gemma3.window_theta) == (1e6, 1e4)

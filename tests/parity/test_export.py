@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import ojito
-from ojito.checkpoint import native
+from ojito.checkpoint import saving
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.export import find_family
 from ojito.pipeline import Pipeline
@@ -351,7 +351,7 @@ def test_export_that_is_cut_short_at_any_moment_never_leaves_a_mixture(exported,
     for k in range(60):
         out = tmp_path / f"{call}{k}"
         shutil.copytree(tmp_path / "old", out)
-        left, real = [k], getattr(native.os, call)
+        left, real = [k], getattr(saving.os, call)
 
         def breaking(*args, left=left, real=real):
             left[0] -= 1
@@ -360,7 +360,7 @@ def test_export_that_is_cut_short_at_any_moment_never_leaves_a_mixture(exported,
             return real(*args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(native.os, call, breaking)
+            patch.setattr(saving.os, call, breaking)
             try:
                 new.export(out, force=True, max_shard=60_000)
             except CheckpointError as error:

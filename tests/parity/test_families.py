@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ojito import Sample, Turn
-from ojito.model.vit import fractional_places
+from ojito.model.vit import fractional_rows
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch
 from tests.parity import reference
 from tests.parity.reference import FULL, LLAMA3, NONE, ONE, PICTURES, SEVERAL, SLIDING, transformers
@@ -144,7 +144,7 @@ def test_position_ids_are_the_references_at_every_grid():
             module.patch_embedding.bias.zero_()
             module.position_embedding.weight.copy_(torch.arange(grid**2)[:, None])
             ids = module(torch.zeros(1, 3, grid, grid), torch.ones(1, grid, grid, dtype=torch.bool)).flatten().long()
-        assert torch.equal(fractional_places(grid), ids)
+        assert torch.equal(fractional_rows(grid), ids)
         skipping += [grid] * (not torch.equal(ids, torch.arange(grid**2)))
     assert reference.FRACTIONAL["image_size"] // reference.FRACTIONAL["patch_size"] in skipping
 

@@ -484,7 +484,7 @@ def test_frequencies_are_compared_where_they_are_there(tmp_path, change, message
         ({"vlm_extra_tokens": {"r1c1": "<row_1_col_1>"}}, "image_token among them, are needed"),
         ({"vlm_extra_tokens": {"image_token": 3}}, "image_token among them, are needed"),
         ({"lm_chat_template": "{{ messages }}"}, "Ojito has only chats with <|im_start|> and <|im_end|>"),
-        ({"lm_base_vocab_size": 90}, "tokenizer.json has 97 entries with those that are added"),
+        ({"lm_base_vocab_size": 90}, "tokenizer.json: has 97 entries with the added tokens"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_by_name(tmp_path, changes, message):
@@ -504,7 +504,7 @@ def test_folder_without_its_vocabulary_says_where_that_is(tmp_path, name):
     with pytest.raises(CheckpointError) as caught:
         ojito.load(folder)
     assert str(caught.value) == (
-        f"{folder} has no tokenizer.json, and nanoVLM's folders bring none; copy that of "
+        f"{folder}: has no tokenizer.json, and nanoVLM's folders bring none; copy that of "
         "https://huggingface.co/owner/words there, which its lm_tokenizer names"
     )
 

@@ -99,7 +99,7 @@ def test_matches_reference_angles_of_every_spelling(kind, spelling):
     module = getattr(getattr(transformers.models, kind), f"modeling_{kind}")
     cos, sin = getattr(module, ROTARY[kind])(theirs(kind, SPELLINGS[spelling]))(torch.zeros(1), POSITIONS)
     config = ours(kind, SPELLINGS[spelling])
-    got = rope_cos_sin(POSITIONS, config.head_size, config.rope_theta, config.rope_scaling)
+    got = rope_cos_sin(POSITIONS, config.head_dim, config.rope_theta, config.rope_scaling)
     torch.testing.assert_close(got, (cos[:, None], sin[:, None]), atol=1e-5, rtol=0)
 
 
@@ -114,7 +114,7 @@ def test_matches_reference_angles_of_both_kinds_of_gemma3s_layers(spelling):
         (SLIDING, config.window_theta, ()),
     ):
         cos, sin = rotary(torch.zeros(1), POSITIONS, layer_type)
-        got = rope_cos_sin(POSITIONS, config.head_size, theta, *scaling)
+        got = rope_cos_sin(POSITIONS, config.head_dim, theta, *scaling)
         torch.testing.assert_close(got, (cos[:, None], sin[:, None]), atol=1e-5, rtol=0)
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ojito.config import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
-from ojito.processor import Processor, RowError, Tokenizer
+from ojito.processor import ImageError, Processor, RowError, Tokenizer
 from ojito.processor.pixels import normalize, pixels
 from ojito.processor.tiles import Tiles, read_image
 from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
@@ -209,3 +209,24 @@ def test_anything_but_a_list_of_samples_is_refused(samples):
 def test_lone_picture_instead_of_a_list_is_refused(lone):
     with pytest.raises(RowError, match=r"row:3: images is one .*; write images=\[image\]"):
         processor()([Sample(lone, "what?", origin="row:3")])
+
+
+def test_with_image_changes_settings_of_images_in_a_copy():
+    before = processor()
+    after = before.with_image(max_pixels=62, fit="pad")
+    assert after.config == replace(CONFIG, image=ImageConfig(fit="pad", max_pixels=62))
+    assert before.config == CONFIG
+    assert (after.tokenizer, after.image_size, after.image_tokens) == (TOKENIZER, 8, 4)
+    with pytest.raises(ImageError, match="more than the limit of 62"):
+        after([Sample([RED])])
+    before([Sample([RED])])
+    with pytest.raises(ConfigError, match="max_pixels"):
+        before.with_image(max_pixels=0)
+
+
+def test_open_image_opens_what_read_image_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
+    Image.effect_noise((90, 60), 90).save(tmp_path / "a.jpg")
+    opened = processor().open_image(tmp_path / "a.jpg")
+    assert (opened.image.size, opened.width, opened.height) == ((45, 30), 90, 60)
+    assert torch.equal(processor().read_image(opened.image).pixels, processor().read_image(tmp_path / "a.jpg").pixels)

@@ -84,7 +84,7 @@ def test_thin_picture_gets_its_tiles_where_a_float_falls_short_of_one():
 def test_too_many_tiles_are_an_error():
     config = ImageConfig(fit="tiles", longest_side=13 * SIZE)
     expected = (
-        "picture of 40 x 40 pixels: would be 13 x 13 = 169 tiles of side 8, more than the limit of 144; "
+        "image of 40 x 40 pixels: would be 13 x 13 = 169 tiles of side 8, more than the limit of 144; "
         "set processor.image.longest_side to 96 or less"
     )
     with pytest.raises(ImageError) as caught:

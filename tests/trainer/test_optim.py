@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from ojito.config import ConnectorConfig, TrainConfig, ViTConfig
+from ojito.config import PerceiverConfig, TrainConfig, ViTConfig
 from ojito.model import VLM
 from ojito.trainer.muon import Muon
 from ojito.trainer.optim import optimizers, set_rate, set_trainable
@@ -16,7 +16,7 @@ def model(tiny_config):
         image_size=16, patch_size=4, width=32, layers=1, heads=2, mlp_dim=64, class_token=True,
         stem="conv", stem_widths=(8, 16),
     )  # fmt: skip
-    connector = ConnectorConfig(reduce="perceiver", queries=4, layers=1, heads=2)
+    connector = PerceiverConfig(queries=4, layers=1, heads=2)
     decoder = dataclasses.replace(tiny_config.model.decoder, tied_head=False, positions="learned", bias=True)
     return VLM(dataclasses.replace(tiny_config.model, vision=vision, connector=connector, decoder=decoder))
 

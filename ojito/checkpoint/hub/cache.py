@@ -12,12 +12,13 @@ Source: https://huggingface.co/docs/hub/local-cache, the layout of the cache.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+
+from ojito.errors import nearest_name
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PARTIAL = ".ojito.incomplete"
@@ -28,9 +29,16 @@ _PART_OF_ID = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _NEVER_IN_ID = re.compile(r"--|\.\.|\.git$")
 _REVISION = re.compile(r"(?!.*(?:\.\.|//|/\.))\w[\w./+-]{0,199}(?<![/.])", re.ASCII)
 
+_ADDRESS = re.compile(  # in a Path, one slash is left of two
+    r"(?:(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:/{1,2})"
+    r"(?!(?:datasets|spaces|docs|models|collections|papers|blog)/)(?P<id>[^/?#@\s]+/[^/?#@\s]+?)(?:\.git)?"
+    r"(?:(?:/(?:tree|blob|resolve|commit)/|@)(?P<revision>[^/?#\s]+))?(?:[/?#]\S*)?",
+    re.ASCII,
+)
+
 
 def is_hub_id(name: str) -> bool:
-    """Whether this is how the Hub writes a model's id: "owner/name", or "owner/name@revision".
+    """Tell whether this is how the Hub writes a model's id: "owner/name", or "owner/name@revision".
 
     It may be a path as well: the caller asks first whether there is a folder of that name.
     """
@@ -39,6 +47,21 @@ def is_hub_id(name: str) -> bool:
     if len(parts) != 2 or _NEVER_IN_ID.search(repository):
         return False
     return all(_PART_OF_ID.fullmatch(part) for part in parts) and (not at or bool(_REVISION.fullmatch(revision)))
+
+
+def hub_id_of(name: str) -> str:
+    """The id in what somebody pasted in place of it: a page's address, or an id with a slash behind it.
+
+    Returns:
+        "owner/name", or "owner/name@revision" from the address of a revision or of a file in it; "" for anything else.
+    """
+    address = _ADDRESS.fullmatch(name.strip())
+    if address:
+        revision = address["revision"] or ""
+        found = address["id"] + (f"@{revision}" if revision not in ("", "main") else "")
+    else:
+        found = name.strip().rstrip("/")
+    return found if found != name and is_hub_id(found) else ""
 
 
 @dataclass(frozen=True)
@@ -104,8 +127,7 @@ class Cached:
     def nearest(self) -> str:
         """The name of another repository in the cache that may have been meant; empty if there is none."""
         others = [path.name[len(_HOME) :].replace("--", "/") for path in self.cache.glob(f"{_HOME}*--*")]
-        near = difflib.get_close_matches(self.name, [name for name in others if name != self.name], 1)
-        return near[0] if near else ""
+        return nearest_name(self.name, [name for name in others if name != self.name])
 
 
 def neighbour(folder: Path, name: str) -> Path | None:

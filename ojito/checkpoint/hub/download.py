@@ -1,6 +1,6 @@
 """Models of the Hugging Face Hub: what is fetched of one, when its id is loaded and never otherwise.
 
-Files go where every program of the Hub looks for them, which `hub_cache` knows; `hub_transfer` brings their bytes.
+Files go where every program of the Hub looks for them, which `cache` knows; `transfer` brings their bytes.
 HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE and the others mean what they mean elsewhere.
 
 Ojito writes the cache itself, for four reasons. A model that it has not is refused when its settings are here, before
@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ojito.checkpoint.files import CONFIG, INDEX, MAX_TEXT, WEIGHTS, CheckpointError
+from ojito.checkpoint.files import ADAPTER, CONFIG, INDEX, MAX_TEXT, WEIGHTS, CheckpointError
 from ojito.checkpoint.hub.cache import COMMIT, Cached, is_hub_id, link
-from ojito.checkpoint.hub.transfer import Client, File, HubError, Line, client
+from ojito.checkpoint.hub.transfer import Client, Connection, File, HubError, client
+from ojito.errors import OjitoError
 from ojito.records import Progress
 from ojito.settings import ConfigError
 
@@ -53,28 +54,27 @@ _SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 
 
 def download(name: str, progress: Progress | None = None, check: Check | None = None) -> Path:
-    """The folder of a model of the Hub. What the cache lacks is fetched; what it has is not.
+    """Return the folder of a model of the Hub. What the cache lacks is fetched; what it has is not.
 
     The Hub is asked which commit a branch stands at, and only that when the cache has all. When it cannot be asked, the
     commit that it stood at last is taken from the cache.
 
     Args:
         name: "owner/name", or with a branch, tag or commit, "owner/name@revision".
-        progress: Told the bytes that are there, and the bytes of the whole model, while something is fetched.
-        check: Told the folder when all but the weights is in it. What it raises ends the download before them, a
-            `CheckpointError` or `ConfigError` with the model's name in place of the folder.
+        progress: Called with the bytes that are there, and those of the whole model, while something is fetched.
+        check: Called with the folder when all but the weights is in it. What it raises ends the download before them,
+            a `CheckpointError` or `ConfigError` with the model's name in place of the folder.
 
     Raises:
-        ValueError: The name is no id of the Hub.
-        HubError: `huggingface_hub` is not installed; the model is not on the Hub, is behind a licence, or is none that
-            can be loaded; no network, no room on the disk.
+        HubError: The name is no id of the Hub; `huggingface_hub` is not installed; the model is not on the Hub, is
+            behind a licence, or is none that can be loaded; no network, no room on the disk.
     """
     with _repository(name) as repository:
         return repository.model(progress or _silent, check or _unchecked)
 
 
 def download_tokenizer(name: str) -> Path:
-    """The folder of the repository of the Hub that has this tokenizer, for a model that only names it.
+    """Return the folder of a repository of the Hub that has a tokenizer, for a model that only names it.
 
     The Hub is asked only where the cache has none: a model's weights know the vocabulary that they were trained with,
     and follow no other.
@@ -83,7 +83,6 @@ def download_tokenizer(name: str) -> Path:
         name: As for `download`.
 
     Raises:
-        ValueError: The name is no id of the Hub.
         HubError: As for `download`; or the repository has no tokenizer.json.
     """
     with _repository(name) as repository:
@@ -94,16 +93,16 @@ def download_tokenizer(name: str) -> Path:
 def _repository(name: str) -> Iterator[_Repository]:
     """The repository of that name, while it is written."""
     if not is_hub_id(name):
-        raise ValueError(f"{name!r} is no id of the Hugging Face Hub; write owner/name, or owner/name@revision")
+        problem = "is no id of the Hugging Face Hub"
+        raise HubError(repr(name), problem, "write owner/name, or owner/name@revision")
     hub = client(name)
     cached = Cached.of(Path(hub.constants.HF_HUB_CACHE), name)
     try:
         yield _Repository(cached, hub)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise HubError(
-            f"{cached.folder} cannot be written ({reason}); free the disk, or set HF_HOME to another folder"
-        ) from None
+        remedy = "free the disk, or set HF_HOME to another folder"
+        raise HubError(cached.folder, f"cannot be written ({reason})", remedy) from None
 
 
 def _silent(done: int, total: int) -> None:
@@ -118,7 +117,8 @@ class _Repository:
     """A repository at a revision, on the Hub and in the cache."""
 
     def __init__(self, cached: Cached, hub: Client) -> None:
-        self.cached, self._hub, self._line = cached, hub, Line(cached, hub)
+        self.cached, self._hub, self._connection = cached, hub, Connection(cached, hub)
+        self._has_gguf = False
 
     def model(self, progress: Progress, check: Check) -> Path:
         """The snapshot's folder, with all files that loading needs."""
@@ -130,8 +130,16 @@ class _Repository:
                 raise
             self._approve(snapshot, check)
             return snapshot
+        page = self._connection.page
+        if ADAPTER in listed:
+            whole = WEIGHTS in listed or INDEX in listed
+            problem = f"holds an adapter{' beside its model' if whole else ', and not its model'}"
+            remedy = "merge it into its model (PEFT's merge_and_unload), save that, and give its folder"
+            aside = "; or download the files without the adapter's, and give that folder" * whole
+            raise HubError(page, problem, remedy + aside)
         if CONFIG not in listed:
-            raise HubError(f"{self._line.page} has no {CONFIG}, so it is no model that Ojito can load; choose another")
+            also = " and has its weights as GGUF, which Ojito does not read" if self._has_gguf else ""
+            raise HubError(page, f"has no {CONFIG}{also}, so it is no model that Ojito can load", "choose another")
         snapshot, settings = self.cached.snapshot(commit), self._texts(SETTINGS, listed)
         files = [*settings, *self._weights(commit, listed)]
         total = sum(file.size for file in files)
@@ -148,7 +156,8 @@ class _Repository:
             return snapshot
         commit, listed = self._list()
         if VOCABULARY[-1] not in listed:
-            raise HubError(f"{self._line.page} has no {VOCABULARY[-1]}; choose a model with another tokenizer")
+            problem = f"has no {VOCABULARY[-1]}"
+            raise HubError(self._connection.page, problem, "choose a model with another tokenizer")
         self._bring(self._texts(VOCABULARY, listed), commit, _silent)
         self.cached.remember(commit)
         return self.cached.snapshot(commit)
@@ -164,32 +173,34 @@ class _Repository:
 
     def _approve(self, snapshot: Path, check: Check) -> None:
         """What is wrong in the snapshot is wrong in the model: people know that by its name."""
+
+        def named(error: OjitoError) -> OjitoError:
+            inside = error.where.removeprefix(str(snapshot))
+            where = self.cached.name + inside if inside != error.where else error.where
+            return type(error)(where, error.problem, error.remedy, error.details)
+
         try:
             check(snapshot)
-        except CheckpointError as error:
-            raise type(error)(str(error).replace(str(snapshot), self.cached.name)) from None
-        except ConfigError as error:
-            raise ConfigError(
-                error.where.replace(str(snapshot), self.cached.name), error.problem, error.remedy
-            ) from None
+        except (CheckpointError, ConfigError) as error:
+            raise named(error) from None
 
     # ------------------------------------------------------------------------------------------------ what to fetch
 
     def _list(self) -> tuple[str, dict[str, File]]:
         """The revision's commit, and those of its files that may be of use."""
-        body, revision = self._line.listing(), self.cached.revision
+        body, revision = self._connection.listing(), self.cached.revision
         try:
             values = json.loads(body)
             commit = _matched(COMMIT, values["sha"])
             if COMMIT.fullmatch(revision) and commit != revision:
                 raise ValueError("another commit")
             files = [_listed(entry) for entry in values["siblings"] if _useful(entry["rfilename"])]
+            self._has_gguf = any(str(entry["rfilename"]).endswith(".gguf") for entry in values["siblings"])
             return commit, {file.name: file for file in files}
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise HubError(
-                f"{self._line.shown} answers, but not as the Hugging Face Hub; check HF_ENDPOINT, and whether a proxy "
-                "or a page to log in stands between"
-            ) from None
+            problem = "answers, but not as the Hugging Face Hub"
+            remedy = "check HF_ENDPOINT, and whether a proxy or a page to log in stands between"
+            raise HubError(self._connection.shown, problem, remedy) from None
 
     def _texts(self, names: Sequence[str], listed: Mapping[str, File]) -> list[File]:
         """Those of these files that there are."""
@@ -197,7 +208,7 @@ class _Repository:
         for file in files:
             if file.size > MAX_TEXT:
                 problem = f"{file.name} has {file.size} bytes, more than {MAX_TEXT}"
-                raise HubError(f"{self._line.page}: {problem}; choose another model")
+                raise HubError(self._connection.page, problem, "choose another model")
         return files
 
     def _weights(self, commit: str, listed: Mapping[str, File]) -> list[File]:
@@ -208,10 +219,8 @@ class _Repository:
             names = [INDEX, *_shards(self.cached.snapshot(commit) / INDEX)]
         absent = [name for name in names if name not in listed]
         if absent:
-            raise HubError(
-                f"{self._line.page} has no {absent[0]}, and Ojito reads weights as safetensors only; choose a model, "
-                "or a revision of it, that has them"
-            )
+            problem = f"has no {absent[0]}, and Ojito reads weights as safetensors only"
+            raise HubError(self._connection.page, problem, "choose a model, or a revision of it, that has them")
         return [listed[name] for name in names]
 
     # ----------------------------------------------------------------------------------------------------- fetching
@@ -245,13 +254,11 @@ class _Repository:
                 return
             if not file.whole_at(blob):
                 partial.touch()
-                self._line.transfer(file, commit, partial, progress)
+                self._connection.transfer(file, commit, partial, progress)
                 if file.hash_of(partial) != file.digest:
                     partial.unlink()
-                    raise HubError(
-                        f"{file.name} of {self.cached.name} came damaged: its hash is not the one that the Hub lists; "
-                        "fetch it again"
-                    )
+                    problem = "came damaged: its hash is not the one that the Hub lists"
+                    raise HubError(f"{file.name} of {self.cached.name}", problem, "fetch it again")
                 os.replace(partial, blob)
             link(blob, path)
 
@@ -260,14 +267,13 @@ class _Repository:
         there = sum(partial.stat().st_size for partial in partials if partial.is_file())
         needed, free = sum(file.size for file in files) - there, shutil.disk_usage(self.cached.folder).free
         if needed > free:
-            raise HubError(
-                f"{self.cached.name} needs {needed / 2**30:.1f} GiB more, and {free / 2**30:.1f} GiB are free for "
-                f"{self.cached.cache}; free the disk, or set HF_HOME to another folder"
-            )
+            gigabytes = f"{needed / 2**30:.1f} GiB more, and {free / 2**30:.1f} GiB are free"
+            problem = f"needs {gigabytes} for {self.cached.cache}"
+            raise HubError(self.cached.name, problem, "free the disk, or set HF_HOME to another folder")
 
 
 def _useful(name: Any) -> bool:
-    return name in SETTINGS or name == INDEX or bool(_SHARD.fullmatch(name))
+    return name in (*SETTINGS, INDEX, ADAPTER) or bool(_SHARD.fullmatch(name))
 
 
 def _listed(entry: Mapping[str, Any]) -> File:
@@ -284,7 +290,7 @@ def _shards(index: Path) -> list[str]:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         return sorted(_matched(_SHARD, name) for name in names)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise HubError(f"{index} does not list files of weights; choose another model") from None
+        raise HubError(index, "does not list files of weights", "choose another model") from None
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:

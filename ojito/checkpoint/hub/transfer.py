@@ -1,4 +1,4 @@
-"""Bytes from the Hub, through breaks of the line, and what it means when the Hub refuses.
+"""Bytes from the Hub, through broken connections, and what it means when the Hub refuses.
 
 `huggingface_hub`, imported here and only when something is asked for, decides where the Hub is, which token is sent,
 through which proxy, and how long to wait.
@@ -47,14 +47,14 @@ class Client:
         get_token: The user's token.
         get_session: The client for HTTP that all of its requests share.
         lock: Holds a lock file.
-        line_error: All that goes wrong on the line.
+        connection_error: The errors of a connection.
     """
 
     constants: ModuleType
     get_token: Callable[[], str | None]
     get_session: Callable[[], Any]
     lock: Callable[[Path], AbstractContextManager[object]]
-    line_error: type[Exception]
+    connection_error: type[Exception]
 
 
 def client(name: str) -> Client:
@@ -67,10 +67,12 @@ def client(name: str) -> Client:
         from huggingface_hub import constants, errors, get_session, get_token
         from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
     except ImportError:
-        needed = 'needs huggingface_hub 1.0 or newer; check the path, or pip install "ojito[hf]"'
-        raise HubError(f"{name} is no folder, and to come from the Hugging Face Hub it {needed}") from None
+        problem = "is no folder, and to come from the Hugging Face Hub it needs huggingface_hub 1.0 or newer"
+        raise HubError(name, problem, 'check the path, or pip install "ojito[hf]"') from None
     except ValueError:  # it reads numbers and addresses from the environment
-        raise HubError("huggingface_hub does not start: a variable HF_... is no number or address; mend it") from None
+        raise HubError(
+            "huggingface_hub", "does not start: a variable HF_... is no number or address", "mend it"
+        ) from None
     # The last is httpx.HTTPError in version 1, httpx2.HTTPError in version 2.
     return Client(constants, get_token, get_session, WeakFileLock, errors.HfHubHTTPError.__bases__[0])
 
@@ -98,8 +100,8 @@ class File:
         return digest.hexdigest()
 
 
-class Line:
-    """The line to the Hub, for one repository.
+class Connection:
+    """A connection to the Hub, for one repository.
 
     Attributes:
         page: Where a person reads about the repository.
@@ -117,7 +119,7 @@ class Line:
         self._headers: dict[str, str] = {}
         if not hub.constants.HF_HUB_OFFLINE:
             if not _ENDPOINT.fullmatch(self._endpoint):
-                raise HubError(f"HF_ENDPOINT={self.shown} is no address; write for example https://huggingface.co")
+                raise HubError(f"HF_ENDPOINT={self.shown}", "is no address", "write for example https://huggingface.co")
             self._headers = self._identification()
 
     def listing(self) -> bytes:
@@ -128,10 +130,8 @@ class Line:
         """
         name, revision = self._repository.name, self._repository.revision
         if self._hub.constants.HF_HUB_OFFLINE:
-            raise HubError(
-                f"{name}@{revision} is not whole in {self._repository.cache}, and HF_HUB_OFFLINE forbids to fetch it; "
-                "unset HF_HUB_OFFLINE, or give a folder"
-            )
+            problem = f"is not whole in {self._repository.cache}, and HF_HUB_OFFLINE forbids to fetch it"
+            raise HubError(f"{name}@{revision}", problem, "unset HF_HUB_OFFLINE, or give a folder")
         url = f"{self._endpoint}/api/models/{name}/revision/{quote(revision, safe='')}?blobs=true"
         body = bytearray()
         with self._open(url, self._hub.constants.HF_HUB_ETAG_TIMEOUT) as response:
@@ -142,23 +142,23 @@ class Line:
         return bytes(body)
 
     def transfer(self, file: File, commit: str, partial: Path, progress: Callable[[int], None]) -> None:
-        """Goes on with `partial` until it has all bytes, through breaks of the line.
+        """Continue `partial` until it has all bytes, through broken connections.
 
         Args:
             file: Which.
             commit: Of the repository.
             partial: What came before, if only of no bytes.
-            progress: Hears of its size in bytes.
+            progress: Called with its size in bytes.
 
         Raises:
-            HubError: The Hub refuses, or the line stays broken.
+            HubError: The Hub refuses, or the connection stays broken.
             OSError: The disk is full.
         """
         url = f"{self._endpoint}/{self._repository.name}/resolve/{commit}/{quote(file.name)}"
         pauses = iter(PAUSES)
         while (size := partial.stat().st_size) < file.size:
             progress(size)
-            problem = TransientError(f"{self.shown} sends nothing of {file.name}; try again later")
+            problem = TransientError(self.shown, f"sends nothing of {file.name}", "try again later")
             try:
                 self._append(url, file, partial, progress)
             except TransientError as error:
@@ -194,15 +194,13 @@ class Line:
         """The answer to a GET, while it comes.
 
         Raises:
-            HubError: The Hub refuses, or the line breaks.
+            HubError: The Hub refuses, or the connection breaks.
         """
         try:
             session = self._hub.get_session()
         except (ImportError, ValueError):
-            raise HubError(
-                "the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY cannot be used; mend the address, or for a socks "
-                "proxy pip install socksio"
-            ) from None
+            remedy = "mend the address, or for a socks proxy pip install socksio"
+            raise HubError("the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY", "cannot be used", remedy) from None
         try:
             # A redirect to another host, where large files are, does not take the token with it.
             with session.stream(
@@ -211,20 +209,23 @@ class Line:
                 if response.status_code >= 400:
                     raise self._refusal(response.status_code, response.headers.get("X-Error-Code", ""))
                 yield response
-        except self._hub.line_error as error:
+        except self._hub.connection_error as error:
             reason = f"no answer in {timeout} s" if "Timeout" in type(error).__name__ else "no or a broken connection"
             raise TransientError(
-                f"{self.shown} cannot be reached ({reason}); check the network and, where they are set, HF_ENDPOINT "
-                "and HTTPS_PROXY, then go on: what has come is kept"
+                self.shown,
+                f"cannot be reached ({reason})",
+                "check the network and, where they are set, HF_ENDPOINT and HTTPS_PROXY, then try again: what has come "
+                "is kept",
             ) from None
 
     def _identification(self) -> dict[str, str]:
-        """The headers that say who asks."""
+        """The headers of a request: the user agent and the token."""
         headers = {"User-Agent": "ojito"}
         token = None if self._hub.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else self._hub.get_token()
         if token:
             if not _TOKEN.fullmatch(token):
-                raise HubError("the Hub's token holds characters that no token has; set HF_TOKEN to the token alone")
+                problem = "holds characters that no token has"
+                raise HubError("the Hub's token", problem, "set HF_TOKEN to the token alone")
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
@@ -234,30 +235,27 @@ class Line:
         known = "Authorization" in self._headers
         if code == "GatedRepo":
             if known:
-                return HubError(
-                    f"{name} has a licence that this token's account has not accepted; accept it on {self.page}, and "
-                    "let the token read gated repositories"
-                )
-            return HubError(f"{name} has a licence to accept: do so on {self.page}, then {_LOG_IN}")
+                remedy = f"accept it on {self.page}, and let the token read gated repositories"
+                return HubError(name, "has a licence that this token's account has not accepted", remedy)
+            return HubError(name, "has a licence to accept", f"do so on {self.page}, then {_LOG_IN}")
         if code == "RevisionNotFound":
-            return HubError(
-                f"{name} has no revision {revision!r}; leave @{revision} out, or see {self.page}/tree/main for "
-                "branches and tags"
-            )
+            remedy = f"leave @{revision} out, or see {self.page}/tree/main for branches and tags"
+            return HubError(name, f"has no revision {revision!r}", remedy)
         if code == "EntryNotFound":
-            return HubError(f"{self.page} lists a file that it does not have; try again later")
+            return HubError(self.page, "lists a file that it does not have", "try again later")
         if code != "RepoNotFound" and status == 401 and known:
-            return HubError(f"{self.shown} does not know the token; {_LOG_IN}, or unset it: {name} may be public")
+            return HubError(self.shown, "does not know the token", f"{_LOG_IN}, or unset it: {name} may be public")
         if code == "RepoNotFound" or status in (401, 404):
-            return HubError(f"{name} is no folder, and on {self.shown} no model or a private one; {self._hint()}")
+            return HubError(name, f"is no folder, and on {self.shown} no model or a private one", self._hint())
         if status == 403:
-            return HubError(f"{name} may not be read{' with this token' * known}; see {self.page}, or {_LOG_IN}")
+            return HubError(name, f"may not be read{' with this token' * known}", f"see {self.page}, or {_LOG_IN}")
         kind = TransientError if status in _TRANSIENT else HubError
-        wait = f"too many requests; wait some minutes, or {_LOG_IN}" if status == 429 else "try again later"
-        return kind(f"{self.shown} answers with status {status}; {wait}")
+        wait = f"wait some minutes, or {_LOG_IN}" if status == 429 else "try again later"
+        many = " (too many requests)" * (status == 429)
+        return kind(self.shown, f"answers with status {status}{many}", wait)
 
     def _hint(self) -> str:
-        """What was meant, perhaps."""
+        """A remedy for a name that the Hub does not know."""
         near = self._repository.nearest()
         if near:
             return f"did you mean {near}?"

@@ -110,8 +110,8 @@ def _write_sizes(c: DecoderConfig) -> dict[str, Any]:
         "hidden_size": c.width,
         "num_hidden_layers": c.layers,
         "num_attention_heads": c.heads,
-        "num_key_value_heads": c.num_kv_heads,
-        "head_dim": c.head_size,
+        "num_key_value_heads": c.kv_heads,
+        "head_dim": c.head_dim,
         "intermediate_size": c.mlp_dim,
         "rms_norm_eps": c.norm_eps,
         "max_position_embeddings": c.max_positions,
@@ -265,7 +265,7 @@ def _write_gemma2(c: DecoderConfig) -> dict[str, Any]:
     return {
         **_write_gemma(c),
         **_write_window(c),
-        "query_pre_attn_scalar": _whole(c.query_scalar or c.head_size),
+        "query_pre_attn_scalar": _whole(c.query_scalar),
         "attn_logit_softcapping": c.attention_softcap or None,
         "final_logit_softcapping": c.final_softcap or None,
     }
@@ -297,7 +297,7 @@ def _read_gemma3(f: Fields) -> Settings:
 
 
 def _write_gemma3(c: DecoderConfig) -> dict[str, Any]:
-    return {**_write_gemma2(c), "rope_local_base_freq": c.window_theta or c.rope_theta}
+    return {**_write_gemma2(c), "rope_local_base_freq": c.window_theta}
 
 
 def _read_gpt2(f: Fields) -> Settings:

@@ -243,28 +243,22 @@ def _plain(model: ModelConfig) -> ModelConfig:
     scaling = d.rope_scaling
     decoder = dataclasses.replace(
         d,
-        kv_heads=d.num_kv_heads,
-        head_dim=d.head_size,
-        query_scalar=float(d.query_scalar or d.head_size),
         query_bias=d.query_bias or d.bias,
-        window_theta=(d.window_theta or d.rope_theta) if d.window else 0.0,
+        window_theta=d.window_theta if d.window else d.rope_theta,
+        window_scaling=d.window_scaling or not d.window or scaling.kind == "none",
         full_every=min(d.full_every, d.layers + 1) if d.window else 1,
         rope_scaling=scaling if scaling.kind == "llama3" else RopeScaling(scaling.kind, scaling.factor),
         dropout=0.0,
     )
     connector = dataclasses.replace(
         c,
-        factor=c.factor if c.reduce in ("pixel_shuffle", "average_pool") else 1,
-        mlp_dim=(c.mlp_dim or d.width) if c.project == "mlp" else 0,
+        mlp_dim=c.mlp_dim if c.project == "mlp" else 0,
         norm_eps=c.norm_eps if c.norm != "none" else 1.0,
     )
-    if c.reduce != "perceiver":
-        connector = dataclasses.replace(connector, queries=1, layers=1, heads=1)
     if isinstance(v, ViTConfig):
         v = dataclasses.replace(
             v,
             crop=bool(v.image_size % v.patch_size),
-            position_grid=(v.position_grid or v.grid) if v.positions == "resized" else 0,
             stem_widths=v.stem_widths if v.stem == "conv" else (),
             dropout=0.0,
         )

@@ -147,12 +147,6 @@ def config_of(opened: OpenFolder) -> Iterator[Fields]:
         CheckpointError: No such file, or no mapping; or its weights are quantized.
     """
     f = Fields(opened.values, str(opened.path / CONFIG))
-    packed = f.get("quantization_config")
-    if packed:
-        how = packed.get("quant_method") if isinstance(packed, Mapping) else packed
-        raise f.error(
-            "quantization_config", how, "Ojito reads plain weights; use the model that this one was made from"
-        )
     try:
         yield f
     except ConfigError as error:

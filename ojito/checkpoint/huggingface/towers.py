@@ -114,7 +114,7 @@ def _read_naflex(f: Fields) -> Settings:
 
 
 def _write_naflex(c: ViTConfig) -> dict[str, Any]:
-    return {**_write_sizes(c), "num_patches": (c.position_grid or c.grid) ** 2, "vision_use_head": False}
+    return {**_write_sizes(c), "num_patches": c.position_grid**2, "vision_use_head": False}
 
 
 def _read_clip(f: Fields) -> Settings:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ojito.checkpoint.files import find_file
-from ojito.checkpoint.hub.cache import is_hub_id
+from ojito.checkpoint.hub.cache import hub_id_of, is_hub_id
 from ojito.checkpoint.hub.download import download
+from ojito.loading import find_folder
 from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SECOND, SHARDS, TOKEN, WEIGHTS, contents
 from tests.checkpoint.hub.server import git_hash, sha256
 
@@ -40,6 +41,51 @@ def test_anything_else_is_no_id(name):
 
 
 # ------------------------------------------------------------------------------------------------------------- fetching
+
+
+@pytest.mark.parametrize(
+    ("pasted", "name"),
+    [
+        ("https://huggingface.co/google/paligemma-3b-mix-224", "google/paligemma-3b-mix-224"),
+        ("http://huggingface.co/a/b", "a/b"),
+        ("https:/huggingface.co/a/b", "a/b"),  # as a Path has it
+        ("https://www.huggingface.co/a/b/", "a/b"),
+        ("huggingface.co/a/b", "a/b"),
+        ("hf.co/a/b", "a/b"),
+        ("https://hf.co/a/b?library=transformers", "a/b"),
+        ("https://huggingface.co/a/b#usage", "a/b"),
+        ("https://huggingface.co/a/b.git", "a/b"),
+        ("https://huggingface.co/a/b/tree/main", "a/b"),
+        ("https://huggingface.co/a/b/tree/bfloat16", "a/b@bfloat16"),
+        ("https://huggingface.co/a/b/blob/v1.0/config.json", "a/b@v1.0"),
+        ("https://huggingface.co/a/b/resolve/main/model.safetensors?download=true", "a/b"),
+        (f"https://huggingface.co/a/b/commit/{FIRST}", f"a/b@{FIRST}"),
+        ("https://huggingface.co/a/b/discussions/3", "a/b"),
+        ("hf://a/b@v1", "a/b@v1"),
+        (" a/b ", "a/b"),
+        ("a/b/", "a/b"),
+        ("a/b@v1/", "a/b@v1"),
+    ],
+)
+def test_address_that_was_pasted_is_understood(pasted, name):
+    assert hub_id_of(pasted) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "a/b@v1", "tiny", "./a/b/", "/a/b/", "a/b/c/", "https://huggingface.co/a", "https://huggingface.co/",
+     "https://huggingface.co/datasets/a/b", "https://huggingface.co/spaces/a/b", "https://huggingface.co/docs/a/b",
+     "https://github.com/a/b", "https://huggingface.co.evil.org/a/b", "https://evil.org/huggingface.co/a/b",
+     "https://huggingface.co/../a", "https://huggingface.co/a/..", "https://huggingface.co/a/b/tree/../../x",
+     "s3://a/b", "C:/a/b", ""],
+)  # fmt: skip
+def test_anything_else_is_no_address_of_a_model(name):
+    assert not hub_id_of(name)
+
+
+def test_models_address_is_loaded_as_its_name(hub):
+    name = f"https://huggingface.co/{NAME}/tree/{FIRST}"
+    assert find_folder(name, check=lambda _: None) == find_folder(f"{NAME}/", check=lambda _: None) == download(NAME)
 
 
 def no_links(*_):

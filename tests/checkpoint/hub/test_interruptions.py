@@ -81,7 +81,7 @@ def test_waits_between_attempts_are_those_of_the_module(hub, monkeypatch):
 def test_content_that_was_changed_on_the_way_is_not_put_in_place(hub, cache):
     changed = WEIGHTS[:-1] + b"!"
     hub.refuses["/large/"] = lambda request: reply(request, 200, changed)
-    assert "model.safetensors of owl/eyes-3b came damaged: its hash is not" in failure()
+    assert "model.safetensors of owl/eyes-3b: came damaged: its hash is not" in failure()
     assert not [path for path in tree(cache) if sha256(WEIGHTS) in path and not path.endswith(".lock")]
     hub.refuses.clear()
     assert contents(download(NAME)) == MODEL
@@ -120,7 +120,7 @@ def test_too_little_room_is_told_before_the_weights_are_fetched(hub, cache, monk
     usage = type("Usage", (), {"free": 2**30})
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     assert failure() == (
-        f"{NAME} needs 3.0 GiB more, and 1.0 GiB are free for {cache}; free the disk, or set HF_HOME to another folder"
+        f"{NAME}: needs 3.0 GiB more, and 1.0 GiB are free for {cache}; free the disk, or set HF_HOME to another folder"
     )
     assert hub.paths == [f"/api/models/{NAME}/revision/main", "config.json", "tokenizer.json"]
 
@@ -140,7 +140,7 @@ def test_disk_that_fills_up_is_an_error_and_the_beginning_is_kept(hub, cache, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(hub_transfer.os, "fsync", full)
-        assert "eyes-3b cannot be written (No space left on device); free the disk, or set HF_HOME" in failure()
+        assert "eyes-3b: cannot be written (No space left on device); free the disk, or set HF_HOME" in failure()
     assert list(cache.rglob("*.incomplete"))
     assert contents(download(NAME)) == MODEL
 

@@ -28,7 +28,7 @@ from tests.checkpoint.hub.server import git_hash, reply, sha256
 )  # fmt: skip
 def test_answer_that_is_not_the_hubs_is_an_error(hub, answer):
     hub.refuses["/api"] = lambda request: reply(request, 200, answer)
-    assert f"{hub.url} answers, but not as the Hugging Face Hub; check HF_ENDPOINT" in failure()
+    assert f"{hub.url}: answers, but not as the Hugging Face Hub; check HF_ENDPOINT" in failure()
 
 
 def entry(name, **changes):
@@ -97,7 +97,7 @@ def test_server_that_lies_writes_nothing_outside_and_nothing_wrong(hub, cache, t
 )  # fmt: skip
 def test_index_that_is_wrong_is_an_error(hub, index):
     hub.commits[NAME][FIRST] = {**SHARDS, "model.safetensors.index.json": index, "evil.bin": b"x"}
-    assert "model.safetensors.index.json does not list files of weights" in failure()
+    assert "model.safetensors.index.json: does not list files of weights" in failure()
     assert set(hub.paths) == {f"/api/models/{NAME}/revision/main", "model.safetensors.index.json"}
 
 
@@ -112,13 +112,18 @@ def test_index_that_is_too_large_is_not_fetched(hub):
     ("files", "message"),
     [
         ({"README.md": b"x"}, "has no config.json, so it is no model that Ojito can load"),
+        ({"model-Q4_K_M.gguf": b"x"}, "has no config.json and has its weights as GGUF, which Ojito does not read"),
+        ({"adapter_config.json": b"{}", "adapter_model.safetensors": b"x"}, "holds an adapter, and not its model"),
+        ({"adapter_config.json": b"{}", "config.json": b"{}"}, "holds an adapter, and not its model; merge it"),
+        ({**MODEL, "adapter_config.json": b"{}"}, "holds an adapter beside its model; merge it into its model"),
+        ({**SHARDS, "adapter_config.json": b"{}"}, "holds an adapter beside its model; merge it into its model"),
         ({"config.json": b"{}", "pytorch_model.bin": b"x"}, "has no model.safetensors, and Ojito reads weights as"),
         ({k: v for k, v in SHARDS.items() if "00002-" not in k}, "has no model-00002-of-00002.safetensors, and"),
     ],
 )
 def test_repository_that_is_no_model_is_an_error_before_anything_large_is_fetched(hub, files, message):
     hub.commits[NAME][FIRST] = files
-    assert f"{hub.url}/{NAME} {message}" in failure()
+    assert f"{hub.url}/{NAME}: {message}" in failure()
     assert not [path for path in hub.paths if path.endswith((".safetensors", ".bin"))]
 
 

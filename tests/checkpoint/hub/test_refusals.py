@@ -34,7 +34,7 @@ def test_offline_a_model_that_is_not_whole_is_an_error(hub, cache, constants, mo
         hub.asked.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said = failure()
-    assert said.startswith(f"{NAME}@main is not whole in {cache}, and HF_HUB_OFFLINE forbids")
+    assert said.startswith(f"{NAME}@main: is not whole in {cache}, and HF_HUB_OFFLINE forbids")
     assert not hub.asked
 
 
@@ -57,7 +57,7 @@ def test_cached_commit_that_is_none_is_not_followed(cache, tmp_path):
 
 def test_name_that_nobody_knows_is_no_folder_either(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"^there is no folder owl/eyes-3b, and http://127\.0\.0\.1:9 cannot be"):
+    with pytest.raises(CheckpointError, match=r"^owl/eyes-3b: is no folder, and http://127\.0\.0\.1:9 cannot be"):
         find_folder(NAME)
 
 
@@ -71,7 +71,7 @@ def test_hub_is_not_asked_for_a_path_that_is_misspelt(hub, tmp_path, monkeypatch
 
 def test_hub_that_is_not_there_is_named():
     said = failure()
-    assert said.startswith("http://127.0.0.1:9 cannot be reached (no or a broken connection); check the network")
+    assert said.startswith("http://127.0.0.1:9: cannot be reached (no or a broken connection); check the network")
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,19 @@ def test_hub_that_does_not_answer_is_not_waited_for_longer_than_set(hub, constan
 )
 def test_endpoint_that_is_no_address_is_named(constants, monkeypatch, endpoint):
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    assert failure() == f"HF_ENDPOINT={endpoint} is no address; write for example https://huggingface.co"
+    assert failure() == f"HF_ENDPOINT={endpoint}: is no address; write for example https://huggingface.co"
 
 
 def test_variable_that_huggingface_hub_cannot_read_is_an_error(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "soon")
-    assert failure() == "huggingface_hub does not start: a variable HF_... is no number or address; mend it"
+    assert failure() == "huggingface_hub: does not start: a variable HF_... is no number or address; mend it"
 
 
 def test_password_in_the_endpoint_is_not_shown(constants, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", f"http://me:{TOKEN}@127.0.0.1:9/hub")
-    assert failure().startswith("http://127.0.0.1:9/hub cannot be reached")
+    assert failure().startswith("http://127.0.0.1:9/hub: cannot be reached")
 
 
 def test_proxy_that_cannot_be_used_is_named(monkeypatch):
@@ -113,7 +113,7 @@ def test_proxy_that_cannot_be_used_is_named(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
     close_session()
     try:
-        assert "the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY cannot be used" in failure()
+        assert "the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY: cannot be used" in failure()
     finally:
         close_session()
 
@@ -153,28 +153,28 @@ def test_without_a_token_or_where_that_is_forbidden_none_is_sent(hub, constants,
 @pytest.mark.parametrize("token", ["hf_ñ", "hf a", "hf_\x01"])
 def test_token_that_cannot_be_one_is_not_sent(hub, monkeypatch, token):
     monkeypatch.setenv("HF_TOKEN", token)
-    assert failure() == "the Hub's token holds characters that no token has; set HF_TOKEN to the token alone"
+    assert failure() == "the Hub's token: holds characters that no token has; set HF_TOKEN to the token alone"
     assert not hub.asked
 
 
 FILES = f"/{NAME}/resolve"
 REFUSALS = [
-    ("/api", 401, "RepoNotFound", None, "{name} is no folder, and on {url} no model or a private one; look for it on "
+    ("/api", 401, "RepoNotFound", None, "{name}: is no folder, and on {url} no model or a private one; look for it on "
      "{url}/models?search=eyes-3b, or log in with `hf auth login`, or set HF_TOKEN"),
-    ("/api", 404, None, None, "{name} is no folder, and on {url} no model"),
-    ("/api", 401, None, None, "{name} is no folder, and on {url} no model"),
-    ("/api", 401, None, TOKEN, "{url} does not know the token; log in with `hf auth login`, or set HF_TOKEN, or unset"),
-    ("/api", 404, "RevisionNotFound", None, "{name} has no revision 'main'; leave @main out, or see {url}/{name}/tree"),
-    (FILES, 401, "GatedRepo", None, "{name} has a licence to accept: do so on {url}/{name}, then log in with `hf auth "
+    ("/api", 404, None, None, "{name}: is no folder, and on {url} no model"),
+    ("/api", 401, None, None, "{name}: is no folder, and on {url} no model"),
+    ("/api", 401, None, TOKEN, "{url}: does not know the token; log in with `hf auth login`, or set HF_TOKEN, or"),
+    ("/api", 404, "RevisionNotFound", None, "{name}: has no revision 'main'; leave @main out, or see {url}/{name}"),
+    (FILES, 401, "GatedRepo", None, "{name}: has a licence to accept; do so on {url}/{name}, then log in with `hf auth "
      "login`, or set HF_TOKEN"),
-    (FILES, 403, "GatedRepo", TOKEN, "{name} has a licence that this token's account has not accepted; accept it on "
+    (FILES, 403, "GatedRepo", TOKEN, "{name}: has a licence that this token's account has not accepted; accept it on "
      "{url}/{name}, and let the token read gated repositories"),
-    (FILES, 403, None, TOKEN, "{name} may not be read with this token; see {url}/{name}"),
-    (FILES, 403, None, None, "{name} may not be read; see {url}/{name}"),
-    (FILES, 404, "EntryNotFound", None, "{url}/{name} lists a file that it does not have; try again later"),
-    (FILES, 429, None, None, "{url} answers with status 429; too many requests; wait some minutes, or log in"),
-    (FILES, 500, None, None, "{url} answers with status 500; try again later"),
-    (FILES, 418, None, None, "{url} answers with status 418; try again later"),
+    (FILES, 403, None, TOKEN, "{name}: may not be read with this token; see {url}/{name}"),
+    (FILES, 403, None, None, "{name}: may not be read; see {url}/{name}"),
+    (FILES, 404, "EntryNotFound", None, "{url}/{name}: lists a file that it does not have; try again later"),
+    (FILES, 429, None, None, "{url}: answers with status 429 (too many requests); wait some minutes, or log in"),
+    (FILES, 500, None, None, "{url}: answers with status 500; try again later"),
+    (FILES, 418, None, None, "{url}: answers with status 418; try again later"),
 ]  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def test_missing_tokenizer_is_told_before_the_weights(hub, tmp_path):
     files = as_files(save_decoder(tmp_path / "decoder"))
     del files["tokenizer.json"]
     hub.commits[NAME][FIRST] = files
-    with pytest.raises(CheckpointError, match=r"^owl/eyes-3b has no tokenizer\.json"):
+    with pytest.raises(CheckpointError, match=r"^owl/eyes-3b: has no tokenizer\.json"):
         ojito.build(vision="tiny", decoder=NAME)
     assert not weights_asked_for(hub)
 
@@ -143,7 +143,7 @@ def test_missing_file_of_our_own_form_is_told_before_the_weights(hub, join, tmp_
     hub.asked.clear()
     hub.branches[NAME]["lacking"] = "2" * 40
     hub.commits[NAME]["2" * 40] = {**files, "model.safetensors": b"others"}
-    with pytest.raises(CheckpointError, match=f"^owl/eyes-3b has no {missing}"):
+    with pytest.raises(CheckpointError, match=f"^owl/eyes-3b: has no {missing}"):
         ojito.load(f"{NAME}@lacking")
     assert not weights_asked_for(hub)
 

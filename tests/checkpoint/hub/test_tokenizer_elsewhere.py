@@ -126,7 +126,7 @@ def test_offline_both_are_taken_from_the_cache(hub, constants, monkeypatch, cach
     assert ojito.load(NAME, "cpu").name == "eyes-3b"
     shutil.rmtree(cache / "models--owl--words")
     assert said() == (
-        f"{NAME} names its tokenizer: {WORDS}@main is not whole in {cache}, and HF_HUB_OFFLINE forbids to fetch it; "
+        f"{NAME}: names its tokenizer: {WORDS}@main: is not whole in {cache}, and HF_HUB_OFFLINE forbids to fetch it; "
         "unset HF_HUB_OFFLINE, or give a folder"
     )
     assert not hub.asked
@@ -147,7 +147,7 @@ def test_folder_outside_the_cache_asks_nobody(hub, named, tmp_path):
     shutil.copytree(find_folder(NAME), tmp_path / "mine")
     hub.asked.clear()
     assert said(tmp_path / "mine") == (
-        f"{tmp_path / 'mine'} has no tokenizer.json, and nanoVLM's folders bring none; copy that of "
+        f"{tmp_path / 'mine'}: has no tokenizer.json, and nanoVLM's folders bring none; copy that of "
         f"https://huggingface.co/{WORDS} there, which its lm_tokenizer names"
     )
     assert not hub.asked
@@ -171,13 +171,13 @@ def test_tokenizer_that_was_stopped_is_gone_on_with(hub, cache, named):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (WORDS, f"{NAME} names its tokenizer: owl/words has a licence to accept"),
-        ("owl/none", f"{NAME} names its tokenizer: owl/none is no folder, and on"),
-        ("owl/bare", f"{NAME} names its tokenizer: {{url}}/owl/bare has no tokenizer.json; choose a model with"),
-        ("../words", f"{NAME} has no tokenizer.json, and nanoVLM's folders bring none"),
-        (".", f"{NAME} has no tokenizer.json"),
-        ("words", f"{NAME} has no tokenizer.json"),
-        (["owl/words"], f"{NAME} has no tokenizer.json"),
+        (WORDS, f"{NAME}: names its tokenizer: owl/words: has a licence to accept"),
+        ("owl/none", f"{NAME}: names its tokenizer: owl/none: is no folder, and on"),
+        ("owl/bare", f"{NAME}: names its tokenizer: {{url}}/owl/bare: has no tokenizer.json; choose a model with"),
+        ("../words", f"{NAME}: has no tokenizer.json, and nanoVLM's folders bring none"),
+        (".", f"{NAME}: has no tokenizer.json"),
+        ("words", f"{NAME}: has no tokenizer.json"),
+        (["owl/words"], f"{NAME}: has no tokenizer.json"),
     ],
 )
 def test_tokenizer_that_cannot_be_had_is_told_before_the_weights(hub, named, name, message):
@@ -190,14 +190,14 @@ def test_tokenizer_that_cannot_be_had_is_told_before_the_weights(hub, named, nam
 
 def test_tokenizer_of_other_sizes_is_told_before_the_weights(hub, named):
     change(hub, vlm_extra_tokens={"image_token": "<|image|>"}, lm_base_vocab_size=99)
-    assert "tokenizer.json has 261 entries with those that are added, and lm_base_vocab_size" in said()
+    assert "tokenizer.json: has 261 entries with the added tokens, and lm_base_vocab_size" in said()
     assert "model.safetensors" not in hub.paths
 
 
 def test_tokenizer_that_was_changed_on_the_way_is_not_put_in_place(hub, named):
     hub.lies = lambda listing: [entry.update(blobId="0" * 40) for entry in listing["siblings"]
                                 if entry["rfilename"] == "tokenizer.json"]  # fmt: skip
-    assert f"tokenizer.json of {WORDS} came damaged" in said()
+    assert f"tokenizer.json of {WORDS}: came damaged" in said()
 
 
 def test_tokenizer_that_is_too_large_is_not_fetched(hub, named):

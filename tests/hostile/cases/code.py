@@ -43,7 +43,9 @@ case("no weights at all", BOTH, removed("model.safetensors"), r"has no model\.sa
 for what, content in (("pickle", bomb), ("zip", zipped)):
     case(f"weights are a {what}", BOTH, replaced("model.safetensors", content), "truncated, or no safetensors file")
     case(f"tokenizer is a {what}", BOTH, replaced("tokenizer.json", content), r"tokenizer\.json")
-    case(f"config is a {what}", BOTH, replaced("config.json", content), r"config\.json is not JSON")
+    case(
+        f"config is a {what}", BOTH, replaced("config.json", content), r"config\.json: is (not JSON|nested|empty|text)"
+    )
     case(f"processor is a {what}", "own", replaced("processor.json", content), r"processor\.json")
     case(f"recipe is a {what}", "own", replaced("recipe.yaml", content), r"recipe\.yaml")
     case(f"index is a {what}", "llava-shards", replaced("model.safetensors.index.json", content), "is not JSON")

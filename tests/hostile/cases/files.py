@@ -38,24 +38,24 @@ for kind, names in FILES.items():
     for name in names:
         own = re.escape(name)
         # What is there, but is no file, counts as missing; only a recipe would be a loss that nobody notices.
-        without_index = r"has no model\.safetensors"
+        without_index = r"has its weights as shards without an index"
         missing = None if name in OPTIONAL else without_index if name == INDEX else f"has no {own}"
         no_file = own if name == "recipe.yaml" else missing
-        case(f"{name} links to a file outside", kind, moved_out(name), f"{own} is a link to a place outside")
-        case(f"{name} links to /etc/passwd", kind, linked_to(name, "/etc/passwd"), f"{own} is a link")
+        case(f"{name} links to a file outside", kind, moved_out(name), f"{own}: is a link to a place outside")
+        case(f"{name} links to /etc/passwd", kind, linked_to(name, "/etc/passwd"), f"{own}: is a link")
         case(
             f"{name} links to a file above",
             kind,
             both(lambda folder: (outside(folder) / "x").touch(), linked_to(name, "../outside/x")),
-            f"{own} is a link",
+            f"{own}: is a link",
         )
         case(f"{name} links to nothing", kind, linked_to(name, "nothing"), missing)
         case(f"{name} links to itself", kind, linked_to(name, name), missing)
         case(f"{name} links to a device", kind, linked_to(name, "/dev/zero"), no_file)
-        case(f"{name} links to a process", kind, linked_to(name, "/proc/self/maps"), f"{own} is a link")
+        case(f"{name} links to a process", kind, linked_to(name, "/proc/self/maps"), f"{own}: is a link")
         case(f"{name} is a pipe", kind, piped(name), no_file)
         case(f"{name} is a folder", kind, both(removed(name), lambda f, n=name: (f / n).mkdir()), no_file)
-        case(f"{name} may not be read", kind, unreadable(name), f"{own} may not be read; allow it")
+        case(f"{name} may not be read", kind, unreadable(name), f"{own}: may not be read; allow it")
         case(f"{name} is missing", kind, removed(name), missing)
         case(f"{name} is empty", kind, replaced(name, ""), own)
         case(f"{name} is cut in half", kind, halved(name), own if name != "recipe.yaml" else None)
@@ -73,8 +73,8 @@ for kind, names in FILES.items():
             case(f"{name} is an empty mapping", kind, replaced(name, "{}"), None)
             case(f"{name} is nested deep", kind, replaced(name, "[" * 60_000), own)
             case(f"{name} is a mapping nested deep", kind, replaced(name, '{"a":' * 10_000), own)
-            case(f"{name} is huge", kind, sparse(name, 65 * 2**20), f"{own} has 68157440 bytes, more than")
+            case(f"{name} is huge", kind, sparse(name, 65 * 2**20), f"{own}: has 68157440 bytes, more than")
         if name.endswith(".json"):
             case(f"{name} holds a key twice", kind, replaced(name, lambda f, n=name: twice(f / n)), None)
             case(f"{name} begins with a mark", kind, replaced(
-                name, lambda f, n=name: b"\xef\xbb\xbf" + (f / n).read_bytes()), own)  # fmt: skip
+                name, lambda f, n=name: b"\xef\xbb\xbf" + (f / n).read_bytes()), None)  # fmt: skip

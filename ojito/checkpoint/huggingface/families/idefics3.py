@@ -12,7 +12,7 @@ from typing import Any
 
 from ojito.checkpoint.huggingface.families.family import Family
 from ojito.checkpoint.huggingface.fields import Fields
-from ojito.config import ModelConfig
+from ojito.config import ModelConfig, PixelShuffleConfig
 from ojito.settings import Settings
 
 
@@ -27,7 +27,7 @@ def _read(f: Fields, vision: Settings, decoder: Settings) -> Settings:
 
 
 def _write(c: ModelConfig) -> dict[str, Any]:
-    factor = c.connector.factor if c.connector.reduce == "pixel_shuffle" else 1
+    factor = c.connector.factor if isinstance(c.connector, PixelShuffleConfig) else 1
     return {"scale_factor": factor, "tie_word_embeddings": c.decoder.tied_head}
 
 

@@ -13,7 +13,6 @@ in `_CHAT`.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ojito.checkpoint.files import CONFIG, KEEPS, CheckpointError
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.keys import Key, KeyMap, Section, Table
-from ojito.config import DecoderConfig, ModelConfig, ProcessorConfig, PromptConfig, ViTConfig
+from ojito.config import DecoderConfig, ModelConfig, PixelShuffleConfig, ProcessorConfig, PromptConfig, ViTConfig
 from ojito.settings import ConfigError, Settings, differences, read
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def key_map(c: DecoderConfig) -> KeyMap:
     def frequencies() -> Tensor:
         import torch  # here: presets read this file too, and must not wait for torch
 
-        return 1 / c.rope_theta ** (torch.arange(0, c.head_size, 2, dtype=torch.float32) / c.head_size)
+        return 1 / c.rope_theta ** (torch.arange(0, c.head_dim, 2, dtype=torch.float32) / c.head_dim)
 
     copies = {f"{name}weight": "decoder.embedding.weight" for name in (head, embedding)} if c.tied_head else {}
     return KeyMap(sections, copies=copies, constants={"decoder.rotary_embd.inv_freq": frequencies})
@@ -286,7 +285,7 @@ def _compare_model(model: ModelConfig) -> dict[str, Any]:
         ConfigError: As before.
     """
     values = _write_model(model)
-    _compare("model", _plain(model), _plain(_read_model(Fields(values, _AS_WRITTEN))))
+    _compare("model", model, _read_model(Fields(values, _AS_WRITTEN)))
     return values
 
 
@@ -319,13 +318,13 @@ def _write_model(c: ModelConfig) -> dict[str, Any]:
         "lm_max_position_embeddings": decoder.max_positions,
         "lm_vocab_size": decoder.vocab_size,
         "lm_n_heads": decoder.heads,
-        "lm_n_kv_heads": decoder.num_kv_heads,
+        "lm_n_kv_heads": decoder.kv_heads,
         "lm_dropout": decoder.dropout,
         "lm_n_blocks": decoder.layers,
         "lm_attn_scaling": 1.0,
         "lm_use_tokens": False,
         "lm_tie_weights": decoder.tied_head,
-        "mp_pixel_shuffle_factor": c.connector.factor,
+        "mp_pixel_shuffle_factor": c.connector.factor if isinstance(c.connector, PixelShuffleConfig) else 1,
     }
 
 
@@ -335,12 +334,6 @@ def _name_of(token: str, prompt: PromptConfig) -> str:
     if place:
         return f"r{place[1]}c{place[2]}"
     return "global_image_token" if token + _IMAGE == prompt.image_text else "image_token"
-
-
-def _plain(c: ModelConfig) -> ModelConfig:
-    """The config with sizes in place of the zeros that stand for them."""
-    decoder = dataclasses.replace(c.decoder, kv_heads=c.decoder.num_kv_heads, head_dim=c.decoder.head_size)
-    return dataclasses.replace(c, decoder=decoder)
 
 
 def _compare(where: str, config: Any, read_back: Any, names: Sequence[str] | None = None) -> None:
