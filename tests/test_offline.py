@@ -40,7 +40,7 @@ pipe.save("again")
 assert main(["info", "again"]) == main(["caption", "again", "photo.png", "--max-new-tokens", "2"]) == 0
 """,
     "mistakes": """
-for name in ("tinny", "./runs/none", "../none", "https://huggingface.co/owl/eyes"):
+for name in ("tinny", "./runs/none", "../none", "https://github.com/owl/eyes"):
     assert main(["info", name]) == 2, name
 assert main(["caption", "run", "https://example.org/photo.png"]) == 2
 assert "huggingface_hub" not in sys.modules

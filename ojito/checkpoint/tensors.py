@@ -152,7 +152,7 @@ def _end(spans: Iterable[tuple[tuple[int, ...], Entry]]) -> int:
         # Of a dtype that is not known here, safetensors knows the size.
         size = math.prod(entry.shape) * DTYPES[entry.dtype] if entry.dtype in DTYPES else end - start
         if start != at or end != at + size:
-            raise ValueError("not where it has to be")
+            raise ValueError("not where it has to be")  # caught where it is called
         at = end
     return at
 
@@ -315,21 +315,21 @@ def _first(keys: list[str]) -> str:
 
 def _name(key: str) -> str:
     if len(key) > MAX_NAME:  # the patterns of what is ignored would take very long to try
-        raise ValueError("no tensor's name")
+        raise ValueError("no tensor's name")  # caught where it is called
     return key
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
     if not isinstance(values, list) or len(values) > MAX_AXES:
-        raise ValueError("not a list of sizes")
+        raise ValueError("not a list of sizes")  # caught where it is called
     if not all(type(value) is int and 0 <= value < 2**63 for value in values):
-        raise ValueError("no size")
+        raise ValueError("no size")  # caught where it is called
     return tuple(values)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("not text")
+        raise TypeError("not text")  # caught where it is called
     return value
 
 

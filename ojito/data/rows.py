@@ -12,13 +12,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, nearest_name
 from ojito.processor.images import check_path
 from ojito.records import Sample, Turn
 
@@ -184,7 +183,7 @@ def _lacks(row: Mapping[str, Any], key: str, remedy: str) -> BadRow:
     """The error for a missing key; names the key that probably meant it."""
     wanted = key.replace(" or ", ", ").split(", ")
     for name in row:
-        near = difflib.get_close_matches(str(name).lower(), wanted, 1)
+        near = nearest_name(str(name).lower(), wanted)
         if near and name not in KEYS:
-            return BadRow(f"has no {key}", f"did you mean {near[0]!r} by {name!r}?")
+            return BadRow(f"has no {key}", f"did you mean {near!r} by {name!r}?")
     return BadRow(f"has no {key}", remedy)

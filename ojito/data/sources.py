@@ -52,7 +52,7 @@ class Source:
         found = [row for row in self.rows if (row.split or "train") == split]
         if not found:
             known = ", ".join(f"{name} ({count})" for name, count in self.splits.items())
-            raise DataError(self.name, f"has no split {split!r}; it has {known}")
+            raise DataError(self.name, f"has no split {split!r}", f"it has {known}")
         return found[:limit]
 
 

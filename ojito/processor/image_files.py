@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import itertools
 import os
@@ -16,7 +15,7 @@ from urllib.parse import unquote
 
 from PIL import BmpImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, nearest
 
 # Each format with its first bytes. Every further decoder would be one more that a hostile file can attack. Not
 # Image.open: it has a limit of pixels of its own, which raising `max_pixels` would not raise.
@@ -175,8 +174,7 @@ def _nearest(path: Path) -> str:
             names = [entry.name for entry in itertools.islice(entries, 10_000)]
     except (OSError, ValueError):
         return "check the path: its folder does not exist either"
-    near = difflib.get_close_matches(path.name, names, 1)
-    return f"did you mean {near[0]}?" if near else "check the path"
+    return nearest(path.name, names, "check the path")
 
 
 def _rescale_transparency(image: ImageFile.ImageFile) -> None:

@@ -343,7 +343,7 @@ def _check_tags(sample: Sample, dialogue: tuple[Turn, ...], image: str) -> bool:
             f"the text contains {IMAGE_TAG}, and this model reads its images before all text",
             "leave it out",
         )
-    if not data and sum(counts[1:]):
+    if not data and any(counts[1:]):
         raise RowError(
             sample.origin,
             f"a later question contains {IMAGE_TAG}, which would move the image there",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ import tokenizers
 from tokenizers import AddedToken
 
 from ojito.config import TokenizerConfig
+from ojito.errors import nearest
 from ojito.processor.vocabulary import learn_bpe, learn_characters
 from ojito.settings import ConfigError, read_text, shown
 
@@ -201,9 +201,8 @@ class Tokenizer:
         found: int | None = self._tokenizer.token_to_id(name)
         if found is None:
             tokens = self._tokenizer.get_added_tokens_decoder().values()
-            near = difflib.get_close_matches(name[:_LONGEST_NAME], [token.content for token in tokens], 1)
-            hint = f"did you mean {near[0]}?" if near else "name one that it has"
-            raise ConfigError(f"processor.tokenizer.{setting}", f"{shown(name)} is not a token of {origin}; {hint}")
+            remedy = nearest(name[:_LONGEST_NAME], [token.content for token in tokens], "name one that it has")
+            raise ConfigError(f"processor.tokenizer.{setting}", f"{shown(name)} is not a token of {origin}", remedy)
         if not self._tokenizer.get_added_tokens_decoder().get(found, AddedToken(name)).special:
             self._tokenizer.add_special_tokens([name])
         return found
@@ -221,7 +220,7 @@ def _parse(text: str, path: str) -> tokenizers.Tokenizer:
         ConfigError: It is no tokenizer, or such a one.
     """
     if sum(map(text.count, ",[{")) > _MOST_VALUES:
-        raise ConfigError(path, f"holds more than {_MOST_VALUES:,} values; give the file of a real tokenizer")
+        raise ConfigError(path, f"holds more than {_MOST_VALUES:,} values", "give the file of a real tokenizer")
     try:
         if "precompiled_charsmap" in text or _SPELT.search(text):
             json.loads(text, object_pairs_hook=_check_charsmap)
@@ -233,10 +232,10 @@ def _parse(text: str, path: str) -> tokenizers.Tokenizer:
     except BaseException as error:  # the library raises bare Exceptions, and panics, which are not even that
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
-        problem = "is not a tokenizer; give a tokenizer.json of Hugging Face's tokenizers library"
-        raise ConfigError(path, problem) from error
+        remedy = "give a tokenizer.json of Hugging Face's tokenizers library"
+        raise ConfigError(path, "is not a tokenizer", remedy) from error
     if num_added > _MOST_ADDED:
-        raise ConfigError(path, f"has {num_added} added tokens; give a tokenizer with {_MOST_ADDED} or fewer")
+        raise ConfigError(path, f"has {num_added} added tokens", f"give a tokenizer with {_MOST_ADDED} or fewer")
     return made
 
 
@@ -264,7 +263,7 @@ def _check_charsmap(pairs: list[tuple[str, Any]]) -> None:
         if key == "precompiled_charsmap":
             data = base64.b64decode(value, validate=True)
             if not 4 <= 4 + int.from_bytes(data[:4], "little") <= len(data):
-                raise ValueError("no charsmap")
+                raise ValueError("no charsmap")  # caught below
 
 
 def _names(patterns: Iterable[str]) -> list[str]:
@@ -273,14 +272,14 @@ def _names(patterns: Iterable[str]) -> list[str]:
     for pattern in patterns:
         names += _written_out(pattern)
         if len(names) > _MOST_ADDED:
-            raise ConfigError("processor.tokenizer", f"names more than {_MOST_ADDED} tokens; write fewer")
+            raise ConfigError("processor.tokenizer", f"names more than {_MOST_ADDED} tokens", "write fewer")
     return names
 
 
 def _written_out(pattern: str) -> list[str]:
     if len(pattern) > _LONGEST_NAME:
-        problem = f"{shown(pattern)} has {len(pattern)} characters; write {_LONGEST_NAME} or fewer"
-        raise ConfigError("processor.tokenizer", problem)
+        problem = f"{shown(pattern)} has {len(pattern)} characters"
+        raise ConfigError("processor.tokenizer", problem, f"write {_LONGEST_NAME} or fewer")
     first, *rest = _RANGE.split(pattern)
     names = [first]
     for low, high, text in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
@@ -288,8 +287,8 @@ def _written_out(pattern: str) -> list[str]:
         if not 0 < len(names) * len(numbers) <= _MOST_NAMES:
             raise ConfigError(
                 "processor.tokenizer",
-                f"{pattern!r} stands for {len(names) * len(numbers)} tokens; write 1 to {_MOST_NAMES}, for example "
-                "'<loc{0000..1023}>'",
+                f"{pattern!r} stands for {len(names) * len(numbers)} tokens",
+                f"write 1 to {_MOST_NAMES}, for example '<loc{{0000..1023}}>'",
             )
         names = [f"{name}{number:0{len(low)}}{text}" for name in names for number in numbers]
     return names

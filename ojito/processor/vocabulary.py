@@ -19,7 +19,7 @@ def learn_characters(texts: Iterable[str], size: int, special: list[str], added:
     counts = Counter(c for text in texts for c in text)
     specials = [*special, UNKNOWN]
     if size <= len(specials) + added:
-        raise ConfigError("processor.tokenizer.vocab_size", f"{size} leaves no room for characters; use 100 or more")
+        raise ConfigError("processor.tokenizer.vocab_size", f"{size} leaves no room for characters", "use 100 or more")
     seen = sorted(counts, key=lambda c: (-counts[c], c))
     vocabulary = {token: i for i, token in enumerate([*specials, *seen[: size - added - len(specials)]])}
     made = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
@@ -44,7 +44,7 @@ def learn_bpe(texts: Iterable[str], size: int, special: list[str], added: int, p
     if size < smallest:
         raise ConfigError(
             "processor.tokenizer.vocab_size",
-            f"{size} has no room for the 256 bytes and {len(special) + added} special tokens; "
+            f"{size} has no room for the 256 bytes and {len(special) + added} special tokens",
             f"use {smallest} or more, or kind=characters",
         )
     counts = Counter(texts)

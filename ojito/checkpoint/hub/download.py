@@ -193,7 +193,7 @@ class _Repository:
             values = json.loads(body)
             commit = _matched(COMMIT, values["sha"])
             if COMMIT.fullmatch(revision) and commit != revision:
-                raise ValueError("another commit")
+                raise ValueError("another commit")  # caught where it is called
             files = [_listed(entry) for entry in values["siblings"] if _useful(entry["rfilename"])]
             self._has_gguf = any(str(entry["rfilename"]).endswith(".gguf") for entry in values["siblings"])
             return commit, {file.name: file for file in files}
@@ -280,7 +280,7 @@ def _listed(entry: Mapping[str, Any]) -> File:
     large = entry.get("lfs")
     size = large["size"] if large else entry["size"]
     if type(size) is not int or size < 0:
-        raise ValueError("not a size")
+        raise ValueError("not a size")  # caught where it is called
     return File(entry["rfilename"], size, _matched(_DIGEST, large["sha256"] if large else entry["blobId"]))
 
 
@@ -295,5 +295,5 @@ def _shards(index: Path) -> list[str]:
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
-        raise ValueError("not what it has to look like")
+        raise ValueError("not what it has to look like")  # caught where it is called
     return text

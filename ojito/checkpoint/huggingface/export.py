@@ -148,9 +148,8 @@ def _write_nanovlm(
 def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     name = str(dtype).removeprefix("torch.")
     if dtype is not None and name not in DTYPES:
-        raise ValueError(
-            f"dtype {name!r} is not one of {', '.join(DTYPES)}; leave it out to keep what the weights have"
-        )
+        problem = f"{name!r} is not one of {', '.join(DTYPES)}"
+        raise CheckpointError("dtype", problem, "leave it out to keep what the weights have")
     return None if dtype is None else DTYPES[name]
 
 
@@ -217,8 +216,10 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
             near, nearest = f"{family.model_type} with {fields['text_config']['model_type']}", differing
     more = f", and {len(nearest) - _SHOWN} more" if len(nearest) > _SHOWN else ""
     raise CheckpointError(
+        "",
         f"{name} is of no family that Hugging Face knows; the nearest is {near}, but "
-        f"{', '.join(nearest[:_SHOWN])}{more}; {KEEPS}"
+        f"{', '.join(nearest[:_SHOWN])}{more}",
+        KEEPS,
     )
 
 

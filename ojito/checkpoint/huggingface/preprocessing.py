@@ -69,7 +69,9 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
     for found in sizes:
         if found != size:
             raise CheckpointError(
-                f"{f.where} prepares pictures of {found} pixels, and the model reads {size}; use the files of one model"
+                "",
+                f"{f.where} prepares pictures of {found} pixels, and the model reads {size}",
+                "use the files of one model",
             )
     return settings
 

@@ -38,8 +38,9 @@ def image_fields(family: Family, tower: str, image: ImageConfig, model: ModelCon
         mine, usual = getattr(image, name), usual_settings.get(name, getattr(ImageConfig, name))
         if mine != usual:
             raise CheckpointError(
-                f"processor.image.{name} is {mine!r}, and the processor of {family.model_type} has only {usual!r}; "
-                f"{KEEPS}"
+                "",
+                f"processor.image.{name} is {mine!r}, and the processor of {family.model_type} has only {usual!r}",
+                KEEPS,
             )
     size = model.vision.image_size
     numbers = {ours: number for number, ours in RESAMPLE.items()}
@@ -89,8 +90,9 @@ def check_prompt(family: Family, prompt: PromptConfig) -> bool:
     if all(differing):
         problems = min(differing, key=len)
         raise CheckpointError(
-            f"the processor of {family.model_type} writes another prompt: {'; '.join(problems)}; train with its "
-            f"settings, or {KEEPS}"
+            "",
+            f"the processor of {family.model_type} writes another prompt: {'; '.join(problems)}",
+            f"train with its settings, or {KEEPS}",
         )
     return family.chats and not differing[0]
 

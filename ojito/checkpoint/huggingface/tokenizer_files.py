@@ -59,8 +59,9 @@ class Vocabulary:
         for token in family.needed:
             if token not in added:
                 raise CheckpointError(
-                    f"the tokenizer has no {token}, which the processor of {family.model_type} writes; name it in "
-                    f"processor.tokenizer.special before training, or {KEEPS}"
+                    "",
+                    f"the tokenizer has no {token}, which the processor of {family.model_type} writes",
+                    f"name it in processor.tokenizer.special before training, or {KEEPS}",
                 )
         if family.image_token not in added:
             self._tokenizer.add_special_tokens([AddedToken(family.image_token, normalized=False, special=True)])
@@ -68,8 +69,10 @@ class Vocabulary:
         image_id = self.id_of(family.image_token)
         if image_id is None or image_id >= size:
             raise CheckpointError(
+                "",
                 f"the model's vocabulary of {size} has no room for {family.image_token}, which stands for an image in "
-                f"{family.model_type}; make the model with decoder.vocab_size {(image_id or size) + 1} or more"
+                f"{family.model_type}",
+                f"make the model with decoder.vocab_size {(image_id or size) + 1} or more",
             )
         self.image_id = image_id
         ends = list(marks.ends)
@@ -101,16 +104,20 @@ class Vocabulary:
             return
         if not self.bos:
             raise CheckpointError(
+                "",
                 f"the tokenizer has no token that begins a row, and the processor of {self._family.model_type} writes "
-                f"one; name it in processor.tokenizer.bos before training, or {KEEPS}"
+                "one",
+                f"name it in processor.tokenizer.bos before training, or {KEEPS}",
             )
         texts = (self.bos, "a", prompt.separator)
         apart = [i for text in texts for i in self._encode(text)]
         if apart != self._encode("".join(texts)):
             raise CheckpointError(
+                "",
                 f"the processor of {self._family.model_type} tokenizes {prompt.separator!r} with the question before "
-                "it, and this tokenizer then makes other tokens of it than in training; use one that puts no space "
-                f"before every text (processor.tokenizer.kind=characters, or a file), or {KEEPS}"
+                "it, and this tokenizer then makes other tokens of it than in training",
+                "use one that puts no space before every text (processor.tokenizer.kind=characters, or a file), or "
+                f"{KEEPS}",
             )
 
     def _encode(self, text: str) -> list[int]:
