@@ -64,14 +64,19 @@ def test_recipe_is_of_the_parts(join, parts):
     tokenizer = TokenizerConfig(kind="file", path=str(parts / "smollm" / "tokenizer.json"), **NAMES)
     assert config.processor.tokenizer == tokenizer
     prompt = config.processor.prompt
-    assert (prompt.image, prompt.user, prompt.separator, prompt.bos) == ("front", "", "\n", True)
+    assert (prompt.image, prompt.user, prompt.separator, prompt.bos) == (
+        "front",
+        "",
+        "\n",
+        False,
+    )  # its tokenizer writes no first token
 
 
 def test_prompt_is_the_question_and_a_line_break(join, picture):
     pipe = join()
     tokens = pipe.processor([Sample([picture], "what?")]).tokens[0, 16:].tolist()
     tokenizer = pipe.processor.tokenizer
-    assert tokens == [tokenizer.bos, *tokenizer.encode("what?"), *tokenizer.encode("\n")]
+    assert tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
 
 
 def test_pictures_are_prepared_as_the_tower_knows_them(join, tmp_path):
@@ -116,7 +121,10 @@ def test_row_has_no_bos_where_the_decoder_names_none(join, tmp_path):
     folder = save_decoder(tmp_path / "qwen")
     (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": None, "eos_token": "<|im_end|>"}))
     pipe = join(decoder=folder)
-    assert pipe.processor.tokenizer.bos not in pipe.processor([Sample([], "what?")]).tokens
+    tokenizer = pipe.processor.tokenizer
+    assert tokenizer.bos is None
+    row = pipe.processor.row(Sample([], "what?"))
+    assert row.tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
 
 
 # ------------------------------------------------------------------------------------------------------- the arguments
@@ -216,7 +224,7 @@ def test_parts_of_a_saved_model_are_its_own(join, tmp_path, picture):
     assert same(first.model.decoder, pipe.model.decoder)
     assert pipe.config.processor.image == first.config.processor.image
     assert pipe.processor.tokenizer.parse("<extra>") == first.processor.tokenizer.parse("<extra>")
-    assert (pipe.name, pipe.config.processor.prompt.bos) == ("siglip-smollm-siglip-smollm", True)
+    assert (pipe.name, pipe.config.processor.prompt.bos) == ("siglip-smollm-siglip-smollm", False)
 
 
 # -------------------------------------------------------------------------------------------------- saved, and trained

@@ -326,7 +326,7 @@ def _check_tags(sample: Sample, dialogue: tuple[Turn, ...], image: str) -> bool:
         RowError: It has, and not as many as images, or where this model cannot have an image.
     """
     counts = [turn.prompt.count(IMAGE_TAG) for turn in dialogue]
-    if not sum(counts) or not (sample.images or any(turn.tagged for turn in dialogue)):
+    if not any(counts) or not (sample.images or any(turn.tagged for turn in dialogue)):
         return False
     data = all(turn.tagged for turn, count in zip(dialogue, counts, strict=True) if count)
     if data and image == "front":

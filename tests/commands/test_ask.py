@@ -68,6 +68,24 @@ def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pi
     assert asked[3][0] != "a?"  # the model has 96 positions
 
 
+@pytest.mark.parametrize("line", ["is <image> like <image>?", "a " * 300, "caf\udce9?"])
+def test_chat_goes_on_after_a_line_that_cannot_be_asked(run, trained, pictures, monkeypatch, line):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"one\n{line}\nthree\n"))
+    code, said, err = run("ask", trained, pictures / "0.png", "--json", "--max-new-tokens", 2)
+    assert code == 2
+    assert [json.loads(row)["question"] for row in said.splitlines()] == ["one", "three"]
+    assert err.startswith("ojito: error: ")
+    assert err.count("\n") == 1
+
+
+def test_bytes_that_are_not_utf8_spoil_their_own_line_only(run, trained, pictures, monkeypatch):
+    stdin = io.TextIOWrapper(io.BytesIO(b"one\ncaf\xe9?\nthree\n"), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", stdin)
+    code, said, err = run("ask", trained, pictures / "0.png", "--json", "--max-new-tokens", 2)
+    assert [json.loads(row)["question"] for row in said.splitlines()] == ["one", "three"]
+    assert (code, "half a character" in err) == (2, True)
+
+
 def test_model_of_paligemmas_kind_keeps_no_history(run, pictures, tmp_path, monkeypatch):
     good_folders.make(tmp_path / "pali", "paligemma")
     words = ("ask", tmp_path / "pali", pictures / "0.png", "--json", "--max-new-tokens", 6, "--device", "cpu")
@@ -95,6 +113,7 @@ def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, m
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("ask {model} {pictures}/0.png <image>", "contains <image>, which stands for an image"),
         ("ask {model} missing.png what", "missing.png: does not exist"),
         ("ask {model} {pictures}/0.png what now", "ask does not take 'now'"),
         ("ask {model} {pictures}/0.png what --top-p 2", "top_p: 2.0 must be greater than 0 and at most 1"),

@@ -72,7 +72,7 @@ def test_processor_writes_chats_as_ours(exported, family):
 @pytest.mark.parametrize("said", [turns(ASK, SAY)[::-1], turns(ASK)[:1] * 2, [{"role": "system", "content": ASK}]])
 def test_chat_that_no_row_of_ours_is_like_is_refused(exported, said):
     _, _, folder = exported("gemma3")
-    with pytest.raises(Exception, match="roles must alternate"):
+    with pytest.raises(Exception, match=r"roles must alternate|not trained with a system message"):
         load_processor(folder, "gemma3").apply_chat_template(said, tokenize=False)
 
 

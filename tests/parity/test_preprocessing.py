@@ -10,7 +10,13 @@ from PIL import Image
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, describe_part
 from ojito.checkpoint.huggingface import preprocessing
-from ojito.checkpoint.huggingface.preprocessing import read_image_settings, read_tokenizer_settings
+from ojito.checkpoint.huggingface.fields import Fields
+from ojito.checkpoint.huggingface.preprocessing import (
+    read_chat_template,
+    read_image_settings,
+    read_tokenizer_settings,
+    writes_bos,
+)
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ImageConfig
 from ojito.processor.pixels import pixels
@@ -228,27 +234,101 @@ def read_words(folder, end=(), **files):
     return settings
 
 
+NONE = {"has_bos": False}
+
+
 @pytest.mark.parametrize(
     ("tokens", "ends", "settings"),
     [
-        ({}, None, {"eos": []}),
-        ({"bos_token": "<a>"}, None, {"bos": "<a>", "eos": []}),
-        ({"bos_token": {"content": "<a>", "lstrip": False}}, None, {"bos": "<a>", "eos": []}),
-        ({"bos_token": None, "pad_token": ""}, None, {"eos": []}),
-        ({"pad_token": "<b>"}, None, {"pad": "<b>", "eos": []}),
-        ({"eos_token": "<b>"}, None, {"eos": ["<b>"]}),
-        ({"eos_token": "<b>"}, {"eos_token_id": None}, {"eos": ["<b>"]}),
-        ({"eos_token": "<b>"}, {"eos_token_id": 7}, {"eos": ["<b>", "<c>"]}),
-        ({"eos_token": "<b>"}, {"eos_token_id": [7, 1, 0]}, {"eos": ["<b>", "<c>", "<a>"]}),
-        ({}, {"eos_token_id": [5, 1]}, {"eos": ["<b>"]}),  # 5 is a piece of text, and no token to end with
+        ({}, None, NONE),
+        ({"bos_token": "<a>"}, None, {"bos": "<a>", "special": ["<a>"]}),
+        ({"bos_token": {"content": "<a>", "lstrip": False}}, None, {"bos": "<a>", "special": ["<a>"]}),
+        ({"bos_token": None, "pad_token": ""}, None, NONE),
+        ({"pad_token": "<b>"}, None, {"pad": "<b>", "special": ["<b>"], **NONE}),
+        ({"eos_token": "<b>"}, None, {"eos": ["<b>"], "special": ["<b>"], **NONE}),
+        ({"eos_token": "<b>"}, {"eos_token_id": None}, {"eos": ["<b>"], "special": ["<b>"], **NONE}),
+        ({"eos_token": "<b>"}, {"eos_token_id": 7}, {"eos": ["<b>", "<c>"], "special": ["<b>"], **NONE}),
+        ({}, {"eos_token_id": [7, 1, 0]}, {"eos": ["<c>", "<b>", "<a>"], **NONE}),
+        ({}, {"eos_token_id": [5, 1]}, {"eos": ["<b>"], "eos_ids": [5], **NONE}),  # 5 is an ordinary word
+        ({"image_token": "<i>"}, None, {"special": ["<i>"], **NONE}),
+        ({"add_bos_token": True}, None, NONE),  # the reference does not read it beside a tokenizer.json
+        ({"extra_special_tokens": {"image_token": "<i>"}}, None, {"special": ["<i>"], **NONE}),
+        ({"extra_special_tokens": ["<i>", {"content": "<j>"}]}, None, {"special": ["<i>", "<j>"], **NONE}),
+        ({"additional_special_tokens": ["<i>"]}, None, {"special": ["<i>"], **NONE}),
+        (
+            {"added_tokens_decoder": {"9": {"content": "<j>"}, "8": {"content": "<i>", "special": True}}},
+            None,
+            {"special": ["<i>"], "added": ["<j>"], **NONE},
+        ),
     ],
 )
 def test_every_field_of_the_tokenizer_changes_what_is_read(tmp_path, tokens, ends, settings):
     files = {"tokenizer_config": tokens, **({} if ends is None else {"generation_config": ends})}
     assert read_words(tmp_path, **files) == settings
     assert read_words(tmp_path, ("<end>", "<b>"), **files)["eos"] == list(
-        dict.fromkeys(["<end>", "<b>", *settings["eos"]])
+        dict.fromkeys(["<end>", "<b>", *settings.get("eos", [])])
     )
+
+
+def test_ends_of_config_json_count_where_no_generation_config_names_any(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": ADDED}))
+
+    def ends(**config):
+        return read_tokenizer_settings(tmp_path, (), Fields(config, "config.json")).get("eos")
+
+    assert ends() is None
+    assert ends(eos_token_id=1) == ["<b>"]
+    assert ends(text_config={"eos_token_id": [1, 7]}) == ["<b>", "<c>"]
+    assert ends(eos_token_id=0, text_config={"eos_token_id": 1}) == ["<a>"]
+    (tmp_path / ENDS).write_text(json.dumps({"eos_token_id": 7}))
+    assert ends(eos_token_id=0) == ["<c>"]
+
+
+def test_special_tokens_map_counts_where_there_is_no_added_tokens_decoder(tmp_path):
+    older = {"bos_token": "<a>", "eos_token": {"content": "<c>"}, "pad_token": None}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps(older))
+    named = {"bos_token": "<b>", "pad_token": "<b>"}
+    settings = read_words(tmp_path, tokenizer_config=named)
+    assert (settings["bos"], settings["eos"], settings.get("pad")) == ("<a>", ["<c>"], None)
+    settings = read_words(tmp_path, tokenizer_config={**named, "added_tokens_decoder": {}})
+    assert (settings["bos"], settings.get("eos"), settings["pad"]) == ("<b>", None, "<b>")
+
+
+TEMPLATE_OF_A = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<a>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "special_tokens": {"<a>": {"id": "<a>", "ids": [0], "tokens": ["<a>"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("post_processor", "begin"),
+    [
+        (None, ""),
+        ({"type": "ByteLevel"}, ""),
+        (TEMPLATE_OF_A, "<a>"),
+        ({"type": "Sequence", "processors": [{"type": "ByteLevel"}, TEMPLATE_OF_A]}, "<a>"),
+    ],
+)
+def test_post_processor_says_whether_a_token_begins_a_text(tmp_path, post_processor, begin):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": ADDED, "post_processor": post_processor}))
+    settings = read_tokenizer_settings(tmp_path, ())
+    assert settings.get("bos", "") == begin
+    assert writes_bos(tmp_path) == bool(begin)
+
+
+@pytest.mark.parametrize(
+    ("post_processor", "problem"),
+    [
+        ({"type": "BertProcessing", "sep": ["<b>", 1], "cls": ["<a>", 0]}, "writes <a> ... <b> around every text"),
+        ({"type": "TemplateProcessing", "single": 3}, "damaged post_processor"),
+        ({"type": "RobertaProcessing"}, "damaged post_processor"),
+    ],
+)
+def test_post_processor_that_no_row_has_is_refused(tmp_path, post_processor, problem):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": ADDED, "post_processor": post_processor}))
+    with pytest.raises(CheckpointError, match=problem):
+        read_tokenizer_settings(tmp_path, ())
 
 
 @pytest.mark.parametrize(
@@ -269,22 +349,38 @@ def test_token_that_is_none_is_refused_by_name(tmp_path, file, fields, name):
 @pytest.mark.parametrize(
     ("file", "text", "found"),
     [
-        ("chat_template.jinja", "{{ messages }}", True),
-        ("chat_template.json", '{"chat_template": "{{ messages }}"}', True),
-        ("tokenizer_config.json", '{"chat_template": "{{ messages }}"}', True),
-        ("tokenizer_config.json", '{"chat_template": [{"name": "default", "template": ""}]}', True),
-        ("tokenizer_config.json", '{"chat_template": null}', False),
-        ("tokenizer_config.json", '{"bos_token": "<a>"}', False),
-        ("processor_config.json", '{"chat_template": "{{ messages }}"}', True),
-        ("processor_config.json", '{"chat_template": null}', False),
-        ("processor_config.json", '{"processor_class": "LlavaProcessor"}', False),
-        ("preprocessor_config.json", '{"chat_template": "{{ messages }}"}', False),
+        ("chat_template.jinja", "{{ messages }}", "{{ messages }}"),
+        ("chat_template.json", '{"chat_template": "a"}', "a"),
+        ("tokenizer_config.json", '{"chat_template": "a"}', "a"),
+        ("tokenizer_config.json", '{"chat_template": [{"name": "default", "template": "a"}]}', "a"),
+        ("tokenizer_config.json", '{"chat_template": {"tool_use": "b", "default": "a"}}', "a"),
+        ("tokenizer_config.json", '{"chat_template": null}', None),
+        ("tokenizer_config.json", '{"bos_token": "<a>"}', None),
+        ("processor_config.json", '{"chat_template": "a"}', "a"),
+        ("processor_config.json", '{"chat_template": null}', None),
+        ("processor_config.json", '{"processor_class": "LlavaProcessor"}', None),
+        ("preprocessor_config.json", '{"chat_template": "a"}', None),
     ],
 )
-def test_model_chats_that_has_a_template(tmp_path, file, text, found):
-    assert not chats(tmp_path)
+def test_chat_template_is_read_from_every_file_that_may_hold_it(tmp_path, file, text, found):
+    assert read_chat_template(tmp_path) is None
     (tmp_path / file).write_text(text)
-    assert chats(tmp_path) == found
+    assert read_chat_template(tmp_path) == found
+
+
+def test_chat_template_of_the_processor_comes_before_that_of_its_tokenizer(tmp_path):
+    files = ["tokenizer_config.json", "chat_template.jinja", "chat_template.json", "processor_config.json"]
+    for number, file in enumerate(files):
+        text = str(number) if file.endswith("jinja") else json.dumps({"chat_template": str(number)})
+        (tmp_path / file).write_text(text)
+        assert read_chat_template(tmp_path) == str(number)
+
+
+@pytest.mark.parametrize("value", [3, [{"name": "tools", "template": "a"}], {"default": 3}])
+def test_chat_template_that_is_none_is_refused(tmp_path, value):
+    (tmp_path / TOKENS).write_text(json.dumps({"chat_template": value}))
+    with pytest.raises(CheckpointError, match=r"tokenizer_config\.json: chat_template is .* needed"):
+        read_chat_template(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------ released models
@@ -348,8 +444,8 @@ def test_files_of_a_released_tower_are_read(tmp_path, name, size, image):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("SmolLM2-135M", {"bos": "<|endoftext|>", "eos": ["<|endoftext|>"]}),
-        ("gpt2", {"eos": ["<|endoftext|>"]}),
+        ("SmolLM2-135M", {"bos": "<|endoftext|>", "eos": ["<|endoftext|>"], "special": ["<|endoftext|>"]}),
+        ("gpt2", {"eos": ["<|endoftext|>"], **NONE}),
     ],
 )
 def test_files_of_a_released_decoder_are_read(tmp_path, name, words):
@@ -388,8 +484,9 @@ def test_family_has_its_own_way_to_resample_where_no_file_says_otherwise(tmp_pat
 def test_no_field_of_these_files_is_read_that_is_not_tested():
     tested = {field for kind in KINDS.values() for field in kind[0]}
     tested |= {row[0] for table in (FIELDS, REFUSED) for rows in table.values() for row in rows}
-    tested |= {"bos_token", "pad_token", "eos_token", "eos_token_id", "chat_template"}
+    tested |= {"bos_token", "pad_token", "eos_token", "eos_token_id", "chat_template", "text_config"}
+    tested |= {"added_tokens_decoder", "default", "eos_token"}
     tested |= {"height", "width", "shortest_edge", "longest_edge"}
     found = fields_read(preprocessing)
-    assert {"rescale_factor", "crop_size", "chat_template", "eos_token"} <= found
+    assert {"rescale_factor", "crop_size", "chat_template", "eos_token_id"} <= found
     assert found <= tested

@@ -284,7 +284,7 @@ def gemma3(folder):
 
 def chat(*said, images=0):
     """Questions and answers in turns, about so many pictures."""
-    turns = tuple(Turn(q, (a,)) for q, a in zip(said[::2], [*said[1::2], ""], strict=False))
+    turns = tuple(Turn(q, (a,), tagged=True) for q, a in zip(said[::2], [*said[1::2], ""], strict=False))
     return Sample(PICTURES[:images], turns=turns)
 
 

@@ -201,13 +201,13 @@ def test_blind_turn_without_a_question_needs_one_place_to_answer_from(setting):
 
 @pytest.mark.parametrize("samples", [[], SAMPLES[0]])
 def test_anything_but_a_list_of_samples_is_refused(samples):
-    with pytest.raises(ValueError, match=r"takes a list of samples, .*; write \[sample\]"):
+    with pytest.raises(ValueError, match=r"the processor takes a list of them; write \[sample\]"):
         processor()(samples)
 
 
 @pytest.mark.parametrize("lone", ["a.jpg", RED, b"abc"])
 def test_lone_picture_instead_of_a_list_is_refused(lone):
-    with pytest.raises(RowError, match=r"row:3: images is one .*; write images=\[picture\]"):
+    with pytest.raises(RowError, match=r"row:3: images is one .*; write images=\[image\]"):
         processor()([Sample(lone, "what?", origin="row:3")])
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from ojito.config import PromptConfig, TokenizerConfig
 from ojito.processor import RowError, Tokenizer, texts
-from ojito.processor.prompts import RowWriter, without_tags
+from ojito.processor.prompts import RowWriter, check_typed, without_tags
 from ojito.records import IGNORE, IMAGE, Sample, Turn
-from ojito.settings import ConfigError
+from ojito.settings import ConfigError, read
 
 SPECIAL = {"<user>": "U", "<end>": "E", "<fake>": "F", "<x1y2>": "X"}  # and how they are drawn
 CHARACTERS = Tokenizer.train(
@@ -133,8 +133,8 @@ def test_images_stand_in_front_as_many_as_there_are():
     assert draw(Sample(["p", "q", "r"], turns=(QA,)))[0] == "iiiiii^qr|ab$"
 
 
-def test_front_leaves_marks_out():
-    assert draw(Sample(["p"], turns=(Turn("<image>\nqr", ("ab",)),)))[0] == "ii^qr|ab$"
+def test_front_leaves_tags_of_data_out():
+    assert draw(Sample(["p"], turns=(Turn("<image>\nqr", ("ab",), tagged=True),)))[0] == "ii^qr|ab$"
     assert [without_tags(text) for text in ("<image>\na", "a\n<image>", "a <image> b", "<image>")] == [
         "a",
         "a",
@@ -147,7 +147,7 @@ INLINE = replace(CHAT, image="inline")
 
 
 def test_question_that_is_a_mark_alone_asks_for_a_caption():
-    row = Sample(["p"], turns=(Turn("<image>", ("ab",)),))
+    row = Sample(["p"], turns=(Turn("<image>", ("ab",), tagged=True),))
     assert draw(row)[0] == "ii^c|ab$"
     assert next(texts([row], CHAT)) == "c"
 
@@ -181,7 +181,7 @@ def test_inline_images_are_never_learned():
 
 
 def test_inline_image_of_a_later_turn_is_no_prefix():
-    sample = Sample(["p"], turns=(Turn("q", ("a",)), Turn("<image>s", ("d",))))
+    sample = Sample(["p"], turns=(Turn("q", ("a",)), Turn("<image>s", ("d",), tagged=True)))
     assert draw(sample, INLINE)[::2][:2] == ["^q|a$iis|d$", "xxx........"]
 
 
@@ -196,8 +196,8 @@ def test_inline_without_tags_puts_images_before_the_words_of_the_first_question(
 
 @pytest.mark.parametrize("images", [[], ["p"], ["p", "q", "r"]])
 def test_inline_marks_that_do_not_fit_the_images_are_refused(images):
-    sample = Sample(images, turns=(Turn("<image>q<image>", ("a",)),), origin="rows:7")
-    with pytest.raises(RowError, match=f"rows:7: the text has <image> marks for 2 images, but there are {len(images)}"):
+    sample = Sample(images, turns=(Turn("<image>q<image>", ("a",), tagged=True),), origin="rows:7")
+    with pytest.raises(RowError, match=f"rows:7: the text has 2 <image> tags, and there are {len(images)} images"):
         write(sample, INLINE)
 
 
@@ -409,3 +409,96 @@ def test_joined_blind_turn_alone_is_the_same_computation_as_packed(images, bos):
 def test_templates_that_cannot_be_written_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         PromptConfig(**settings)
+
+
+# ------------------------------------------------------------------------------------------------- what a user types
+
+
+@pytest.mark.parametrize("config", [CHAT, replace(CHAT, image="inline"), BLIND])
+def test_image_tag_is_a_word_in_a_row_without_images(config):
+    sample = Sample(turns=(Turn("q<image>", ("a<image>",)),))
+    assert draw(sample, config)[0] == "^q<image>|a<image>$"
+    assert list(texts([sample], config)) == ["q<image>", "|", "a<image>"]
+
+
+@pytest.mark.parametrize("config", [CHAT, replace(CHAT, image="inline")])
+def test_image_tag_in_an_answer_is_a_word(config):
+    assert draw(Sample(["p"], turns=(Turn("q", ("<image>",)),)), config)[0].endswith("q|<image>$")
+
+
+def test_typed_image_tag_is_refused_where_images_stand_in_front():
+    with pytest.raises(RowError, match="contains <image>, and this model reads its images before all text"):
+        write(Sample(["p"], "q<image>"), training=False)
+
+
+def test_typed_image_tag_of_a_later_question_does_not_move_the_image():
+    later = (QA, Turn("<image>s", ("d",)))
+    with pytest.raises(RowError, match=r"a later question contains <image>.*tagged=True"):
+        write(Sample(["p"], turns=later), INLINE)
+    tagged = Sample(["p"], turns=(QA, replace(later[1], tagged=True)))
+    assert draw(tagged, INLINE)[0] == "^qr|ab$iis|d$"
+
+
+@pytest.mark.parametrize("text", ["a\ud83d", "\udce9b"])
+@pytest.mark.parametrize("where", ["question", "answer", "system message"])
+def test_half_a_character_is_refused_by_name(text, where):
+    turn = Turn(text if where == "question" else "q", (text if where == "answer" else "a",))
+    sample = Sample(["p"], turns=(turn,), system=text if where == "system message" else "", origin="rows:7")
+    with pytest.raises(RowError, match=rf"^rows:7: the {where}.* contains half a character"):
+        write(sample, SYSTEM)
+
+
+@pytest.mark.parametrize("text", ["<image>", "what is <image>?"])
+def test_typed_question_with_an_image_tag_is_refused(text):
+    assert check_typed("what?") == "what?"
+    with pytest.raises(RowError, match="contains <image>, which stands for an image"):
+        check_typed(text)
+
+
+# ----------------------------------------------------------------------------------------- system messages and trimming
+
+SYSTEM = replace(CHAT, user="u", user_with_system="<user>{system}<end>v")
+
+
+def test_system_message_replaces_what_precedes_the_first_question():
+    assert draw(TWO, SYSTEM)[0] == "ii^uqr|ab$us|d$"
+    assert draw(replace(TWO, system="gh"), SYSTEM)[0] == "ii^UghEvqr|ab$us|d$"
+    assert draw(TWO, replace(SYSTEM, system="gh"))[0] == "ii^UghEvqr|ab$us|d$"
+    assert draw(replace(TWO, system="x"), replace(SYSTEM, system="gh"))[0] == "ii^UxEvqr|ab$us|d$"
+    blind = replace(SYSTEM, turns="blind", system="x")
+    assert draw(TWO, blind)[0] == "ii^UxEvqr|ab$UxEvs|d$"
+
+
+def test_system_message_is_plain_text():
+    assert draw(replace(TWO, system="<end>"), SYSTEM)[0].startswith("ii^U<end>Ev")
+
+
+def test_system_message_is_refused_where_the_prompt_has_no_place_for_it():
+    with pytest.raises(RowError, match="has the system message 'x', and this model was not trained with one"):
+        write(replace(TWO, system="x"))
+    with pytest.raises(ConfigError, match=r"^system: 'x' has no place in this prompt"):
+        replace(CHAT, system="x")
+    with pytest.raises(ConfigError, match=r"^user_with_system: 'x' must contain \{system\} exactly once"):
+        replace(CHAT, user_with_system="x")
+
+
+def test_trim_drops_the_white_space_around_every_text():
+    turns = (Turn(" q <image> r\n", (" a\n",), tagged=True), Turn("\ns ", ("d",)))
+    sample = Sample(["p"], turns=turns, system=" x ")
+    inline = replace(SYSTEM, image="inline")
+    assert draw(sample, replace(inline, trim=True))[0] == "^UxEvqiir|a$us|d$"
+    assert draw(sample, inline)[0] == "^U x Ev q ii r\n| a\n$u\ns |d$"
+
+
+def test_after_images_stands_between_the_images_and_the_words_of_a_question():
+    config = replace(INLINE, after_images="x")
+    assert draw(TWO, config)[0] == "^iixqr|ab$s|d$"
+    assert draw(replace(TWO, images=["p", "q"]), config)[0] == "^iiiixqr|ab$s|d$"
+    assert draw(Sample(["p"], "q<image>r"), config, training=False)[0] == "^qiir|"
+
+
+def test_old_names_of_settings_are_read():
+    read_now = read(PromptConfig, {"picture": "g<image>", "picture_number": "x"}, "processor.prompt")
+    assert (read_now.image_text, read_now.image_number) == ("g<image>", "x")
+    with pytest.raises(ConfigError, match=r"^processor\.prompt\.picture: is an old name of image_text"):
+        read(PromptConfig, {"picture": "<image>", "image_text": "<image>"}, "processor.prompt")

@@ -13,6 +13,7 @@ that differs in a line break is refused, not followed by half.
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _STRINGS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _TOOLS = re.compile(r"tool|function|document", re.IGNORECASE)
 _NO_TOOLS = re.compile(r"\bnot\s+[\w.\[\]'\"]*tool\w*|tool\w*\s+is\s+(?:not\s+defined|none)", re.IGNORECASE)
 _TRIMS = re.compile(r"\|\s*trim|\.strip\(\)")
+_SET = re.compile(r'^\{%- set (\w+) = (".*"|true|false) -%\}$', re.MULTILINE)
 _LONGEST = 100_000  # characters of a template; the longest of public models have a tenth
 
 
@@ -179,6 +181,10 @@ def family_chat(template: str | None, family: Family, bos: str, begins: bool, wh
         return Chat({"bos": begins, **family.prompt(False)})
     own = family.prompt(True)
     end = family.end[0] if family.end else ""
+    written = _exported(template)
+    if written:
+        begin = bool(written.pop("beginning"))
+        return Chat({**own, "bos": begins or begin, **written}, end)
     texts = flatten(template, where)
     if not re.search(rf"[^\s{VALUE}{TAG}]", texts):  # it writes nothing of its own around what is said
         return Chat({"bos": begins or family.model_type not in _LEAVES_BOS, **own}, end)
@@ -198,6 +204,24 @@ def family_chat(template: str | None, family: Family, bos: str, begins: bool, wh
         settings |= {"after_images": "\n", "before_text": "\n"}
     around = dict.fromkeys(("before_text", "before_answer", "after_answer"), "")
     return Chat({**own, **around, **image, **settings}, form.end)
+
+
+def _exported(template: str) -> Settings:
+    """The `prompt` settings, and the `beginning`, of a template that `write_folder` wrote; empty if it did not."""
+    if "{{- end + after_answer -}}" not in template:
+        return {}
+    try:
+        values = {name: json.loads(value) for name, value in _SET.findall(template)}
+    except ValueError:
+        return {}
+    if not {"beginning", "user", "before_text", "separator", "before_answer", "after_answer"} <= set(values):
+        return {}
+    names = ("beginning", "user", "before_text", "separator", "before_answer", "after_answer")
+    settings: Settings = {name: values[name] for name in names}
+    settings |= {"trim": bool(values.get("trims", False)), "system": values.get("system", "")}
+    if values.get("system_known"):
+        settings["user_with_system"] = f"{values['before_system']}{{system}}{values['after_system']}"
+    return settings
 
 
 def decoder_chat(template: str, bos: str, begins: bool, where: str) -> Chat:
