@@ -17,9 +17,7 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, missing_tokenizer
-from ojito.checkpoint.hub.cache import hub_id_of, is_hub_id
-from ojito.checkpoint.hub.download import download, download_tokenizer
-from ojito.checkpoint.hub.transfer import HubError, TransientError
+from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.tensors import read_weights
 from ojito.checkpoint.unsupported import check_name
@@ -28,6 +26,8 @@ from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest, nearest_name
+from ojito.hub.download import download, download_tokenizer
+from ojito.hub.transfer import HubError, TransientError
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
 from ojito.model.meta import on_meta

@@ -67,7 +67,7 @@ def test_test_files_mirror_the_package():
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder, name = path.relative_to(ROOT / "tests").parent, path.stem.removeprefix("test_")
         # A module's tests are a file, or a folder of files. Two rooms are tested as a whole: downloads, and parity.
-        whole = folder.parts[:1] == ("parity",) or folder == Path("checkpoint/hub")
+        whole = folder.parts[:1] == ("parity",) or folder == Path("hub")
         mirrored = folder / name in known or folder in modules or whole
         if not mirrored and path.stem not in apart:
             strangers.append(str(path.relative_to(ROOT)))

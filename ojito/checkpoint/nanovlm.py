@@ -12,7 +12,7 @@ from typing import Any
 
 from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
 from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
-from ojito.checkpoint.hub.cache import is_hub_id, neighbour
+from ojito.checkpoint.hub_cache import is_hub_id, neighbour
 from ojito.checkpoint.huggingface.families import nanovlm as family
 from ojito.checkpoint.huggingface.fields import Fields, config_of
 from ojito.checkpoint.huggingface.preprocessing import TOKENIZER, read_tokenizer_settings

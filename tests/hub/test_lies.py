@@ -2,9 +2,9 @@
 
 import pytest
 
-from ojito.checkpoint.hub.download import download
-from ojito.checkpoint.hub.transfer import HubError
-from tests.checkpoint.hub.owl import (
+from ojito.hub.download import download
+from ojito.hub.transfer import HubError
+from tests.hub.owl import (
     FIRST,
     MODEL,
     NAME,
@@ -17,7 +17,7 @@ from tests.checkpoint.hub.owl import (
     set_large,
     tree,
 )
-from tests.checkpoint.hub.server import git_hash, reply, sha256
+from tests.hub.server import git_hash, reply, sha256
 
 
 @pytest.mark.parametrize(

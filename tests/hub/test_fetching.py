@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ojito.checkpoint.files import find_file
-from ojito.checkpoint.hub.cache import hub_id_of, is_hub_id
-from ojito.checkpoint.hub.download import download
+from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
+from ojito.hub.download import download
 from ojito.loading import find_folder
-from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SECOND, SHARDS, TOKEN, WEIGHTS, contents
-from tests.checkpoint.hub.server import git_hash, sha256
+from tests.hub.owl import FIRST, MODEL, NAME, SECOND, SHARDS, TOKEN, WEIGHTS, contents
+from tests.hub.server import git_hash, sha256
 
 # ------------------------------------------------------------------------------------------------------------------ ids
 
@@ -252,7 +252,7 @@ def test_without_links_the_files_stand_in_the_snapshot(hub, monkeypatch):
 
 def test_environment_of_a_process_decides_where_what_and_as_whom(hub, tmp_path):
     code = (
-        "import sys; from ojito.checkpoint.hub.download import download; assert 'huggingface_hub' not in sys.modules; "
+        "import sys; from ojito.hub.download import download; assert 'huggingface_hub' not in sys.modules; "
         f"print(download('{NAME}')); assert 'transformers' not in sys.modules"
     )
     known = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from tests.checkpoint.hub.owl import FIRST, MODEL, NAME
-from tests.checkpoint.hub.server import Hub
+from tests.hub.owl import FIRST, MODEL, NAME
+from tests.hub.server import Hub
 
 
 def ours(host):
@@ -33,7 +33,7 @@ def cache(monkeypatch, tmp_path, constants):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "home" / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("ojito.checkpoint.hub.transfer.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("ojito.hub.transfer.PAUSES", (0.0, 0.0))
     return tmp_path / "home" / "hub"
 
 

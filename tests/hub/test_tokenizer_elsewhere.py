@@ -11,17 +11,17 @@ from safetensors.torch import save
 
 import ojito
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.hub.cache import neighbour
-from ojito.checkpoint.hub.download import download, download_tokenizer
-from ojito.checkpoint.hub.transfer import HubError
+from ojito.checkpoint.hub_cache import neighbour
 from ojito.checkpoint.huggingface.families.nanovlm import read_nanovlm
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.config import TokenizerConfig
+from ojito.hub.download import download, download_tokenizer
+from ojito.hub.transfer import HubError
 from ojito.loading import find_folder, load_for, recipe_of
 from ojito.model import VLM
 from ojito.processor import Tokenizer
-from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SECOND, contents, tree
-from tests.checkpoint.hub.server import git_hash
+from tests.hub.owl import FIRST, MODEL, NAME, SECOND, contents, tree
+from tests.hub.server import git_hash
 
 WORDS = "owl/words"
 LISTINGS = [f"/api/models/{NAME}/revision/main", f"/api/models/{WORDS}/revision/main"]

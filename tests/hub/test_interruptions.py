@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from ojito.checkpoint.hub import transfer as hub_transfer
-from ojito.checkpoint.hub.download import download
-from tests.checkpoint.hub.owl import MODEL, NAME, WEIGHTS, contents, failure, set_large, tree
-from tests.checkpoint.hub.server import reply, sha256
+from ojito.hub import transfer as hub_transfer
+from ojito.hub.download import download
+from tests.hub.owl import MODEL, NAME, WEIGHTS, contents, failure, set_large, tree
+from tests.hub.server import reply, sha256
 
 # ------------------------------------------------------------------------------------------------------------- the line
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.hub.download import download
-from ojito.checkpoint.hub.transfer import HubError
+from ojito.hub.download import download
+from ojito.hub.transfer import HubError
 
 NAME = "owl/eyes-3b"
 FIRST, SECOND = "1" * 40, "2" * 40

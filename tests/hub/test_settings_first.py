@@ -7,10 +7,10 @@ from PIL import Image
 
 import ojito
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.hub.download import download
+from ojito.hub.download import download
 from ojito.loading import find_folder
 from ojito.settings import ConfigError
-from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SHARDS, contents
+from tests.hub.owl import FIRST, MODEL, NAME, SHARDS, contents
 from tests.public_parts import save_decoder, save_tower
 
 LISTING = f"/api/models/{NAME}/revision/main"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.hub.download import download
+from ojito.hub.download import download
 from ojito.loading import find_folder
-from tests.checkpoint.hub.owl import FIRST, MODEL, NAME, SHARDS, TOKEN, WEIGHTS, failure, tree
-from tests.checkpoint.hub.server import reply, sha256
+from tests.hub.owl import FIRST, MODEL, NAME, SHARDS, TOKEN, WEIGHTS, failure, tree
+from tests.hub.server import reply, sha256
 
 # -------------------------------------------------------------------------------------------------- without the network
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from ojito.checkpoint.files import ADAPTER, CONFIG, INDEX, MAX_TEXT, WEIGHTS, CheckpointError
-from ojito.checkpoint.hub.cache import COMMIT, Cached, is_hub_id, link
-from ojito.checkpoint.hub.transfer import Client, Connection, File, HubError, client
+from ojito.checkpoint.hub_cache import COMMIT, Cached, is_hub_id, link
 from ojito.errors import OjitoError
+from ojito.hub.transfer import Client, Connection, File, HubError, client
 from ojito.records import Progress
 from ojito.settings import ConfigError
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ojito.checkpoint.files import MAX_TEXT, CheckpointError
-from ojito.checkpoint.hub.cache import Cached
+from ojito.checkpoint.hub_cache import Cached
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts that brought nothing; after the last the download fails. Any byte starts them again."""
