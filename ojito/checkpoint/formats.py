@@ -29,7 +29,7 @@ _FORMS = (
 )  # fmt: skip
 _MAGIC = (
     (b"PK\x03\x04", "a pickle of PyTorch's"),
-    (b"\x80\x02", "a pickle of PyTorch's"),
+    *((b"\x80" + bytes([protocol]), "a pickle of PyTorch's") for protocol in (2, 3, 4, 5)),
     (b"GGUF", "a GGUF file"),
     (b"<!DOCTYPE", "a web page"),
     (b"<!doctype", "a web page"),

@@ -103,7 +103,7 @@ def _refuse_without_config(folder: Path) -> None:
     if (above / CONFIG).is_file():
         raise CheckpointError(folder, f"{lacks}, but the folder above has", f"give {above}")
     if any(name.endswith(".safetensors") for name in names):
-        raise CheckpointError(folder, f"has weights, and no {CONFIG}", f"copy the {CONFIG} of the same model, too")
+        raise CheckpointError(folder, f"{lacks} beside its weights", f"copy the {CONFIG} of the same model, too")
 
 
 def _refuse_original_llava(path: Path, values: Mapping[str, Any]) -> None:

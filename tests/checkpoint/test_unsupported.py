@@ -288,7 +288,10 @@ def test_place_in_the_hubs_cache_leads_to_its_snapshot(good, tmp_path):
     [
         ([], "has no config.json: it is empty; give a folder that holds a model"),
         (["model_index.json"], "is a pipeline of diffusers, which makes images"),
-        (["model.safetensors", "README.md"], "has weights, and no config.json; copy the config.json of the same model"),
+        (
+            ["model.safetensors", "README.md"],
+            "has no config.json beside its weights; copy the config.json of the same model",
+        ),
         (["README.md"], "has no config.json; give a folder that holds a model"),
         (["a.gguf"], "has no config.json, and has its weights as GGUF, which Ojito does not read"),
         (

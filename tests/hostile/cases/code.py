@@ -38,10 +38,16 @@ for name in PICKLES:
     case(f"{name} beside the weights", BOTH, replaced(name, bomb), "")
 for name in PICKLES[:4]:
     pickled = both(removed("model.safetensors"), replaced(name, bomb))
-    case(f"{name} instead of weights", BOTH, pickled, "has its weights as pickles, which are programs; save them as")
+    form = "in its authors' own form" if "consolidated" in name else "as pickles, which are programs; save them as"
+    case(f"{name} instead of weights", BOTH, pickled, f"has its weights {form}")
 case("no weights at all", BOTH, removed("model.safetensors"), r"has no model\.safetensors; give")
 for what, content in (("pickle", bomb), ("zip", zipped)):
-    case(f"weights are a {what}", BOTH, replaced("model.safetensors", content), "truncated, or no safetensors file")
+    case(
+        f"weights are a {what}",
+        BOTH,
+        replaced("model.safetensors", content),
+        "is a pickle of PyTorch's, under the name of",
+    )
     case(f"tokenizer is a {what}", BOTH, replaced("tokenizer.json", content), r"tokenizer\.json")
     case(
         f"config is a {what}", BOTH, replaced("config.json", content), r"config\.json: is (not JSON|nested|empty|text)"
