@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from ojito.checkpoint.description import Described
+from ojito.checkpoint.description import Described, OpenFolder
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, missing_tokenizer
 from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
@@ -134,22 +134,26 @@ def _fill(
     return processor
 
 
-def check_settings(folder: Path) -> None:
+def check_settings(folder: Path) -> Described:
     """Check that Ojito can load the model that the files beside the weights describe, before those are fetched.
 
     nanoVLM's folders only name their tokenizer: it is fetched.
+
+    Returns:
+        The folder's description, without a header.
 
     Raises:
         CheckpointError: It cannot.
         ConfigError: A setting that cannot be used.
     """
-    elsewhere = missing_tokenizer(folder)
+    opened = OpenFolder(folder)
+    elsewhere = missing_tokenizer(opened)
     if elsewhere:
         try:
             download_tokenizer(elsewhere)
         except HubError as error:
             raise HubError(folder, f"names its tokenizer: {error.where}: {error.problem}", error.remedy) from None
-    describe(folder)
+    return describe(opened)
 
 
 def find_folder(

@@ -59,7 +59,7 @@ def train(
     *,
     out: Path | str | None = None,
     settings: Iterable[str] = (),
-    weights: Path | str | None = None,
+    weights: Path | str | Described | None = None,
     device: torch.device | str = "auto",
     force: bool = False,
     evaluate: bool = True,
@@ -84,7 +84,8 @@ def train(
             samples. None takes the recipe's `data.path`.
         out: The folder for the model, its recipe and metrics.jsonl; None saves nothing.
         settings: Over the recipe, each "train.lr=3e-4".
-        weights: With a recipe as `start`, a folder whose weights and tokenizer the model begins with.
+        weights: With a recipe as `start`, a folder whose weights and tokenizer the model begins with, or what
+            `describe` returned for it.
         device: "auto" is the GPU where there is one; a `Pipeline` stays where it is.
         force: Whether a model in `out` is replaced.
         evaluate: Whether to score the model on `data.eval_split`, every `train.eval_every` steps and at the end.
@@ -182,7 +183,7 @@ def prepare(config: Config, source: Rows | Stream, device: torch.device | str = 
 
 def _recipe(
     start: str | Path | Config | Pipeline,
-    weights: Path | str | None,
+    weights: Path | str | Described | None,
     settings: Iterable[str],
     data: Data | None,
     quiet: bool,
@@ -214,8 +215,7 @@ def _recipe(
         return dataclasses.replace(changed, model=known.model, processor=known.processor), None
 
     def check(folder: Path) -> None:  # while the weights are still to be fetched
-        check_settings(folder)
-        complete(recipe_of(folder))
+        complete(recipe_of(check_settings(folder)))
 
     with progress_bar(f"fetching {start}", quiet) as report:
         base = find_folder(start, report, check)

@@ -12,7 +12,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,23 +197,24 @@ def read_weights(
     converted = done = 0
     total = sum(tensor.numel() for tensor in expected.values())
     try:
-        for name, tensor in expected.items():
-            key = names[name]
-            entry = found[key.name]
-            if entry.file not in files:
-                files[entry.file] = safe_open(folder / entry.file, framework="pt", device="cpu")
-            read = key.to_ours(files[entry.file].get_tensor(key.name), tuple(tensor.shape))
-            state[name] = read.to(device, dtype if tensor.is_floating_point() else None).contiguous()
-            if state[name].data_ptr() != read.data_ptr():  # a copy, so that the file's pages are of no more use
-                converted += read.nbytes
-                del read
-                if converted > _RELEASE:
-                    # Closing a file lets go of the pages that were read; else the memory would hold both copies.
-                    files.clear()
-                    converted = 0
-            done += tensor.numel()
-            if progress is not None:
-                progress(done, total)
+        with _openable(folder) as place:
+            for name, tensor in expected.items():
+                key = names[name]
+                entry = found[key.name]
+                if entry.file not in files:
+                    files[entry.file] = safe_open(place / entry.file, framework="pt", device="cpu")
+                read = key.to_ours(files[entry.file].get_tensor(key.name), tuple(tensor.shape))
+                state[name] = read.to(device, dtype if tensor.is_floating_point() else None).contiguous()
+                if state[name].data_ptr() != read.data_ptr():  # a copy, so that the file's pages are of no more use
+                    converted += read.nbytes
+                    del read
+                    if converted > _RELEASE:
+                        # Closing a file lets go of the pages that were read; else the memory would hold both copies.
+                        files.clear()
+                        converted = 0
+                done += tensor.numel()
+                if progress is not None:
+                    progress(done, total)
     except (SafetensorError, OSError):
         raise CheckpointError(folder / entry.file, "is damaged", "copy it again") from None
     return state
@@ -301,11 +303,34 @@ def _read(folder: Path, found: Mapping[str, Entry], name: str) -> Tensor:
     """One tensor, mapped."""
     path = folder / found[name].file
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with _openable(folder) as place, safe_open(place / path.name, framework="pt", device="cpu") as file:
             tensor: Tensor = file.get_tensor(name)
             return tensor
     except (SafetensorError, OSError):
         raise CheckpointError(path, "is damaged", "copy it again") from None
+
+
+@contextmanager
+def _openable(folder: Path) -> Iterator[Path]:
+    """Give the folder under a name that PyTorch can map files from: one in UTF-8.
+
+    Raises:
+        CheckpointError: It has none.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        yield folder
+        return
+    if not Path("/proc/self/fd").is_dir():
+        raise CheckpointError(folder, "has a name that is not UTF-8", "rename it")
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield Path(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
 
 
 def _first(keys: list[str]) -> str:

@@ -14,6 +14,7 @@ from ojito.presets import settings_of
 from ojito.settings import ConfigError, merge, override, read, read_yaml, to_yaml, write
 
 if TYPE_CHECKING:
+    from ojito.checkpoint.description import Described
     from ojito.training import TrainResult
 
 DEFAULT = "tiny"
@@ -25,7 +26,9 @@ def run(args: Namespace) -> int:
     base = None
     if args.base is not None:
         check_flags(args)
-        base = _find_folder(args)
+        from ojito.checkpoint.folder import describe
+
+        base = describe(_find_folder(args))
     config = recipe(args, base)
     if args.print_config:
         print(json.dumps(write(config), indent=1) if args.json else to_yaml(write(config)), end="\n" * args.json)
@@ -62,14 +65,14 @@ def check_flags(args: Namespace) -> None:
         check_data(data["path"])
 
 
-def recipe(args: Namespace, base: Path | None = None) -> Config:
+def recipe(args: Namespace, base: Described | None = None) -> Config:
     """The settings of the command line, each source of them winning over those before it.
 
     preset, or --from < --config < --data, --steps, --minutes, --seed < key=value
 
     Args:
         args: The command line.
-        base: The folder of --from.
+        base: The description of the folder of --from.
 
     Raises:
         CheckpointError: The folder of --from cannot be used.
@@ -112,8 +115,7 @@ def _find_folder(args: Namespace) -> Path:
     from ojito.trainer.progress import progress_bar
 
     def check(folder: Path) -> None:
-        check_settings(folder)
-        recipe(args, folder)
+        recipe(args, check_settings(folder))
 
     name = args.base
     with progress_bar(f"fetching {name}") as report:

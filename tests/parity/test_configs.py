@@ -17,7 +17,7 @@ from ojito.presets import preset
 from ojito.settings import read
 from tests.parity import reference
 from tests.parity.reference import FULL, NONE, ONE
-from tests.parity.released import released
+from tests.parity.released import released, released_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
@@ -161,8 +161,17 @@ def test_released_config_is_read_in_full():
         ("paligemma2-28b", "paligemma2-28b-pt-224"),
     ],
 )
-def test_preset_is_the_released_model(ours, theirs):
-    assert preset(ours).model == read_released(theirs)[0]
+def test_preset_is_the_released_model(tmp_path, ours, theirs):
+    released_folder(tmp_path, "paligemma-3b-pt-224")  # the others have the same files, for images of their own size
+    (tmp_path / "config.json").write_text(json.dumps(released(theirs)))
+    images, config = json.loads((tmp_path / "preprocessor_config.json").read_text()), preset(ours)
+    images["size"] = dict.fromkeys(images["size"], config.model.vision.image_size)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(images))
+    described = describe(tmp_path)
+    assert described.model == config.model
+    assert described.processor.image == config.processor.image
+    assert described.processor.prompt == config.processor.prompt
+    assert described.processor.tokenizer.added == config.processor.tokenizer.added
 
 
 def test_sizes_of_paligemma_differ_in_the_table_of_positions_only():

@@ -110,6 +110,9 @@ VARIANTS = {
     "llava with slower frequencies": ("llava", {"text": {"rope_parameters": LINEAR}}),
     "llava with Qwen 2": ("llava", {"text": {"model_type": "qwen2"}}),
     "llava with Qwen 3": ("llava", {"text": {"model_type": "qwen3"}}),
+    # Its decoder alone would cap the final logits; these classes have a head of their own, which does not.
+    "llava with Gemma 2": ("llava", {"text": reference.GEMMA2}),
+    "idefics3 with Gemma 2": ("idefics3", {"vision": {"patch_size": 5}, "text": reference.GEMMA2}),
     "idefics3 without folding": ("idefics3", {"vision": {"patch_size": 10}, "whole": {"scale_factor": 1}}),
     "smolvlm with a tied head": ("smolvlm", {"vision": {"patch_size": 5}, "whole": {"tie_word_embeddings": True}}),
     "gemma3 of every second layer": (

@@ -328,6 +328,9 @@ def test_preset_is_what_its_folder_says(tmp_path, name, changes):
     described, config = describe(released(tmp_path, "460m", changes)), preset(name)
     assert described.model == config.model
     assert described.processor.image == config.processor.image
+    assert described.processor.prompt == config.processor.prompt
+    for setting in ("bos", "eos", "pad", "special", "added"):
+        assert getattr(described.processor.tokenizer, setting) == getattr(config.processor.tokenizer, setting)
     write_config(config.model, config.processor, config.model.decoder.vocab_size)  # and can be written as one
 
 

@@ -42,7 +42,7 @@ class Vocabulary:
     """
 
     def __init__(self, path: Path, family: Family, marks: SpecialIds, size: int) -> None:
-        """Reads the folder's tokenizer.json, and adds the image token where it lacks it.
+        """Read the folder's tokenizer.json, and add the image token where it lacks it.
 
         Args:
             path: The file.
@@ -53,7 +53,7 @@ class Vocabulary:
         Raises:
             CheckpointError: A token is missing that the processor writes, or there is no room for the image token.
         """
-        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer = Tokenizer.from_buffer(path.read_bytes())  # a path would have to be UTF-8
         self._family, self._marks = family, marks
         added = {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
         for token in family.needed:
@@ -65,7 +65,7 @@ class Vocabulary:
                 )
         if family.image_token not in added:
             self._tokenizer.add_special_tokens([AddedToken(family.image_token, normalized=False, special=True)])
-            self._tokenizer.save(str(path))
+            path.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
         image_id = self.id_of(family.image_token)
         if image_id is None or image_id >= size:
             raise CheckpointError(

@@ -1,0 +1,69 @@
+"""A folder is described once: its config.json and the headers of its weights are parsed once, and passed down."""
+
+import json
+from collections import Counter
+
+import pytest
+from PIL import Image
+
+import ojito
+from ojito.checkpoint import files, tensors
+from ojito.loading import check_settings
+from tests.hostile.good_folders import make
+
+ONCE = {"config.json": 1, "header": 1}
+
+
+@pytest.fixture(params=["own", "llava"])
+def folder(request, tmp_path):
+    """A folder of Ojito's form, and one of Hugging Face's."""
+    make(tmp_path / "model", request.param)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def parsed(monkeypatch, folder):
+    """How many times this folder's config.json and the header of its weights were parsed."""
+    counts, decode_json = Counter(), files.decode_json
+    config = (folder / "config.json").read_bytes()
+    weights = (folder / "model.safetensors").read_bytes()
+    header = weights[8 : 8 + int.from_bytes(weights[:8], "little")]
+
+    def decode(raw, most):
+        name = {config: "config.json", header: "header"}.get(raw)
+        counts.update([name] if name else [])
+        return decode_json(raw, most)
+
+    monkeypatch.setattr(files, "decode_json", decode)
+    monkeypatch.setattr(tensors, "decode_json", decode)
+    return counts
+
+
+def test_load_parses_config_and_header_once(folder, parsed):
+    ojito.load(folder, "cpu", "float32")
+    assert parsed == ONCE
+
+
+def test_train_from_parses_config_and_header_once(folder, parsed, run, tmp_path):
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
+    (tmp_path / "captions.jsonl").write_text(json.dumps({"image": "red.png", "caption": "red", "split": "train"}))
+    words = ("--data", tmp_path / "captions.jsonl", "--steps", 1, "train.batch_size=1", "--device", "cpu")
+    assert run("train", "--from", folder, *words, "--out", tmp_path / "out")[0] == 0
+    assert parsed == ONCE
+
+
+@pytest.mark.parametrize("form", ["ojito", "huggingface"])
+def test_convert_parses_config_and_header_once(folder, parsed, run, tmp_path, form):
+    run("convert", folder, "--to", form, "--out", tmp_path / "out")
+    assert parsed == ONCE
+
+
+def test_info_parses_config_and_header_once(folder, parsed, run):
+    assert run("info", folder)[0] == 0
+    assert parsed == ONCE
+
+
+def test_settings_are_checked_before_the_weights_are_there_and_without_their_header(folder, parsed):
+    (folder / "model.safetensors").unlink()
+    assert check_settings(folder).path == folder
+    assert parsed == {"config.json": 1}
