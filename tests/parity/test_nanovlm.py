@@ -21,7 +21,7 @@ from ojito.checkpoint.folder import describe
 from ojito.checkpoint.huggingface.families.nanovlm import write_config
 from ojito.checkpoint.tensors import read_header
 from ojito.config import ImageConfig, ModelConfig, ProcessorConfig
-from ojito.generate import generate
+from ojito.generate import GenerateOptions, generate
 from ojito.presets import preset
 from ojito.processor import Tokenizer
 from ojito.processor.prompts import RowWriter
@@ -152,7 +152,7 @@ def test_matches_reference_logits(pipes, name, case):
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_matches_reference_greedy_with_the_cache(pipes, name, case):
     model = pipes[name].model
-    rows = generate(model, batch_of(name, case, model.config.image_tokens), eos=(), max_new_tokens=12)
+    rows = generate(model, batch_of(name, case, model.config.image_tokens), GenerateOptions(max_new_tokens=12), eos=())
     assert [row.tokens for row in rows] == GOLDEN[name]["cases"][case]["greedy"]
 
 
