@@ -170,7 +170,9 @@ def test_matches_reference_greedy_without_the_cache(pipes, name, case):
 def test_matches_reference_greedy_up_to_the_end_token(pipes):
     golden = GOLDEN["460m"]["cases"]["padded_rows"]["greedy_with_eos"]
     end = golden["eos_token_id"]
-    rows = generate(pipes["460m"].model, batch_of("460m", "padded_rows", 4), eos=end, max_new_tokens=12)
+    rows = generate(
+        pipes["460m"].model, batch_of("460m", "padded_rows", 4), GenerateOptions(max_new_tokens=12), eos=end
+    )
     assert [row.finish for row in rows] == ["eos", "length", "length"]
     # The reference goes on, and writes the end token over what comes.
     assert [row.tokens + [end] * (12 - len(row.tokens)) for row in rows] == golden["ids"]
