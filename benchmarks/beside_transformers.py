@@ -13,7 +13,7 @@ import transformers
 
 from benchmarks.measure import in_turns, write
 from ojito.config import ModelConfig
-from ojito.generate.engine import generate
+from ojito.generate import GenerateOptions, generate
 from ojito.model import VLM
 from ojito.presets import preset
 from ojito.records import IGNORE, IMAGE, SHARED, Batch
@@ -67,7 +67,7 @@ def main() -> None:
         theirs(**inputs).loss.backward()
 
     def answer_ours() -> None:
-        generate(ours, asked, eos=-1, max_new_tokens=ANSWER)
+        generate(ours, asked, GenerateOptions(max_new_tokens=ANSWER), eos=-1)
 
     def answer_theirs() -> None:
         with torch.inference_mode():

@@ -39,7 +39,7 @@ SHAPES = {
     ),
 }  # fmt: skip
 PARAMETERS, TENSORS = 2_923_466_480, 603
-QUESTION = "what is in the picture?"
+QUESTION = "what is in the image?"
 
 
 def main() -> None:
@@ -188,7 +188,7 @@ def peak() -> int:
 
 
 def draw(path: Path) -> Path:
-    """A picture to ask about."""
+    """An image to ask about."""
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)).save(path)
     return path
 

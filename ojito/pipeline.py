@@ -162,7 +162,7 @@ class Pipeline:
         return self.generate([Sample([image], check_typed(prompt))], options, **keywords)[0]
 
     def detect(self, image: ImageLike, things: str | Sequence[str], **options: Any) -> list[Box]:
-        """Where these things are in the picture, by a model that has learned it as PaliGemma has: with location tokens.
+        """Where these things are in the image, by a model that has learned it as PaliGemma has: with location tokens.
 
         What the model writes that is no box is left out.
 
@@ -172,13 +172,13 @@ class Pipeline:
             **options: As for `generate`; max_new_tokens is 256 where it is not given.
 
         Raises:
-            ImageError: The picture cannot be read.
-            ValueError: No thing is named, the tokenizer has no locations, or an option is out of range.
+            ImageError: The image cannot be read.
+            OjitoError: No thing is named, the tokenizer has no locations, or an option is out of range.
         """
         return self._locate("detect", image, things, options).boxes
 
     def segment(self, image: ImageLike, things: str | Sequence[str], weights: Path | str, **options: Any) -> list[Box]:
-        """As `detect`, and a box has a mask of the picture's pixels, unless the model wrote none that can be read.
+        """As `detect`, and a box has a mask of the image's pixels, unless the model wrote none that can be read.
 
         Args:
             image: A path, a PIL image, encoded bytes.
@@ -188,8 +188,8 @@ class Pipeline:
 
         Raises:
             CheckpointError: The weights are missing, damaged or of something else.
-            ImageError: The picture cannot be read.
-            ValueError: As for `detect`.
+            ImageError: The image cannot be read.
+            OjitoError: As for `detect`.
         """
         return self._locate("segment", image, things, options, weights).boxes
 
@@ -206,8 +206,8 @@ class Pipeline:
 
         Raises:
             CheckpointError: As for `segment`.
-            ImageError: The picture cannot be read.
-            ValueError: As for `detect`.
+            ImageError: The image cannot be read.
+            OjitoError: As for `detect`.
         """
         if weights is None:
             return self._locate("detect", image, things, options)
@@ -352,7 +352,7 @@ class Pipeline:
         Raises:
             CheckpointError: There is a model, the folder cannot be written, or the model is not of one of the families
                 that Ojito loads: names the nearest, and the settings that keep it from being one.
-            ValueError: No such dtype.
+            OjitoError: No such dtype.
         """
         if not force and holds_model(folder):
             raise CheckpointError(

@@ -162,7 +162,9 @@ def written(prompt=None, **sample):
 ROWS |= {
     "too much text": written(turns=(Turn("", ("a" * 600,)),)),
     "no answer to learn": written(turns=(Turn("what?"),)),
-    "marks that do not fit the images": written({"image": "inline"}, turns=(Turn("<image>what?", ("a",)),)),
+    "marks that do not fit the images": written(
+        {"image": "inline"}, turns=(Turn("<image>what?", ("a",), tagged=True),)
+    ),
     "one picture instead of a list": written(images="a.jpg", turns=(Turn("what?", ("a",)),)),
 }
 

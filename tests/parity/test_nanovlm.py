@@ -21,7 +21,7 @@ from ojito.checkpoint.folder import describe
 from ojito.checkpoint.huggingface.families.nanovlm import write_config
 from ojito.checkpoint.tensors import read_header
 from ojito.config import ImageConfig, ModelConfig, ProcessorConfig
-from ojito.generate import generate
+from ojito.generate import GenerateOptions, generate
 from ojito.presets import preset
 from ojito.processor import Tokenizer
 from ojito.processor.prompts import RowWriter
@@ -152,7 +152,7 @@ def test_matches_reference_logits(pipes, name, case):
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_matches_reference_greedy_with_the_cache(pipes, name, case):
     model = pipes[name].model
-    rows = generate(model, batch_of(name, case, model.config.image_tokens), eos=(), max_new_tokens=12)
+    rows = generate(model, batch_of(name, case, model.config.image_tokens), GenerateOptions(max_new_tokens=12), eos=())
     assert [row.tokens for row in rows] == GOLDEN[name]["cases"][case]["greedy"]
 
 
@@ -170,7 +170,9 @@ def test_matches_reference_greedy_without_the_cache(pipes, name, case):
 def test_matches_reference_greedy_up_to_the_end_token(pipes):
     golden = GOLDEN["460m"]["cases"]["padded_rows"]["greedy_with_eos"]
     end = golden["eos_token_id"]
-    rows = generate(pipes["460m"].model, batch_of("460m", "padded_rows", 4), eos=end, max_new_tokens=12)
+    rows = generate(
+        pipes["460m"].model, batch_of("460m", "padded_rows", 4), GenerateOptions(max_new_tokens=12), eos=end
+    )
     assert [row.finish for row in rows] == ["eos", "length", "length"]
     # The reference goes on, and writes the end token over what comes.
     assert [row.tokens + [end] * (12 - len(row.tokens)) for row in rows] == golden["ids"]
