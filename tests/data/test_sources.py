@@ -46,11 +46,11 @@ def caption(*texts, kind="caption"):
         ({"question": "what?", "answer": "dog", "kind": None, "id": 7}, [(Turn("what?", ("dog",)),)]),
         (
             {"conversations": [{"from": "human", "value": "<image>\nwhat?"}, {"from": "gpt", "value": "dog"}] * 2},
-            [(Turn("<image>\nwhat?", ("dog",)),) * 2],
+            [(Turn("<image>\nwhat?", ("dog",), tagged=True),) * 2],
         ),
         (
             {"conversations": [{"from": "user", "value": "hm?"}, {"from": "assistant", "value": "dog"}]},
-            [(Turn("hm?", ("dog",)),)],
+            [(Turn("hm?", ("dog",), tagged=True),)],
         ),
         (
             {"qa": [{"question": "q", "answer": "a", "kind": "x"}, {"question": "r", "answers": ["b"]}], "kind": "y"},
