@@ -127,6 +127,34 @@ def test_row_has_no_bos_where_the_decoder_names_none(join, tmp_path):
     assert row.tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
 
 
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def test_decoder_that_was_trained_to_chat_keeps_its_chat(join, tmp_path):
+    folder = save_decoder(tmp_path / "chat")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>", "chat_template": CHATML}))
+    pipe = join(decoder=folder, settings=["processor.prompt.system=be short"])
+    ids = pipe.processor.tokenizer.parse
+    row = pipe.processor.row(Sample([], "what?")).tokens
+    (start,), (end,) = ids("<|im_start|>"), ids("<|im_end|>")
+    assert (row.count(start), row.count(end), pipe.processor.tokenizer.eos) == (3, 2, end)
+    assert row[0] == start
+    other = join(decoder=folder)
+    assert other.processor.row(Sample([], "what?", system="be short")).tokens == row
+    assert other.processor.row(Sample([], "what?")).tokens.count(start) == 2
+
+
+def test_decoder_with_a_chat_of_no_known_form_is_asked_by_the_question_alone(join, tmp_path, caplog):
+    folder = save_decoder(tmp_path / "odd")
+    odd = {"eos_token": "<|im_end|>", "chat_template": "{{ 'Q: ' + messages[0]['content'] }}"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(odd))
+    assert join(decoder=folder).config.processor.prompt.separator == "\n"
+    assert "has a chat template of a form that Ojito does not know" in caplog.text
+
+
 # ------------------------------------------------------------------------------------------------------- the arguments
 
 

@@ -245,3 +245,32 @@ def test_encode_remembers_texts_and_forgets_when_full(monkeypatch):
     red = tokenizer.encode("red")
     assert tokenizer.encode("red") is red
     assert [tokenizer.encode(text) for text in ("blue", "ball", "red")][2] == red
+
+
+def qwen(special):
+    """A vocabulary of Qwen's make: `<s>` and `</s>` are ordinary entries, the special tokens are added."""
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    entries = {name: i for i, name in enumerate([*alphabet, "<s>", "</s>"])}
+    made = tokenizers.Tokenizer(tokenizers.models.BPE(entries, []))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    made.add_special_tokens(special)
+    return made
+
+
+def test_ordinary_words_are_no_special_tokens_whatever_they_are_called():
+    made = Tokenizer(qwen(["<|endoftext|>", "<|im_end|>"]))
+    assert made.bos is None
+    assert made.eos == made.parse("<|im_end|>")[0]
+    assert made.parse("<s></s>") == ["<s></s>"]
+
+
+def test_has_bos_and_eos_ids_change_the_tokens():
+    special = ["<|im_start|>", "<|im_end|>"]
+    assert Tokenizer(qwen(special)).bos is not None
+    assert Tokenizer(qwen(special), TokenizerConfig(has_bos=False)).bos is None
+    word = qwen(special).token_to_id("</s>")
+    made = Tokenizer(qwen(special), TokenizerConfig(eos_ids=(word, 10_000)))
+    assert made.ends == (made.eos, word)
+    assert made.parse("</s>") == ["</s>"]  # it ends an answer, and is still a word
+    assert Tokenizer(qwen(["<x>"]), TokenizerConfig(eos_ids=(word,))).eos == word
