@@ -257,7 +257,7 @@ def _end_ids(folder: Path, config: Fields) -> list[int]:
         if ends is None:
             continue
         ends = ends if isinstance(ends, list) else [ends]
-        if not all(type(end) is int for end in ends):
+        if not all(type(end) is int and abs(end) < 2**31 for end in ends):
             raise f.error("eos_token_id", ends, "ids of tokens are needed")
         return [end for end in ends if end >= 0]
     return []

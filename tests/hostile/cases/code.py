@@ -87,12 +87,17 @@ case(
 )
 
 TEMPLATE = "{{ ''.__class__.__mro__[1].__subclasses__() }}{% for i in range(10**12) %}{% endfor %}{{ cycler.__init__"
-for name in ("chat_template.jinja", "chat_template.json"):
-    case(f"hostile {name}", ("llava", "paligemma"), replaced(name, TEMPLATE), "")
-case("hostile chat template", "llava", edited("tokenizer_config.json", lambda v: v.update(chat_template=TEMPLATE)), "")
+for name, said in (("chat_template.jinja", "has a chat template"), ("chat_template.json", "is not JSON")):
+    case(f"hostile {name}", ("llava", "paligemma"), replaced(name, TEMPLATE), said)
+case(
+    "hostile chat template",
+    "llava",
+    edited("tokenizer_config.json", lambda v: v.update(chat_template=TEMPLATE)),
+    "has a chat template of a form that Ojito does not know",
+)
 case(
     "chat template of another kind",
     "llava",
     edited("tokenizer_config.json", lambda v: v.update(chat_template=[{}])),
-    "",
+    "one template is needed",
 )

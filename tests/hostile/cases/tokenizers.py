@@ -36,12 +36,13 @@ NO_TOKENIZER = "is not a tokenizer"
 TOKENIZERS = {
     "ids beyond 32 bits": (bpe(vocab={"<eos>": 2**32}), NO_TOKENIZER),
     "ids below 0": (bpe(vocab={"<eos>": -1}), NO_TOKENIZER),
-    "an id beyond the vocabulary": (bpe(vocab={"<eos>": 2**32 - 1, "<bos>": 1}, merges=[]), "4294967296"),
+    "an id beyond the vocabulary": (bpe(vocab={"<eos>": 2**32 - 1, "<bos>": 1}, merges=[]), "4294967296|has none of"),
     "a merge of nothing": (bpe(merges=[["x", "y"]]), NO_TOKENIZER),
     "a merge of one": (bpe(merges=["a"]), NO_TOKENIZER),
     "a prefix that is longer than its tokens": (bpe(continuing_subword_prefix="##########"), NO_TOKENIZER),
-    "no eos": (bpe(vocab={"a": 0}, merges=[]), "eos|has none of the tokens|not a token of"),
-    "no tokens": (bpe(vocab={}, merges=[]), "eos|has none of the tokens|not a token of"),
+    # A public folder names its tokens in other files, too, and these are added: such a model can end, and loads.
+    "no eos": (bpe(vocab={"a": 0}, merges=[]), None),
+    "no tokens": (bpe(vocab={}, merges=[]), None),
     "an unknown model": (vocabulary(model={"type": "Evil"}), NO_TOKENIZER),
     "no model": (vocabulary(model=None), NO_TOKENIZER),
     "another version": (vocabulary(version="9.9"), NO_TOKENIZER),
