@@ -382,7 +382,7 @@ def test_decoder_needs_more_positions_than_there_are_image_tokens(join, tmp_path
         (3, "3 is not one of linear, mlp"),
         ("mlp:2", "'mlp:2' has '2' after the colon; write mlp"),
         ("pixel_shuffle:two", "has 'two' after the colon; write pixel_shuffle:2"),
-        ("pixel_shuffle", "factor: 1 reduces nothing with reduce=pixel_shuffle; use 2 or more"),
+        ("pixel_shuffle:1", "factor: 1 reduces nothing with reduce=pixel_shuffle; use 2 or more"),
         ("pixel_shuffle:3", "3 does not divide the vision tower's grid of 4x4 patches; use one of [2, 4]"),
         ({"reduce": "perceiver", "heads": 7}, "7 does not divide vision.width 24"),
         ({"projekt": "mlp"}, "model.connector.projekt: unknown setting; did you mean project?"),

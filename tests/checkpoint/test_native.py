@@ -320,5 +320,5 @@ def test_setting_that_cannot_be_used_is_named_with_its_file(folder):
     values = json.loads((folder / "config.json").read_text())
     values["model"]["decoder"]["heads"] = 7
     (folder / "config.json").write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match=r"config\.json: model\.decoder\.width: 768 is not divisible by heads 7"):
+    with pytest.raises(ConfigError, match=r"config\.json: model\.decoder\.heads: 7 is not divisible by kv_heads 12"):
         read_config(folder)
