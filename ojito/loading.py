@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from ojito.checkpoint.description import Described, OpenFolder
-from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.files import CheckpointError, path_setting
 from ojito.checkpoint.folder import describe, missing_tokenizer
 from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
 from ojito.checkpoint.native import LEARNED
@@ -200,7 +200,7 @@ def recipe_of(folder: Path | str | Described) -> Config:
     processor = described.processor
     if described.form == "native" and processor.tokenizer.path:
         # In the folder it says "tokenizer.json", which is the folder's; a recipe may say where that came from.
-        source = recipe.processor.tokenizer.path or str(described.tokenizer)
+        source = recipe.processor.tokenizer.path or path_setting(described.tokenizer)
         processor = dataclasses.replace(processor, tokenizer=dataclasses.replace(processor.tokenizer, path=source))
     return dataclasses.replace(recipe, name=described.name, model=described.model, processor=processor)
 

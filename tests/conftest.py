@@ -103,6 +103,17 @@ def join(parts):
     return lambda **changes: build(**{**given, **changes})
 
 
+@pytest.fixture
+def latin1(tmp_path):
+    """A folder whose name is not UTF-8, as old archives unpack."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/mod\xe8le"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("names are UTF-8 on this disk")
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests for a GPU are skipped where there is none."""
     waiting = [item for item in items if item.get_closest_marker("gpu")]

@@ -102,6 +102,19 @@ def _is_blob(snapshot: Path, file: Path) -> bool:
     return file.parent == home / "blobs" or (file.parent == shared / file.name[:2] and (shared / _SHARED).is_file())
 
 
+def path_setting(path: Path) -> str:
+    """Return the path as a setting, which recipes are to hold.
+
+    Raises:
+        CheckpointError: It is not UTF-8, as recipes are.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise CheckpointError(path, "has a name that is not UTF-8, and no recipe can name it", "rename it") from None
+    return str(path)
+
+
 def read_json(folder: Path | str, name: str) -> dict[str, Any]:
     """Return the mapping in a JSON file of the folder.
 

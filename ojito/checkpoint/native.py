@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
-from ojito.checkpoint.files import CONFIG, CheckpointError, find_file, read_json
+from ojito.checkpoint.files import CONFIG, CheckpointError, find_file, path_setting, read_json
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import write_weights
 from ojito.config import Config, ModelConfig
@@ -85,7 +85,7 @@ def read_part(opened: OpenFolder, kind: PartKind) -> Part:
         described.model.vision if kind == "vision" else described.model.decoder,
         KeyMap(ignored=(rf"(?!{kind}\.).*",)),
         image=write(described.processor.image),
-        tokenizer={**learned, "kind": "file", "path": str(described.tokenizer)},
+        tokenizer={**learned, "kind": "file", "path": path_setting(described.tokenizer)},
         prompt={"bos": described.processor.prompt.bos},
         name=described.name,
         folder=opened,

@@ -1,13 +1,17 @@
 """A folder is described once: its config.json and the headers of its weights are parsed once, and passed down."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
+import torch
 from PIL import Image
 
 import ojito
 from ojito.checkpoint import files, tensors
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.folder import describe, describe_part
 from ojito.loading import check_settings
 from tests.hostile.good_folders import make
 
@@ -67,3 +71,23 @@ def test_settings_are_checked_before_the_weights_are_there_and_without_their_hea
     (folder / "model.safetensors").unlink()
     assert check_settings(folder).path == folder
     assert parsed == {"config.json": 1}
+
+
+def test_folder_whose_name_is_not_utf8_loads_and_only_a_recipe_cannot_name_its_tokenizer(tmp_path, latin1):
+    make(tmp_path / "own", "own")
+    shutil.copytree(tmp_path / "own", latin1, dirs_exist_ok=True)
+    expected = ojito.load(tmp_path / "own", "cpu", "float32").model.state_dict()
+    found = ojito.load(latin1, "cpu", "float32").model.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    with pytest.raises(CheckpointError, match="has a name that is not UTF-8"):
+        describe_part(latin1, "decoder")
+
+
+def test_public_model_is_written_where_the_name_is_not_utf8_and_read_under_another(tmp_path, latin1):
+    make(tmp_path / "llava", "llava")
+    pipe = ojito.load(tmp_path / "llava", "cpu", "float32")
+    assert pipe.export(latin1 / "out").family == "llava"
+    with pytest.raises(CheckpointError, match=r"has a name that is not UTF-8.*; rename it"):
+        describe(latin1 / "out")
+    (latin1 / "out").rename(tmp_path / "renamed")
+    assert describe(tmp_path / "renamed").model == pipe.model.config

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ojito.checkpoint.files import MAX_JSON, CheckpointError, find_file, read_json
+from ojito.checkpoint.files import MAX_JSON, CheckpointError, find_file, path_setting, read_json
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.huggingface.tokenizer_json import TokenizerFile
 from ojito.config import ImageConfig
@@ -173,7 +173,7 @@ def read_tokenizer_settings(folder: Path, end: tuple[str, ...], config: Fields |
     ends += [file.added[i].content for i in ids if i in file.added]
     settings: dict[str, Any] = {
         "kind": "file",
-        "path": str(file.path),
+        "path": path_setting(file.path),
         "bos": named["bos"] or begin,
         "eos": [*dict.fromkeys(token for token in ends if token)],
         "eos_ids": [i for i in ids if i not in file.added],
