@@ -86,7 +86,7 @@ def write_folder(
         dtype: Of the weights in the files; None leaves each tensor as it is.
         max_shard: The most bytes of a file of weights; where there are more, several and their index are written.
         base_model: The model on the Hub that it was made from, for the card.
-        progress: Hears of the bytes of weights that are written, and of all of them.
+        progress: Called with the bytes of weights that are written, and all of them.
 
     Raises:
         CheckpointError: The model, its prompt or its tokenizer is of no family; says what keeps it from being one.
@@ -181,12 +181,12 @@ def _facts(
     base_model: str,
 ) -> Facts:
     prompt, question = processor.prompt, "what is it?" if chats else processor.prompt.caption
-    picture, bos = image_text(family, prompt), vocabulary.bos if prompt.bos else ""
+    tag, bos = image_text(family, prompt), vocabulary.bos if prompt.bos else ""
     before, after = (bos + prompt.user, "") if prompt.image == "inline" else ("", bos)
     return Facts(
         name, exported.family, exported.parameters, exported.dtype,
-        row=before + picture + after + question + prompt.separator.rstrip("\n"),
-        given="" if chats else picture + question, question=question, base_model=base_model,
+        row=before + tag + after + question + prompt.separator.rstrip("\n"),
+        given="" if chats else tag + question, question=question, base_model=base_model,
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def _tower_within(opened: OpenFolder, f: Fields, family: Family) -> Part:
 
 
 def _read_squares(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """As `read_image_settings`. Of a family that cuts pictures into tiles, too, the tower reads plain squares."""
+    """As `read_image_settings`. Of a family that cuts images into tiles, too, the tower reads plain squares."""
     image = read_image_settings(folder, usual, size)
     if image.get("fit") != "tiles":
         return image

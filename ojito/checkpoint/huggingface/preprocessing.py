@@ -29,7 +29,7 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
         size: Side of the squares that the model reads, pixels.
 
     Raises:
-        CheckpointError: A file is damaged, or prepares pictures as Ojito cannot, or for a model of another size.
+        CheckpointError: A file is damaged, or prepares images as Ojito cannot, or for a model of another size.
     """
     f = _image_fields(folder)
     fit = usual.get("fit", ImageConfig.fit)
@@ -41,7 +41,7 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
     }
     if not f.flag("do_normalize", default=True):
         settings |= {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
-    # What `do_convert_rgb` says does not matter: a picture that is not RGB has no meaning to the model but as RGB.
+    # What `do_convert_rgb` says does not matter: an image that is not RGB has no meaning to the model but as RGB.
     f.demand("do_resize", True)
     f.demand("do_rescale", True)
     factor = f.number("rescale_factor", default=1 / 255)
@@ -63,21 +63,21 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
             ]
         else:
             sizes = _all_sides(f, "size", "height", "width", default=size)
-        if f.get("max_num_patches") is not None:  # as many as there may be in a picture of any shape; ours are squares
+        if f.get("max_num_patches") is not None:  # as many as there may be in an image of any shape; ours are squares
             side = math.isqrt(f.integer("max_num_patches", default=256))
             sizes.append(side * f.integer("patch_size", default=16))
     for found in sizes:
         if found != size:
             raise CheckpointError(
                 "",
-                f"{f.where} prepares pictures of {found} pixels, and the model reads {size}",
+                f"{f.where} prepares images of {found} pixels, and the model reads {size}",
                 "use the files of one model",
             )
     return settings
 
 
 def _sides(f: Fields, name: str, *sides: str, default: int) -> list[int]:
-    """The pixels of these sides, in a group of them; by other sides, pictures would be resized in another way."""
+    """The pixels of these sides, in a group of them; by other sides, images would be resized in another way."""
     if f.get(name) is None:
         return [default] * len(sides)
     group = f.group(name)

@@ -2,8 +2,8 @@
 
 `preprocessing` reads them; those of the tokenizer are written by `vocabulary`.
 
-A processor there is more than settings: what it writes around a picture is in its code. So a model that learned to read
-another prompt, or pictures fitted in another way, is refused, and not given to a processor that does not know it.
+A processor there is more than settings: what it writes around an image is in its code. So a model that learned to read
+another prompt, or images fitted in another way, is refused, and not given to a processor that does not know it.
 
 Everything is in the spelling of the Hub's own files, which old versions read as well as new ones.
 """
@@ -31,7 +31,7 @@ def image_fields(family: Family, tower: str, image: ImageConfig, model: ModelCon
     """What preprocessor_config.json says, beside the fields of config.json.
 
     Raises:
-        CheckpointError: Pictures are fitted in a way that the family's processor has not.
+        CheckpointError: Images are fitted in a way that the family's processor has not.
     """
     usual_settings = family.image_settings(tower)
     for name in ("fit", "tiling"):

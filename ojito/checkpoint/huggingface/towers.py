@@ -19,7 +19,7 @@ class TowerFamily:
     """One family of vision towers; as `DecoderFamily`, and:
 
     Attributes:
-        image_settings: The processor's `image` settings, for the pictures that it has learned to see.
+        image_settings: The processor's `image` settings, for the images that it has learned to see.
         image_class: The reference's class that prepares them.
     """
 
@@ -80,7 +80,7 @@ def _write_sizes(c: ViTConfig) -> dict[str, Any]:
 
 
 def _picture(f: Fields, patch_size: int, default: int) -> Settings:
-    """The side of the picture, of which SigLIP's convolution may leave a rest unread."""
+    """The side of the image, of which SigLIP's convolution may leave a rest unread."""
     size = f.integer("image_size", default=default)
     return {"image_size": size, "crop": bool(patch_size and size % patch_size)}
 
@@ -109,7 +109,7 @@ def _read_naflex(f: Fields) -> Settings:
     side = round(places**0.5)
     if side * side != places or not side:
         raise f.error("num_patches", places, "a square number is needed")
-    # It reads pictures of any shape; here, squares of the size that its table of positions is for.
+    # It reads images of any shape; here, squares of the size that its table of positions is for.
     return {**sizes, "image_size": side * sizes["patch_size"], "positions": "resized", "position_grid": side}
 
 
@@ -160,4 +160,4 @@ TOWERS: dict[str, TowerFamily] = {
 }  # fmt: skip
 
 IGNORED = (r".*\bembeddings\.position_ids", r"(.*\.)?head\.(attention|layernorm|mlp|probe)\b.*")
-"""Constants of older files, and the pooling head, which makes one vector of a picture."""
+"""Constants of older files, and the pooling head, which makes one vector of an image."""
