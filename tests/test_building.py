@@ -344,7 +344,7 @@ def test_pictures_of_another_size_than_the_towers_are_refused(join, tmp_path):
     folder = save_tower(tmp_path / "tower")
     for size in (20, {"height": 20, "width": 16}):
         (folder / "preprocessor_config.json").write_text(json.dumps({"size": size}))
-        says(join, CheckpointError, "prepares pictures of 20 pixels, and the model reads 16", vision=folder)
+        says(join, CheckpointError, "prepares images of 20 pixels, and the model reads 16", vision=folder)
 
 
 def test_missing_folder_and_preset_are_named(join, tmp_path):

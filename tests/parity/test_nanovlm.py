@@ -484,7 +484,7 @@ def test_frequencies_are_compared_where_they_are_there(tmp_path, change, message
         ({"mp_pixel_shuffle_factor": 3}, "model.connector.factor: 3 does not divide"),
         ({"max_img_size": 70}, "max_img_size is '70'; whole tiles of vit_img_size 32 are needed"),
         ({"max_img_size": 96}, "vlm_extra_tokens is 'None'; Ojito has only <row_1_col_3> for r1c3"),
-        ({"vlm_extra_tokens": {"image_token": "<i>", "r1c1": "<row_1_col_1>"}}, "the whole picture before them"),
+        ({"vlm_extra_tokens": {"image_token": "<i>", "r1c1": "<row_1_col_1>"}}, "the whole image before them"),
         ({"vlm_extra_tokens": {"image_token": "<i>", "other": "<o>"}}, "those of the releases 450M, 230M-8k and 460M"),
         ({"vlm_extra_tokens": {"r1c1": "<row_1_col_1>"}}, "image_token among them, are needed"),
         ({"vlm_extra_tokens": {"image_token": 3}}, "image_token among them, are needed"),

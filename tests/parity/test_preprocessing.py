@@ -185,7 +185,7 @@ def test_llavas_padding_is_not_ours(tmp_path):
 
 @pytest.mark.parametrize(("kind", "fields", "size"), SIZES)
 def test_pictures_for_another_model_are_refused(tmp_path, kind, fields, size):
-    with pytest.raises(CheckpointError, match=rf"prepares pictures of {size} pixels, and the model reads {SIZE};"):
+    with pytest.raises(CheckpointError, match=rf"prepares images of {size} pixels, and the model reads {SIZE};"):
         settings_of(saved(tmp_path, kind, **fields), kind)
 
 

@@ -1,4 +1,4 @@
-"""The model card, README.md: what a model is, and how to load it. It says nothing that the model's files do not."""
+"""The model card, README.md: what a model is and how to load it, all taken from the model's files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CARD = """\
 
 # {title}
 
-A vision-language model of the family `{family}`, with {parameters:,} parameters in {dtype}. It reads pictures as
+A vision-language model of the family `{family}`, with {parameters:,} parameters in {dtype}. It reads images as
 squares of {size} x {size} pixels, each of them {tokens} tokens, and answers in text. Ojito wrote these files.
 
 ## Prompt
 
-A question about a picture is written as
+A question about an image is written as
 
 {fence}text
 {row}
@@ -53,7 +53,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 processor = AutoProcessor.from_pretrained("FOLDER")
 model = AutoModelForImageTextToText.from_pretrained("FOLDER")
-picture = Image.open("photo.jpg").convert("RGB")
+image = Image.open("photo.jpg").convert("RGB")
 {inputs}
 ids = model.generate(**inputs, max_new_tokens=64)
 print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
@@ -61,23 +61,23 @@ print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_toke
 """
 
 _IN_TURNS = """\
-turn = {{"role": "user", "content": [{{"type": "image", "image": picture}}, {{"type": "text", "text": {question}}}]}}
+turn = {{"role": "user", "content": [{{"type": "image", "image": image}}, {{"type": "text", "text": {question}}}]}}
 inputs = processor.apply_chat_template(
     [turn], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
 )"""
-_ALONE = 'inputs = processor(images=picture, text={given}, return_tensors="pt")'
+_ALONE = 'inputs = processor(images=image, text={given}, return_tensors="pt")'
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells beside the model's config.
+    """Facts of a card that are not in the model's config.
 
     Attributes:
         name: What the model is called.
         family: The name of its family.
         parameters: How many numbers it has.
         dtype: Of them, in the files.
-        row: A question about a picture, as the model reads it.
+        row: A question about an image, as the model reads it.
         given: What of it a caller writes; "" where the chat template does.
         question: The question in it.
         base_model: The model on the Hub that it was made from; "" where that is not known.
@@ -94,7 +94,7 @@ class Facts:
 
 
 def card(facts: Facts, model: ModelConfig) -> str:
-    """The text of README.md."""
+    """Return the text of README.md."""
     front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "image-text-to-text"}
     if facts.base_model:
         front["base_model"] = facts.base_model

@@ -4,7 +4,7 @@ Three formats were released. Their config.json differs in the tokens that it add
 
     222M                none                                    one square, before all text     Question: … Answer:
     450M                `<|image|>`                             one square, before all text     Question: … Answer:
-    460M-8k, 230M-8k    that, `<|global_image|>`, and           the whole picture and its       a chat
+    460M-8k, 230M-8k    that, `<|global_image|>`, and           the whole image and its         a chat
                         `<row_1_col_1>` to `<row_8_col_8>`      tiles, where the text says
 
 Source: github.com/huggingface/nanoVLM at 6ba9082, 731d8c6 and 9c560d2. Its chat template is never run; how it writes is
@@ -155,7 +155,7 @@ def tile_tokens(side: int) -> dict[str, str]:
 
 
 def _read_model(f: Fields) -> ModelConfig:
-    # With a class token, the reference hands on that one alone; with tokens in, its decoder reads no pictures.
+    # With a class token, the reference hands on that one alone; with tokens in, its decoder reads no images.
     for name, value in (("vit_cls_flag", False), ("lm_use_tokens", False), ("lm_attn_scaling", 1)):
         f.demand(name, value)
     factor = size_of(f, "mp_pixel_shuffle_factor")
@@ -212,7 +212,7 @@ def _read_tiling(f: Fields, size: int, tokens: Mapping[str, str]) -> Settings:
     if longest % size:
         raise f.error("max_img_size", longest, f"whole tiles of vit_img_size {size} are needed")
     if "global_image_token" not in tokens:
-        raise f.error("vlm_extra_tokens", list(tokens), "Ojito has only tiles with the whole picture before them")
+        raise f.error("vlm_extra_tokens", list(tokens), "Ojito has only tiles with the whole image before them")
     count = longest // size
     for row, column in ((i + 1, j + 1) for i in range(count) for j in range(count)):
         name, token = f"r{row}c{column}", f"<row_{row}_col_{column}>"
@@ -223,7 +223,7 @@ def _read_tiling(f: Fields, size: int, tokens: Mapping[str, str]) -> Settings:
 
 
 def _check_template(f: Fields) -> None:
-    """Whether the template writes a chat of this kind, as far as can be seen without running it."""
+    """Check that the template writes a chat of this kind, as far as can be seen without running it."""
     template = f.get("lm_chat_template")
     written = ("<|im_start|>", "<|im_end|>", "assistant")
     if template is not None and not (isinstance(template, str) and all(text in template for text in written)):
@@ -329,7 +329,7 @@ def _write_model(c: ModelConfig) -> dict[str, Any]:
 
 
 def _name_of(token: str, prompt: PromptConfig) -> str:
-    """What vlm_extra_tokens calls a token."""
+    """Return the key of a token in vlm_extra_tokens."""
     place = re.fullmatch(r"<row_(\d+)_col_(\d+)>", token)
     if place:
         return f"r{place[1]}c{place[2]}"
@@ -337,7 +337,7 @@ def _name_of(token: str, prompt: PromptConfig) -> str:
 
 
 def _compare(where: str, config: Any, read_back: Any, names: Sequence[str] | None = None) -> None:
-    """Whether the settings of these names, or all, are the same.
+    """Check that the settings of these names, or all, are the same.
 
     Raises:
         CheckpointError: One is not.
