@@ -344,7 +344,7 @@ class Pipeline:
             dtype: Of the weights in the files, "bfloat16"; None leaves each tensor as it is.
             max_shard: The most bytes of a file of weights; where there are more, several are written.
             base_model: The model on the Hub that this one was made from, for the card.
-            progress: Hears of the bytes of weights that are written, and of all of them.
+            progress: Called with the bytes of weights that are written, and all of them.
 
         Returns:
             The model's family, its parameters and their dtype.

@@ -65,7 +65,7 @@ def _paligemma(decoder: Settings, image_size: int = 224) -> Settings:
 
 
 def _scenes(width: int, stem_widths: list[int], decoder_layers: int, minutes: float) -> Settings:
-    """A small model for drawn scenes: many blind questions share one look at the picture."""
+    """A small model for drawn scenes: many blind questions share one look at the image."""
     heads = width // 32
     return {
         "model": {

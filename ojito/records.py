@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # `ojito --help` reads this file too, and must not wait for t
     ImageLike = Union[str, Path, bytes, Image.Image]
 
 Progress = Callable[[int, int], None]
-"""Hears of long work: how much of it is done, and how much there is."""
+"""Progress of long work: called with how much is done, and how much there is in all."""
 
 IGNORE = -100
 """A target that no loss counts (PyTorch's own `ignore_index`)."""

@@ -1,4 +1,4 @@
-"""START HERE: what any folder with a model holds, described once.
+"""What any folder with a model holds, described once.
 
     describe(folder)                    a whole model
     describe_part(folder, "vision")     a tower or a decoder, by itself or out of a whole model

@@ -1,4 +1,4 @@
-"""Evaluation: `runner` asks and grades (START HERE), `metrics` score, `report` shows a page."""
+"""Evaluation: `runner` asks and grades, `metrics` score, `report` shows a page."""
 
 from ojito.evaluation.held_out import HeldOut, held_out_baselines, open_held_out
 from ojito.evaluation.metrics.captions import Baselines, caption_baselines, is_caption, overlap

@@ -1,4 +1,4 @@
-"""START HERE: ask a model every question that has an answer, grade what it says, and ask again without the image.
+"""Ask a model every question that has an answer, grade what it says, and ask again without the image.
 
 A model can be right without looking: most questions have answers that are likelier than others. Two controls show
 how far that gets it: the same questions, with the same expected answers, about a blank image, and about the image of

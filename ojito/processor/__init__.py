@@ -1,4 +1,4 @@
-"""Pictures and words to a `Batch`, and ids back to words. Start at `processor.py`."""
+"""Images and words to a `Batch`, and ids back to words. Start at `processor.py`."""
 
 from ojito.processor.image_files import ImageError, TooManyPixels
 from ojito.processor.processor import Processor

@@ -1,4 +1,4 @@
-"""START HERE: samples to a `Batch`, and generated ids back to text."""
+"""Samples to a `Batch`, and generated ids back to text."""
 
 from __future__ import annotations
 

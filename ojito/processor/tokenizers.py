@@ -69,7 +69,7 @@ class Tokenizer:
         Raises:
             ConfigError: There is no token that ends an answer, or none of a name that `config` gives.
         """
-        # Whoever writes "<eos>" into a caption means five characters, not the end of it.
+        # "<eos>" in a caption means five characters, not the end of it.
         tokenizer.encode_special_tokens = True
         self._tokenizer, self._config = tokenizer, config
         self._ids: dict[tuple[str, After], tuple[int, ...]] = {}

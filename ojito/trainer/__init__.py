@@ -1,4 +1,4 @@
-"""Training: `loop` goes on step by step (START HERE), `state` is what changes, `step` one update of the weights.
+"""Training: `loop` goes on step by step, `state` is what changes, `step` one update of the weights.
 
 `schedule`, `optim`, `muon` and `loss` say how; `progress` shows and writes how far a run is.
 """

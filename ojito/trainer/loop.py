@@ -1,4 +1,4 @@
-"""START HERE: the training loop."""
+"""The training loop."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def write_folder(
         dtype: Of the weights in the files; None leaves each tensor as it is.
         max_shard: The most bytes of a file of weights; where there are more, several and their index are written.
         base_model: The model on the Hub that it was made from, for the card.
-        progress: Hears of the bytes of weights that are written, and of all of them.
+        progress: Called with the bytes of weights that are written, and all of them.
 
     Raises:
         CheckpointError: The model, its prompt or its tokenizer is of no family; says what keeps it from being one.

@@ -1,4 +1,4 @@
-"""START HERE: a Hugging Face folder, and what its files say in Ojito's settings.
+"""A Hugging Face folder, and what its files say in Ojito's settings.
 
     config.json                                          the model's sizes           families, decoders, towers
     model.safetensors, or shards and an index            the weights                 tensors, keys
