@@ -56,7 +56,7 @@ def build(
     settings: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Pipeline:
-    """A model of a vision tower and a decoder that have learned apart, and a connector that has everything to learn.
+    """Build a model of a vision tower and a decoder that were trained apart, and a new connector.
 
     Its recipe, which `save` keeps, is for `ojito train --from`. Images are prepared as the tower knows them and text
     as the decoder does: a decoder that was trained to chat keeps its form of chat, and any other is asked by the
@@ -118,7 +118,7 @@ def build(
 
 
 def _find(kind: PartKind, name: Path | str, progress: Progress | None) -> Part:
-    """The part of that name."""
+    """Find a part by name."""
     folder = find_folder(name, progress, functools.partial(describe_part, kind=kind))
     if folder is not None:
         opened = OpenFolder(folder)
@@ -155,7 +155,7 @@ def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings:
 
 
 def _connector(given: str | Mapping[str, Any] | ConnectorConfig) -> Mapping[str, Any]:
-    """The settings of the connector that is called so."""
+    """Return the settings of a connector by its name."""
     if isinstance(given, ConnectorConfig):
         return write(given)
     if isinstance(given, Mapping):

@@ -1,4 +1,4 @@
-"""One table of names for both directions: what a tensor of the model is called in somebody else's file.
+"""Names of a model's tensors in public files: one table for both directions.
 
 A table maps our modules to theirs: `"blocks.*.attention.q": "layers.*.self_attn.q_proj"`; `.weight` and `.bias` follow,
 and `*` is the layer's number. Where a tensor is stored in another form, the table has a `Key` instead of a name.
@@ -22,7 +22,7 @@ _LAYER = re.compile(r"\bblocks\.(\d+)\.")
 
 @dataclass(frozen=True)
 class Key:
-    """A tensor's name in their file, and the form that it has there.
+    """Name and form of a tensor in a file.
 
     Attributes:
         name: Theirs; `*` is the layer's number.
@@ -40,7 +40,7 @@ class Key:
     flat_patches: bool = False
 
     def their_shape(self, shape: Shape) -> Shape:
-        """Our shape to theirs."""
+        """Return the shape in the file of a tensor of this shape."""
         if self.flat_patches and len(shape) == 4:
             shape = (shape[0], shape[1] * shape[2] * shape[3])
         if self.parts > 1:
@@ -50,7 +50,7 @@ class Key:
         return (1,) * self.leading + shape
 
     def to_ours(self, theirs: Tensor, shape: Shape) -> Tensor:
-        """Their tensor, of `their_shape(shape)`, to ours of this shape: a view where that is possible."""
+        """Return the model's tensor of this shape from the file's, of `their_shape(shape)`: a view where possible."""
         made = theirs[(0,) * self.leading]
         if self.transposed and made.ndim == 2:
             made = made.T
@@ -61,7 +61,7 @@ class Key:
         return made
 
     def to_theirs(self, pieces: list[Tensor]) -> Tensor:
-        """Our tensors, all parts of theirs in order, to theirs."""
+        """Return the file's tensor from the model's, which are all of its parts in order."""
         from torch import cat
 
         made = cat(pieces) if self.parts > 1 else pieces[0]
@@ -78,7 +78,7 @@ Table = Mapping[str, Union[str, Key]]
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a model, and where it is in their files.
+    """A part of a model, and the prefixes of its names in files.
 
     Attributes:
         ours: Beginning of our names, "decoder.".
@@ -93,7 +93,7 @@ class Section:
 
 @dataclass(frozen=True)
 class KeyMap:
-    """The names of a family. Without sections, their names are ours.
+    """Names of a family's tensors. Without sections, they are the model's own.
 
     Attributes:
         sections: Of the model.
@@ -110,12 +110,12 @@ class KeyMap:
     constants: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict, compare=False)
 
     def ignores(self, name: str) -> bool:
-        """Whether this name in their file is of no use, but to be compared."""
+        """Whether a name in the file is not read, except to be compared."""
         compared = name in self.constants or name in self.copies
         return compared or any(re.fullmatch(pattern, name) for pattern in self.ignored)
 
     def resolve(self, ours: Collection[str], found: Collection[str] | None = None) -> dict[str, Key]:
-        """Each of our names to their key.
+        """Map each of the model's names to its key in the file.
 
         Args:
             ours: Names of the model's tensors.
@@ -139,7 +139,7 @@ class KeyMap:
         return resolved
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Our state dict under their names and in their form.
+        """Return the state dict under the names and in the form of the file.
 
         Raises:
             LookupError: As for `resolve`.
@@ -155,7 +155,7 @@ class KeyMap:
 
 
 def _find(table: Table, name: str) -> Key | None:
-    """The entry for one of our tensors: by its own name, or by its module's."""
+    """Return the entry of one tensor: by its own name, or by its module's."""
     layer = _LAYER.search(name)
     pattern = _LAYER.sub("blocks.*.", name)
     module, dot, suffix = pattern.rpartition(".")

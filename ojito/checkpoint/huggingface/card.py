@@ -1,4 +1,4 @@
-"""The model card, README.md: what a model is, and how to load it. It says nothing that the model's files do not."""
+"""The model card, README.md: what a model is and how to load it, all taken from the model's files."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _ALONE = 'inputs = processor(images=image, text={given}, return_tensors="pt")'
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells beside the model's config.
+    """Facts of a card that are not in the model's config.
 
     Attributes:
         name: What the model is called.
@@ -94,7 +94,7 @@ class Facts:
 
 
 def card(facts: Facts, model: ModelConfig) -> str:
-    """The text of README.md."""
+    """Return the text of README.md."""
     front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "image-text-to-text"}
     if facts.base_model:
         front["base_model"] = facts.base_model

@@ -1,4 +1,4 @@
-"""The public text decoders: what their config.json says, and what their tensors are called."""
+"""Public text decoders: their config.json and the names of their tensors, in both directions."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def _query_scalar(f: Fields, head_dim: int) -> float:
 
 
 def _softcap(f: Fields, name: str, default: float) -> float:
-    """A null is no softcap here, and not the default."""
+    """Read a softcap. A null means none, and not the default."""
     return 0.0 if name in f.values and f.values[name] is None else f.number(name, default=default)
 
 
@@ -272,7 +272,7 @@ def _write_gemma2(c: DecoderConfig) -> dict[str, Any]:
 
 
 def _whole(number: float) -> float | int:
-    """256 rather than 256.0, where the reference demands an integer."""
+    """Return 256 for 256.0: the reference demands an integer."""
     return int(number) if float(number).is_integer() else number
 
 
@@ -357,7 +357,7 @@ HEAD: Table = {"untied_head": "lm_head"}
 
 
 def copies(beginnings: Sequence[str]) -> dict[str, str]:
-    """Of a head that is the embedding: what some files hold beside that."""
+    """Return the names under which files may repeat the embedding as a tied head."""
     return {f"{beginning}lm_head.weight": "decoder.embedding.weight" for beginning in beginnings}
 
 

@@ -1,4 +1,4 @@
-"""The way back: a model of ours as a Hugging Face folder, which transformers and all that build on it load.
+"""Export: write a model as a Hugging Face folder, which transformers and the tools built on it load.
 
 Which family a model is of is found by trying: its config is written as theirs, read again as any folder's is, and
 compared. So it does not matter what the model was before: one that was imported, trained on, saved and loaded is
@@ -74,7 +74,7 @@ def write_folder(
     base_model: str = "",
     progress: Progress | None = None,
 ) -> Exported:
-    """Writes a model as the family that it is of; call it within `staged_save`, when the folder has its tokenizer.json.
+    """Write a model as its family does; call it within `staged_save`, when the folder has its tokenizer.json.
 
     Args:
         folder: That of `staged_save`.
@@ -160,7 +160,7 @@ def _exported(family: str, state: Mapping[str, Tensor], dtype: torch.dtype | Non
 
 
 def _config(family: Family, fields: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
-    """What config.json says: `fields` and the ids of tokens, of which nobody should have to guess."""
+    """Return the fields of config.json: `fields`, and the ids of special tokens."""
     ids = {**vocabulary.ids, family.image_id_field: vocabulary.image_id}
     ids |= {name: vocabulary.id_of(token) for token, name in family.token_id_fields.items()}
     return {
@@ -181,17 +181,17 @@ def _facts(
     base_model: str,
 ) -> Facts:
     prompt, question = processor.prompt, "what is it?" if chats else processor.prompt.caption
-    tag, bos = image_text(family, prompt), vocabulary.bos if prompt.bos else ""
+    image, bos = image_text(family, prompt), vocabulary.bos if prompt.bos else ""
     before, after = (bos + prompt.user, "") if prompt.image == "inline" else ("", bos)
     return Facts(
         name, exported.family, exported.parameters, exported.dtype,
-        row=before + tag + after + question + prompt.separator.rstrip("\n"),
-        given="" if chats else tag + question, question=question, base_model=base_model,
+        row=before + image + after + question + prompt.separator.rstrip("\n"),
+        given="" if chats else image + question, question=question, base_model=base_model,
     )  # fmt: skip
 
 
 def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], KeyMap]:
-    """The family that a model is of, what config.json says of it, and what its tensors are called.
+    """Return the family of a model, the fields of its config.json, and the names of its tensors.
 
     Args:
         name: What the model is called, for the error.
@@ -224,7 +224,7 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
 
 
 def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
-    """Every family of all its parts, and this model's config as it would write it."""
+    """Yield every family with every pair of its parts, and this model's config as that family writes it."""
     seen = model.vision
     if not isinstance(seen, ViTConfig):
         seen = ViTConfig(image_size=16)
@@ -239,7 +239,7 @@ def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
 
 
 def _plain(model: ModelConfig) -> ModelConfig:
-    """The same model: what can be said in two ways is said in one of them, and what has no effect is at one value."""
+    """Return the same model in normal form: of equivalent settings one spelling, and unused settings at one value."""
     d, c, v = model.decoder, model.connector, model.vision
     scaling = d.rope_scaling
     decoder = dataclasses.replace(

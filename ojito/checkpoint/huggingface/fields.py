@@ -1,4 +1,4 @@
-"""The fields of somebody else's config.json, each checked before it is believed."""
+"""The fields of a public config.json, each checked before use."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Fields:
         return float(value)
 
     def numbers(self, *names: str, default: Sequence[float]) -> list[float]:
-        """As many finite numbers as there are by default.
+        """Return as many finite numbers as the default has.
 
         Raises:
             CheckpointError: It is no list of them.
@@ -103,7 +103,7 @@ class Fields:
             raise self.error(self._name(names), value, f"Ojito knows {known}") from None
 
     def text(self, *names: str) -> str:
-        """As text, whatever it is."""
+        """Return the value as text."""
         value = self.get(*names)
         return value if isinstance(value, str) else shown(value)
 
@@ -119,7 +119,7 @@ class Fields:
         return Fields(value or {}, f"{self.where}: {self._name(names)}")
 
     def demand(self, name: str, value: Any) -> None:
-        """Refuses a model that differs in this from all that Ojito can compute.
+        """Refuse a model that differs in this field from all that Ojito can compute.
 
         Raises:
             CheckpointError: The field is there, and is something else.
@@ -129,7 +129,7 @@ class Fields:
             raise self.error(name, found, f"Ojito has only {value!r}")
 
     def error(self, name: str, value: Any, remedy: str) -> CheckpointError:
-        """What is wrong with a field."""
+        """Return the error about a field."""
         said = str(value) if isinstance(value, (str, int, float)) else shown(value)
         return CheckpointError(self.where, f"{name} is {said[:80]!r}", remedy)
 
@@ -154,5 +154,5 @@ def config_of(opened: OpenFolder) -> Iterator[Fields]:
 
 
 def known(*kinds: Mapping[str, Any]) -> str:
-    """The remedy where a name is none of these."""
+    """Return the remedy for a name that is none of these."""
     return f"Ojito knows {', '.join(name for kind in kinds for name in kind)}"

@@ -26,7 +26,7 @@ WITH_TOWER = {"siglip": "siglip_vision_model", "siglip2": "siglip2_vision_model"
 
 
 def read_tower(opened: OpenFolder) -> Part:
-    """The vision tower of a folder: one by itself, of a pair (CLIP, SigLIP), or of a vision-language model.
+    """Describe the vision tower of a folder: one by itself, of a pair (CLIP, SigLIP), or part of a whole model.
 
     Raises:
         CheckpointError: There is none that Ojito knows.
@@ -64,7 +64,7 @@ def _tower_within(opened: OpenFolder, f: Fields, family: Family) -> Part:
 
 
 def _read_squares(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """As `read_image_settings`. Of a family that cuts images into tiles, too, the tower reads plain squares."""
+    """Return the `image` settings of a tower, which reads plain squares even if its family cuts tiles."""
     image = read_image_settings(folder, usual, size)
     if image.get("fit") != "tiles":
         return image
@@ -72,7 +72,7 @@ def _read_squares(folder: Path, usual: Mapping[str, Any], size: int) -> dict[str
 
 
 def read_decoder(opened: OpenFolder) -> Part:
-    """The decoder of a folder: one by itself, or that of a vision-language model.
+    """Describe the decoder of a folder: one by itself, or part of a vision-language model.
 
     Raises:
         CheckpointError: There is none that Ojito knows.
@@ -112,7 +112,7 @@ def _decoder_part(
 
 
 def _outside(beginnings: Sequence[str]) -> str:
-    """A pattern of all names but those of a part: of what the part itself has, nothing may be left."""
+    """Return a pattern of all names outside a part; every name inside it must be used."""
     return rf"(?!{'|'.join(map(re.escape, beginnings))}).*"
 
 

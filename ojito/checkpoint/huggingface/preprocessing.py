@@ -41,7 +41,7 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
     }
     if not f.flag("do_normalize", default=True):
         settings |= {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
-    # What `do_convert_rgb` says does not matter: an image that is not RGB has no meaning to the model but as RGB.
+    # `do_convert_rgb` does not matter: the model takes RGB only.
     f.demand("do_resize", True)
     f.demand("do_rescale", True)
     factor = f.number("rescale_factor", default=1 / 255)
@@ -63,7 +63,7 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
             ]
         else:
             sizes = _all_sides(f, "size", "height", "width", default=size)
-        if f.get("max_num_patches") is not None:  # as many as there may be in an image of any shape; ours are squares
+        if f.get("max_num_patches") is not None:  # the most of an image of any shape; Ojito's are squares
             side = math.isqrt(f.integer("max_num_patches", default=256))
             sizes.append(side * f.integer("patch_size", default=16))
     for found in sizes:
@@ -77,7 +77,7 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
 
 
 def _sides(f: Fields, name: str, *sides: str, default: int) -> list[int]:
-    """The pixels of these sides, in a group of them; by other sides, images would be resized in another way."""
+    """Return the pixels of these sides of a group. Other sides are refused: they mean another way to resize."""
     if f.get(name) is None:
         return [default] * len(sides)
     group = f.group(name)
@@ -87,7 +87,7 @@ def _sides(f: Fields, name: str, *sides: str, default: int) -> list[int]:
 
 
 def _all_sides(f: Fields, name: str, *sides: str, default: int) -> list[int]:
-    """As `_sides`; in older files, one number is for all of them."""
+    """Return the pixels of these sides, for which older files have one number."""
     if isinstance(f.get(name), int):
         return [f.integer(name, default=default)]
     return _sides(f, name, *sides, default=default)
@@ -140,7 +140,7 @@ def _default_template(f: Fields) -> str | None:
 
 
 def _optional(folder: Path, name: str) -> Fields:
-    """The fields of a file that a folder may have; none where it has not."""
+    """Return the fields of an optional file; none where it is missing."""
     return Fields(read_json(folder, name) if (folder / name).is_file() else {}, str(folder / name))
 
 

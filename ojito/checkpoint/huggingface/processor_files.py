@@ -1,9 +1,9 @@
-"""The processor's files, written so that the reference's makes the same rows, of the same pixels, as ours.
+"""The processor's files, written so that the reference's processor makes the same rows and pixels as Ojito's.
 
 `preprocessing` reads them; those of the tokenizer are written by `vocabulary`.
 
-A processor there is more than settings: what it writes around an image is in its code. So a model that learned to read
-another prompt, or images fitted in another way, is refused, and not given to a processor that does not know it.
+A processor there is more than settings: its code fixes what it writes around an image. So a model that was trained on
+another prompt, or on images fitted in another way, is refused.
 
 Everything is in the spelling of the Hub's own files, which old versions read as well as new ones.
 """
@@ -28,10 +28,10 @@ _IN_TEMPLATE = ("bos", "system", "user_with_system", "trim")
 
 
 def image_fields(family: Family, tower: str, image: ImageConfig, model: ModelConfig) -> dict[str, Any]:
-    """What preprocessor_config.json says, beside the fields of config.json.
+    """Return the fields of preprocessor_config.json.
 
     Raises:
-        CheckpointError: Images are fitted in a way that the family's processor has not.
+        CheckpointError: Images are fitted in a way that the family's processor does not support.
     """
     usual_settings = family.image_settings(tower)
     for name in ("fit", "tiling"):
@@ -74,7 +74,7 @@ def processor_fields(family: Family, model: ModelConfig) -> dict[str, Any]:
 
 
 def check_prompt(family: Family, prompt: PromptConfig) -> bool:
-    """Whether the family's processor writes this prompt, and in turns.
+    """Check that the family's processor writes this prompt; return whether it writes turns.
 
     Returns:
         Whether there is a chat template.
@@ -148,7 +148,7 @@ _TURNS = """\
 
 
 def chat_template(family: Family, prompt: PromptConfig, bos: str, eos: str) -> str:
-    """The program in Jinja that writes turns as the text that our rows are made of.
+    """Return the Jinja template that writes turns as the text of Ojito's rows.
 
     What follows a question is written where an answer comes, or is asked for.
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a folder that is written: what a processor needs in tokenizer.json, and tokenizer_config.json."""
+"""Tokenizer files of an export: the tokens that a processor needs in tokenizer.json, and tokenizer_config.json."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Vocabulary:
         self.template_bos = "" if left else self.bos
 
     def check_borders(self, prompt: PromptConfig) -> None:
-        """Whether texts that we tokenize each apart get the tokens that their processor finds in all of them as one.
+        """Check that texts tokenized apart, as in training, get the tokens that the processor finds in the joined text.
 
         Raises:
             CheckpointError: They do not, as with a tokenizer that puts a space before every text; or there is no token
@@ -132,7 +132,7 @@ class Vocabulary:
         return str(self._tokenizer.id_to_token(token))
 
     def fields(self, max_positions: int) -> dict[str, Any]:
-        """What tokenizer_config.json says."""
+        """Return the fields of tokenizer_config.json."""
         family = self._family
         fields: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -158,7 +158,7 @@ class Vocabulary:
         return fields
 
     def _is_gemmas(self) -> bool:
-        """Whether it is of Gemma's make; the class of that name makes itself anew from the bare vocabulary."""
+        """Whether this is Gemma's tokenizer, whose class rebuilds itself from the bare vocabulary."""
         model, normalizer, splitter = (getattr(self._tokenizer, n) for n in ("model", "normalizer", "pre_tokenizer"))
         if not isinstance(model, models.BPE) or not model.byte_fallback or normalizer is None:
             return False

@@ -1,4 +1,4 @@
-"""The public vision towers: what their config.json says, and what their tensors are called."""
+"""Public vision towers: their config.json and the names of their tensors, in both directions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "quick_gelu": 
 
 @dataclass(frozen=True)
 class TowerFamily:
-    """One family of vision towers; as `DecoderFamily`, and:
+    """A family of vision towers. Attributes as in `DecoderFamily`, and:
 
     Attributes:
-        image_settings: The processor's `image` settings, for the images that it has learned to see.
+        image_settings: The processor's `image` settings that it was trained with.
         image_class: The reference's class that prepares them.
     """
 
@@ -79,15 +79,15 @@ def _write_sizes(c: ViTConfig) -> dict[str, Any]:
     }
 
 
-def _picture(f: Fields, patch_size: int, default: int) -> Settings:
-    """The side of the image, of which SigLIP's convolution may leave a rest unread."""
+def _image_size(f: Fields, patch_size: int, default: int) -> Settings:
+    """Return the settings of the image's side, of which SigLIP's convolution may leave a rest unread."""
     size = f.integer("image_size", default=default)
     return {"image_size": size, "crop": bool(patch_size and size % patch_size)}
 
 
 def _read_siglip(f: Fields) -> Settings:
     sizes = _read_sizes(f, "gelu_tanh", 1e-6, width=768, heads=12, patch_size=16)
-    return {**sizes, **_picture(f, sizes["patch_size"], 224)}
+    return {**sizes, **_image_size(f, sizes["patch_size"], 224)}
 
 
 def _write_square(c: ViTConfig) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _write_siglip(c: ViTConfig) -> dict[str, Any]:
 
 def _read_idefics3(f: Fields) -> Settings:
     sizes = _read_sizes(f, "gelu_tanh", 1e-6, width=1152, heads=16, patch_size=32)
-    return {**sizes, **_picture(f, sizes["patch_size"], 224), "positions": "fractional"}
+    return {**sizes, **_image_size(f, sizes["patch_size"], 224), "positions": "fractional"}
 
 
 def _read_naflex(f: Fields) -> Settings:
@@ -121,7 +121,7 @@ def _read_clip(f: Fields) -> Settings:
     sizes = _read_sizes(f, "quick_gelu", 1e-5, width=768, heads=12, patch_size=32)
     return {
         **sizes,
-        **_picture(f, sizes["patch_size"], 224),
+        **_image_size(f, sizes["patch_size"], 224),
         "class_token": True,
         "pre_norm": True,
         "stem_bias": False,

@@ -1,4 +1,4 @@
-"""A family of public vision-language models: what one file of this room says of it, in both directions."""
+"""A family of public vision-language models: its config, key names, prompt and processor files, in both directions."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Three formats were released. Their config.json differs in the tokens that it add
 
     222M                none                                    one square, before all text     Question: … Answer:
     450M                `<|image|>`                             one square, before all text     Question: … Answer:
-    460M-8k, 230M-8k    that, `<|global_image|>`, and           the whole image and its       a chat
+    460M-8k, 230M-8k    that, `<|global_image|>`, and           the whole image and its         a chat
                         `<row_1_col_1>` to `<row_8_col_8>`      tiles, where the text says
 
 Source: github.com/huggingface/nanoVLM at 6ba9082, 731d8c6 and 9c560d2. Its chat template is never run; how it writes is
@@ -223,7 +223,7 @@ def _read_tiling(f: Fields, size: int, tokens: Mapping[str, str]) -> Settings:
 
 
 def _check_template(f: Fields) -> None:
-    """Whether the template writes a chat of this kind, as far as can be seen without running it."""
+    """Check that the template writes a chat of this kind, as far as can be seen without running it."""
     template = f.get("lm_chat_template")
     written = ("<|im_start|>", "<|im_end|>", "assistant")
     if template is not None and not (isinstance(template, str) and all(text in template for text in written)):
@@ -329,7 +329,7 @@ def _write_model(c: ModelConfig) -> dict[str, Any]:
 
 
 def _name_of(token: str, prompt: PromptConfig) -> str:
-    """What vlm_extra_tokens calls a token."""
+    """Return the key of a token in vlm_extra_tokens."""
     place = re.fullmatch(r"<row_(\d+)_col_(\d+)>", token)
     if place:
         return f"r{place[1]}c{place[2]}"
@@ -337,7 +337,7 @@ def _name_of(token: str, prompt: PromptConfig) -> str:
 
 
 def _compare(where: str, config: Any, read_back: Any, names: Sequence[str] | None = None) -> None:
-    """Whether the settings of these names, or all, are the same.
+    """Check that the settings of these names, or all, are the same.
 
     Raises:
         CheckpointError: One is not.
