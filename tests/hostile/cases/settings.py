@@ -28,7 +28,7 @@ for what, edit, said in (
     ("many that end", lambda v: v["tokenizer"].update(eos=["<eos>"] * 10**4), "are too many"),
     ("a tokenizer elsewhere", lambda v: v["tokenizer"].update(kind="file", path="/etc/passwd"), ""),
     ("a tokenizer in the network", lambda v: v["tokenizer"].update(kind="file", path="https://example.org/x"), ""),
-    ("a picture that is not written", lambda v: v["prompt"].update(picture="x"), "must contain <image>"),
+    ("an image that is not written", lambda v: v["prompt"].update(image_text="x"), "must contain <image>"),
     ("an unknown group", lambda v: v.update(code="import os"), "unknown setting"),
     ("contradictions", lambda v: v["prompt"].update(turns="blind", image="inline"), "inline hides"),
 ):
