@@ -356,7 +356,7 @@ class Pipeline:
         """
         if not force and holds_model(folder):
             raise CheckpointError(
-                "", f"{folder} holds a model already", "choose another folder, or replace it with force=True"
+                folder, "holds a model already", "choose another folder, or replace it with force=True"
             )
         tokenizer = self.processor.tokenizer
         marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)

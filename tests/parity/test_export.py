@@ -251,7 +251,7 @@ def test_public_presets_are_of_their_family(name):
 def test_model_of_no_family_is_refused_with_what_keeps_it_from_being_one():
     with pytest.raises(CheckpointError) as error:
         find_family("mine", preset("tiny").model)
-    assert "mine is of no family that Hugging Face knows" in str(error.value)
+    assert "mine: is of no family that Hugging Face knows" in str(error.value)
     assert "model.vision.stem is 'conv', not 'patch'" in str(error.value)
     assert "`save` keeps it as it is" in str(error.value)
     assert "\n" not in str(error.value)

@@ -247,11 +247,11 @@ def test_chat_with_a_tokenizer_of_our_own_is_written(exported, tmp_path, kind):
     [
         ("paligemma", {"prompt": PromptConfig(separator=" ")}, r"processor.prompt.separator is ' ', not '\\n'"),
         ("paligemma", {"prompt": PromptConfig(bos=False)}, "processor.prompt.bos is False, not True"),
-        ("paligemma", {"image": ImageConfig(fit="pad")}, "processor.image.fit is 'pad', and the processor of"),
+        ("paligemma", {"image": ImageConfig(fit="pad")}, "processor.image.fit: is 'pad', and the processor of"),
         ("llava", {"prompt": PromptConfig()}, "the processor of llava writes another prompt"),
         (
             "idefics3", {"image": ImageConfig(fit="tiles", tiling="nanovlm", longest_side=100)},
-            "processor.image.tiling is 'nanovlm'",
+            "processor.image.tiling: is 'nanovlm'",
         ),
     ],
 )  # fmt: skip

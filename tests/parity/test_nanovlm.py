@@ -525,15 +525,15 @@ def test_names_of_tokens_come_from_the_file_beside_the_vocabulary(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("model.vision.activation=gelu", "model.vision.activation is 'gelu', and nanoVLM's is 'gelu_tanh'"),
-        ("model.decoder.query_bias=true", "model.decoder.query_bias is True"),
-        ("model.decoder.head_dim=8", "model.decoder.head_dim is 8, and nanoVLM's is 6"),
-        ("model.connector.bias=true", "model.connector.bias is True"),
-        ("model.connector.project=mlp", "model.connector.project is 'mlp'"),
-        ("processor.image.resample=lanczos", "processor.image.resample is 'lanczos', and nanoVLM's is 'bicubic'"),
-        ("processor.image.mean=[0.5,0.5,0.5]", "processor.image.mean is [0.5, 0.5, 0.5]"),
-        ("processor.prompt.whole=last", "processor.prompt.whole is 'last', and nanoVLM's is 'first'"),
-        ("processor.prompt.separator=.", "processor.prompt.separator is '.'"),
+        ("model.vision.activation=gelu", "model.vision.activation: is 'gelu', and nanoVLM's is 'gelu_tanh'"),
+        ("model.decoder.query_bias=true", "model.decoder.query_bias: is True"),
+        ("model.decoder.head_dim=8", "model.decoder.head_dim: is 8, and nanoVLM's is 6"),
+        ("model.connector.bias=true", "model.connector.bias: is True"),
+        ("model.connector.project=mlp", "model.connector.project: is 'mlp'"),
+        ("processor.image.resample=lanczos", "processor.image.resample: is 'lanczos', and nanoVLM's is 'bicubic'"),
+        ("processor.image.mean=[0.5,0.5,0.5]", "processor.image.mean: is [0.5, 0.5, 0.5]"),
+        ("processor.prompt.whole=last", "processor.prompt.whole: is 'last', and nanoVLM's is 'first'"),
+        ("processor.prompt.separator=.", "processor.prompt.separator: is '.'"),
     ],
 )
 def test_what_nanovlm_has_not_is_not_written(pipes, setting, message):

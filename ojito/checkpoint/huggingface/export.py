@@ -216,9 +216,8 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
             near, nearest = f"{family.model_type} with {fields['text_config']['model_type']}", differing
     more = f", and {len(nearest) - _SHOWN} more" if len(nearest) > _SHOWN else ""
     raise CheckpointError(
-        "",
-        f"{name} is of no family that Hugging Face knows; the nearest is {near}, but "
-        f"{', '.join(nearest[:_SHOWN])}{more}",
+        name,
+        f"is of no family that Hugging Face knows; the nearest is {near}, but {', '.join(nearest[:_SHOWN])}{more}",
         KEEPS,
     )
 

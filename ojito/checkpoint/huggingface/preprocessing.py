@@ -69,8 +69,8 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
     for found in sizes:
         if found != size:
             raise CheckpointError(
-                "",
-                f"{f.where} prepares images of {found} pixels, and the model reads {size}",
+                f.where,
+                f"prepares images of {found} pixels, and the model reads {size}",
                 "use the files of one model",
             )
     return settings

@@ -38,8 +38,8 @@ def image_fields(family: Family, tower: str, image: ImageConfig, model: ModelCon
         mine, usual = getattr(image, name), usual_settings.get(name, getattr(ImageConfig, name))
         if mine != usual:
             raise CheckpointError(
-                "",
-                f"processor.image.{name} is {mine!r}, and the processor of {family.model_type} has only {usual!r}",
+                f"processor.image.{name}",
+                f"is {mine!r}, and the processor of {family.model_type} has only {usual!r}",
                 KEEPS,
             )
     size = model.vision.image_size
@@ -90,7 +90,7 @@ def check_prompt(family: Family, prompt: PromptConfig) -> bool:
     if all(differing):
         problems = min(differing, key=len)
         raise CheckpointError(
-            "",
+            "processor.prompt",
             f"the processor of {family.model_type} writes another prompt: {'; '.join(problems)}",
             f"train with its settings, or {KEEPS}",
         )

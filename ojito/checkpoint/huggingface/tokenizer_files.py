@@ -59,8 +59,8 @@ class Vocabulary:
         for token in family.needed:
             if token not in added:
                 raise CheckpointError(
-                    "",
-                    f"the tokenizer has no {token}, which the processor of {family.model_type} writes",
+                    "the tokenizer",
+                    f"has no {token}, which the processor of {family.model_type} writes",
                     f"name it in processor.tokenizer.special before training, or {KEEPS}",
                 )
         if family.image_token not in added:
@@ -69,8 +69,8 @@ class Vocabulary:
         image_id = self.id_of(family.image_token)
         if image_id is None or image_id >= size:
             raise CheckpointError(
-                "",
-                f"the model's vocabulary of {size} has no room for {family.image_token}, which stands for an image in "
+                "model.decoder.vocab_size",
+                f"a vocabulary of {size} has no room for {family.image_token}, which stands for an image in "
                 f"{family.model_type}",
                 f"make the model with decoder.vocab_size {(image_id or size) + 1} or more",
             )
@@ -104,16 +104,15 @@ class Vocabulary:
             return
         if not self.bos:
             raise CheckpointError(
-                "",
-                f"the tokenizer has no token that begins a row, and the processor of {self._family.model_type} writes "
-                "one",
+                "the tokenizer",
+                f"has no token that begins a row, and the processor of {self._family.model_type} writes one",
                 f"name it in processor.tokenizer.bos before training, or {KEEPS}",
             )
         texts = (self.bos, "a", prompt.separator)
         apart = [i for text in texts for i in self._encode(text)]
         if apart != self._encode("".join(texts)):
             raise CheckpointError(
-                "",
+                "processor.prompt.separator",
                 f"the processor of {self._family.model_type} tokenizes {prompt.separator!r} with the question before "
                 "it, and this tokenizer then makes other tokens of it than in training",
                 "use one that puts no space before every text (processor.tokenizer.kind=characters, or a file), or "

@@ -300,7 +300,7 @@ _WRITTEN = (
 def _write_model(c: ModelConfig) -> dict[str, Any]:
     vision, decoder = c.vision, c.decoder
     if not isinstance(vision, ViTConfig):
-        raise CheckpointError("", f"model.vision.kind is {vision.kind}, and nanoVLM's is vit", KEEPS)
+        raise CheckpointError("model.vision.kind", f"is {vision.kind}, and nanoVLM's is vit", KEEPS)
     return {
         "vit_hidden_dim": vision.width,
         "vit_inter_dim": vision.mlp_dim,
@@ -344,4 +344,4 @@ def _compare(where: str, config: Any, read_back: Any, names: Sequence[str] | Non
     """
     for key, value, known in differences(config, read_back, where):
         if names is None or key.rpartition(".")[2] in names:
-            raise CheckpointError("", f"{key} is {value!r}, and nanoVLM's is {known!r}", KEEPS)
+            raise CheckpointError(key, f"is {value!r}, and nanoVLM's is {known!r}", KEEPS)
