@@ -281,7 +281,7 @@ def naming_settings(group: str, described: Any, asked: Any) -> Iterator[None]:
 
 
 def find_preset(name: str) -> Config:
-    """The recipe of that name.
+    """Return the preset of that name.
 
     Raises:
         OjitoError: Neither a preset nor a folder; names the nearest.

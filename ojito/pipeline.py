@@ -309,7 +309,7 @@ class Pipeline:
         return StopTexts(options.stop, self.processor.decode, self.processor.tokenizer.parse)
 
     def save(self, folder: Path | str) -> None:
-        """Writes the folder that `load` reads: config.json, model.safetensors, tokenizer, processor and recipe.
+        """Write the folder that `load` reads: config.json, model.safetensors, tokenizer, processor and recipe.
 
         All or nothing; other files in the folder stay. See `checkpoint/native.py`. The weights are written in the
         dtype that they have: a model that is to be kept or trained on is loaded with dtype="float32".
@@ -333,7 +333,7 @@ class Pipeline:
         base_model: str = "",
         progress: Progress | None = None,
     ) -> Exported:
-        """Writes the folder that transformers loads: weights, configs, tokenizer, processor and a model card.
+        """Write the folder that transformers loads: weights, configs, tokenizer, processor and a model card.
 
         All or nothing. `load` reads it, too; it has no place for the recipe. A nanoVLM is written as its own code
         loads it: in one file, without a card. A card, README.md, that is in the folder is somebody's, and stays.

@@ -1,4 +1,4 @@
-"""The shared nouns: what a person hands in (`Sample`, `Turn`) and what a model reads (`Batch`).
+"""Shared records: what users hand in (`Sample`, `Turn`) and what a model reads (`Batch`).
 
 Processor and model never import each other; they meet in `Batch`.
 """

@@ -249,7 +249,7 @@ def _continue(pipe: Pipeline, config: Config, device: torch.device) -> Pipeline:
 
 
 def _check_out(out: Path, force: bool) -> None:
-    """Whether a model may be put there, before the time that training takes."""
+    """Check that a model may be written there, before training takes its time."""
     there = next((path for path in (out, *out.parents) if path.exists()), out)
     if there.exists() and not there.is_dir():
         raise CheckpointError(str(out), "is a file" if there == out else f"is in {there}, a file", "give a folder")
@@ -258,7 +258,7 @@ def _check_out(out: Path, force: bool) -> None:
 
 
 def _announcement(pipe: Pipeline, config: Config, source: Rows | Stream) -> str:
-    """What is about to happen."""
+    """Return the line that announces the run."""
     rows = "endless" if isinstance(source, Stream) else f"{len(source.samples(config.data.split))} rows"
     train = config.train
     length = [f"{train.steps} steps"] * (train.steps > 0) + [f"{train.minutes:g} minutes"] * (train.minutes > 0)

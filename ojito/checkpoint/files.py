@@ -1,4 +1,4 @@
-"""The files of a model's folder, read with suspicion: a folder may come from anywhere."""
+"""Files of a model folder, checked before they are read: a folder may come from anywhere."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def find_file(folder: Path | str, name: str, limit: int | None = MAX_TEXT) -> Pa
 
 
 def _missing_remedy(folder: Path) -> str:
-    """What to do about a file that is missing."""
+    """Return the remedy for a missing file."""
     if not (folder / BEFORE).is_dir():
         return "give a folder that holds a model"
     return f"a save into it was cut short: save again, or take the model from before it (mv {folder / BEFORE} NEW)"
@@ -103,7 +103,7 @@ def _is_blob(snapshot: Path, file: Path) -> bool:
 
 
 def path_setting(path: Path) -> str:
-    """Return the path as a setting, which recipes are to hold.
+    """Return the path as a setting that a recipe can hold.
 
     Raises:
         CheckpointError: It is not UTF-8, as recipes are.

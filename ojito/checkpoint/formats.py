@@ -1,4 +1,4 @@
-"""Weights in forms that are not read: how they are known by their names, their first bytes, or their tensors' names."""
+"""Weights in forms that Ojito does not read, recognized by file names, first bytes or tensor names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _PACKED = (
 
 
 def form_of_file(path: Path) -> str:
-    """What a file is, by its first bytes, if it is no safetensors file; empty where they say nothing."""
+    """Return what a file that is not safetensors is, by its first bytes; empty if they do not tell."""
     try:
         with path.open("rb") as file:
             start = file.read(16).lstrip()
@@ -58,7 +58,7 @@ def form_of_file(path: Path) -> str:
 
 
 def form_of_weights(folder: Path) -> tuple[str, str] | None:
-    """In what other form the folder has weights, and what to do about it; None if there are none."""
+    """Return the other form in which a folder has weights, and the remedy; None if there are none."""
     names = [path.name for path in _listed(folder)]
     for pattern, form, remedy in _FORMS:
         if any(re.fullmatch(pattern, name) for name in names):
@@ -106,7 +106,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def packing(dtypes: Mapping[str, str]) -> str:
-    """Who packed the weights, or how; empty where they are plain.
+    """Return the method by which the weights are quantized; empty if they are plain.
 
     Args:
         dtypes: Tensors' names to their dtypes, as safetensors writes them; an empty dtype is not known.

@@ -50,7 +50,7 @@ def is_hub_id(name: str) -> bool:
 
 
 def hub_id_of(name: str) -> str:
-    """The id in what somebody pasted in place of it: a page's address, or an id with a slash behind it.
+    """Return the id in a pasted page address, or in an id with a trailing slash.
 
     Returns:
         "owner/name", or "owner/name@revision" from the address of a revision or of a file in it; "" for anything else.
@@ -66,7 +66,7 @@ def hub_id_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Cached:
-    """What a cache has, or may come to have, of a repository at a revision.
+    """Paths in the cache of a repository at a revision.
 
     Attributes:
         cache: The folder of all repositories.
@@ -80,25 +80,25 @@ class Cached:
 
     @classmethod
     def of(cls, cache: Path, name: str) -> Cached:
-        """That of a name for which `is_hub_id` holds."""
+        """Return the paths for a name for which `is_hub_id` holds."""
         name, _, revision = name.partition("@")
         return cls(cache, name, revision or "main")
 
     @property
     def folder(self) -> Path:
-        """That of the repository."""
+        """The repository's folder."""
         return self.cache / f"{_HOME}{self.name.replace('/', '--')}"
 
     def blob(self, digest: str) -> Path:
-        """A content."""
+        """The path of a blob."""
         return self.folder / "blobs" / digest
 
     def partial(self, digest: str) -> Path:
-        """The beginning of a content."""
+        """The path of a blob that is partly downloaded."""
         return self.folder / "blobs" / f"{digest}{PARTIAL}"
 
     def lock(self, digest: str) -> Path:
-        """What `huggingface_hub` locks while it fetches a content."""
+        """The lock file that `huggingface_hub` holds while it downloads a blob."""
         return self.cache / ".locks" / self.folder.name / f"{digest}.lock"
 
     def snapshot(self, commit: str) -> Path:
@@ -106,12 +106,12 @@ class Cached:
         return self.folder / _SNAPSHOTS / commit
 
     def current(self) -> Path | None:
-        """The snapshot of the commit that the revision is, or stood at last; None if nobody noted where it stood."""
+        """Return the snapshot of the revision's last known commit; None if none was recorded."""
         commit = self._noted() or self.revision
         return self.snapshot(commit) if COMMIT.fullmatch(commit) else None
 
     def remember(self, commit: str) -> None:
-        """Notes where the branch or tag stands."""
+        """Record the commit of the branch or tag."""
         if commit in (self.revision, self._noted()):
             return
         ref = self.folder / "refs" / self.revision
@@ -131,7 +131,7 @@ class Cached:
 
 
 def neighbour(folder: Path, name: str) -> Path | None:
-    """What the cache in which the folder is a snapshot has of another repository.
+    """Return the snapshot of another repository in the cache that a folder is in.
 
     Args:
         folder: Any.
@@ -148,7 +148,7 @@ def neighbour(folder: Path, name: str) -> Path | None:
 
 
 def link(blob: Path, path: Path) -> None:
-    """Puts a content into a snapshot."""
+    """Link a blob into a snapshot."""
     path.unlink(missing_ok=True)
     try:
         path.symlink_to(os.path.relpath(blob, path.parent))

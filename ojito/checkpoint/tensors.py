@@ -47,7 +47,7 @@ _UNREAL = "use the files of a real model"
 
 @dataclass(frozen=True)
 class Entry:
-    """What a safetensors header says of a tensor, and the file that it is in."""
+    """Dtype, shape and file of a tensor, from a safetensors header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -232,7 +232,7 @@ def _with_copies(names: Mapping[str, Key], found: Mapping[str, Entry], keys: Key
 def _compare(
     folder: Path, found: Mapping[str, Entry], expected: Mapping[str, Tensor], names: Mapping[str, Key], keys: KeyMap
 ) -> None:
-    """Strict: every tensor of the model, of its shape and kind, and no other.
+    """Check that the files hold every tensor of the model, in its shape and kind, and no other.
 
     Raises:
         CheckpointError: Lists what differs.
@@ -263,7 +263,7 @@ def _compare(
 
 
 def _compare_constants(folder: Path, found: Mapping[str, Entry], keys: KeyMap) -> None:
-    """Whether the file's constants are those of the config, as far as half precision tells.
+    """Check the file's constants against the config, within half precision.
 
     Raises:
         CheckpointError: They are not, so that the file is of a model that computes something else.
@@ -281,7 +281,7 @@ def _compare_constants(folder: Path, found: Mapping[str, Entry], keys: KeyMap) -
 
 
 def _compare_copies(folder: Path, found: Mapping[str, Entry], names: Mapping[str, Key], keys: KeyMap) -> None:
-    """Whether what is there twice is there twice the same.
+    """Check that repeated tensors are equal.
 
     Raises:
         CheckpointError: It is not, so that whoever wrote the file computed something else than the config says.

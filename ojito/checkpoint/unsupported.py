@@ -41,7 +41,7 @@ def check_supported(folder: Path | str, values: Mapping[str, Any] | None) -> Non
 
 
 def check_name(name: str) -> None:
-    """Refuse what was given in place of a model's folder, where it can be said what it is.
+    """Refuse a name that is recognizably not a model: a file, an address.
 
     Args:
         name: A path, or the name of a model; no folder.
@@ -107,7 +107,7 @@ def _refuse_without_config(folder: Path) -> None:
 
 
 def _refuse_original_llava(path: Path, values: Mapping[str, Any]) -> None:
-    """LLaVA as its authors' own code writes it: the fields of the decoder, and beside them those of the eye."""
+    """Refuse LLaVA in its authors' own form, whose config.json mixes the fields of decoder and tower."""
     kind = values.get("model_type")
     own = any(name in values for name in _LLAVA_FIELDS) and "text_config" not in values
     if not own and not (isinstance(kind, str) and kind in _LLAVA_TYPES):
@@ -123,7 +123,7 @@ def _refuse_original_llava(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _refuse_packed(folder: Path, values: Mapping[str, Any]) -> None:
-    """Merging an adapter leaves `quantization_config` behind, and then the weights are plain all the same."""
+    """Refuse quantized weights; plain ones load even if a merge left `quantization_config` behind."""
     settings = values.get("quantization_config")
     if not settings:
         return

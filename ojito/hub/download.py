@@ -1,4 +1,4 @@
-"""Models of the Hugging Face Hub: what is fetched of one, when its id is loaded and never otherwise.
+"""Downloads of models from the Hugging Face Hub, only when their id is loaded.
 
 Files go where every program of the Hub looks for them, which `cache` knows; `transfer` brings their bytes.
 HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE and the others mean what they mean elsewhere.
@@ -91,7 +91,7 @@ def download_tokenizer(name: str) -> Path:
 
 @contextmanager
 def _repository(name: str) -> Iterator[_Repository]:
-    """The repository of that name, while it is written."""
+    """Context with the repository of that name."""
     if not is_hub_id(name):
         problem = "is no id of the Hugging Face Hub"
         raise HubError(repr(name), problem, "write owner/name, or owner/name@revision")
@@ -172,7 +172,7 @@ class _Repository:
         return snapshot if all((snapshot / name).is_file() for name in needed) else None
 
     def _approve(self, snapshot: Path, check: Check) -> None:
-        """What is wrong in the snapshot is wrong in the model: people know that by its name."""
+        """Run the check; its errors name the model instead of the snapshot's folder."""
 
         def named(error: OjitoError) -> OjitoError:
             inside = error.where.removeprefix(str(snapshot))
@@ -203,7 +203,7 @@ class _Repository:
             raise HubError(self._connection.shown, problem, remedy) from None
 
     def _texts(self, names: Sequence[str], listed: Mapping[str, File]) -> list[File]:
-        """Those of these files that there are."""
+        """Return those of the named files that the repository has."""
         files = [listed[name] for name in names if name in listed]
         for file in files:
             if file.size > MAX_TEXT:
@@ -226,7 +226,7 @@ class _Repository:
     # ----------------------------------------------------------------------------------------------------- fetching
 
     def _bring(self, files: Sequence[File], commit: str, progress: Progress) -> None:
-        """Fetches those files that the snapshot lacks."""
+        """Download the files that the snapshot lacks."""
         snapshot = self.cached.snapshot(commit)
         missing = [file for file in files if not file.whole_at(snapshot / file.name)]
         if not missing:

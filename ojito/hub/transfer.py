@@ -1,4 +1,4 @@
-"""Bytes from the Hub, through broken connections, and what it means when the Hub refuses.
+"""Transfer of bytes from the Hub, resumed after broken connections, and the meaning of its refusals.
 
 `huggingface_hub`, imported here and only when something is asked for, decides where the Hub is, which token is sent,
 through which proxy, and how long to wait.
@@ -31,16 +31,16 @@ _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 class HubError(CheckpointError):
-    """A model that cannot be fetched: what is in the way, and what to do about it."""
+    """A model that cannot be downloaded."""
 
 
 class TransientError(HubError):
-    """One that may be over in a moment."""
+    """A failure that may pass by itself."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """What is used of `huggingface_hub`.
+    """The parts of `huggingface_hub` that are used.
 
     Attributes:
         constants: What it read from the environment.
@@ -86,11 +86,11 @@ class File:
     digest: str
 
     def whole_at(self, path: Path) -> bool:
-        """Whether it is there with all of its bytes."""
+        """Whether the file is complete at this path."""
         return path.is_file() and path.stat().st_size == self.size
 
     def hash_of(self, path: Path) -> str:
-        """The hash, of this file's kind, of what is there."""
+        """Return the hash of the bytes at this path, of the kind that the Hub lists."""
         digest = hashlib.sha256()
         if len(self.digest) == 40:  # as git has it: the content after its kind and size
             digest = hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
@@ -123,7 +123,7 @@ class Connection:
             self._headers = self._identification()
 
     def listing(self) -> bytes:
-        """What the Hub says of the revision, or the beginning if that has no end.
+        """Return the Hub's listing of the revision, cut off at a limit.
 
         Raises:
             HubError: It says nothing, or may not be asked.
@@ -172,7 +172,7 @@ class Connection:
             time.sleep(pause)
 
     def _append(self, url: str, file: File, partial: Path, progress: Callable[[int], None]) -> None:
-        """One attempt at the bytes that `partial` lacks."""
+        """Try once to download the bytes that `partial` lacks."""
         have = partial.stat().st_size
         # A file that is packed on its way could not be gone on with in the middle.
         wishes = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
@@ -191,7 +191,7 @@ class Connection:
 
     @contextmanager
     def _open(self, url: str, timeout: float, **headers: str) -> Iterator[Any]:
-        """The answer to a GET, while it comes.
+        """Context with the response to a GET, which is streamed.
 
         Raises:
             HubError: The Hub refuses, or the connection breaks.
@@ -230,7 +230,7 @@ class Connection:
         return headers
 
     def _refusal(self, status: int, code: str) -> HubError:
-        """What a status of 400 or more means. Of the server's words only the code is used."""
+        """Return the error for a status of 400 or more; of the server's words only the code is used."""
         name, revision = self._repository.name, self._repository.revision
         known = "Authorization" in self._headers
         if code == "GatedRepo":

@@ -155,7 +155,7 @@ def _check_address(name: str) -> None:
 
 
 def _missing(path: Path, error: OSError | ValueError, hint: bool) -> ImageError:
-    """Why there is nothing to be seen at the path."""
+    """Return the error for a path without an image."""
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.EACCES:
         return ImageError(str(path), "is in a folder that may not be read", "allow it (chmod +rx)")

@@ -161,7 +161,7 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _check_open(image: Image.Image, name: str) -> None:
-    """A PIL image can be closed by its caller: before its pixels were read, or altogether."""
+    """Check that a PIL image was not closed by its caller."""
     if isinstance(image, ImageFile.ImageFile) and image.tile:
         file = getattr(image, "fp", None)
         if file is None or getattr(file, "closed", False):
@@ -176,7 +176,7 @@ def _check_open(image: Image.Image, name: str) -> None:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """How an image from a file is turned to be upright: as the camera was held."""
+    """Return how to turn an image from a file upright, by its EXIF."""
     if not isinstance(image, ImageFile.ImageFile):  # see `open_image`
         return None
     try:

@@ -22,7 +22,7 @@ Pair = tuple[str, str]
 
 
 def words_with_their_marks() -> pre_tokenizers.PreTokenizer:
-    """Cuts a text before every space only, so that "ball?" is one word."""
+    """Split a text before every space only, so that "ball?" is one word."""
     return pre_tokenizers.Sequence([_bytes(), pre_tokenizers.Split(SPACE, behavior="merged_with_next")])
 
 
@@ -67,11 +67,11 @@ class _Rows:
             self._count(number, 1)
 
     def most_frequent(self) -> tuple[Pair, int]:
-        """The pair that stands most often, and how often; equal ones by their letters."""
+        """Return the most frequent pair and its count; ties go by letters."""
         return max(self._counts.items(), key=lambda item: (item[1], item[0]), default=(("", ""), 0))
 
     def merge(self, pair: Pair) -> None:
-        """Makes one token of the two, wherever they stand."""
+        """Merge the two into one token wherever they are neighbours."""
         for number in self._found.pop(pair):
             self._count(number, -1)
             self._rows[number] = _merged(self._rows[number], pair)

@@ -197,7 +197,7 @@ class Processor:
         return text.lstrip() if self.config.prompt.before_answer else text
 
     def save(self, folder: Path | str) -> None:
-        """Writes processor.json and tokenizer.json."""
+        """Write processor.json and tokenizer.json."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         values = {"image_size": self.image_size, "image_tokens": self.image_tokens, **write(self.config)}

@@ -1,4 +1,4 @@
-"""Writes a dialogue as a row of tokens. Ids, targets and who-may-read-whom grow together, so they cannot disagree.
+"""Dialogues as rows of tokens. Ids, targets and segments grow together, so they cannot disagree.
 
     front, chat    image image image <bos> question \\n answer <eos> question \\n answer <eos>
     segment            0     0     0     0        0  0      0     0        0  0      0     0
@@ -52,7 +52,7 @@ class RowError(OjitoError):
 
 @dataclass
 class Row:
-    """One row of a batch, still without padding; the lists of places are equally long. See `records.Batch`."""
+    """One row of a batch, before padding; its lists have one entry per token. See `records.Batch`."""
 
     tokens: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Row:
     images: list[Tiles] = field(default_factory=list)
 
     def add(self, ids: Sequence[int], *, segment: int, start: int, prefix: bool, learn: bool) -> int:
-        """Appends tokens.
+        """Append tokens.
 
         Args:
             ids: The tokens.
@@ -116,7 +116,7 @@ class RowWriter:
         rng: random.Random | None = None,
         grids: Sequence[tuple[int, int]] = (),
     ) -> Row:
-        """The row of a sample.
+        """Write the row of a sample.
 
         Args:
             sample: One dialogue.
@@ -172,7 +172,7 @@ class RowWriter:
         return row
 
     def _check_texts(self, sample: Sample, dialogue: tuple[Turn, ...]) -> str:
-        """The system message, after a look at all texts.
+        """Check all texts; return the system message.
 
         Raises:
             RowError: One holds half a character; or there is a system message, and the prompt has no place for it.
@@ -212,7 +212,7 @@ class RowWriter:
         return tuple(dataclasses.replace(turn, prompt=p) for turn, p in zip(dialogue, prompts, strict=True))
 
     def _question(self, turn: Turn, images: Iterator[list[Piece]] | None, system: str) -> list[Piece]:
-        """A turn up to its answer.
+        """Return a turn up to its answer.
 
         Args:
             turn: The turn; with image=inline its question has a tag for every image that it shows.
@@ -259,7 +259,7 @@ class RowWriter:
         return pieces
 
     def _add(self, row: Row, pieces: Sequence[Piece], *, segment: int, start: int, prefix: bool, learn: bool) -> int:
-        """Tokenizes and appends; otherwise as `Row.add`. Images are never learned."""
+        """Tokenize and append; otherwise as `Row.add`. Images are never targets."""
         runs: Iterable[Piece] = pieces
         if self.config.joined:
             groups = itertools.groupby(pieces, lambda piece: isinstance(piece, str))
@@ -275,7 +275,7 @@ class RowWriter:
         return start
 
     def _after(self, row: Row, segment: int, start: int) -> After:
-        """What a text follows that is read at this position."""
+        """Return what the text at this position follows."""
         if not self.config.joined or (start <= 1 and tuple(row.tokens[:start]) in ((), self._bos)):
             return "start"
         # A blind turn follows what all of them share.
@@ -283,7 +283,7 @@ class RowWriter:
         return "token" if last == IMAGE or last in self.tokenizer.whole else "text"
 
     def _check_length(self, row: Row, sample: Sample, room: int) -> None:
-        """Whether the row fits, with `room` for so many tokens of an answer."""
+        """Check that the row fits, with `room` for so many tokens of an answer."""
         num_visual = row.tokens.count(IMAGE)
         length = len(row.tokens) - num_visual
         if length > self.config.max_tokens:

@@ -59,7 +59,7 @@ class Tokenizer:
         config: TokenizerConfig = TokenizerConfig(),  # noqa: B008 - frozen
         origin: str = "tokenizer",
     ) -> None:
-        """Wraps what `train` and `read` make.
+        """Wrap a tokenizer of the library, as `train` and `read` do.
 
         Args:
             tokenizer: Gets the tokens of `config.special` and `config.added` that it lacks.
@@ -106,7 +106,7 @@ class Tokenizer:
 
     @classmethod
     def train(cls, config: TokenizerConfig, texts: Iterable[str], vocab_size: int) -> Tokenizer:
-        """Learns the tokenizer of `config.kind` from texts (kind=file: reads it).
+        """Learn the tokenizer of `config.kind` from texts (kind=file: read it).
 
         Args:
             config: The recipe's `processor.tokenizer`.
@@ -159,7 +159,7 @@ class Tokenizer:
         return 1 + max({*plain, *named, *self.ends, self.pad, -1 if self.bos is None else self.bos})
 
     def save(self, path: Path | str) -> None:
-        """Writes the `tokenizer.json` that `read` reads, added tokens in it."""
+        """Write the `tokenizer.json` that `read` reads, with the added tokens."""
         Path(path).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
 
     def encode(self, text: str, after: After = "start") -> Sequence[int]:
@@ -214,7 +214,7 @@ class Tokenizer:
 
 
 def _parse(text: str, path: str) -> tokenizers.Tokenizer:
-    """The library's tokenizer. It trusts its files; what could make it take the memory or end the process is refused.
+    """Parse a tokenizer.json. The library trusts its files; what could exhaust memory or end the process is refused.
 
     Raises:
         ConfigError: It is no tokenizer, or such a one.
@@ -248,13 +248,13 @@ def _size(tokenizer: tokenizers.Tokenizer) -> int:
 
 
 def _try(tokenizer: tokenizers.Tokenizer) -> None:
-    """Uses it once: some that are broken panic only then."""
+    """Use the tokenizer once: some broken ones panic only then."""
     with contextlib.suppress(Exception):  # a text that it has no tokens for
         tokenizer.encode("a b", add_special_tokens=False)
 
 
 def _check_charsmap(pairs: list[tuple[str, Any]]) -> None:
-    """Looks at an object of the file: a charsmap begins with the size of its table, for which memory is taken unseen.
+    """Check an object of the file: a charsmap begins with the size of its table, which the library allocates unchecked.
 
     Raises:
         ValueError: The table is larger than the charsmap.
@@ -267,7 +267,7 @@ def _check_charsmap(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _names(patterns: Iterable[str]) -> list[str]:
-    """`<loc{0000..1023}>` written out, and the like."""
+    """Expand patterns such as `<loc{0000..1023}>`."""
     names: list[str] = []
     for pattern in patterns:
         names += _written_out(pattern)

@@ -153,7 +153,7 @@ _LEAVES_BOS = ("llava",)
 
 @dataclass(frozen=True)
 class Chat:
-    """How a model is spoken to.
+    """The prompt settings of a chat model.
 
     Attributes:
         prompt: The processor's `prompt` settings.

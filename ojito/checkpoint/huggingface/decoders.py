@@ -81,7 +81,7 @@ _GELU_TANH = {"gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
 
 
 def _read_sizes(f: Fields, **defaults: int) -> Settings:
-    """What all but GPT-2 call by the same names. The defaults are those of the reference's class.
+    """Read the sizes, which all but GPT-2 name alike. The defaults are those of the reference's class.
 
     Where ours have a 0 for the usual size, it is written as that: presets do so, too.
     """

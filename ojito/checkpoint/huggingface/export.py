@@ -49,7 +49,7 @@ _SHOWN = 5  # settings that an error lists
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """Result of an export.
 
     Attributes:
         family: The name of the family, as config.json has it.

@@ -117,7 +117,7 @@ def _outside(beginnings: Sequence[str]) -> str:
 
 
 def _no_part(f: Fields, name: str, needed: str, *among: Mapping[str, Any]) -> CheckpointError:
-    """What the folder is instead."""
+    """Return the error that says what the folder holds instead."""
     kinds = {"a decoder of text": [*DECODERS], "a vision tower": [*TOWERS, *WITH_TOWER]}
     found = next((f"it is {kind}, and {needed} is needed; " for kind, names in kinds.items() if name in names), "")
     return f.error("model_type", name, f"{found}{known(*among, FAMILIES)}")

@@ -1,4 +1,4 @@
-"""How the model of a folder is spoken to: the processor's `tokenizer` and `prompt` settings, which belong together."""
+"""The processor's `tokenizer` and `prompt` settings of a folder, which depend on each other."""
 
 from __future__ import annotations
 

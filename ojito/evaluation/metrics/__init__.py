@@ -1,1 +1,1 @@
-"""Scores of answers: word overlap of captions, and what captioners without eyes reach."""
+"""Scores of answers: word overlap of captions, and baselines that do not look at the image."""

@@ -1,4 +1,4 @@
-"""Word overlap of a caption with its references, and two captioners without eyes that a model has to beat.
+"""Word overlap of a caption with its references, and two baselines that do not look at the image.
 
 The score of a caption is that of the reference it is nearest to. Against one reference, the words that both share
 are counted, a repeated word as often as both have it; with `c` words in the caption, `r` in the reference and `s`

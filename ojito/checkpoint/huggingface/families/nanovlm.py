@@ -245,7 +245,7 @@ def fits_nanovlm(model: ModelConfig) -> bool:
 
 
 def write_config(model: ModelConfig, processor: ProcessorConfig, entries: int) -> dict[str, Any]:
-    """The fields of config.json, but for those that only say how nanoVLM trains.
+    """Return the fields of config.json, except those about nanoVLM's training.
 
     Args:
         model: The model's config.
