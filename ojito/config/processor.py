@@ -148,7 +148,8 @@ class PromptConfig:
         tile: How a tile of an image that was split is written, `{row}` and `{column}` counted from 1.
         tile_row_end: What follows the tiles of one row.
         tiles_end: What follows all tiles.
-        whole: Whether the whole of an image that was split, as `image_text`, comes after its tiles or before them.
+        whole: Whether the whole of an image that was split, as `image_text`, comes after its tiles or before them; or
+            whether there are tiles alone ("none"), of an image that was not split one (nanoVLM of July 2025).
         caption: The prompt that asks for a caption.
         turns: "chat": a turn reads the turns before it; "blind": each turn reads the image and itself alone, so
             that many questions about one image train in one row without seeing each other.
@@ -177,7 +178,7 @@ class PromptConfig:
     tile: str = "<image>"
     tile_row_end: str = ""
     tiles_end: str = ""
-    whole: Literal["last", "first"] = "last"
+    whole: Literal["last", "first", "none"] = "last"
     caption: str = "caption"
     turns: Literal["chat", "blind"] = "chat"
     answers: Literal["one", "all"] = "one"

@@ -181,15 +181,19 @@ class Processor:
         )
 
     def _squares(self, images: Sequence[Tiles]) -> torch.Tensor:
-        """All squares, normalized, as the prompt writes them: the whole of an image after its tiles or before them."""
+        """All squares, normalized, as the prompt writes them: the whole of an image after its tiles, before, or not."""
         made = normalize(torch.cat([image.pixels for image in images]), self.config.image)
         each = list(torch.split(made, [len(image.pixels) for image in images]))
+        whole = self.config.prompt.whole
+        if whole == "none":
+            split = zip(each, images, strict=True)
+            return torch.cat([tiles[: image.rows * image.columns or 1] for tiles, image in split])
         if self.config.image.tiling == "nanovlm":
             each = [
                 add_whole(tiles, image.rows, image.columns) if image.rows else tiles
                 for tiles, image in zip(each, images, strict=True)
             ]
-        return torch.cat(each if self.config.prompt.whole == "last" else [squares.roll(1, 0) for squares in each])
+        return torch.cat(each if whole == "last" else [squares.roll(1, 0) for squares in each])
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of generated ids, without the white space of `prompt.before_answer`."""

@@ -244,6 +244,8 @@ class RowWriter:
 
     def _image(self, number: int | None, rows: int, columns: int) -> list[Piece]:
         """How an image is written: its tiles, if it has any, and the whole of it. One that is alone has no number."""
+        if self.config.whole == "none":
+            rows, columns = max(rows, 1), max(columns, 1)
         tiles = ""
         for row in range(1, rows + 1):
             for column in range(1, columns + 1):
@@ -251,7 +253,8 @@ class RowWriter:
             tiles += self.config.tile_row_end
         tiles += self.config.tiles_end if rows else ""
         text = "" if number is None else self.config.image_number.replace("{number}", str(number))
-        text += tiles + self.config.image_text if self.config.whole == "last" else self.config.image_text + tiles
+        whole = "" if self.config.whole == "none" else self.config.image_text
+        text += whole + tiles if self.config.whole == "first" else tiles + whole
         first, *others = text.split(IMAGE_TAG)
         pieces = self.tokenizer.parse(first)
         for other in others:

@@ -3,6 +3,7 @@
 Each file in golden/ says which commit made it, with random weights of a size at which a mistake shows in the logits.
 """
 
+import dataclasses
 import json
 import string
 from pathlib import Path
@@ -23,7 +24,7 @@ from ojito.checkpoint.tensors import read_header
 from ojito.config import ImageConfig, ModelConfig, ProcessorConfig
 from ojito.generate import GenerateOptions, generate
 from ojito.presets import preset
-from ojito.processor import Tokenizer
+from ojito.processor import Processor, Tokenizer
 from ojito.processor.prompts import RowWriter
 from ojito.processor.tiles import whole_tiles
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch, Sample, Turn
@@ -222,6 +223,61 @@ def test_matches_reference_resize(rule):
     config = ImageConfig("tiles", rule["max_img_size"], tiling="nanovlm", enlarge=rule["resize_to_max_side_len"])
     for (height, width), (new_height, new_width) in rule["sizes"]:
         assert whole_tiles(width, height, rule["tile"], config) == (new_width, new_height), (width, height)
+
+
+# --------------------------------------------------------------------------------------------------- tiles of July 2025
+
+# The code at 800b182: no token for a whole view, no field for enlarging.
+JULY = {
+    "vlm_extra_tokens": {"image_token": "<|image|>", "r1c1": "<row_1_col_1>", "r1c2": "<row_1_col_2>",
+                         "r2c1": "<row_2_col_1>", "r2c2": "<row_2_col_2>"},
+    "resize_to_max_side_len": None,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def july(tmp_path_factory):
+    changes = {**JULY, "lm_base_vocab_size": 97 - len(JULY["vlm_extra_tokens"])}
+    return ojito.load(released(tmp_path_factory.mktemp("july") / "model", "460m", changes), "cpu", "float32")
+
+
+@pytest.mark.parametrize("grids", [[(1, 1)], [(2, 1)], [(2, 2), (1, 1)]], ids=str)
+def test_tiles_without_a_whole_view_are_written_as_the_code_of_july_writes_them(july, grids):
+    expected = ""
+    for number, (rows, columns) in enumerate(grids):  # its `get_image_string`
+        expected += f"<image: {number}>" * (len(grids) > 1)
+        for row in range(1, rows + 1):
+            for column in range(1, columns + 1):
+                expected += f"<row_{row}_col_{column}>" + "<|image|>" * 2
+    ours = [(0, 0) if grid == (1, 1) else grid for grid in grids]
+    writer = RowWriter(july.processor.config.prompt, july.processor.tokenizer, 2)
+    row = writer.write(Sample([None] * len(grids), "what?"), training=False, grids=ours)
+    assert text_of(row, july.processor.tokenizer) == (
+        f"<|im_start|>user\n{expected}what?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+@pytest.mark.parametrize(("size", "grid"), [((20, 30), (1, 1)), ((50, 20), (1, 2)), ((90, 100), (2, 2))])
+def test_tiles_without_a_whole_view_are_the_tiles_of_the_later_code(july, pipes, size, grid):
+    image = Image.effect_noise(size, 90).convert("RGB")
+    made = july.processor([Sample([image], "what?")]).images
+    later = pipes["460m"].processor
+    later = Processor(
+        dataclasses.replace(later.config, image=july.processor.config.image),  # which does not enlarge
+        later.tokenizer, later.image_size, later.image_tokens,
+    )  # fmt: skip
+    with_whole = later([Sample([image], "what?")]).images
+    assert len(made) == grid[0] * grid[1]
+    assert torch.equal(made, with_whole[len(with_whole) - len(made) :])
+    assert july.ask(image, "what?", max_new_tokens=2).tokens  # as many placeholders as visual tokens
+
+
+def test_model_of_july_is_written_as_its_code_reads_it(july, tmp_path):
+    july.export(tmp_path / "out")
+    values = json.loads((tmp_path / "out" / "config.json").read_text("utf-8"))
+    assert values["vlm_extra_tokens"] == JULY["vlm_extra_tokens"]
+    assert "resize_to_max_side_len" not in values
+    assert ojito.load(tmp_path / "out", "cpu", "float32").processor.config.prompt == july.processor.config.prompt
 
 
 # ----------------------------------------------------------------------------------------------------------------- rows
@@ -484,7 +540,10 @@ def test_frequencies_are_compared_where_they_are_there(tmp_path, change, message
         ({"mp_pixel_shuffle_factor": 3}, "model.connector.factor: 3 does not divide"),
         ({"max_img_size": 70}, "max_img_size is '70'; whole tiles of vit_img_size 32 are needed"),
         ({"max_img_size": 96}, "vlm_extra_tokens is 'None'; Ojito has only <row_1_col_3> for r1c3"),
-        ({"vlm_extra_tokens": {"image_token": "<i>", "r1c1": "<row_1_col_1>"}}, "the whole image before them"),
+        (
+            {"vlm_extra_tokens": {"image_token": "<i>", "r1c1": "<row_1_col_1>"}},
+            "Ojito has only <row_1_col_2> for r1c2",
+        ),
         ({"vlm_extra_tokens": {"image_token": "<i>", "other": "<o>"}}, "those of the releases 450M, 230M-8k and 460M"),
         ({"vlm_extra_tokens": {"r1c1": "<row_1_col_1>"}}, "image_token among them, are needed"),
         ({"vlm_extra_tokens": {"image_token": 3}}, "image_token among them, are needed"),

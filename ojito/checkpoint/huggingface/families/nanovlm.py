@@ -1,14 +1,16 @@
 """nanoVLM: SigLIP, pixel shuffle, one matrix, SmolLM2. Its config.json has fields of its own and no model_type.
 
-Three formats were released. Their config.json differs in the tokens that it adds to the vocabulary:
+Three formats were released, and one was in the code only. They differ in the tokens that they add to the vocabulary:
 
     222M                none                                    one square, before all text     Question: … Answer:
     450M                `<|image|>`                             one square, before all text     Question: … Answer:
-    460M-8k, 230M-8k    that, `<|global_image|>`, and           the whole image and its         a chat
-                        `<row_1_col_1>` to `<row_8_col_8>`      tiles, where the text says
+    code of July 2025   that, and                               tiles alone, where the text     a chat
+                        `<row_1_col_1>` to `<row_8_col_8>`      says, a small image is one
+    460M-8k, 230M-8k    all these and `<|global_image|>`        the whole image and its         a chat
+                                                                tiles, where the text says
 
-Source: github.com/huggingface/nanoVLM at 6ba9082, 731d8c6 and 9c560d2. Its chat template is never run; how it writes is
-in `_CHAT`.
+Source: github.com/huggingface/nanoVLM at 6ba9082, 731d8c6, 800b182 (July) and 9c560d2. Its chat template is never run;
+how it writes is in `_CHAT`.
 """
 
 from __future__ import annotations
@@ -132,8 +134,10 @@ def processor_settings(tokens: Mapping[str, str], chats: bool, tiling: Settings 
     ends = "<|im_end|>" if tokens else "<|endoftext|>"
     image: Settings = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "resample": "bilinear", **(tiling or {})}
     prompt = {**(_CHAT if chats else _ASK), "max_tokens": max_positions}
-    if tiling:
+    if tiling and "global_image_token" in tokens:
         prompt |= {**_TILES, "image_text": tokens["global_image_token"] + _IMAGE}
+    elif tiling:
+        prompt |= {**_TILES, "whole": "none"}
     if not tokens:
         prompt["before_answer"] = "  "  # as its training wrote; what asks for an answer has never ended in spaces
     tokenizer = {"bos": "<|im_start|>" if tokens else ends, "eos": [ends], "pad": ends, "special": [*tokens.values()]}
@@ -211,14 +215,13 @@ def _read_tiling(f: Fields, size: int, tokens: Mapping[str, str]) -> Settings:
     longest = size_of(f, "max_img_size")
     if longest % size:
         raise f.error("max_img_size", longest, f"whole tiles of vit_img_size {size} are needed")
-    if "global_image_token" not in tokens:
-        raise f.error("vlm_extra_tokens", list(tokens), "Ojito has only tiles with the whole image before them")
     count = longest // size
     for row, column in ((i + 1, j + 1) for i in range(count) for j in range(count)):
         name, token = f"r{row}c{column}", f"<row_{row}_col_{column}>"
         if tokens.get(name) != token:
             raise f.error("vlm_extra_tokens", tokens.get(name), f"Ojito has only {token} for {name}")
-    enlarge = f.flag("resize_to_max_side_len", default=True)
+    # Both came with the code of August 2025: before it, an image had no whole view and was not enlarged.
+    enlarge = f.flag("resize_to_max_side_len", default="global_image_token" in tokens)
     return tiling_settings(longest, enlarge)
 
 
@@ -266,7 +269,9 @@ def write_config(model: ModelConfig, processor: ProcessorConfig, entries: int) -
             "vlm_extra_tokens": {_name_of(token, processor.prompt): token for token in special},
         }
     if processor.image.fit == "tiles":
-        values |= {"max_img_size": processor.image.longest_side, "resize_to_max_side_len": processor.image.enlarge}
+        values["max_img_size"] = processor.image.longest_side
+        if processor.prompt.whole != "none":  # its code knows no such field, and refuses what it does not know
+            values["resize_to_max_side_len"] = processor.image.enlarge
     if special and processor.prompt.image == "inline":
         values["lm_chat_template"] = _TEMPLATE
     # These fields have no place for what is not as it was on the way back.
