@@ -35,7 +35,7 @@ def run(
     seed: int = 0,
     say: Say = print,
 ) -> dict[str, Any] | None:
-    """Train, ask, and write `report.html`, `scores.json`, `metrics.jsonl`, `model/` and `pictures/` into `out`.
+    """Train, ask, and write `report.html`, `scores.json`, `metrics.jsonl`, `model/` and `images/` into `out`.
 
     Args:
         out: The folder; what else it holds stays.
@@ -84,7 +84,7 @@ def run(
         ),
     )
     (out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-    _write_images(source, out / "pictures")
+    _write_images(source, out / "images")
     return scores
 
 

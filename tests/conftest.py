@@ -59,7 +59,7 @@ def refused(run):
 
 @pytest.fixture
 def tiny_config():
-    """Transformer layers of width 32 on 16-pixel pictures."""
+    """Transformer layers of width 32 on 16-pixel images."""
     from ojito.config import (
         Config,
         ConnectorConfig,

@@ -44,7 +44,7 @@ def message(action):
     return said
 
 
-# ------------------------------------------------------------------------------------------------------------- pictures
+# ------------------------------------------------------------------------------------------------------------- images
 
 
 def encoded(kind="PNG", size=(20, 20)):
@@ -53,7 +53,7 @@ def encoded(kind="PNG", size=(20, 20)):
     return file.getvalue()
 
 
-def picture(content, name="photo.jpg"):
+def image(content, name="photo.jpg"):
     def action():
         Path(name).write_bytes(content)
         open_image(name)
@@ -79,16 +79,16 @@ def near_miss():
     open_image("holidy.jpg")
 
 
-PICTURES = {
-    "cut off": picture(encoded("JPEG")[:300]),
-    "only a beginning": picture(encoded("PNG")[:20], "photo.png"),
-    "empty file": picture(b""),
-    "text, not a picture": picture(b"hello there, no picture"),
-    "TIFF": picture(encoded("TIFF"), "scan.tif"),
-    "PDF": picture(b"%PDF-1.7 and so on", "scan.pdf"),
-    "HEIC from a telephone": picture(b"\0\0\0\x18ftypheic\0\0\0\0", "photo.heic"),
-    "too many pixels": picture(png_of(20_000, 20_000), "huge.png"),
-    "decompression bomb": picture(png_of(60_000, 60_000), "bomb.png"),
+IMAGES = {
+    "cut off": image(encoded("JPEG")[:300]),
+    "only a beginning": image(encoded("PNG")[:20], "photo.png"),
+    "empty file": image(b""),
+    "text, not an image": image(b"hello there, no image"),
+    "TIFF": image(encoded("TIFF"), "scan.tif"),
+    "PDF": image(b"%PDF-1.7 and so on", "scan.pdf"),
+    "HEIC from a telephone": image(b"\0\0\0\x18ftypheic\0\0\0\0", "photo.heic"),
+    "too many pixels": image(png_of(20_000, 20_000), "huge.png"),
+    "decompression bomb": image(png_of(60_000, 60_000), "bomb.png"),
     "missing": lambda: open_image("photo.jpg"),
     "misspelt": near_miss,
     "missing folder": lambda: open_image("photos/photo.jpg"),
@@ -131,8 +131,8 @@ ROWS = {
     "nothing to learn": one({"image": "a.jpg"}),
     "misspelt caption": one({"image": "a.jpg", "captoin": "a dog"}),
     "image of the wrong type": one({"image": 7, "caption": "a dog"}),
-    "missing picture": one({"image": "b.jpg", "caption": "a dog"}),
-    "picture in the network": one({"image": "https://example.org/a.jpg", "caption": "a dog"}),
+    "missing image": one({"image": "b.jpg", "caption": "a dog"}),
+    "image in the network": one({"image": "https://example.org/a.jpg", "caption": "a dog"}),
     "empty caption": one({"image": "a.jpg", "caption": " "}),
     "half a character": one('{"image": "a.jpg", "caption": "nice \\ud83d"}'),
     "caption of the wrong type": one({"image": "a.jpg", "caption": ["a dog"]}),
@@ -165,7 +165,7 @@ ROWS |= {
     "marks that do not fit the images": written(
         {"image": "inline"}, turns=(Turn("<image>what?", ("a",), tagged=True),)
     ),
-    "one picture instead of a list": written(images="a.jpg", turns=(Turn("what?", ("a",)),)),
+    "one image instead of a list": written(images="a.jpg", turns=(Turn("what?", ("a",)),)),
 }
 
 # ---------------------------------------------------------------------------------------------------- lists and folders
@@ -188,8 +188,8 @@ LISTS = {
     "empty list": rows(),
     "empty folder": folder(),
     "folder with two lists": folder(a_jsonl=b"", b_jsonl=b""),
-    "picture without a text": folder(a_png=encoded(), a_txt=b"a dog", b_png=encoded()),
-    "text without a picture": folder(a_png=encoded(), a_txt=b"a dog", b_txt=b"a cat"),
+    "image without a text": folder(a_png=encoded(), a_txt=b"a dog", b_png=encoded()),
+    "text without an image": folder(a_png=encoded(), a_txt=b"a dog", b_txt=b"a cat"),
     "CSV with other columns": rows("file,text", "a.jpg,a dog", name="rows.csv"),
     "CSV with semicolons": rows("image;caption", "a.jpg;a dog", name="rows.csv"),
     "CSV with a comma in a caption": rows("image,caption", "a.jpg,a dog, lying", *["a.jpg,x"] * 19, name="rows.csv"),
@@ -231,7 +231,7 @@ SETTINGS = {
     "below the limit": setting("train.batch_size=0"),
     "outside 0 to 1": setting("model.decoder.dropout=1.5"),
     "width not divisible by heads": setting("model.decoder.width=100"),
-    "picture not divisible by patch": setting("model.vision.image_size=100"),
+    "image not divisible by patch": setting("model.vision.image_size=100"),
     "connector that does not fit": setting("model.connector.reduce=pixel_shuffle", "model.connector.factor=3"),
     "no room for text": setting("model.decoder.max_positions=128"),
     "no training at all": setting("train.steps=0"),
@@ -350,7 +350,7 @@ MODELS = {
     "no tokenizer.json": loaded(lambda folder: (folder / "tokenizer.json").unlink()),
     "tokenizer in another form": loaded(lambda folder: (folder / "tokenizer.json").rename(folder / "tokenizer.model")),
     "tokenizer of another model": loaded(small_vocabulary),
-    "pictures of another size": public(config(vision_config__image_size=32)),
+    "images of another size": public(config(vision_config__image_size=32)),
     "neither folder nor preset": command("info", "paligema-3b-224"),
     "model of the Hub, while offline": offline("info", "google/paligemma-3b-pt-224"),
 }
@@ -359,7 +359,7 @@ MODELS = {
 
 
 def with_model(*words, kind="own"):
-    """A command about a model, `mine`, and a picture, `photo.png`."""
+    """A command about a model, `mine`, and an image, `photo.png`."""
 
     def prepare():
         good_folders.make(Path("mine"), kind)
@@ -368,8 +368,8 @@ def with_model(*words, kind="own"):
     return command(*words, before=prepare)
 
 
-def with_picture(*words, size=(20, 20)):
-    """A command about a picture, `photo.png`, that ends before its model is loaded."""
+def with_image(*words, size=(20, 20)):
+    """A command about an image, `photo.png`, that ends before its model is loaded."""
     return command(*words, before=lambda: Path("photo.png").write_bytes(encoded(size=size)))
 
 
@@ -393,17 +393,17 @@ COMMANDS = {
     "a decoder without a tokenizer": with_model("build", "--vision", "mine", "--decoder", "tiny", "--out", "new"),
     "boxes of a model that has none": with_model("detect", "mine", "photo.png", "cat"),
     "nothing to find": with_model("detect", "mine", "photo.png", " ; ", kind="paligemma"),
-    "a picture of no kind": with_model("detect", "mine", "photo.png", "cat", "--out", "boxed.tiff"),
+    "an image of no kind": with_model("detect", "mine", "photo.png", "cat", "--out", "boxed.tiff"),
     "weights of masks that are missing": with_model(
         "segment", "mine", "photo.png", "cat", "--weights", "vae-oid.npz", kind="paligemma"
     ),
-    "a picture too long for its file": with_picture(
+    "an image too long for its file": with_image(
         "detect", "paligemma-3b-224", "photo.png", "cat", "--out", "boxed.webp", size=(20_000, 10)
     ),
-    "masks among other files": with_picture(
+    "masks among other files": with_image(
         "segment", "paligemma-3b-224", "photo.png", "cat", "--weights", "vae-oid.npz", "--masks", "."
     ),
-    "a picture that is too large for the model": with_picture(
+    "an image that is too large for the model": with_image(
         "ask", "paligemma-3b-224", "photo.png", "what?", "--max-pixels", "399"
     ),
     "an empty word": with_model("caption", "", "photo.png"),
@@ -413,7 +413,7 @@ COMMANDS = {
 }
 
 SECTIONS = {
-    "Pictures": PICTURES,
+    "Images": IMAGES,
     "Rows": ROWS,
     "Lists and folders": LISTS,
     "Settings": SETTINGS,
@@ -424,7 +424,7 @@ CASES = [(section, what) for section, cases in SECTIONS.items() for what in case
 
 INTRODUCTION = """# Bad input, and what Ojito says about it
 
-A message names the place, the problem and the remedy. A bad row or picture is skipped, named and counted; training
+A message names the place, the problem and the remedy. A bad row or image is skipped, named and counted; training
 stops when more than the share `data.max_bad` of them is bad. Everything else stops at once, in a command with one line
 and exit code 2. No input is sent anywhere, and no message needs a traceback to be understood.
 

@@ -24,7 +24,7 @@ from tests.public_parts import NAMES, SMOLLM, TOWER, same, save_decoder, save_to
 
 
 @pytest.fixture
-def picture():
+def image():
     return Image.effect_noise((20, 30), 90).convert("RGB")
 
 
@@ -44,11 +44,11 @@ def test_built_model_has_the_weights_of_its_parts_and_a_fresh_connector(join, pa
     assert not fresh["connector.project.0.bias"].any()
 
 
-def test_built_model_answers_about_the_picture(join, picture):
+def test_built_model_answers_about_the_image(join, image):
     pipe = join()
-    answer = pipe.ask(picture, "what is it?", max_new_tokens=6)
-    assert answer == pipe.ask(picture, "what is it?", max_new_tokens=6)
-    batches = [pipe.processor([Sample([image], "what is it?")]) for image in (picture, picture.rotate(90))]
+    answer = pipe.ask(image, "what is it?", max_new_tokens=6)
+    assert answer == pipe.ask(image, "what is it?", max_new_tokens=6)
+    batches = [pipe.processor([Sample([shown], "what is it?")]) for shown in (image, image.rotate(90))]
     with torch.inference_mode():
         here, there = (pipe.model(batch)[0, -1] for batch in batches)
     assert not torch.allclose(here, there)
@@ -72,14 +72,14 @@ def test_recipe_is_of_the_parts(join, parts):
     )  # its tokenizer writes no first token
 
 
-def test_prompt_is_the_question_and_a_line_break(join, picture):
+def test_prompt_is_the_question_and_a_line_break(join, image):
     pipe = join()
-    tokens = pipe.processor([Sample([picture], "what?")]).tokens[0, 16:].tolist()
+    tokens = pipe.processor([Sample([image], "what?")]).tokens[0, 16:].tolist()
     tokenizer = pipe.processor.tokenizer
     assert tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
 
 
-def test_pictures_are_prepared_as_the_tower_knows_them(join, tmp_path):
+def test_images_are_prepared_as_the_tower_knows_them(join, tmp_path):
     folder = save_tower(tmp_path / "tower")
     said = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "resample": 1, "size": 16}
     (folder / "preprocessor_config.json").write_text(json.dumps(said))
@@ -99,21 +99,21 @@ def test_tower_of_clip_crops_and_reads_the_layer_before_the_last(join, tmp_path)
     assert join(vision=tmp_path / "clip", settings=["model.vision.feature_layer=-1"]).model.config.image_tokens == 16
 
 
-def test_tower_of_siglip2_reads_pictures_of_another_size_when_asked(join, tmp_path, picture):
+def test_tower_of_siglip2_reads_images_of_another_size_when_asked(join, tmp_path, image):
     config = dataclasses.replace(TOWER, positions="resized", position_grid=4)
     folder = save_tower(tmp_path / "naflex", config, "siglip2_vision_model")
     pipe = join(vision=folder, settings=["model.vision.image_size=24"])
     assert pipe.processor.image_size == 24
     assert pipe.model.config.image_tokens == 36
-    pipe.caption(picture, max_new_tokens=2)
+    pipe.caption(image, max_new_tokens=2)
 
 
-def test_tokenizer_with_one_special_token_lends_it_to_all(join, parts, picture):
+def test_tokenizer_with_one_special_token_lends_it_to_all(join, parts, image):
     pipe = join(decoder=parts / "gpt2")
     tokenizer = pipe.processor.tokenizer
     assert tokenizer.bos == tokenizer.eos == tokenizer.pad
     assert tokenizer.ends == (tokenizer.eos,)
-    pipe.generate([Sample([picture], "what?"), Sample([picture], "what is it?")], max_new_tokens=2)
+    pipe.generate([Sample([image], "what?"), Sample([image], "what is it?")], max_new_tokens=2)
 
 
 def test_row_has_no_bos_where_the_decoder_names_none(join, tmp_path):
@@ -177,10 +177,10 @@ def test_seed_draws_the_connector_and_nothing_else(join):
     assert same(one.model.decoder, other.model.decoder)
 
 
-def test_dtype_is_that_of_all_weights(join, picture):
+def test_dtype_is_that_of_all_weights(join, image):
     pipe = join(dtype="bfloat16")
     assert {tensor.dtype for tensor in pipe.model.state_dict().values()} == {torch.bfloat16}
-    pipe.caption(picture, max_new_tokens=2)
+    pipe.caption(image, max_new_tokens=2)
 
 
 def test_weights_in_bfloat16_become_float32_when_asked(join, tmp_path):
@@ -203,12 +203,12 @@ def test_weights_in_bfloat16_become_float32_when_asked(join, tmp_path):
     ],
     ids=["linear", "mlp", "perceiver", "pixel_shuffle", "average_pool", "mapping", "config"],
 )
-def test_connector_is_the_one_that_is_named(join, picture, connector, expected, tokens):
+def test_connector_is_the_one_that_is_named(join, image, connector, expected, tokens):
     pipe = join(connector=connector)
     expected = dataclasses.replace(expected, mlp_dim=expected.mlp_dim or pipe.model.config.decoder.width)
     assert pipe.model.config.connector == pipe.config.model.connector == expected
     assert pipe.processor.image_tokens == pipe.model.config.image_tokens == tokens
-    pipe.caption(picture, max_new_tokens=2)
+    pipe.caption(image, max_new_tokens=2)
 
 
 def test_one_setting_may_be_alone(join):
@@ -244,7 +244,7 @@ def test_parts_of_the_hub_are_fetched_and_progress_hears_of_it(join, parts, monk
     assert same(pipe.model, join(decoder=parts / "gpt2").model)
 
 
-def test_parts_of_a_saved_model_are_its_own(join, tmp_path, picture):
+def test_parts_of_a_saved_model_are_its_own(join, tmp_path, image):
     first = join(settings=["processor.image.fit=pad", "processor.tokenizer.special=[<extra>]"])
     first.save(tmp_path / "first")
     pipe = join(vision=tmp_path / "first", decoder=tmp_path / "first", connector="linear")
@@ -258,29 +258,29 @@ def test_parts_of_a_saved_model_are_its_own(join, tmp_path, picture):
 # -------------------------------------------------------------------------------------------------- saved, and trained
 
 
-def test_saved_model_loads_the_same(join, tmp_path, picture):
+def test_saved_model_loads_the_same(join, tmp_path, image):
     pipe = join(connector="pixel_shuffle:2")
     pipe.save(tmp_path / "new")
     loaded = load(tmp_path / "new", dtype="float32", device="cpu")
     assert same(loaded.model, pipe.model)
     assert (loaded.name, loaded.config, loaded.model.config) == (pipe.name, pipe.config, pipe.model.config)
-    assert loaded.ask(picture, "what?", max_new_tokens=9) == pipe.ask(picture, "what?", max_new_tokens=9)
+    assert loaded.ask(image, "what?", max_new_tokens=9) == pipe.ask(image, "what?", max_new_tokens=9)
 
 
-def test_saved_model_does_not_need_its_parts(join, tmp_path, picture):
+def test_saved_model_does_not_need_its_parts(join, tmp_path, image):
     folders = save_tower(tmp_path / "tower"), save_decoder(tmp_path / "decoder")
     join(vision=folders[0], decoder=folders[1]).save(tmp_path / "new")
     for folder in folders:
         shutil.rmtree(folder)
-    load(tmp_path / "new").caption(picture, max_new_tokens=2)
+    load(tmp_path / "new").caption(image, max_new_tokens=2)
     load_for(recipe_of(tmp_path / "new"), tmp_path / "new", "cpu")
 
 
-def test_training_learns_and_leaves_the_files_of_the_parts_alone(join, parts, picture):
+def test_training_learns_and_leaves_the_files_of_the_parts_alone(join, parts, image):
     before = [(parts / name / "model.safetensors").read_bytes() for name in ("siglip", "smollm")]
     pipe = join(settings=["train.steps=3", "train.batch_size=1", "train.log_every=1", "train.warmup=0"])
     start = {name: tensor.clone() for name, tensor in pipe.model.state_dict().items()}
-    batch = pipe.processor([Sample([picture], turns=(Turn("what?", ("a red ball",)),))], training=True)
+    batch = pipe.processor([Sample([image], turns=(Turn("what?", ("a red ball",)),))], training=True)
     history = fit(TrainState(pipe.model, pipe.config.train), itertools.repeat(batch), quiet=True)
     assert history.log[-1]["loss"] < history.log[0]["loss"]
     assert all(not torch.equal(tensor, start[name]) for name, tensor in pipe.model.state_dict().items())
@@ -314,7 +314,7 @@ def test_folder_without_the_part_says_what_it_is(join, parts, tmp_path):
     says(join, CheckpointError, f"{tmp_path}", "Ojito knows llama", decoder=tmp_path)
 
 
-def test_special_token_beyond_the_decoders_last_is_never_written(join, tmp_path, picture):
+def test_special_token_beyond_the_decoders_last_is_never_written(join, tmp_path, image):
     """Gemma 3's decoders without a tower have the tokenizer of those with one, and no embedding of its image token."""
     small = save_decoder(tmp_path / "gemma")
     tokenizer = tokenizers.Tokenizer.from_file(str(small / "tokenizer.json"))
@@ -323,9 +323,9 @@ def test_special_token_beyond_the_decoders_last_is_never_written(join, tmp_path,
     tokenizer.save(str(small / "tokenizer.json"))
     pipe = join(decoder=small)
     assert pipe.processor.tokenizer.size == pipe.model.config.decoder.vocab_size + 1
-    text = pipe.ask(picture, "<image_soft_token>", max_new_tokens=2)
+    text = pipe.ask(image, "<image_soft_token>", max_new_tokens=2)
     pipe.save(tmp_path / "new")
-    assert load(tmp_path / "new", "cpu", "float32").ask(picture, "<image_soft_token>", max_new_tokens=2) == text
+    assert load(tmp_path / "new", "cpu", "float32").ask(image, "<image_soft_token>", max_new_tokens=2) == text
     says(join, CheckpointError, "the tokenizer has 281 entries, and the model 280", decoder=small,
          settings=["processor.tokenizer.special=['<image_soft_token>']"])  # fmt: skip
 
@@ -340,7 +340,7 @@ def test_decoder_that_reads_both_ways_is_refused(join, tmp_path):
     says(join, CheckpointError, "use_bidirectional_attention is 'True'; Ojito has only False", decoder=small)
 
 
-def test_pictures_of_another_size_than_the_towers_are_refused(join, tmp_path):
+def test_images_of_another_size_than_the_towers_are_refused(join, tmp_path):
     folder = save_tower(tmp_path / "tower")
     for size in (20, {"height": 20, "width": 16}):
         (folder / "preprocessor_config.json").write_text(json.dumps({"size": size}))

@@ -85,9 +85,9 @@ def same(a, b):
 # ---------------------------------------------------------------------------------------------------------- all of it
 
 
-def test_demo_leaves_a_report_scores_a_model_and_pictures(shown):
+def test_demo_leaves_a_report_scores_a_model_and_images(shown):
     names = {path.name for path in shown.out.iterdir()}
-    assert {"report.html", "scores.json", "model", "pictures"} <= names
+    assert {"report.html", "scores.json", "model", "images"} <= names
     assert json.loads((shown.out / "scores.json").read_text()) == shown.scores
 
 
@@ -99,15 +99,15 @@ def test_scores_are_shares_of_equally_many_questions(shown):
     assert set(shown.scores["per_kind"]) == set(MATCHES)
 
 
-def test_saved_model_answers_about_the_pictures(shown):
+def test_saved_model_answers_about_the_images(shown):
     pipe = load(shown.out / "model", device="cpu", dtype="float32")
-    pictures = [shown.out / "pictures" / f"scene{number}.png" for number in (1, 2)]
+    images = [shown.out / "images" / f"scene{number}.png" for number in (1, 2)]
     assert pipe.name == "tiny"
     assert sum(p.numel() for p in pipe.model.parameters()) == shown.scores["parameters"]
-    for picture in pictures:
-        assert Image.open(picture).size == (48, 48)
-        assert pipe.ask(picture, "what colour is the ball?", max_new_tokens=4).finish in ("eos", "length")
-    assert pictures[0].read_bytes() != pictures[1].read_bytes()
+    for image in images:
+        assert Image.open(image).size == (48, 48)
+        assert pipe.ask(image, "what colour is the ball?", max_new_tokens=4).finish in ("eos", "length")
+    assert images[0].read_bytes() != images[1].read_bytes()
 
 
 def test_model_keeps_the_recipe_that_it_was_trained_by(shown):
@@ -115,7 +115,7 @@ def test_model_keeps_the_recipe_that_it_was_trained_by(shown):
     assert (config.name, config.train.minutes, config.train.seed) == ("tiny", 0.01, 3)
 
 
-def test_report_shows_pictures_of_the_questions(shown):
+def test_report_shows_images_of_the_questions(shown):
     html = (shown.out / "report.html").read_text(encoding="utf-8")
     assert html.count('src="data:image/png;base64,') == 20
     assert "20 questions about new scenes" in html
@@ -223,9 +223,9 @@ def test_folder_keeps_what_else_it_holds(quick, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_pictures_to_ask_about_are_new(quick, tmp_path):
+def test_images_to_ask_about_are_new(quick, tmp_path):
     asked = {sample.images[0].tobytes() for sample in quick(short=True).asked[0].samples}
-    assert not asked & {Image.open(path).tobytes() for path in (tmp_path / "pictures").iterdir()}
+    assert not asked & {Image.open(path).tobytes() for path in (tmp_path / "images").iterdir()}
 
 
 def test_demo_runs_where_it_is_told(quick):

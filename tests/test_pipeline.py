@@ -41,7 +41,7 @@ def make(config=CONFIG, kind="characters"):
     tokenizer = Tokenizer.train(TokenizerConfig(kind=kind), [string.printable], 259)
     processor = Processor(config.processor, tokenizer, config.model.vision.image_size, config.model.image_tokens)
     pipe = Pipeline(VLM(config.model).eval(), processor, config)
-    for parameter in pipe.model.parameters():  # sharp, so that pictures and questions change what it says
+    for parameter in pipe.model.parameters():  # sharp, so that images and questions change what it says
         parameter.data.mul_(4 if parameter.ndim > 1 else 1)
     return pipe
 
@@ -52,7 +52,7 @@ def pipe():
 
 
 @pytest.fixture
-def picture():
+def image():
     return Image.effect_noise((40, 30), 90)
 
 
@@ -94,32 +94,32 @@ def says_ids(monkeypatch, *rows):
 # -------------------------------------------------------------------------------------------------------------- answers
 
 
-def test_answers_are_their_text(pipe, picture):
-    answer = pipe.ask(picture, "what is it", max_new_tokens=5)
+def test_answers_are_their_text(pipe, image):
+    answer = pipe.ask(image, "what is it", max_new_tokens=5)
     assert isinstance(answer, Answer)
     assert str(answer) == answer.text == pipe.processor.decode(answer.tokens)
     assert len(answer.tokens) == 5
     assert answer.finish == "length"
 
 
-def test_ask_and_caption_are_generate_for_one_picture(pipe, picture):
-    ask, caption = pipe.generate([Sample([picture], "what"), Sample([picture])], max_new_tokens=9)
-    assert pipe.ask(picture, "what", max_new_tokens=9) == ask
-    assert pipe.caption(picture, max_new_tokens=9) == caption
+def test_ask_and_caption_are_generate_for_one_image(pipe, image):
+    ask, caption = pipe.generate([Sample([image], "what"), Sample([image])], max_new_tokens=9)
+    assert pipe.ask(image, "what", max_new_tokens=9) == ask
+    assert pipe.caption(image, max_new_tokens=9) == caption
     assert ask != caption
 
 
-def test_pictures_come_as_paths_bytes_or_images(pipe, picture, tmp_path):
+def test_images_come_as_paths_bytes_or_images(pipe, image, tmp_path):
     path = tmp_path / "photo.png"
-    picture.save(path)
-    answers = [pipe.ask(image, "what", max_new_tokens=9) for image in (path, str(path), path.read_bytes(), picture)]
+    image.save(path)
+    answers = [pipe.ask(form, "what", max_new_tokens=9) for form in (path, str(path), path.read_bytes(), image)]
     assert len(set(answers)) == 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 @pytest.mark.parametrize("sampler", [Greedy(), Temperature()], ids=str)
-def test_batch_size_changes_no_answer(pipe, picture, batch_size, sampler):
-    samples = [Sample([picture], "a" * n) for n in (5, 1, 9, 3)] + [Sample(turns=(Turn("b", ("c",)), Turn("d")))]
+def test_batch_size_changes_no_answer(pipe, image, batch_size, sampler):
+    samples = [Sample([image], "a" * n) for n in (5, 1, 9, 3)] + [Sample(turns=(Turn("b", ("c",)), Turn("d")))]
     options = {"max_new_tokens": 12, "sampler": sampler, "seed": 3}
     assert pipe.generate(samples, batch_size=batch_size, **options) == pipe.generate(samples, **options)
 
@@ -138,55 +138,55 @@ def test_no_samples_give_no_answers(pipe):
     ],
     ids=str,
 )
-def test_option_changes_the_answer(pipe, picture, change):
+def test_option_changes_the_answer(pipe, image, change):
     base = {"sampler": change["sampler"], "seed": 1} if "seed" in change else {}
     options = {"max_new_tokens": 20, **base}
-    assert pipe.ask(picture, "what", **{**options, **change}) != pipe.ask(picture, "what", **options)
-    changed = "".join(pipe.stream(picture, "what", **{**options, **change}))
-    assert changed == str(pipe.ask(picture, "what", **{**options, **change}))
-    assert changed != "".join(pipe.stream(picture, "what", **options))
+    assert pipe.ask(image, "what", **{**options, **change}) != pipe.ask(image, "what", **options)
+    changed = "".join(pipe.stream(image, "what", **{**options, **change}))
+    assert changed == str(pipe.ask(image, "what", **{**options, **change}))
+    assert changed != "".join(pipe.stream(image, "what", **options))
 
 
-def test_ids_beyond_the_tokenizer_are_never_chosen(pipe, picture):
-    answer = pipe.ask(picture, "what", max_new_tokens=60, sampler=Temperature(100.0))
+def test_ids_beyond_the_tokenizer_are_never_chosen(pipe, image):
+    answer = pipe.ask(image, "what", max_new_tokens=60, sampler=Temperature(100.0))
     assert max(answer.tokens) < pipe.processor.tokenizer.size
 
 
-def test_any_token_that_ends_an_answer_does(pipe, picture):
-    said = pipe.ask(picture, "what is it", max_new_tokens=9).tokens
+def test_any_token_that_ends_an_answer_does(pipe, image):
+    said = pipe.ask(image, "what is it", max_new_tokens=9).tokens
     end = next(token for token in said if token != said[0])
     pipe.processor.tokenizer.ends = (pipe.processor.tokenizer.eos, end)
-    answer = pipe.ask(picture, "what is it", max_new_tokens=9)
+    answer = pipe.ask(image, "what is it", max_new_tokens=9)
     assert (answer.tokens, answer.finish) == (said[: said.index(end)], "eos")
-    assert "".join(pipe.stream(picture, "what is it", max_new_tokens=9)) == answer.text
+    assert "".join(pipe.stream(image, "what is it", max_new_tokens=9)) == answer.text
 
 
-def test_white_space_that_the_prompt_puts_before_an_answer_is_not_part_of_it(monkeypatch, picture):
+def test_white_space_that_the_prompt_puts_before_an_answer_is_not_part_of_it(monkeypatch, image):
     prompt = dataclasses.replace(CONFIG.processor.prompt, before_answer=" ")
     pipe = make(dataclasses.replace(CONFIG, processor=dataclasses.replace(CONFIG.processor, prompt=prompt)))
     says(monkeypatch, pipe, " red ball")
-    assert pipe.ask(picture, "what").text == "red ball"
-    assert list(pipe.stream(picture, "what")) == list("red ball")
+    assert pipe.ask(image, "what").text == "red ball"
+    assert list(pipe.stream(image, "what")) == list("red ball")
 
 
 @pytest.mark.parametrize("stop", [["STOP"], "STOP", ("x", "ST")])
-def test_stop_string_ends_the_text_and_is_not_part_of_it(monkeypatch, pipe, picture, stop):
+def test_stop_string_ends_the_text_and_is_not_part_of_it(monkeypatch, pipe, image, stop):
     says(monkeypatch, pipe, "one STOP two")
-    answer = pipe.ask(picture, "what", stop=stop)
+    answer = pipe.ask(image, "what", stop=stop)
     assert str(answer) == "one "
     assert answer.finish == "stop"
     assert len(answer.tokens) == len("one STOP" if "ST" not in list(stop) else "one ST")
 
 
-def test_stop_string_stops_each_row_by_itself(monkeypatch, pipe, picture):
+def test_stop_string_stops_each_row_by_itself(monkeypatch, pipe, image):
     says(monkeypatch, pipe, "one. two", "three", "four.")
-    answers = pipe.generate([Sample([picture])] * 3, stop=["."])
+    answers = pipe.generate([Sample([image])] * 3, stop=["."])
     assert [(str(a), a.finish) for a in answers] == [("one", "stop"), ("three", "eos"), ("four", "stop")]
 
 
-def test_empty_stop_string_is_an_error(pipe, picture):
+def test_empty_stop_string_is_an_error(pipe, image):
     with pytest.raises(ValueError, match="stop: '' is part of every text"):
-        pipe.ask(picture, "what", stop=["a", ""])
+        pipe.ask(image, "what", stop=["a", ""])
 
 
 @pytest.mark.parametrize(
@@ -198,18 +198,18 @@ def test_empty_stop_string_is_an_error(pipe, picture):
     ],
     ids=str,
 )
-def test_numbers_of_a_sampler_stand_in_for_it(pipe, picture, keywords, options):
+def test_numbers_of_a_sampler_stand_in_for_it(pipe, image, keywords, options):
     given = GenerateOptions(max_new_tokens=9, **options)
-    expected = pipe.ask(picture, "what", given)
-    assert pipe.ask(picture, "what", max_new_tokens=9, **keywords) == expected != pipe.ask(picture, "what")
-    assert pipe.caption(picture, given) == pipe.caption(picture, max_new_tokens=9, **keywords)
-    assert pipe.generate([Sample([picture], "what")], max_new_tokens=9, **keywords) == [expected]
-    assert "".join(pipe.stream(picture, "what", max_new_tokens=9, **keywords)) == expected.text
-    assert "".join(pipe.stream(picture, "what", given)) == expected.text
+    expected = pipe.ask(image, "what", given)
+    assert pipe.ask(image, "what", max_new_tokens=9, **keywords) == expected != pipe.ask(image, "what")
+    assert pipe.caption(image, given) == pipe.caption(image, max_new_tokens=9, **keywords)
+    assert pipe.generate([Sample([image], "what")], max_new_tokens=9, **keywords) == [expected]
+    assert "".join(pipe.stream(image, "what", max_new_tokens=9, **keywords)) == expected.text
+    assert "".join(pipe.stream(image, "what", given)) == expected.text
 
 
-def test_samples_may_have_options_of_their_own(pipe, picture):
-    samples = [Sample([picture], "a"), Sample([picture], "bc"), Sample(prompt="d")]
+def test_samples_may_have_options_of_their_own(pipe, image):
+    samples = [Sample([image], "a"), Sample([image], "bc"), Sample(prompt="d")]
     each = [GenerateOptions(max_new_tokens=n, sampler=Temperature(2.0), seed=n) for n in (3, 9, 5)]
     together = pipe.generate(samples, each, batch_size=2)
     assert [len(answer.tokens) for answer in together] == [3, 9, 5]
@@ -221,24 +221,24 @@ def test_samples_may_have_options_of_their_own(pipe, picture):
     [{"max_new_tokens": 2.5}, {"stop": None}, {"seed": None}, {"sampler": Greedy(), "top_k": 3}, {"max_tokens": 3}],
     ids=str,
 )
-def test_impossible_option_is_an_error_at_the_call(pipe, picture, keywords):
+def test_impossible_option_is_an_error_at_the_call(pipe, image, keywords):
     with pytest.raises(OjitoError):
-        pipe.ask(picture, "what", **keywords)
+        pipe.ask(image, "what", **keywords)
     with pytest.raises(OjitoError):
-        pipe.stream(picture, "what", **keywords)  # not only once it is iterated
+        pipe.stream(image, "what", **keywords)  # not only once it is iterated
 
 
-def test_special_token_as_a_stop_text_ends_the_answer(monkeypatch, pipe, picture):
+def test_special_token_as_a_stop_text_ends_the_answer(monkeypatch, pipe, image):
     tokenizer = pipe.processor.tokenizer
     (special,) = tokenizer.parse("<bos>")
     ids = [*tokenizer.encode("ab"), special, *tokenizer.encode("cd")]
     says_ids(monkeypatch, ids)
-    answer = pipe.ask(picture, "what", stop=["<bos>"])
+    answer = pipe.ask(image, "what", stop=["<bos>"])
     assert (answer.text, answer.finish) == ("ab", "stop")
-    assert "".join(pipe.stream(picture, "what", stop=["<bos>"])) == "ab"
-    assert pipe.ask(picture, "what").text == "abcd"
+    assert "".join(pipe.stream(image, "what", stop=["<bos>"])) == "ab"
+    assert pipe.ask(image, "what").text == "abcd"
     with pytest.raises(OjitoError, match="has a special token beside other text"):
-        pipe.ask(picture, "what", stop=["b<bos>"])
+        pipe.ask(image, "what", stop=["b<bos>"])
 
 
 def test_repr_tells_what_there_is(pipe):
@@ -260,51 +260,51 @@ def test_batch_size_of_zero_is_an_error(pipe):
 # ------------------------------------------------------------------------------------------------------------ streaming
 
 
-def test_stream_gives_the_text_of_ask_piece_by_piece(pipe, picture):
-    pieces = list(pipe.stream(picture, "what", max_new_tokens=15))
-    assert "".join(pieces) == str(pipe.ask(picture, "what", max_new_tokens=15))
+def test_stream_gives_the_text_of_ask_piece_by_piece(pipe, image):
+    pieces = list(pipe.stream(image, "what", max_new_tokens=15))
+    assert "".join(pieces) == str(pipe.ask(image, "what", max_new_tokens=15))
     assert len(pieces) > 1
     assert all(pieces)
 
 
-def test_stream_without_a_question_is_a_caption(pipe, picture):
-    assert "".join(pipe.stream(picture, max_new_tokens=9)) == str(pipe.caption(picture, max_new_tokens=9))
+def test_stream_without_a_question_is_a_caption(pipe, image):
+    assert "".join(pipe.stream(image, max_new_tokens=9)) == str(pipe.caption(image, max_new_tokens=9))
 
 
-def test_stream_never_ends_a_piece_within_a_character(monkeypatch, picture):
+def test_stream_never_ends_a_piece_within_a_character(monkeypatch, image):
     pipe = make(kind="bpe")  # single bytes
     says(monkeypatch, pipe, "ñ 🦉 ok")
-    assert list(pipe.stream(picture)) == ["ñ", " ", "🦉", " ", "o", "k"]
+    assert list(pipe.stream(image)) == ["ñ", " ", "🦉", " ", "o", "k"]
 
 
-def test_stream_gives_broken_characters_once_the_text_has_ended(monkeypatch, picture):
+def test_stream_gives_broken_characters_once_the_text_has_ended(monkeypatch, image):
     pipe = make(kind="bpe")
     ids = list(pipe.processor.tokenizer.encode("a🦉"))[:-1]
     says_ids(monkeypatch, ids)
-    assert "".join(pipe.stream(picture)) == str(pipe.ask(picture, "")) == pipe.processor.decode(ids)
+    assert "".join(pipe.stream(image)) == str(pipe.ask(image, "")) == pipe.processor.decode(ids)
 
 
-def test_stream_never_gives_the_beginning_of_a_stop_string(monkeypatch, pipe, picture):
+def test_stream_never_gives_the_beginning_of_a_stop_string(monkeypatch, pipe, image):
     says(monkeypatch, pipe, "a ST ab STOP c")
-    pieces = list(pipe.stream(picture, stop=["STOP"]))
+    pieces = list(pipe.stream(image, stop=["STOP"]))
     assert pieces == ["a", " ", "ST ", "a", "b", " "]
     says(monkeypatch, pipe, "a STO")
-    assert "".join(pipe.stream(picture, stop=["STOP"])) == "a STO"
+    assert "".join(pipe.stream(image, stop=["STOP"])) == "a STO"
 
 
 # ------------------------------------------------------------------------------------------------------ saving, loading
 
 
-def same(a, b, picture):
-    samples = [Sample([picture], "what"), Sample([picture, picture], "which one")]
+def same(a, b, image):
+    samples = [Sample([image], "what"), Sample([image, image], "which one")]
     with torch.no_grad():
         return torch.equal(a.model(a.processor(samples)), b.model(b.processor(samples)))
 
 
-def test_saved_model_roundtrips_with_bit_equal_logits(pipe, picture, tmp_path):
+def test_saved_model_roundtrips_with_bit_equal_logits(pipe, image, tmp_path):
     pipe.save(tmp_path / "run")
     loaded = load(tmp_path / "run", device="cpu", dtype="float32")
-    assert same(pipe, loaded, picture)
+    assert same(pipe, loaded, image)
     assert not loaded.model.training
     assert loaded.config == CONFIG
     assert loaded.name == "toy"
@@ -313,42 +313,42 @@ def test_saved_model_roundtrips_with_bit_equal_logits(pipe, picture, tmp_path):
     ]  # fmt: skip
 
 
-def test_model_without_recipe_is_saved_without_one(pipe, picture, tmp_path):
+def test_model_without_recipe_is_saved_without_one(pipe, image, tmp_path):
     bare = Pipeline(pipe.model, pipe.processor)
     bare.save(tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()
     assert load(tmp_path, "cpu").config is None
 
 
-def test_loaded_model_can_be_saved_into_its_own_folder_and_trained_on(pipe, picture, tmp_path):
+def test_loaded_model_can_be_saved_into_its_own_folder_and_trained_on(pipe, image, tmp_path):
     pipe.save(tmp_path)
     loaded = load(str(tmp_path), "cpu", "float32")
     with torch.no_grad():
         loaded.model.decoder.norm.weight.mul_(2)
     loaded.save(tmp_path)
     again = load(tmp_path, "cpu", "float32")
-    assert same(loaded, again, picture)
-    assert not same(pipe, again, picture)
+    assert same(loaded, again, image)
+    assert not same(pipe, again, image)
 
 
 @pytest.mark.parametrize(("dtype", "expected"), [
     ("float32", torch.float32), ("bfloat16", torch.bfloat16), (torch.bfloat16, torch.bfloat16), ("auto", None),
 ])  # fmt: skip
 @pytest.mark.parametrize("fast", [True, False])
-def test_dtype_is_that_of_the_weights(pipe, presets, picture, tmp_path, monkeypatch, dtype, expected, fast):
+def test_dtype_is_that_of_the_weights(pipe, presets, image, tmp_path, monkeypatch, dtype, expected, fast):
     monkeypatch.setattr(device, "fast_bfloat16", lambda _: fast)
     expected = expected or (torch.bfloat16 if fast else torch.float32)
     pipe.save(tmp_path)
     for name in (tmp_path, "tiny"):
         loaded = load(name, "cpu", dtype)
         assert {p.dtype for p in loaded.model.parameters()} == {expected}
-        assert len(loaded.ask(picture, "what", max_new_tokens=3).tokens) == 3
+        assert len(loaded.ask(image, "what", max_new_tokens=3).tokens) == 3
 
 
-def test_preset_has_random_weights_from_the_seed(presets, picture):
+def test_preset_has_random_weights_from_the_seed(presets, image):
     a, b, c = (load("tiny", "cpu", "float32", seed=seed) for seed in (1, 1, 2))
-    assert same(a, b, picture)
-    assert not same(a, c, picture)
+    assert same(a, b, image)
+    assert not same(a, c, image)
     assert not a.model.training
 
 
@@ -367,10 +367,10 @@ def test_preset_knows_single_characters_or_bytes(presets, kind, size):
     assert tokenizer.decode(tokenizer.encode("How many?")) == "How many?"
 
 
-def test_preset_survives_saving(presets, picture, tmp_path):
+def test_preset_survives_saving(presets, image, tmp_path):
     pipe = load("tiny", "cpu", "float32")
     pipe.save(tmp_path)
-    assert same(pipe, load(tmp_path, "cpu", "float32"), picture)
+    assert same(pipe, load(tmp_path, "cpu", "float32"), image)
 
 
 def test_folder_wins_over_a_preset_of_its_name(pipe, presets, tmp_path, monkeypatch):
@@ -518,16 +518,16 @@ def test_saving_over_another_model_leaves_none_of_its_recipe(pipe, tmp_path):
     assert load(tmp_path / "run", device="cpu").config is None
 
 
-def test_row_that_is_too_long_for_the_decoder_is_named(pipe, picture, tmp_path):
+def test_row_that_is_too_long_for_the_decoder_is_named(pipe, image, tmp_path):
     pipe.save(tmp_path)
     pipe = load(tmp_path, device="cpu")
     most = pipe.model.config.decoder.max_positions
-    sample = Sample([picture] * most, "what", origin="rows:3")
+    sample = Sample([image] * most, "what", origin="rows:3")
     with pytest.raises(RowError, match=f"^rows:3: needs .* and the decoder has {most}; use fewer images"):
         pipe.generate([sample])
 
 
-def test_stream_takes_a_dialogue(pipe, picture):
-    sample = Sample([picture], turns=(Turn("b", ("c",)), Turn("d")))
+def test_stream_takes_a_dialogue(pipe, image):
+    sample = Sample([image], turns=(Turn("b", ("c",)), Turn("d")))
     (answer,) = pipe.generate([sample], max_new_tokens=9)
     assert "".join(pipe.stream(sample, max_new_tokens=9)) == str(answer)

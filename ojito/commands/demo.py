@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
     ):
         print(f"  {scores[key]:6.1%}  {about}")
     print(f"\nsee {out / 'report.html'} and {out / 'scores.json'}; next:")
-    print(f"  ojito ask {out / 'model'} {out / 'pictures' / 'scene1.png'}    # chat with the model")
+    print(f"  ojito ask {out / 'model'} {out / 'images' / 'scene1.png'}    # chat with the model")
     print("  ojito train --data YOUR_FOLDER --out runs/mine --minutes 10    # your own images and captions")
     print("  ojito demo --preset scenes --out runs/scenes    # a bigger model; `ojito presets` lists all")
     return 0

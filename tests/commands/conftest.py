@@ -32,15 +32,15 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """Eight pictures with captions; the last two are the dev split."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """Eight images with captions; the last two are the dev split."""
+    folder = tmp_path_factory.mktemp("images")
     rows = []
     for number in range(8):
         colour = list(COLOURS)[number % 4]
         Image.new("RGB", (20 + number, 20), COLOURS[colour]).save(folder / f"{number}.png")
         split = "dev" if number >= 6 else "train"
-        rows.append({"image": f"{number}.png", "caption": f"a {colour} picture", "split": split})
+        rows.append({"image": f"{number}.png", "caption": f"a {colour} image", "split": split})
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 
@@ -54,10 +54,10 @@ def recipe(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(pictures, recipe, tmp_path_factory):
+def trained(images, recipe, tmp_path_factory):
     """A model after three steps: it knows nothing, but it is whole."""
     out = tmp_path_factory.mktemp("runs") / "mine"
-    assert main(["train", "--config", str(recipe), "--data", str(pictures), "--out", str(out), "--device", "cpu"]) == 0
+    assert main(["train", "--config", str(recipe), "--data", str(images), "--out", str(out), "--device", "cpu"]) == 0
     return out
 
 
@@ -104,7 +104,7 @@ def maskless(tmp_path):
 
 
 @pytest.fixture
-def picture():
+def image():
     """80 wide, 40 high."""
     return Image.effect_noise((80, 40), 90)
 
@@ -157,7 +157,7 @@ def model(pipe, tmp_path):
 
 
 @pytest.fixture
-def photo(picture, tmp_path):
+def photo(image, tmp_path):
     path = tmp_path / "photo.png"
-    picture.save(path)
+    image.save(path)
     return path

@@ -5,14 +5,16 @@ import json
 
 import pytest
 
+import ojito
+from ojito import Sample, Turn
 from ojito.pipeline import Pipeline
 from tests.hostile import good_folders
 
 
-def test_ask_answers_the_question(run, trained, pictures):
-    code, said, _ = run("ask", trained, pictures / "0.png", "what is it?", "--max-new-tokens", 4)
+def test_ask_answers_the_question(run, trained, images):
+    code, said, _ = run("ask", trained, images / "0.png", "what is it?", "--max-new-tokens", 4)
     assert code == 0
-    values = json.loads(run("ask", trained, pictures / "0.png", "what is it?", "--json", "--max-new-tokens", 4)[1])
+    values = json.loads(run("ask", trained, images / "0.png", "what is it?", "--json", "--max-new-tokens", 4)[1])
     assert values["question"] == "what is it?"
     assert said == values["answer"] + "\n"
 
@@ -29,29 +31,34 @@ def test_ask_answers_the_question(run, trained, pictures):
         (("--repetition-penalty", 1), ("--repetition-penalty", 100)),
     ],
 )
-def test_each_sampling_flag_changes_the_answer(run, trained, pictures, flags, other):
-    words = ("ask", trained, pictures / "0.png", "what?", "--json")
+def test_each_sampling_flag_changes_the_answer(run, trained, images, flags, other):
+    words = ("ask", trained, images / "0.png", "what?", "--json")
     assert json.loads(run(*words, *flags)[1])["answer"] != json.loads(run(*words, *other)[1])["answer"]
 
 
-def test_stop_ends_the_answer_before_its_text(run, trained, pictures):
-    words = ("ask", trained, pictures / "0.png", "what?", "--json", "--temperature", 5)
+def test_stop_ends_the_answer_before_its_text(run, trained, images):
+    words = ("ask", trained, images / "0.png", "what?", "--json", "--temperature", 5)
     whole = json.loads(run(*words)[1])["answer"]
     values = json.loads(run(*words, "--stop", "never said", "--stop", whole[3:5])[1])
     assert values["finish"] == "stop"
     assert values["answer"] == whole[: whole.index(whole[3:5])]
 
 
-def test_ask_without_a_question_answers_each_line_of_stdin(run, trained, pictures, monkeypatch):
-    words = ("ask", trained, pictures / "0.png", "--max-new-tokens", 4)
-    single = [json.loads(run(*words, question, "--json")[1]) for question in ("what?", "which colour?")]
+def test_ask_without_a_question_answers_each_line_of_stdin(run, trained, images, monkeypatch):
+    words = ("ask", trained, images / "0.png", "--max-new-tokens", 4, "--json")
+    first = json.loads(run(*words, "what?")[1])
     monkeypatch.setattr("sys.stdin", io.StringIO("what?\n\n  which colour?\n"))
-    code, said, err = run(*words, "--json")
+    code, said, err = run(*words)
     assert (code, err) == (0, "")
-    assert [json.loads(line) for line in said.splitlines()] == single
+    answers = [json.loads(line) for line in said.splitlines()]
+    earlier = [Turn("what?", (first["answer"],))] if first["answer"] else []
+    second = Sample([images / "0.png"], turns=(*earlier, Turn("which colour?")))
+    (answer,) = ojito.load(trained).generate([second], max_new_tokens=4)
+    assert answers[0] == first
+    assert (answers[1]["question"], answers[1]["answer"]) == ("which colour?", str(answer))
 
 
-def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pictures, monkeypatch):
+def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, images, monkeypatch):
     asked = []
     generate = Pipeline.generate
 
@@ -62,45 +69,45 @@ def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, pi
     monkeypatch.setattr(Pipeline, "generate", noting)
     long = "xkqj " * 8  # bytes: no word that was learned
     monkeypatch.setattr("sys.stdin", io.StringIO(f"a?\nb?\n{long}\n{long}\n"))
-    assert run("ask", trained, pictures / "0.png", "--max-new-tokens", 4, "--json", "--temperature", 5)[0] == 0
+    assert run("ask", trained, images / "0.png", "--max-new-tokens", 4, "--json", "--temperature", 5)[0] == 0
     assert asked[:3] == [["a?"], ["a?", "b?"], ["a?", "b?", long.strip()]]
     assert asked[3][-2:] == [long.strip()] * 2
     assert asked[3][0] != "a?"  # the model has 96 positions
 
 
 @pytest.mark.parametrize("line", ["is <image> like <image>?", "a " * 300, "caf\udce9?"])
-def test_chat_goes_on_after_a_line_that_cannot_be_asked(run, trained, pictures, monkeypatch, line):
+def test_chat_goes_on_after_a_line_that_cannot_be_asked(run, trained, images, monkeypatch, line):
     monkeypatch.setattr("sys.stdin", io.StringIO(f"one\n{line}\nthree\n"))
-    code, said, err = run("ask", trained, pictures / "0.png", "--json", "--max-new-tokens", 2)
+    code, said, err = run("ask", trained, images / "0.png", "--json", "--max-new-tokens", 2)
     assert code == 2
     assert [json.loads(row)["question"] for row in said.splitlines()] == ["one", "three"]
     assert err.startswith("ojito: error: ")
     assert err.count("\n") == 1
 
 
-def test_bytes_that_are_not_utf8_spoil_their_own_line_only(run, trained, pictures, monkeypatch):
+def test_bytes_that_are_not_utf8_spoil_their_own_line_only(run, trained, images, monkeypatch):
     stdin = io.TextIOWrapper(io.BytesIO(b"one\ncaf\xe9?\nthree\n"), encoding="utf-8")
     monkeypatch.setattr("sys.stdin", stdin)
-    code, said, err = run("ask", trained, pictures / "0.png", "--json", "--max-new-tokens", 2)
+    code, said, err = run("ask", trained, images / "0.png", "--json", "--max-new-tokens", 2)
     assert [json.loads(row)["question"] for row in said.splitlines()] == ["one", "three"]
     assert (code, "half a character" in err) == (2, True)
 
 
-def test_model_of_paligemmas_kind_keeps_no_history(run, pictures, tmp_path, monkeypatch):
+def test_model_of_paligemmas_kind_keeps_no_history(run, images, tmp_path, monkeypatch):
     good_folders.make(tmp_path / "pali", "paligemma")
-    words = ("ask", tmp_path / "pali", pictures / "0.png", "--json", "--max-new-tokens", 6, "--device", "cpu")
+    words = ("ask", tmp_path / "pali", images / "0.png", "--json", "--max-new-tokens", 6, "--device", "cpu")
     single = [json.loads(run(*words, question)[1]) for question in ("what?", "where?")]
     assert single[0]["answer"]
     monkeypatch.setattr("sys.stdin", io.StringIO("what?\nwhere?\n"))
     assert [json.loads(line) for line in run(*words)[1].splitlines()] == single
 
 
-def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, monkeypatch):
+def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, images, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
-    words = ("ask", trained, pictures / "0.png", "--max-new-tokens", 4)
+    words = ("ask", trained, images / "0.png", "--max-new-tokens", 4)
     answer = json.loads(run(*words, "what?", "--json")[1])["answer"]
     monkeypatch.setattr("sys.stdin", Terminal("what?\n"))
     code, said, err = run(*words)
@@ -113,13 +120,13 @@ def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, pictures, m
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("ask {model} {pictures}/0.png <image>", "contains <image>, which stands for an image"),
+        ("ask {model} {images}/0.png <image>", "contains <image>, which stands for an image"),
         ("ask {model} missing.png what", "missing.png: does not exist"),
-        ("ask {model} {pictures}/0.png what now", "ask does not take 'now'"),
-        ("ask {model} {pictures}/0.png what --top-p 2", "top_p: 2.0 must be greater than 0 and at most 1"),
-        ("ask {model} {pictures}/0.png what --temperature -1", "temperature"),
-        ("ask {model} {pictures}/0.png what --max-new-tokens 0", "max_new_tokens: 0"),
+        ("ask {model} {images}/0.png what now", "ask does not take 'now'"),
+        ("ask {model} {images}/0.png what --top-p 2", "top_p: 2.0 must be greater than 0 and at most 1"),
+        ("ask {model} {images}/0.png what --temperature -1", "temperature"),
+        ("ask {model} {images}/0.png what --max-new-tokens 0", "max_new_tokens: 0"),
     ],
 )
-def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, pictures, words, said):
-    assert said in refused(*words.format(model=trained, pictures=pictures).split())
+def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, images, words, said):
+    assert said in refused(*words.format(model=trained, images=images).split())

@@ -22,13 +22,13 @@ def run(run):
 
 
 @pytest.fixture
-def data(tmp_path, picture):
-    """Two pictures with captions."""
+def data(tmp_path, image):
+    """Two images with captions."""
     folder = tmp_path / "data"
     folder.mkdir()
     rows = [{"image": f"{number}.png", "caption": text} for number, text in enumerate(["a red ball", "grey noise"])]
     for row in rows:
-        picture.save(folder / row["image"])
+        image.save(folder / row["image"])
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 

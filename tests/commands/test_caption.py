@@ -1,4 +1,4 @@
-"""`ojito caption`: a line a picture, whatever the batch, and beside pictures that cannot be read."""
+"""`ojito caption`: a line an image, whatever the batch, and beside images that cannot be read."""
 
 import json
 
@@ -7,36 +7,36 @@ import pytest
 from ojito.processor import Processor
 
 
-def test_caption_of_one_picture_is_its_text(run, trained, pictures):
-    code, said, _ = run("caption", trained, pictures / "0.png")
+def test_caption_of_one_image_is_its_text(run, trained, images):
+    code, said, _ = run("caption", trained, images / "0.png")
     assert code == 0
     assert said.count("\n") == 1
     assert "\t" not in said
 
 
-def test_captions_of_several_pictures_are_a_line_each_in_their_order(run, trained, pictures):
-    code, said, _ = run("caption", trained, pictures / "3.png", pictures, "--max-new-tokens", 3, "--batch-size", 2)
+def test_captions_of_several_images_are_a_line_each_in_their_order(run, trained, images):
+    code, said, _ = run("caption", trained, images / "3.png", images, "--max-new-tokens", 3, "--batch-size", 2)
     assert code == 0
-    expected = [pictures / "3.png", *(pictures / f"{i}.png" for i in range(8))]
+    expected = [images / "3.png", *(images / f"{i}.png" for i in range(8))]
     assert [line.split("\t")[0] for line in said.splitlines()] == [str(path) for path in expected]
 
 
-def test_caption_does_not_depend_on_the_batch(run, trained, pictures):
-    assert run("caption", trained, pictures, "--batch-size", 1)[1] == run("caption", trained, pictures)[1]
+def test_caption_does_not_depend_on_the_batch(run, trained, images):
+    assert run("caption", trained, images, "--batch-size", 1)[1] == run("caption", trained, images)[1]
 
 
-def test_captions_are_drawn_alike_in_any_batch_and_beside_broken_pictures(run, trained, pictures, tmp_path):
+def test_captions_are_drawn_alike_in_any_batch_and_beside_broken_images(run, trained, images, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"not a picture")
+    broken.write_bytes(b"not an image")
     drawn = ("--temperature", 5, "--seed", 3, "--max-new-tokens", 4)
-    every = run("caption", trained, pictures, *drawn)[1]
+    every = run("caption", trained, images, *drawn)[1]
     assert len({line.split("\t")[1] for line in every.splitlines()}) > 1
     for batch_size in (1, 3):
-        words = ("caption", trained, broken, pictures, *drawn, "--batch-size", batch_size)
+        words = ("caption", trained, broken, images, *drawn, "--batch-size", batch_size)
         assert run(*words)[1] == every
 
 
-def test_caption_batch_size_is_how_many_are_read_at_once(run, trained, pictures, monkeypatch):
+def test_caption_batch_size_is_how_many_are_read_at_once(run, trained, images, monkeypatch):
     sizes, call = [], Processor.__call__
 
     def counting(processor, samples, *args, **options):
@@ -44,22 +44,22 @@ def test_caption_batch_size_is_how_many_are_read_at_once(run, trained, pictures,
         return call(processor, samples, *args, **options)
 
     monkeypatch.setattr(Processor, "__call__", counting)
-    run("caption", trained, *[pictures] * 5, "--max-new-tokens", 1, "--batch-size", 36)
+    run("caption", trained, *[images] * 5, "--max-new-tokens", 1, "--batch-size", 36)
     assert sizes == [36, 4]
 
 
-def test_caption_as_json(run, trained, pictures):
-    one = json.loads(run("caption", trained, pictures / "0.png", "--json", "--max-new-tokens", 2)[1])
-    assert one["image"] == str(pictures / "0.png")
+def test_caption_as_json(run, trained, images):
+    one = json.loads(run("caption", trained, images / "0.png", "--json", "--max-new-tokens", 2)[1])
+    assert one["image"] == str(images / "0.png")
     assert one["tokens"] <= 2
-    every = json.loads(run("caption", trained, pictures, "--json", "--max-new-tokens", 2)[1])
+    every = json.loads(run("caption", trained, images, "--json", "--max-new-tokens", 2)[1])
     assert every[0] == one
     assert len(every) == 8
 
 
-def test_broken_picture_is_named_and_the_others_go_on(run, trained, pictures, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"not a picture")
-    paths = (pictures / "0.png", tmp_path / "broken.png", pictures / "1.png")
+def test_broken_image_is_named_and_the_others_go_on(run, trained, images, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    paths = (images / "0.png", tmp_path / "broken.png", images / "1.png")
     code, said, err = run("caption", trained, *paths)
     assert code == 2
     assert len(said.splitlines()) == 2
@@ -70,12 +70,12 @@ def test_broken_picture_is_named_and_the_others_go_on(run, trained, pictures, tm
     assert run("caption", trained, tmp_path / "broken.png", "--json")[0] == 2
 
 
-def test_folder_without_pictures_is_named(refused, trained, tmp_path):
+def test_folder_without_images_is_named(refused, trained, tmp_path):
     assert f"{tmp_path}: holds no images" in refused("caption", trained, tmp_path)
 
 
-def test_untrained_preset_says_so(run, pictures):
-    code, said, err = run("caption", "tiny", pictures / "0.png", "--max-new-tokens", 1)
+def test_untrained_preset_says_so(run, images):
+    code, said, err = run("caption", "tiny", images / "0.png", "--max-new-tokens", 1)
     assert code == 0
     assert "its weights are random" in err
     assert "random" not in said

@@ -31,19 +31,19 @@ def test_locations_are_single_tokens_that_are_read_back(pipe):
     assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
 
 
-def test_boxes_are_in_pixels_of_the_picture(pipe, picture, says):
+def test_boxes_are_in_pixels_of_the_image(pipe, image, says):
     says(TEXT)
-    assert near(pipe.detect(picture, "cat ; dog"), BOXES)
+    assert near(pipe.detect(image, "cat ; dog"), BOXES)
 
 
 @pytest.mark.parametrize("things", ["cat ; dog", "cat;dog", ["cat", "dog"], ("cat ", " dog")])
-def test_things_are_asked_for_as_paligemma_knows_it(pipe, picture, says, asked, things):
+def test_things_are_asked_for_as_paligemma_knows_it(pipe, image, says, asked, things):
     says(TEXT)
-    pipe.detect(picture, things)
+    pipe.detect(image, things)
     assert asked[0][0] == "detect cat ; dog\n"
 
 
-def test_boxes_are_of_the_upright_picture(pipe, says, tmp_path):
+def test_boxes_are_of_the_upright_image(pipe, says, tmp_path):
     says(TEXT)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -90,46 +90,46 @@ def test_large_image_is_drawn_in_full(run, model, says, large_jpeg, tmp_path):
     assert Image.open(tmp_path / "boxed.png").size == (800, 400)
 
 
-def test_what_cannot_be_read_is_left_out(pipe, picture, says):
+def test_what_cannot_be_read_is_left_out(pipe, image, says):
     says(f"I see {TEXT} ; <loc0001><loc0002>")
-    assert near(pipe.detect(picture, "cat"), BOXES)
+    assert near(pipe.detect(image, "cat"), BOXES)
     says("nothing here")
-    assert pipe.detect(picture, "cat") == []
+    assert pipe.detect(image, "cat") == []
 
 
-def test_options_are_those_of_generate_with_room_for_many_boxes(pipe, picture, says, asked):
+def test_options_are_those_of_generate_with_room_for_many_boxes(pipe, image, says, asked):
     says(TEXT)
-    pipe.detect(picture, "cat")
-    pipe.detect(picture, "cat", max_new_tokens=9, seed=3)
+    pipe.detect(image, "cat")
+    pipe.detect(image, "cat", max_new_tokens=9, seed=3)
     assert [options["max_new_tokens"] for _, options in asked] == [256, 9]
     assert [options["seed"] for _, options in asked] == [0, 3]
 
 
-def test_locate_has_the_boxes_and_the_whole_answer(pipe, picture, says):
+def test_locate_has_the_boxes_and_the_whole_answer(pipe, image, says):
     says(f"I see {TEXT}", finish="length")
-    found = pipe.locate(picture, "cat ; dog")
+    found = pipe.locate(image, "cat ; dog")
     assert near(found.boxes, BOXES)
     assert (found.answer.text, found.answer.finish) == (f"I see {TEXT}", "length")
 
 
-def test_boxes_are_those_of_the_answer_with_random_weights(pipe, picture):
+def test_boxes_are_those_of_the_answer_with_random_weights(pipe, image):
     how = {"sampler": Temperature(1.0), "max_new_tokens": 150}
-    seed, found = next((seed, boxes) for seed in range(20) if (boxes := pipe.detect(picture, "cat", seed=seed, **how)))
-    assert found == parse(str(pipe.ask(picture, "detect cat", seed=seed, **how)), 80, 40)
+    seed, found = next((seed, boxes) for seed in range(20) if (boxes := pipe.detect(image, "cat", seed=seed, **how)))
+    assert found == parse(str(pipe.ask(image, "detect cat", seed=seed, **how)), 80, 40)
 
 
 def test_model_without_locations_is_an_error_before_anything_is_generated(blind):
     with pytest.raises(ValueError, match="toy: the tokenizer has no token <loc0000>"):
-        blind.detect("no such picture", "cat")
+        blind.detect("no such image", "cat")
 
 
 @pytest.mark.parametrize("things", ["", " ", "cat ; ", [], ["cat", ""]])
-def test_thing_without_a_name_is_an_error(pipe, picture, things):
+def test_thing_without_a_name_is_an_error(pipe, image, things):
     with pytest.raises(ValueError, match="must name each thing to detect; give for example"):
-        pipe.detect(picture, things)
+        pipe.detect(image, things)
 
 
-def test_picture_that_is_missing_is_an_error(pipe, tmp_path):
+def test_image_that_is_missing_is_an_error(pipe, tmp_path):
     with pytest.raises(ImageError, match="does not exist"):
         pipe.detect(tmp_path / "gone.png", "cat")
 
@@ -200,7 +200,7 @@ def test_answer_that_was_cut_off_says_that_there_may_be_more(run, model, photo, 
     assert err.startswith("ojito: nothing was found of cat\nojito: the answer ended at --max-new-tokens 2;")
 
 
-def test_answer_comes_before_the_picture_is_saved(run, model, photo, says, tmp_path, monkeypatch):
+def test_answer_comes_before_the_image_is_saved(run, model, photo, says, tmp_path, monkeypatch):
     def fails(*args):
         raise OSError(28, "No space left on device", "boxed.png")
 
@@ -213,7 +213,7 @@ def test_answer_comes_before_the_picture_is_saved(run, model, photo, says, tmp_p
 @pytest.mark.parametrize(
     ("side", "ending", "most"), [(16384, ".webp", 16383), (65501, ".jpg", 65500), (65501, ".jpeg", 65500)]
 )
-def test_out_that_holds_no_such_picture_is_one_line_before_the_model_is_loaded(refused, tmp_path, side, ending, most):
+def test_out_that_holds_no_such_image_is_one_line_before_the_model_is_loaded(refused, tmp_path, side, ending, most):
     for size in ((side, 1), (1, side)):
         Image.new("RGB", size).save(tmp_path / "long.png")
         out = tmp_path / f"boxed{ending}"
@@ -222,7 +222,7 @@ def test_out_that_holds_no_such_picture_is_one_line_before_the_model_is_loaded(r
         assert said.endswith("; let it end in .png\n")
 
 
-def test_longest_picture_of_each_kind_is_drawn(run, model, says, tmp_path):
+def test_longest_image_of_each_kind_is_drawn(run, model, says, tmp_path):
     says("no")
     for side, ending in ((16383, ".webp"), (65500, ".jpg"), (65501, ".png"), (65501, ".bmp")):
         Image.new("RGB", (side, 1)).save(tmp_path / "long.png")

@@ -5,8 +5,8 @@ import json
 import pytest
 
 
-def test_eval_scores_a_split_with_controls_and_baselines(run, trained, pictures):
-    code, said, _ = run("eval", trained, pictures / "captions.jsonl", "--split", "dev", "--json")
+def test_eval_scores_a_split_with_controls_and_baselines(run, trained, images):
+    code, said, _ = run("eval", trained, images / "captions.jsonl", "--split", "dev", "--json")
     values = json.loads(said)
     assert code == 0
     assert (values["split"], values["n"]) == ("dev", 2)
@@ -15,18 +15,18 @@ def test_eval_scores_a_split_with_controls_and_baselines(run, trained, pictures)
     assert values["baselines"]["constant"].startswith("a ")
 
 
-def test_eval_without_a_split_takes_the_recipes(run, trained, pictures):
-    assert json.loads(run("eval", trained, pictures, "--json")[1])["split"] == "dev"
+def test_eval_without_a_split_takes_the_recipes(run, trained, images):
+    assert json.loads(run("eval", trained, images, "--json")[1])["split"] == "dev"
 
 
-def test_eval_takes_the_only_split_there_is(run, trained, pictures, tmp_path):
-    row = {"image": str(pictures / "0.png"), "caption": "a red picture", "split": "only"}
+def test_eval_takes_the_only_split_there_is(run, trained, images, tmp_path):
+    row = {"image": str(images / "0.png"), "caption": "a red image", "split": "only"}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     assert json.loads(run("eval", trained, tmp_path / "rows.jsonl", "--json")[1])["split"] == "only"
 
 
-def test_eval_limit_and_controls_can_be_chosen(run, trained, pictures):
-    words = ("eval", trained, pictures, "--split", "train", "--limit", 3, "--no-controls")
+def test_eval_limit_and_controls_can_be_chosen(run, trained, images):
+    words = ("eval", trained, images, "--split", "train", "--limit", 3, "--no-controls")
     values = json.loads(run(*words, "--json")[1])
     assert values["n"] == 3
     assert "blank_image" not in values
@@ -41,29 +41,29 @@ def test_eval_as_a_table_shows_each_kind(run, trained):
     assert {"all", "caption", "where", "colour"} <= {line.split()[0] for line in said.splitlines() if line}
 
 
-def test_eval_report_is_a_page_with_the_pictures(run, trained, pictures, tmp_path):
-    code, _, err = run("eval", trained, pictures, "--report", tmp_path / "new" / "report.html")
+def test_eval_report_is_a_page_with_the_images(run, trained, images, tmp_path):
+    code, _, err = run("eval", trained, images, "--report", tmp_path / "new" / "report.html")
     page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     assert code == 0
     assert "report.html" in err
     assert page.count("data:image/png;base64,") == 2
 
 
-def test_report_that_cannot_be_written_costs_no_scores(run, trained, pictures):
-    words = ("eval", trained, pictures / "captions.jsonl", "--split", "dev", "--json")
-    code, said, err = run(*words, "--report", pictures)  # a folder
+def test_report_that_cannot_be_written_costs_no_scores(run, trained, images):
+    words = ("eval", trained, images / "captions.jsonl", "--split", "dev", "--json")
+    code, said, err = run(*words, "--report", images)  # a folder
     assert code == 2
     assert json.loads(said)["n"] == 2
-    assert str(pictures) in err
+    assert str(images) in err
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ("eval {model} missing", "missing: does not exist"),
-        ("eval {model} {pictures} --split tset", "no split 'tset'; it has train (6), dev (2)"),
-        ("eval {model} {pictures} --limit 0", "--limit 0"),
+        ("eval {model} {images} --split tset", "no split 'tset'; it has train (6), dev (2)"),
+        ("eval {model} {images} --limit 0", "--limit 0"),
     ],
 )
-def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, pictures, words, said):
-    assert said in refused(*words.format(model=trained, pictures=pictures).split())
+def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, images, words, said):
+    assert said in refused(*words.format(model=trained, images=images).split())

@@ -1,4 +1,4 @@
-"""What the commands share that look at pictures: what is checked before the model, how many pixels are read, and how
+"""What the commands share that look at images: what is checked before the model, how many pixels are read, and how
 the flags become a sampler.
 """
 
@@ -17,7 +17,7 @@ LOOKING = ["caption", "ask", "detect", "segment"]
 
 @pytest.fixture
 def words(model, photo, weights):
-    """Each command about a picture."""
+    """Each command about an image."""
     return {
         "caption": ("caption", model, photo),
         "ask": ("ask", model, photo, "what?"),
@@ -28,7 +28,7 @@ def words(model, photo, weights):
 
 @pytest.fixture
 def strict(pipe):
-    """A model that refuses pictures of more than 1000 pixels; the photo has 3200."""
+    """A model that refuses images of more than 1000 pixels; the photo has 3200."""
     image = dataclasses.replace(pipe.processor.config.image, max_pixels=1000)
     pipe.processor.config = dataclasses.replace(pipe.processor.config, image=image)
     return pipe
@@ -73,14 +73,14 @@ def test_limit_of_the_model_holds_for_locate(strict, photo, weights):
 
 
 @pytest.mark.parametrize("command", ["ask", "detect", "segment"])
-def test_picture_above_the_usual_limit_is_left_to_the_model(run, words, says, monkeypatch, command):
+def test_image_above_the_usual_limit_is_left_to_the_model(run, words, says, monkeypatch, command):
     says("no")
     monkeypatch.setattr(ImageConfig, "max_pixels", 1000)  # the usual one; the model's own is higher
     assert run(*words[command])[0] == 0
 
 
 @pytest.mark.parametrize("command", ["ask", "detect", "segment"])
-def test_picture_is_looked_at_before_the_model_is_loaded(refused, words, photo, no_model, command):
+def test_image_is_looked_at_before_the_model_is_loaded(refused, words, photo, no_model, command):
     photo.write_bytes(photo.read_bytes()[:60])
     assert "photo.png: is damaged or cut off" in refused(*words[command])
     photo.unlink()

@@ -4,10 +4,10 @@ import pytest
 
 
 @pytest.fixture
-def words(parts, pictures, recipe, trained):
+def words(parts, images, recipe, trained):
     """Each command that writes a model, but for --out."""
     return {
-        "train": ("train", "--config", recipe, "--data", pictures, "--steps", 1, "--device", "cpu"),
+        "train": ("train", "--config", recipe, "--data", images, "--steps", 1, "--device", "cpu"),
         "build": ("build", "--vision", parts / "siglip", "--decoder", parts / "smollm", "--device", "cpu"),
         "convert": ("convert", trained, "--to", "ojito"),
     }

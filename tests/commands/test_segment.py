@@ -32,9 +32,9 @@ def expected(mask_decoder):
 # ------------------------------------------------------------------------------------------------------------- pipeline
 
 
-def test_codes_become_masks_of_the_picture(pipe, picture, says, weights, expected):
+def test_codes_become_masks_of_the_image(pipe, image, says, weights, expected):
     says(TEXT)
-    found = pipe.segment(picture, "cat ; ant ; dog", weights)
+    found = pipe.segment(image, "cat ; ant ; dog", weights)
     assert found == parse(TEXT, 80, 40)
     for box, mask in zip(found, expected, strict=True):
         if mask is None:
@@ -54,48 +54,48 @@ def test_masks_are_of_the_whole_image_at_whatever_scale_it_is_read(pipe, says, w
     assert not found[2].mask[:, :199].any()  # its left edge is a quarter from the left
 
 
-def test_thing_is_asked_for_as_paligemma_knows_it(pipe, picture, says, asked, weights):
+def test_thing_is_asked_for_as_paligemma_knows_it(pipe, image, says, asked, weights):
     says(TEXT)
-    pipe.segment(picture, "cat", weights, max_new_tokens=30)
+    pipe.segment(image, "cat", weights, max_new_tokens=30)
     assert asked[0][0] == "segment cat\n"
     assert asked[0][1]["max_new_tokens"] == 30
 
 
-def test_other_weights_draw_other_masks(pipe, picture, says, weights):
+def test_other_weights_draw_other_masks(pipe, image, says, weights):
     says(TEXT)
-    before = pipe.segment(picture, "cat", str(weights))[0].mask
+    before = pipe.segment(image, "cat", str(weights))[0].mask
     arrays = dict(np.load(weights))
     arrays["decoder.12.bias"] = arrays["decoder.12.bias"] - 1e3
     np.savez(weights, **arrays)
-    after = pipe.segment(picture, "cat", weights)[0].mask
+    after = pipe.segment(image, "cat", weights)[0].mask
     assert before.any()
     assert not after.any()
 
 
-def test_answer_without_masks_has_boxes_alone(pipe, picture, says, weights):
+def test_answer_without_masks_has_boxes_alone(pipe, image, says, weights):
     says("<loc0000><loc0000><loc0512><loc0512><seg001> cat")
-    (box,) = pipe.segment(picture, "cat", weights)
+    (box,) = pipe.segment(image, "cat", weights)
     assert (box.label, box.mask) == ("cat", None)
     says("nothing")
-    assert pipe.segment(picture, "cat", weights) == []
+    assert pipe.segment(image, "cat", weights) == []
 
 
-def test_boxes_are_those_of_the_answer_with_random_weights(pipe, picture, weights):
+def test_boxes_are_those_of_the_answer_with_random_weights(pipe, image, weights):
     how = {"sampler": Temperature(1.0), "max_new_tokens": 100, "seed": 4}
-    assert pipe.segment(picture, "cat", weights, **how) == parse(str(pipe.ask(picture, "segment cat", **how)), 80, 40)
+    assert pipe.segment(image, "cat", weights, **how) == parse(str(pipe.ask(image, "segment cat", **how)), 80, 40)
 
 
 def test_model_without_codes_is_an_error_before_anything_is_generated(maskless, blind):
     with pytest.raises(ValueError, match="has no token <seg000>"):
-        maskless.segment("no such picture", "cat", "no such file")
+        maskless.segment("no such image", "cat", "no such file")
     with pytest.raises(ValueError, match="has no token <loc0000>"):
-        blind.segment("no such picture", "cat", "no such file")
+        blind.segment("no such image", "cat", "no such file")
 
 
-def test_weights_are_read_before_anything_is_generated(pipe, picture, says, asked, tmp_path):
+def test_weights_are_read_before_anything_is_generated(pipe, image, says, asked, tmp_path):
     says(TEXT)
     with pytest.raises(CheckpointError, match=r"gone\.npz: cannot be read"):
-        pipe.segment(picture, "cat", tmp_path / "gone.npz")
+        pipe.segment(image, "cat", tmp_path / "gone.npz")
     assert not asked
 
 

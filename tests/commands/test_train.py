@@ -136,9 +136,9 @@ def test_settings_are_those_of_the_model_that_is_fetched(run, trained, monkeypat
 # ------------------------------------------------------------------------------------------------------------- training
 
 
-def test_train_writes_a_folder_and_says_what_is_next(run, pictures, recipe, tmp_path):
+def test_train_writes_a_folder_and_says_what_is_next(run, images, recipe, tmp_path):
     out = tmp_path / "mine"
-    code, said, err = run("train", "--config", recipe, "--data", pictures, "--out", out)
+    code, said, err = run("train", "--config", recipe, "--data", images, "--out", out)
     assert code == 0
     files = {"config.json", "model.safetensors", "tokenizer.json", "processor.json", "recipe.yaml", "metrics.jsonl"}
     assert files <= {path.name for path in out.iterdir() if path.is_file()}
@@ -146,11 +146,11 @@ def test_train_writes_a_folder_and_says_what_is_next(run, pictures, recipe, tmp_
     assert "on 2 questions of dev:" in said
     assert f"ojito caption {out} IMAGE" in said
     assert "micro" in err
-    assert read_yaml(out / "recipe.yaml")["data"]["path"] == str(pictures)
+    assert read_yaml(out / "recipe.yaml")["data"]["path"] == str(images)
 
 
-def test_train_as_json_writes_json_alone(run, pictures, recipe, tmp_path):
-    words = ("--data", pictures, "--out", tmp_path / "mine", "--json", "train.eval_every=2", "--seed", 5)
+def test_train_as_json_writes_json_alone(run, images, recipe, tmp_path):
+    words = ("--data", images, "--out", tmp_path / "mine", "--json", "train.eval_every=2", "--seed", 5)
     code, said, err = run("train", "--config", recipe, *words)
     values = json.loads(said)
     assert code == 0
@@ -159,38 +159,38 @@ def test_train_as_json_writes_json_alone(run, pictures, recipe, tmp_path):
     assert "step 2:" in err  # the evaluation on the way
 
 
-def test_train_without_a_dev_split_says_that_nothing_was_evaluated(run, pictures, recipe, tmp_path):
-    words = ("--data", pictures, "--out", tmp_path / "mine", "data.eval_split=held")
+def test_train_without_a_dev_split_says_that_nothing_was_evaluated(run, images, recipe, tmp_path):
+    words = ("--data", images, "--out", tmp_path / "mine", "data.eval_split=held")
     code, said, _ = run("train", "--config", recipe, *words)
     assert code == 0
     assert 'no row has split "held"' in said
 
 
-def test_train_never_replaces_a_model_without_force(refused, pictures, recipe, trained):
+def test_train_never_replaces_a_model_without_force(refused, images, recipe, trained):
     before = (trained / "model.safetensors").read_bytes()
-    words = ("train", "--config", recipe, "--data", pictures, "--out", trained, "--steps", 1, "--seed", 7)
+    words = ("train", "--config", recipe, "--data", images, "--out", trained, "--steps", 1, "--seed", 7)
     assert "--force" in refused(*words)
     assert (trained / "model.safetensors").read_bytes() == before
 
 
-def test_force_replaces_the_model(run, pictures, recipe, tmp_path):
-    words = ("train", "--config", recipe, "--data", pictures, "--out", tmp_path / "mine")
+def test_force_replaces_the_model(run, images, recipe, tmp_path):
+    words = ("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine")
     run(*words)
     before = (tmp_path / "mine" / "model.safetensors").read_bytes()
     assert run(*words, "--force", "--seed", 7)[0] == 0
     assert (tmp_path / "mine" / "model.safetensors").read_bytes() != before
 
 
-def test_seed_changes_the_weights_and_the_same_seed_does_not(run, pictures, recipe, tmp_path):
+def test_seed_changes_the_weights_and_the_same_seed_does_not(run, images, recipe, tmp_path):
     weights = []
     for number, seed in enumerate((1, 1, 2)):
         out = tmp_path / str(number)
-        run("train", "--config", recipe, "--data", pictures, "--out", out, "--seed", seed, "--device", "cpu")
+        run("train", "--config", recipe, "--data", images, "--out", out, "--seed", seed, "--device", "cpu")
         weights.append((out / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 
 
-def test_interrupted_training_saves_and_exits_with_130(run, pictures, recipe, tmp_path, monkeypatch):
+def test_interrupted_training_saves_and_exits_with_130(run, images, recipe, tmp_path, monkeypatch):
     original, served = Batches.__next__, []
 
     def interrupted(self):
@@ -200,18 +200,18 @@ def test_interrupted_training_saves_and_exits_with_130(run, pictures, recipe, tm
         return original(self)
 
     monkeypatch.setattr(Batches, "__next__", interrupted)
-    code, said, _ = run("train", "--config", recipe, "--data", pictures, "--out", tmp_path / "mine", "--steps", 50)
+    code, said, _ = run("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine", "--steps", 50)
     assert code == 130
     assert said.startswith("2 steps in")
     assert (tmp_path / "mine" / "model.safetensors").is_file()
 
 
-def test_interrupt_before_the_first_step_saves_nothing(run, pictures, recipe, tmp_path, monkeypatch):
+def test_interrupt_before_the_first_step_saves_nothing(run, images, recipe, tmp_path, monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Batches, "__next__", interrupted)
-    code, said, _ = run("train", "--config", recipe, "--data", pictures, "--out", tmp_path / "mine")
+    code, said, _ = run("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine")
     assert code == 130
     assert "nothing was saved" in said
     assert not (tmp_path / "mine" / "model.safetensors").exists()
@@ -220,9 +220,9 @@ def test_interrupt_before_the_first_step_saves_nothing(run, pictures, recipe, tm
 @pytest.mark.parametrize(("steps", "kept"), [(2, True), (0, False)])
 @pytest.mark.parametrize("error", [TrainingError, DataError])
 def test_training_that_fails_keeps_what_it_learned_but_not_in_place_of_a_model(
-    run, pictures, recipe, tmp_path, monkeypatch, error, steps, kept
+    run, images, recipe, tmp_path, monkeypatch, error, steps, kept
 ):
-    words = ("train", "--config", recipe, "--data", pictures, "--out", tmp_path / "mine")
+    words = ("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine")
     run(*words)
     before = (tmp_path / "mine" / "model.safetensors").read_bytes()
 
@@ -245,10 +245,10 @@ def test_training_that_fails_keeps_what_it_learned_but_not_in_place_of_a_model(
     assert ("the last good weights are in" in err) is kept
 
 
-def test_bad_rows_are_named_and_counted(run, pictures, recipe, tmp_path):
-    for picture in pictures.glob("*.png"):
-        (tmp_path / picture.name).write_bytes(picture.read_bytes())
-    rows = (pictures / "captions.jsonl").read_text()
+def test_bad_rows_are_named_and_counted(run, images, recipe, tmp_path):
+    for image in images.glob("*.png"):
+        (tmp_path / image.name).write_bytes(image.read_bytes())
+    rows = (images / "captions.jsonl").read_text()
     (tmp_path / "captions.jsonl").write_text(rows + '\n{"image": "gone.png", "caption": "x"}')
     words = ("train", "--config", recipe, "--data", tmp_path, "--out", tmp_path / "mine")
     code, said, _ = run(*words, "--json", "data.max_bad=0.2")

@@ -35,7 +35,7 @@ def tiny_processor(tiny_config):
 
 @pytest.fixture
 def questions():
-    """Prompts of unequal length, with no, one and two pictures."""
+    """Prompts of unequal length, with no, one and two images."""
     rng = random.Random(0)
     a, b, c, d = (Image.frombytes("RGB", (16, 16), rng.randbytes(768)) for _ in range(4))
     return [

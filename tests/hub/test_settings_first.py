@@ -112,11 +112,11 @@ def test_family_that_ojito_has_not_is_refused_before_its_weights(hub, use):
 @pytest.mark.parametrize("command", ["info", "ask", "convert", "train"])
 def test_commands_refuse_before_the_weights(hub, refused, tmp_path, command):
     hub.commits[NAME][FIRST] = {**MODEL, "config.json": b'{"model_type": "qwen2_vl"}'}
-    picture = tmp_path / "photo.png"
-    Image.new("RGB", (8, 8)).save(picture)
+    image = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8)).save(image)
     words = {
         "info": [NAME],
-        "ask": [NAME, picture, "what is it?"],
+        "ask": [NAME, image, "what is it?"],
         "convert": [NAME, "--out", tmp_path / "out"],
         "train": ["--from", NAME],
     }

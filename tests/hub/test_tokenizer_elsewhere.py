@@ -70,8 +70,8 @@ def test_model_is_loaded_by_its_id(hub, named, tmp_path):
     assert hub.paths == [model, "config.json", words, "tokenizer_config.json", "tokenizer.json", "model.safetensors"]
     beside = shutil.copytree(find_folder(NAME), tmp_path / "eyes-3b")
     (beside / "tokenizer.json").write_bytes(named["tokenizer.json"])
-    picture = Image.effect_noise((20, 30), 90).convert("RGB")
-    answers = [made.ask(picture, "what is it?", max_new_tokens=4) for made in (pipe, ojito.load(beside, "cpu"))]
+    image = Image.effect_noise((20, 30), 90).convert("RGB")
+    answers = [made.ask(image, "what is it?", max_new_tokens=4) for made in (pipe, ojito.load(beside, "cpu"))]
     assert answers[0] == answers[1]
     assert pipe.name == "eyes-3b"
 

@@ -81,7 +81,7 @@ def model(request, build):
 
 @pytest.fixture
 def row():
-    """One row: its images, a prompt, an answer. Different seeds are different pictures and words."""
+    """One row: its images, a prompt, an answer. Different seeds are different images and words."""
 
     def make(model, prompt=5, answer=6, num_images=1, seed=0):
         generator = torch.Generator().manual_seed(seed)

@@ -67,7 +67,7 @@ def test_patches_are_in_reading_order():
     assert different.nonzero().tolist() == [[1 * 4 + 2]]
 
 
-def test_conv_stem_halves_the_picture_with_its_first_convolutions():
+def test_conv_stem_halves_the_image_with_its_first_convolutions():
     convolutions = [m for m in ViT(CONV).stem if isinstance(m, nn.Conv2d)]
     assert [c.stride[0] for c in convolutions] == [2, 2, 2, 1, 1]
     assert [c.kernel_size[0] for c in convolutions] == [3, 3, 3, 3, 1]

@@ -178,7 +178,7 @@ def test_wrong_number_of_image_places_names_both_counts(build, row):
         model(changed(row(model, num_images=0), images=batch.images))
 
 
-def test_picture_of_another_size_names_both_sizes(build, row):
+def test_image_of_another_size_names_both_sizes(build, row):
     model = build()
     with pytest.raises(ValueError, match="images: 24 x 16 pixels, but the vision tower reads 16 x 16; resize them"):
         model(changed(row(model), images=torch.zeros(1, 3, 24, 16)))

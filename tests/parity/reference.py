@@ -1,6 +1,6 @@
 """Tiny models of the public families, made by transformers with random weights: what ours must equal.
 
-Sizes are chosen so that a mistake shows: heads that are not width / heads, windows shorter than a picture, grids at
+Sizes are chosen so that a mistake shows: heads that are not width / heads, windows shorter than an image, grids at
 which Idefics3's position ids skip some, scales of attention that are not the root of anything else.
 """
 
@@ -27,13 +27,13 @@ from ojito.records import IMAGE, PADDING, Batch
 transformers = pytest.importorskip("transformers")
 transformers.utils.logging.disable_progress_bar()
 
-PICTURES = [
+IMAGES = [
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8))
     for seed, shape in enumerate([(22, 52), (61, 25), (32, 32)])
 ]
 ASK = "what is it?"
-ONE, SEVERAL, NONE = Sample(PICTURES[:1], ASK), Sample(PICTURES[1:], "cat"), Sample((), "the red dog is in the ball")
-"""With one picture, with several, with none."""
+ONE, SEVERAL, NONE = Sample(IMAGES[:1], ASK), Sample(IMAGES[1:], "cat"), Sample((), "the red dog is in the ball")
+"""With one image, with several, with none."""
 WORDS = ("cat", "dog", "red", "ball", "what", "is", "it", "the", "▁cat", "▁is", "▁the", "in")
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;?!<>_-/|"
 SIZE = 32  # pixels, of the squares of all but Idefics3 and SmolVLM
@@ -144,7 +144,7 @@ class Family:
         processor: From the side of a square, in pixels, and its image tokens to the processor.
         whole: The rest of its config.
         fold: Patches along a side that become one image token.
-        tiles: Whether a picture is several squares.
+        tiles: Whether an image is several squares.
         scale: Of weights with which its logits are no smaller than others'.
         lively: Of weights with which it does not say the same token again and again.
     """
@@ -201,7 +201,7 @@ def smolvlm_processor(size: int, tokens: int) -> Any:
 
 
 def gemma3_processor(size: int, tokens: int) -> Any:
-    """Its image token is not what a text shows a picture by."""
+    """Its image token is not what a text shows an image by."""
     names = {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
     tokenizer = gemma_tokenizer(["<start_of_turn>", "<end_of_turn>"], extra_special_tokens=names)
     images = transformers.Gemma3ImageProcessorPil(size={"height": size, "width": size})

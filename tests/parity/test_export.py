@@ -29,7 +29,7 @@ from tests.parity.exporting import (
     read,
     with_processor,
 )
-from tests.parity.reference import ASK, FULL, LLAMA3, NONE, ONE, PICTURES, SEVERAL, SLIDING
+from tests.parity.reference import ASK, FULL, IMAGES, LLAMA3, NONE, ONE, SEVERAL, SLIDING
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
@@ -60,7 +60,7 @@ def test_ojito_has_the_same_model_back(exported, family):
 VARIANTS = {
     "another activation": ("paligemma", {"vision": {"hidden_act": "gelu"}}),
     "other eps": ("paligemma", {"vision": {"layer_norm_eps": 0.1}, "text": {"rms_norm_eps": 0.1}}),
-    "a picture of no whole patches": ("paligemma", {"vision": {"image_size": 37}}),
+    "an image of no whole patches": ("paligemma", {"vision": {"image_size": 37}}),
     "no softcaps": ("paligemma2", {"text": {"attn_logit_softcapping": None, "final_logit_softcapping": None}}),
     "another scale": ("paligemma2", {"text": {"query_pre_attn_scalar": 144}}),
     "a scale that is no whole number": ("paligemma2", {"text": {"query_pre_attn_scalar": 10}}),
@@ -182,7 +182,7 @@ def test_card_shows_how_to_load_the_model(exported, family, monkeypatch, capsys)
     assert "base_model" not in front
     assert f"{sum(p.numel() for p in pipe.model.parameters()):,} parameters in float32" in text
     monkeypatch.chdir(folder.parent)
-    PICTURES[0].save("photo.jpg")
+    IMAGES[0].save("photo.jpg")
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(code.replace("FOLDER", str(folder)), {})
     assert len(capsys.readouterr().out.splitlines()) >= 2
@@ -227,7 +227,7 @@ def test_model_that_was_never_imported_is_written_as_well(tmp_path, name):
     assert pipe.export(tmp_path / "out").family == "paligemma"
     model, processor = load_theirs(tmp_path / "out"), load_processor(tmp_path / "out", "paligemma")
     assert processor.image_token_id == pipe.processor.tokenizer.size == model.config.image_token_id
-    made = processor(images=PICTURES[0], text=f"<image>{ASK}", return_tensors="pt")
+    made = processor(images=IMAGES[0], text=f"<image>{ASK}", return_tensors="pt")
     batch = pipe.processor([ONE])
     assert_same_inputs(made, batch, processor.image_token_id)
     made.pop("labels", None)

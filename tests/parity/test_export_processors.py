@@ -27,7 +27,7 @@ from tests.parity.exporting import (
     read,
     with_processor,
 )
-from tests.parity.reference import ASK, ONE, PICTURES, transformers
+from tests.parity.reference import ASK, IMAGES, ONE, transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
@@ -44,7 +44,7 @@ def turns(*said, image=False):
         {"role": role, "content": [{"type": "text", "text": text}]} for role, text in zip(roles, said, strict=False)
     ]
     if image:
-        made[0]["content"].insert(0, {"type": "image", "image": PICTURES[0]})
+        made[0]["content"].insert(0, {"type": "image", "image": IMAGES[0]})
     return made
 
 
@@ -59,10 +59,10 @@ def test_processor_writes_chats_as_ours(exported, family):
         (ONE, turns(ASK, image=True)),
         (Sample((), ASK), turns(ASK)),
         (Sample((), ASK), [{"role": "user", "content": ASK}]),
-        (Sample(PICTURES[:1], turns=(Turn(ASK, (SAY,)), Turn(MORE))), turns(ASK, SAY, MORE, image=True)),
+        (Sample(IMAGES[:1], turns=(Turn(ASK, (SAY,)), Turn(MORE))), turns(ASK, SAY, MORE, image=True)),
     ]:
         assert_same_inputs(processor.apply_chat_template(said, **AS_TENSORS), pipe.processor([sample]), theirs.image_id)
-    whole = Sample(PICTURES[:1], turns=(Turn(ASK, (SAY,)), Turn(MORE, (SAY,))))
+    whole = Sample(IMAGES[:1], turns=(Turn(ASK, (SAY,)), Turn(MORE, (SAY,))))
     made = processor.apply_chat_template(
         turns(ASK, SAY, MORE, SAY, image=True), **{**AS_TENSORS, "add_generation_prompt": False}
     )
@@ -84,8 +84,8 @@ def test_processor_writes_paligemmas_rows_as_ours(exported, family, images):
     processor = load_processor(folder, family)
     for question in (ASK, "detect <loc0010> cat", " the ▁ball"):
         text = ["<image>" * images + question]
-        made = processor(images=[PICTURES[:images]], text=text, return_tensors="pt")
-        assert_same_inputs(made, pipe.processor([Sample(PICTURES[:images], question)]), theirs.image_id)
+        made = processor(images=[IMAGES[:images]], text=text, return_tensors="pt")
+        assert_same_inputs(made, pipe.processor([Sample(IMAGES[:images], question)]), theirs.image_id)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_processor_writes_paligemmas_rows_as_ours(exported, family, images):
         ("smolvlm", {"split": False}),
     ],
 )
-def test_processor_reads_pictures_as_ours(exported, tmp_path, family, settings):
+def test_processor_reads_images_as_ours(exported, tmp_path, family, settings):
     _, pipe, _ = exported(family)
     changed = with_processor(pipe, image=dataclasses.replace(pipe.processor.config.image, **settings))
     changed.export(tmp_path / "out")
     images = load_processor(tmp_path / "out", family).image_processor
-    for picture in PICTURES:
-        made = images([picture.convert("RGB")], return_tensors="pt")["pixel_values"]
-        mine = changed.processor([Sample([picture])]).images
+    for image in IMAGES:
+        made = images([image.convert("RGB")], return_tensors="pt")["pixel_values"]
+        mine = changed.processor([Sample([image])]).images
         assert torch.equal(mine, made.reshape(mine.shape))
     back = ojito.load(tmp_path / "out", device="cpu").processor.config.image
     assert back == changed.processor.config.image
@@ -118,14 +118,14 @@ def test_answers_are_the_same(exported, family):
     if family in CHATS:
         inputs = processor.apply_chat_template(turns(ASK, image=True), **AS_TENSORS)
     else:
-        inputs = processor(images=PICTURES[0], text=f"<image>{ASK}", return_tensors="pt")
+        inputs = processor(images=IMAGES[0], text=f"<image>{ASK}", return_tensors="pt")
         inputs.pop("labels", None)
     assert model.generation_config.eos_token_id in (
         list(pipe.processor.tokenizer.ends),
         pipe.processor.tokenizer.ends[0],
     )
     ids = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :].tolist()
-    answer = pipe.ask(PICTURES[0], ASK, max_new_tokens=12)
+    answer = pipe.ask(IMAGES[0], ASK, max_new_tokens=12)
     assert len(set(answer.tokens)) > 2
     assert [i for i in ids if i not in pipe.processor.tokenizer.ends] == list(answer.tokens)
     text = processor.decode(ids, skip_special_tokens=True)
@@ -219,7 +219,7 @@ def test_first_token_is_written_once_by_a_tokenizer_that_writes_it_itself(export
         text = processor.apply_chat_template(turns(ASK, image=True), add_generation_prompt=True)
         assert text.startswith(bos) == (family != "llava")
     else:
-        made = processor(images=PICTURES[0], text=f"<image>{ASK}", return_tensors="pt")
+        made = processor(images=IMAGES[0], text=f"<image>{ASK}", return_tensors="pt")
     assert_same_inputs(made, pipe.processor([ONE]), theirs.image_id)
     assert made["input_ids"][0].tolist().count(number) == 1
 
@@ -233,7 +233,7 @@ def test_chat_with_a_tokenizer_of_our_own_is_written(exported, tmp_path, kind):
     mine = Pipeline(pipe.model, Processor(pipe.processor.config, tokenizer, 32, 16))
     mine.export(tmp_path / "out")
     processor = load_processor(tmp_path / "out", "llava")
-    sample = Sample(PICTURES[:1], turns=(Turn(ASK, (SAY,)), Turn(MORE)))
+    sample = Sample(IMAGES[:1], turns=(Turn(ASK, (SAY,)), Turn(MORE)))
     made = processor.apply_chat_template(turns(ASK, SAY, MORE, image=True), **AS_TENSORS)
     assert_same_inputs(made, mine.processor([sample]), tokenizer.size)
     assert ojito.load(tmp_path / "out", device="cpu").processor.tokenizer.size == tokenizer.size + 1

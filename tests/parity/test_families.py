@@ -10,7 +10,7 @@ from ojito import Sample, Turn
 from ojito.model.vit import fractional_rows
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch
 from tests.parity import reference
-from tests.parity.reference import FULL, LLAMA3, NONE, ONE, PICTURES, SEVERAL, SLIDING, transformers
+from tests.parity.reference import FULL, IMAGES, LLAMA3, NONE, ONE, SEVERAL, SLIDING, transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
@@ -64,7 +64,7 @@ def test_matches_reference_training_rows(usual, family):
 def test_prefix_with_suffix_is_read_as_the_references_own(usual, family):
     """Token types and labels of its processor's making."""
     theirs, ours = usual(family)
-    samples = ANSWERED[:1] * 2 + [dataclasses.replace(ANSWERED[1], images=PICTURES[1:2])]
+    samples = ANSWERED[:1] * 2 + [dataclasses.replace(ANSWERED[1], images=IMAGES[1:2])]
     made = theirs.processor(
         images=[list(sample.images) for sample in samples],
         text=[f"<image>{sample.turns[0].prompt}" for sample in samples],
@@ -237,11 +237,11 @@ CHATS = {
         "<start_of_turn>user\nthe cat<end_of_turn>\n<start_of_turn>model\n",
     ],
 }
-TURNS = Sample(PICTURES[:1], turns=(Turn(ONE.prompt, ("red",)), Turn("the cat")))
+TURNS = Sample(IMAGES[:1], turns=(Turn(ONE.prompt, ("red",)), Turn("the cat")))
 
 
 @pytest.mark.parametrize("family", CHATS)
-def test_reads_a_picture_and_a_question_as_the_references_processor(usual, family):
+def test_reads_a_image_and_a_question_as_the_references_processor(usual, family):
     theirs, ours = usual(family)
     options = {"add_special_tokens": family == "llava"}  # where the template does not write the first token
     for sample, text in zip([ONE, TURNS], CHATS[family], strict=False):

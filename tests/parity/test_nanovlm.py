@@ -191,7 +191,7 @@ def test_row_of_a_batch_equals_the_row_alone(pipes):
 # --------------------------------------------------------------------------------------------------------------- pixels
 
 
-def picture(case):
+def image(case):
     values = np.random.default_rng(case["seed"]).integers(0, 256, (case["height"], case["width"], 3), dtype=np.uint8)
     return Image.fromarray(values)
 
@@ -209,7 +209,7 @@ def test_matches_reference_pixels(pipes, tmp_path, name, number):
         changes = {key: case[key] for key in ("max_img_size", "resize_to_max_side_len")}
         changes |= {"vlm_extra_tokens": tokens, "lm_base_vocab_size": 97 - len(tokens)}
         pipe = ojito.load(released(tmp_path, name, changes), "cpu", "float32")
-    row = pipe.processor.row(Sample([picture(case)], "what?"))
+    row = pipe.processor.row(Sample([image(case)], "what?"))
     made = pipe.processor.batch([row]).images
     if "grid" in case:
         assert [max(row.images[0].rows, 1), max(row.images[0].columns, 1)] == case["grid"]
@@ -397,7 +397,7 @@ def test_preset_is_what_its_folder_says(tmp_path, name, changes):
 
 def test_pipe_answers_as_its_rows_read_anew(pipes):
     pipe = pipes["460m"]
-    sample = Sample([picture({"seed": 1, "width": 70, "height": 30})], "what?")
+    sample = Sample([image({"seed": 1, "width": 70, "height": 30})], "what?")
     answer = pipe.generate([sample], max_new_tokens=6)[0]
     batch, chosen = pipe.processor([sample]), []
     assert batch.images.shape[0] == 1 + 2
@@ -413,7 +413,7 @@ def test_pipe_answers_as_its_rows_read_anew(pipes):
 def test_saved_by_ojito_it_is_the_same_model(pipes, tmp_path, name):
     pipes[name].save(tmp_path)
     again = ojito.load(tmp_path, "cpu", "float32")
-    sample = Sample([picture({"seed": 1, "width": 70, "height": 30})], "what?")
+    sample = Sample([image({"seed": 1, "width": 70, "height": 30})], "what?")
     batches = [pipe.processor([sample]) for pipe in (pipes[name], again)]
     assert torch.equal(batches[0].tokens, batches[1].tokens)
     assert torch.equal(batches[0].images, batches[1].images)

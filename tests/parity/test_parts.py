@@ -100,11 +100,11 @@ def images(size=32):
     return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
-def seen(reference, pictures):
+def seen(reference, images):
     """The states after every layer of a tower, lone or in a pair, and the last of them after its norm."""
     tower = getattr(reference, "vision_model", reference)
     with torch.no_grad():
-        made = tower(pictures, output_hidden_states=True)
+        made = tower(images, output_hidden_states=True)
     return made.hidden_states, made.last_hidden_state
 
 
@@ -142,12 +142,12 @@ def test_lone_tower_is_read_in_the_layout_of_a_pair(save):
 @LONE_AND_PAIR
 @pytest.mark.parametrize("size", [32, 48, 24])
 def test_matches_reference_siglip2_of_any_size(save, pair, size):
-    """Square pictures: of the size of its table of positions, larger, smaller."""
+    """Square images: of the size of its table of positions, larger, smaller."""
     reference = naflex(pair)
     folder = save(reference)
     tower, part, state = read_part(folder, "vision", image_size=size)
-    pictures, grid = images(size), size // 8
-    patches = pictures.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, 3, rows, columns, 8, 8)
+    pixels, grid = images(size), size // 8
+    patches = pixels.unfold(2, 8, 8).unfold(3, 8, 8)  # (N, 3, rows, columns, 8, 8)
     patches = patches.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2)
     with torch.no_grad():
         made = getattr(reference, "vision_model", reference)(
@@ -155,7 +155,7 @@ def test_matches_reference_siglip2_of_any_size(save, pair, size):
             pixel_attention_mask=torch.ones(2, grid**2, dtype=torch.long),
             spatial_shapes=torch.tensor([[grid, grid]] * 2),
         )
-    assert_same(tower(pictures), made.last_hidden_state)
+    assert_same(tower(pixels), made.last_hidden_state)
     assert_goes_back(folder, part, state)
 
 

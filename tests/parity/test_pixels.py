@@ -1,4 +1,4 @@
-"""Pixels against transformers' Pillow processors: the same bits, whatever the picture's shape."""
+"""Pixels against transformers' Pillow processors: the same bits, whatever the image's shape."""
 
 import importlib
 
@@ -51,7 +51,7 @@ def reference(model, name, **settings):
 
 
 def square_pair(family):
-    """Theirs and ours: two functions from a picture to (3, SIZE, SIZE)."""
+    """Theirs and ours: two functions from an image to (3, SIZE, SIZE)."""
     model, name, fit, resample, (mean, std) = SQUARES[family]
     square = {"height": SIZE, "width": SIZE}
     sizes = {"crop_size": square, "size": {"shortest_edge": SIZE}} if fit == "crop" else {"size": square}

@@ -83,7 +83,7 @@ REFUSED = {
         ("max_image_size", SQUARE), ("max_image_size", SIZE),
     ],
 }  # fmt: skip
-# Pictures for another model, and their size.
+# Images for another model, and their size.
 SIZES = [
     ("squash", {"size": {"height": 33, "width": SIZE}}, 33),
     ("squash", {"size": {"height": SIZE, "width": 31}}, 31),
@@ -121,21 +121,21 @@ def noise(width, height):
     return Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def their_pixels(folder, kind, picture):
+def their_pixels(folder, kind, image):
     made = getattr(transformers, f"{KINDS[kind][2]}Pil").from_pretrained(folder)
-    return made([picture], return_tensors="pt")["pixel_values"]
+    return made([image], return_tensors="pt")["pixel_values"]
 
 
-def our_pixels(settings, picture):
+def our_pixels(settings, image):
     config = read(ImageConfig, settings)
     if config.fit != "tiles":
-        return pixels(picture, SIZE, config)[None]
-    raw = read_image(picture, SIZE, config).pixels
+        return pixels(image, SIZE, config)[None]
+    raw = read_image(image, SIZE, config).pixels
     mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
     return ((raw / 255 - mean) / std)[None]
 
 
-# ------------------------------------------------------------------------------------------------------------- pictures
+# ------------------------------------------------------------------------------------------------------------- images
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -147,10 +147,10 @@ def test_every_field_of_an_image_processor_changes_what_is_read(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["squash", "crop", "tiles"])
 def test_matches_reference_with_every_field(tmp_path, kind):
-    picture = noise(61, 40)
+    image = noise(61, 40)
     for field, value, _ in FIELDS[kind]:
         folder = saved(tmp_path, kind, **{field: value})
-        theirs, ours = their_pixels(folder, kind, picture), our_pixels(settings_of(folder, kind), picture)
+        theirs, ours = their_pixels(folder, kind, image), our_pixels(settings_of(folder, kind), image)
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6, msg=f"{field}: {value}")
 
 
@@ -169,10 +169,10 @@ def test_field_that_ojito_cannot_follow_is_refused_by_name(tmp_path, kind):
         ("crop", {"size": {"shortest_edge": SIZE, "longest_edge": 40}}), ("tiles", {"size": 100}),
     ],
 )  # fmt: skip
-def test_what_is_refused_is_another_picture_to_the_reference(tmp_path, kind, fields):
-    picture = noise(61, 40)
-    usual = our_pixels(settings_of(saved(tmp_path, kind), kind), picture)
-    theirs = their_pixels(saved(tmp_path, kind, **fields), kind, picture)
+def test_what_is_refused_is_another_image_to_the_reference(tmp_path, kind, fields):
+    image = noise(61, 40)
+    usual = our_pixels(settings_of(saved(tmp_path, kind), kind), image)
+    theirs = their_pixels(saved(tmp_path, kind, **fields), kind, image)
     assert theirs.shape != usual.shape or (theirs - usual).abs().max() > 0.1
 
 
@@ -184,7 +184,7 @@ def test_llavas_padding_is_not_ours(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "fields", "size"), SIZES)
-def test_pictures_for_another_model_are_refused(tmp_path, kind, fields, size):
+def test_images_for_another_model_are_refused(tmp_path, kind, fields, size):
     with pytest.raises(CheckpointError, match=rf"prepares images of {size} pixels, and the model reads {SIZE};"):
         settings_of(saved(tmp_path, kind, **fields), kind)
 

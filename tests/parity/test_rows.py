@@ -21,7 +21,7 @@ from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
 transformers = pytest.importorskip("transformers")
 
 TEXTS = [
-    "what colour is the ball? it is red, and the other ball is blue.", "describe the picture in one word",
+    "what colour is the ball? it is red, and the other ball is blue.", "describe the image in one word",
     "USER: ASSISTANT: User: Assistant: user model caption en detect", "how many are there? two", "answer 1 2 3 \n\n",
 ]  # fmt: skip
 SPACE = "▁"
@@ -149,7 +149,7 @@ def test_row_is_tokenized_from_its_beginning(pair, user, bos):
 
 # ------------------------------------------------------------------------------------------------------------ PaliGemma
 
-PICTURES = [
+IMAGES = [
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8))
     for seed, shape in enumerate([(20, 30), (70, 90), (32, 32)])
 ]
@@ -175,7 +175,7 @@ def paligemma(folder, merges=()):
     return transformers.PaliGemmaProcessor(images, tokenizer), processor(PromptConfig(), mine)
 
 
-ASKED = ["what colour?", "detect ball ; <loc0010>", "caption en", " describe the picture", ""]
+ASKED = ["what colour?", "detect ball ; <loc0010>", "caption en", " describe the image", ""]
 SAID = ["red", "<loc0001><loc0002><loc0003><loc1023> ball", "it is red <seg012>", " two", "12 €"]
 
 
@@ -189,22 +189,22 @@ def test_paligemma_prompts_have_the_ids_of_its_processor(tmp_path):
     theirs, mine = paligemma(tmp_path)
     assert mine.tokenizer.size == len(theirs.tokenizer)
     text = ["<image>" + (prompt or "caption") for prompt in ASKED]  # what an empty prompt asks for is a setting of ours
-    made = theirs(images=[PICTURES[:1]] * len(text), text=text, padding=True, return_tensors="pt")
-    assert_same_ids(mine([Sample(PICTURES[:1], prompt) for prompt in ASKED]), made, theirs.image_token_id)
+    made = theirs(images=[IMAGES[:1]] * len(text), text=text, padding=True, return_tensors="pt")
+    assert_same_ids(mine([Sample(IMAGES[:1], prompt) for prompt in ASKED]), made, theirs.image_token_id)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_paligemma_takes_several_images(tmp_path, count):
     theirs, mine = paligemma(tmp_path)
-    made = theirs(images=[PICTURES[:count]], text=["<image>" * count + "what?"])
-    assert flat(mine.row(Sample(PICTURES[:count], "what?")), theirs.image_token_id) == made["input_ids"][0]
+    made = theirs(images=[IMAGES[:count]], text=["<image>" * count + "what?"])
+    assert flat(mine.row(Sample(IMAGES[:count], "what?")), theirs.image_token_id) == made["input_ids"][0]
 
 
 @pytest.mark.parametrize(("asked", "said"), list(zip(ASKED, SAID, strict=True)))
 def test_paligemma_answers_have_the_labels_of_its_processor(tmp_path, asked, said):
     theirs, mine = paligemma(tmp_path)
-    made = theirs(images=[PICTURES[:1]], text=["<image>" + (asked or "caption")], suffix=[said])
-    row = mine.row(Sample(PICTURES[:1], turns=(Turn(asked, (said,)),)), training=True)
+    made = theirs(images=[IMAGES[:1]], text=["<image>" + (asked or "caption")], suffix=[said])
+    row = mine.row(Sample(IMAGES[:1], turns=(Turn(asked, (said,)),)), training=True)
     assert flat(row, theirs.image_token_id) == made["input_ids"][0]
     assert [IGNORE, *row.targets[:-1]] == made["labels"][0].tolist()  # ours say what comes next
     assert row.targets[-1] == IGNORE
@@ -215,11 +215,11 @@ def test_paligemma_answers_have_the_labels_of_its_processor(tmp_path, asked, sai
 def test_paligemma_separator_stays_apart_from_the_question(tmp_path):
     theirs, mine = paligemma(tmp_path, merges=[("?", "\n")])
     for asked, apart in [("what", False), ("what?", True), ("what\n", True), ("what\n\n", True)]:
-        ids = flat(mine.row(Sample(PICTURES[:1], asked)), theirs.image_token_id)
+        ids = flat(mine.row(Sample(IMAGES[:1], asked)), theirs.image_token_id)
         line = mine.tokenizer.encode("\n")
         assert len(line) == 1
         assert ids[PATCHES:] == [mine.tokenizer.bos, *theirs.tokenizer.encode(asked), *line]
-        made = theirs(images=[PICTURES[:1]], text=["<image>" + asked])["input_ids"][0]
+        made = theirs(images=[IMAGES[:1]], text=["<image>" + asked])["input_ids"][0]
         assert (ids != made) == apart
 
 
@@ -283,9 +283,9 @@ def gemma3(folder):
 
 
 def chat(*said, images=0):
-    """Questions and answers in turns, about so many pictures."""
+    """Questions and answers in turns, about so many images."""
     turns = tuple(Turn(q, (a,), tagged=True) for q, a in zip(said[::2], [*said[1::2], ""], strict=False))
-    return Sample(PICTURES[:images], turns=turns)
+    return Sample(IMAGES[:images], turns=turns)
 
 
 # Our samples, and what the released templates make of the same chat. LLaVA's processor writes the <s> itself; its
@@ -415,17 +415,17 @@ def test_smolvlm_writes_tiles_as_its_processor(tmp_path):
     images = transformers.SmolVLMImageProcessorPil(
         size={"longest_edge": 3 * SIZE}, max_image_size={"longest_edge": SIZE}
     )
-    for picture in PICTURES:
-        made = images([[picture]], return_row_col_info=True)
+    for image in IMAGES:
+        made = images([[image]], return_row_col_info=True)
         (rows,), (columns,) = made["rows"][0], made["cols"][0]
-        image = smolvlm.get_image_prompt_string(rows, columns, PATCHES, AROUND, "<image>", "<global-img>")
-        text = f"<|im_start|>User:{image}{ASK}<end_of_utterance>\nAssistant:"
-        row = mine.row(Sample([picture], ASK))
+        tiles = smolvlm.get_image_prompt_string(rows, columns, PATCHES, AROUND, "<image>", "<global-img>")
+        text = f"<|im_start|>User:{tiles}{ASK}<end_of_utterance>\nAssistant:"
+        row = mine.row(Sample([image], ASK))
         assert flat(row, theirs.image_token_id) == theirs.tokenizer.encode(text, add_special_tokens=False)
         assert mine.batch([row]).images.shape[0] == rows * columns + 1
 
 
-def test_nanovlm_writes_the_whole_picture_before_its_tiles(tmp_path):
+def test_nanovlm_writes_the_whole_image_before_its_tiles(tmp_path):
     """Source: nanoVLM, `data/processors.py:get_image_string` and `VLMConfig.lm_chat_template`."""
     special = ["<|image|>", "<|global_image|>"]
     special += [f"<row_{row}_col_{column}>" for row in range(1, 9) for column in range(1, 9)]

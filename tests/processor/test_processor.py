@@ -62,7 +62,7 @@ def test_image_places_and_images_agree_in_number_and_order():
     assert torch.equal(batch.images, torch.stack([pixels(image, 8, config) for image in (RED, BLUE, RED)]))
 
 
-def test_batch_without_pictures_has_no_images():
+def test_batch_without_images_has_no_images():
     assert processor()(SAMPLES[2:]).images is None
 
 
@@ -102,7 +102,7 @@ def test_read_stands_in_for_reading():
 TILED = replace(CONFIG, image=ImageConfig(fit="tiles", longest_side=24))
 
 
-def test_every_tile_of_a_picture_has_its_places_and_its_pixels():
+def test_every_tile_of_a_image_has_its_places_and_its_pixels():
     batch = processor(TILED)(SAMPLES)
     read = [read_image(image, 8, TILED.image) for image in (RED, BLUE, RED)]
     assert [len(tiles.pixels) for tiles in read] == [10, 7, 10]
@@ -110,7 +110,7 @@ def test_every_tile_of_a_picture_has_its_places_and_its_pixels():
     assert torch.equal(batch.images, normalize(torch.cat([tiles.pixels for tiles in read]), TILED.image))
 
 
-def test_whole_picture_may_come_before_its_tiles():
+def test_whole_image_may_come_before_its_tiles():
     photo = Image.radial_gradient("L").resize((30, 20))
     last, first = (
         processor(replace(TILED, prompt=PromptConfig(whole=whole)))([Sample([photo, photo])]).images
@@ -206,7 +206,7 @@ def test_anything_but_a_list_of_samples_is_refused(samples):
 
 
 @pytest.mark.parametrize("lone", ["a.jpg", RED, b"abc"])
-def test_lone_picture_instead_of_a_list_is_refused(lone):
+def test_lone_image_instead_of_a_list_is_refused(lone):
     with pytest.raises(RowError, match=r"row:3: images is one .*; write images=\[image\]"):
         processor()([Sample(lone, "what?", origin="row:3")])
 

@@ -303,7 +303,7 @@ def test_special_tokens_of_the_recipe_are_single_tokens_and_typed_ones_are_not()
     assert draw(typed, CHAT)[:2] == ["^<user>|<end>$", ".......<end>$."]
 
 
-def test_picture_changes_output():
+def test_image_changes_output():
     config = replace(INLINE, image_text="<fake>g<image>h")
     assert draw(TWO, config)[:3] == ["^Fgiihqr|ab$s|d$", "........ab$..d$.", "xxxxxxxxx......."]
     assert draw(Sample(["p", "q"], "q<image>r<image>"), config, training=False)[0] == "^qFgiihrFgiih|"

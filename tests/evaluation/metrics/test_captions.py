@@ -115,7 +115,7 @@ def test_second_round_compares_the_finalists_on_all_images():
 
 def test_first_round_lets_only_the_finalists_on():
     found = [best_constant(BALLS_AND_DOGS, seed, images=1, finalists=1) for seed in range(30)]
-    assert set(found) == {"a dog", "a red ball"}  # by the picture that the seed draws
+    assert set(found) == {"a dog", "a red ball"}  # by the image that the seed draws
     assert found == [best_constant(BALLS_AND_DOGS, seed, images=1, finalists=1) for seed in range(30)]
 
 
