@@ -1,9 +1,9 @@
 """The engine: `prefill` reads the prompts and images once, then every `step` gives each row one more token.
 
-state = prefill(model, batch, GenerateOptions(max_new_tokens=20), eos=tokenizer.ends)
-while not state.done:
-step(state)
-state.rows
+    state = prefill(model, batch, GenerateOptions(max_new_tokens=20), eos=tokenizer.ends)
+    while not state.done:
+        step(state)
+    state.rows
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How the next token is chosen from the logits. Samplers are data with one method; one of your own works as well.
 
-@dataclass(frozen=True)
-class Gumbel:
-def choose(self, logits, generators):
-noise = torch.stack([torch.empty(logits.shape[-1]).exponential_(generator=g) for g in generators])
-return (logits - noise.log().to(logits.device)).argmax(dim=-1)
+    @dataclass(frozen=True)
+    class Gumbel:
+        def choose(self, logits, generators):
+            noise = torch.stack([torch.empty(logits.shape[-1]).exponential_(generator=g) for g in generators])
+            return (logits - noise.log().to(logits.device)).argmax(dim=-1)
 """
 
 from __future__ import annotations
