@@ -1,5 +1,7 @@
 """The engine: `prefill` reads the prompts and images once, then every `step` gives each row one more token.
 
+Whoever generates, a loop, a stream or a benchmark, writes the same lines:
+
     state = prefill(model, batch, GenerateOptions(max_new_tokens=20), eos=tokenizer.ends)
     while not state.done:
         step(state)

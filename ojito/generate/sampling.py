@@ -1,4 +1,6 @@
-"""How the next token is chosen from the logits. Samplers are data with one method; one of your own works as well.
+"""How the next token is chosen from the logits. Samplers are data with one method.
+
+One of your own works as well:
 
     @dataclass(frozen=True)
     class Gumbel:
