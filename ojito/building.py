@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ojito.checkpoint.description import OpenFolder, Part, PartKind
-from ojito.checkpoint.folder import describe_part
-from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.description import Part, PartKind
 from ojito.config import Config, ConnectorConfig, TokenizerConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest
-from ojito.loading import check_tokenizer, check_vocabulary, find_folder, find_preset, naming_settings
+from ojito.loading import check_tokenizer, check_vocabulary
 from ojito.memory import check_memory
 from ojito.model.connectors import Connector
 from ojito.model.initialize import initialize
 from ojito.model.meta import on_meta
+from ojito.parts import find_part, read_part
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Progress
@@ -63,9 +60,10 @@ def build(
     question and a line break.
 
     Args:
-        vision: A folder with a vision tower: one by itself, of a pair (CLIP, SigLIP), of a vision-language model, or of
-            a model that Ojito saved. Or "owner/name" of one on the Hugging Face Hub. Or the name of a preset, whose
-            tower then begins with random weights.
+        vision: A tower of the package index, "efficientnet-lite2"; `ojito parts` lists them. Or a folder with a vision
+            tower: one by itself, of a pair (CLIP, SigLIP), of a vision-language model, or of a model that Ojito saved.
+            Or "owner/name" of one on the Hugging Face Hub. Or the name of a preset, whose tower then begins with random
+            weights.
         decoder: A folder with a decoder and its tokenizer, by itself or of a vision-language model; or "owner/name".
         connector: "linear"; "mlp"; "pixel_shuffle:2" or "average_pool:2" with their factor; "perceiver:64" with its
             queries; or the recipe's `model.connector`.
@@ -84,7 +82,10 @@ def build(
     check_seed(seed)
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
-    parts = {"vision": _find("vision", vision, progress), "decoder": _find("decoder", decoder, progress)}
+    parts: dict[PartKind, Part] = {
+        "vision": find_part("vision", vision, progress),
+        "decoder": find_part("decoder", decoder, progress),
+    }
     config = _recipe(parts["vision"], parts["decoder"], _connector(connector), settings)
     known = read(TokenizerConfig, parts["decoder"].tokenizer)
     check_tokenizer(Path(decoder), known, config.processor.tokenizer)
@@ -100,39 +101,16 @@ def build(
         torch.manual_seed(seed)
         fresh["connector"] = Connector(config.model)
         for kind, part in parts.items():
-            asked = getattr(config.model, kind)
-            if part.folder is None:
-                fresh[kind] = type(model.parts[kind])(asked)
+            if part.folder is None and not part.packaged:
+                fresh[kind] = type(model.parts[kind])(getattr(config.model, kind))
                 continue
-            expected = {name: t for name, t in model.state_dict().items() if name.startswith(f"{kind}.")}
-            with naming_settings(f"model.{kind}", part.config, asked):
-                state |= read_weights(
-                    part.folder.path, expected, torch_dtype, torch_device, part.keys, progress, part.folder.header
-                )
+            state |= read_part(part, kind, model, torch_dtype, torch_device, progress)
         for name, module in fresh.items():
             initialize(module)
             drawn = module.to(torch_device, torch_dtype).state_dict()
             state |= {f"{name}.{key}": tensor for key, tensor in drawn.items()}
     model.load_state_dict(state, assign=True)
     return Pipeline(model.eval(), processor, config)
-
-
-def _find(kind: PartKind, name: Path | str, progress: Progress | None) -> Part:
-    """Find a part by name."""
-    folder = find_folder(name, progress, functools.partial(describe_part, kind=kind))
-    if folder is not None:
-        opened = OpenFolder(folder)
-        part = describe_part(opened, kind)
-        opened.check_layers(part.config)
-        return part
-    recipe = find_preset(str(name))
-    if kind == "decoder":
-        raise OjitoError(
-            f"decoder {name}",
-            "is a preset, whose tokenizer is learned from data",
-            f"give a folder, or train the whole of it with `ojito train --preset {name}`",
-        )
-    return Part(recipe.model.vision, KeyMap(), image=write(recipe.processor.image), name=str(name))
 
 
 def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings: Iterable[str]) -> Config:
@@ -149,7 +127,7 @@ def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings:
             "tokenizer": decoder.tokenizer,
             "prompt": decoder.prompt,
         },
-        "train": {**TRAINING, **({} if vision.folder else {"vision_lr": FRESH_LR})},
+        "train": {**TRAINING, **({} if vision.folder or vision.packaged else {"vision_lr": FRESH_LR})},
     }
     return read(Config, override(values, settings))
 

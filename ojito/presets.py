@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from ojito.checkpoint.huggingface.families import nanovlm
 from ojito.checkpoint.huggingface.families.paligemma import PALIGEMMA
+from ojito.checkpoint.packaged import PACKAGED
 from ojito.config import Config
 from ojito.errors import nearest
-from ojito.settings import ConfigError, Settings, override, read
+from ojito.settings import ConfigError, Settings, override, read, write
 
 # ------------------------------------------------------------------------------------------- towers, decoders, families
 
@@ -93,6 +94,23 @@ def _scenes(width: int, stem_widths: list[int], decoder_layers: int, minutes: fl
     }  # fmt: skip
 
 
+def _photos() -> Settings:
+    """The features of a tower that knows the world's things, and a small decoder that learns the words."""
+    tiny = _scenes(128, [], decoder_layers=2, minutes=4.0)
+    lite2 = PACKAGED["efficientnet-lite2"]
+    return {
+        "model": {
+            "vision": {**write(lite2.config), "image_size": 192},
+            "connector": {"norm": "rms", "project": "mlp"},
+            "decoder": {**tiny["model"]["decoder"], "vocab_size": 2048, "dropout": 0.1},
+        },
+        "processor": {**tiny["processor"], "image": {**lite2.image}},
+        "data": {"path": "captions.jsonl", "flip": True},
+        "train": {**tiny["train"], "freeze": ["vision"]},
+        "pretrained": {"vision": "efficientnet-lite2"},
+    }
+
+
 _PRESETS: dict[str, tuple[str, Settings]] = {
     "tiny": (
         "the demo's: 48 px, learns drawn scenes in two minutes on a laptop",
@@ -101,6 +119,10 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
     "scenes": (
         "the demo's longer recipe: twenty minutes on a laptop",
         _scenes(192, [48, 96, 192, 256], decoder_layers=3, minutes=20.0),
+    ),
+    "photos": (
+        "captions for photographs in minutes: EfficientNet-Lite2 (ImageNet) and a small decoder",
+        _photos(),
     ),
     "vit-llama-96": (
         "a 16-layer ViT, a linear projection, a thin LLaMA",

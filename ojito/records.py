@@ -94,6 +94,7 @@ class Batch:
         prefix: (B, T) bool: image and prompt tokens. A prefix-LM reads these in both directions.
         targets: (B, T) int64: the token that the logits AT this place shall predict (already shifted), or `IGNORE`.
         images: (N, 3, h, w) float pixels, normalized as the vision tower expects; None when no row has an image.
+        patches: (N, P, D) what the vision tower made of the images before; then `images` is None.
     """
 
     tokens: torch.Tensor
@@ -102,6 +103,13 @@ class Batch:
     prefix: torch.Tensor
     targets: torch.Tensor
     images: torch.Tensor | None = field(default=None)
+    patches: torch.Tensor | None = field(default=None)
+
+    @property
+    def num_images(self) -> int:
+        """Images, or squares of images, that the batch brings."""
+        brought = self.images if self.patches is None else self.patches
+        return 0 if brought is None else len(brought)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

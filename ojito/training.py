@@ -16,6 +16,7 @@ from ojito.checkpoint.folder import describe
 from ojito.checkpoint.saving import holds_model
 from ojito.config import Config
 from ojito.data import Batches, Rows, Source, Stream, open_data, training_texts
+from ojito.data.features import Features, distinct_images
 from ojito.device import pick_device
 from ojito.errors import OjitoError
 from ojito.evaluation import evaluate as evaluate_pipeline
@@ -23,11 +24,13 @@ from ojito.loading import FINE_TUNING, check_settings, find_folder, find_preset,
 from ojito.memory import check_training_memory
 from ojito.model import VLM
 from ojito.model.meta import on_meta
+from ojito.parts import load_pretrained, with_pretrained
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Sample
 from ojito.settings import ConfigError, override, read, write
 from ojito.trainer import History, TrainState, fit
+from ojito.trainer.features import encode_images
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.progress import Display, progress_bar
 
@@ -107,6 +110,9 @@ def train(
         _check_out(folder, force)
     config, base = _recipe(start, weights, settings, data, quiet)
     torch_device = start.device if isinstance(start, Pipeline) and device == "auto" else pick_device(device)
+    if base is None and not isinstance(start, Pipeline):
+        with progress_bar("fetching parts", quiet) as report:
+            config = with_pretrained(config, report)
     source = _open(config, data)
     if isinstance(start, Pipeline):
         pipe = _continue(start, config, torch_device)
@@ -116,7 +122,8 @@ def train(
     else:
         pipe = Pipeline(*prepare(config, source, torch_device), config)
 
-    batches = Batches(source, pipe.processor, config.data, config.train)
+    features = _encode(pipe, config, source, folder, quiet)
+    batches = Batches(source, pipe.processor, config.data, config.train, features=features)
     state = TrainState(pipe.model, config.train)
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
@@ -178,6 +185,7 @@ def prepare(config: Config, source: Rows | Stream, device: torch.device | str = 
     check_training_memory(config.name, on_meta(config.model, config.name), config.train, torch_device)
     torch.manual_seed(config.train.seed)
     model = VLM(config.model).to(torch_device)
+    load_pretrained(model, config)
     return model, Processor.for_model(config.processor, tokenizer, config.model)
 
 
@@ -234,6 +242,19 @@ def _open(config: Config, data: Data | None) -> Rows | Stream:
     if not rows or not all(isinstance(row, Sample) for row in rows):
         raise OjitoError("data", "is no list of samples", "give a path, what open_data returned, or ojito.Samples")
     return Source("samples", rows)
+
+
+def _encode(pipe: Pipeline, config: Config, source: Rows | Stream, folder: Path | None, quiet: bool) -> Features | None:
+    """The images through the vision tower, if it is frozen, so that each of them passes it once and not every epoch."""
+    tiled = config.processor.image.fit == "tiles"
+    if "vision" not in config.train.freeze or not config.data.views or tiled or isinstance(source, Stream):
+        return None
+    path = None if folder is None else folder / "features.bin"
+    images = distinct_images(source.samples(config.data.split))
+    with progress_bar("encoding images", quiet) as report:
+        return encode_images(
+            pipe.model, pipe.processor, images, config.data, seed=config.train.seed, path=path, progress=report
+        )
 
 
 def _continue(pipe: Pipeline, config: Config, device: torch.device) -> Pipeline:

@@ -123,3 +123,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in waiting:
                 item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
+@pytest.fixture
+def caption_rows():
+    """Two plain images with a caption each."""
+    from PIL import Image
+
+    from ojito.data import Source
+    from ojito.records import Sample, Turn
+
+    colours = ("red", "blue")
+    rows = [Sample([Image.new("RGB", (20, 20), c)], turns=(Turn("", (f"a {c} card",)),), origin=c) for c in colours]
+    return Source("cards", rows)

@@ -106,8 +106,16 @@ def test_differences_are_of_what_both_have():
             ["visoin"],
             "train.freeze[0]: 'visoin' is not one of vision, connector, decoder; did you mean",
         ),
-        ("model.vision.kind", "swin", "model.vision.kind: 'swin' is not one of vit, resnet; choose one of these"),
-        ("model.vision.kind", ["vit"], "model.vision.kind: ['vit'] is not one of vit, resnet; did you mean vit?"),
+        (
+            "model.vision.kind",
+            "swin",
+            "model.vision.kind: 'swin' is not one of vit, resnet, efficientnet; choose one of these",
+        ),
+        (
+            "model.vision.kind",
+            ["vit"],
+            "model.vision.kind: ['vit'] is not one of vit, resnet, efficientnet; did you mean vit?",
+        ),
         ("model.vision", "vit", "model.vision: 'vit' is not a mapping of settings to values"),
     ],
 )

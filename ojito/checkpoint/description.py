@@ -12,7 +12,16 @@ from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, read_header
 from ojito.checkpoint.unsupported import check_supported
-from ojito.config import Config, DecoderConfig, ModelConfig, PerceiverConfig, ProcessorConfig, ResNetConfig, ViTConfig
+from ojito.config import (
+    Config,
+    DecoderConfig,
+    EfficientNetConfig,
+    ModelConfig,
+    PerceiverConfig,
+    ProcessorConfig,
+    ResNetConfig,
+    VisionConfig,
+)
 
 Form = Literal["native", "huggingface", "nanovlm"]
 PartKind = Literal["vision", "decoder"]
@@ -60,7 +69,7 @@ class OpenFolder:
             return folder.parent.parent.name.rpartition("--")[2]
         return folder.name
 
-    def check_layers(self, config: ModelConfig | ViTConfig | ResNetConfig | DecoderConfig) -> None:
+    def check_layers(self, config: ModelConfig | VisionConfig | DecoderConfig) -> None:
         """Check that there are tensors for all layers: building one takes time, on `meta` too.
 
         Raises:
@@ -72,9 +81,9 @@ class OpenFolder:
             raise CheckpointError(self.path, problem, "use the files of one model")
 
 
-def _layers(config: ModelConfig | ViTConfig | ResNetConfig | DecoderConfig) -> int:
+def _layers(config: ModelConfig | VisionConfig | DecoderConfig) -> int:
     """The number of layers of a vision tower, a decoder, or both with what is between."""
-    if isinstance(config, ResNetConfig):
+    if isinstance(config, (ResNetConfig, EfficientNetConfig)):
         return sum(config.blocks)
     if not isinstance(config, ModelConfig):
         return config.layers
@@ -136,13 +145,15 @@ class Part:
         tokenizer: The processor's `tokenizer` settings, of a decoder.
         prompt: The processor's `prompt` settings, of a decoder.
         name: The name of its model.
-        folder: Where it was found; None means random weights.
+        folder: Where it was found; None means random weights, unless it is packaged.
+        packaged: Whether it is one of `packaged.PACKAGED`, by its name.
     """
 
-    config: ViTConfig | ResNetConfig | DecoderConfig
+    config: VisionConfig | DecoderConfig
     keys: KeyMap
     image: dict[str, Any] = field(default_factory=dict)
     tokenizer: dict[str, Any] = field(default_factory=dict)
     prompt: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     folder: OpenFolder | None = None
+    packaged: bool = False

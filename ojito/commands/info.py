@@ -12,11 +12,12 @@ from ojito.config import (
     AveragePoolConfig,
     ConnectorConfig,
     DecoderConfig,
+    EfficientNetConfig,
     PerceiverConfig,
     PixelShuffleConfig,
     ResNetConfig,
     TrainConfig,
-    ViTConfig,
+    VisionConfig,
 )
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
 from ojito.loading import find_folder, find_preset, shape_of
@@ -84,8 +85,10 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _vision(config: ViTConfig | ResNetConfig) -> str:
-    if isinstance(config, ResNetConfig):
+def _vision(config: VisionConfig) -> str:
+    if isinstance(config, EfficientNetConfig):
+        body = f"EfficientNet-Lite, {sum(config.blocks)} blocks, {config.width} wide"
+    elif isinstance(config, ResNetConfig):
         body = f"ResNet, {sum(config.blocks)} blocks, {config.width} wide"
     else:
         body = f"ViT, {_layers(config.layers)}, {config.width} wide, patch {config.patch_size}"

@@ -201,7 +201,7 @@ COMMANDS = (
                 type=_word,
                 required=True,
                 metavar="MODEL",
-                help="model whose vision tower is used: a folder, owner/name, or a preset",
+                help="model whose vision tower is used: one of `ojito parts`, a folder, owner/name, or a preset",
             ),
             _argument(
                 "--decoder",
@@ -344,6 +344,7 @@ COMMANDS = (
         (MODEL,),
         "ojito info paligemma-3b-224",
     ),
+    Command("parts", "list the vision towers and decoders to build with", "ojito.commands.parts", (), "ojito parts"),
     Command("presets", "list the models to start from", "ojito.commands.presets", (), "ojito presets"),
     Command(
         "settings",

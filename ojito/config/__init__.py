@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
-from ojito.config.model import DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, ViTConfig
+from ojito.config.efficientnet import EfficientNetConfig
+from ojito.config.model import DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, VisionConfig, ViTConfig
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig
 
@@ -19,11 +20,13 @@ __all__ = [
     "ConnectorConfig",
     "DataConfig",
     "DecoderConfig",
+    "EfficientNetConfig",
     "ImageConfig",
     "ModelConfig",
     "Part",
     "PerceiverConfig",
     "PixelShuffleConfig",
+    "PretrainedConfig",
     "ProcessorConfig",
     "PromptConfig",
     "ResNetConfig",
@@ -32,7 +35,22 @@ __all__ = [
     "TokenizerConfig",
     "TrainConfig",
     "ViTConfig",
+    "VisionConfig",
 ]
+
+
+@dataclass(frozen=True)
+class PretrainedConfig:
+    """Parts that a new model begins with, in place of random weights. Its config then takes their sizes.
+
+    Attributes:
+        vision: A vision tower of `ojito parts`, a folder, or "owner/name" on the Hugging Face Hub; "" means random
+            weights.
+        decoder: A decoder with its tokenizer: a folder, or "owner/name"; "" means random weights.
+    """
+
+    vision: str = ""
+    decoder: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,3 +66,4 @@ class Config:
     processor: ProcessorConfig = field(default_factory=ProcessorConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)

@@ -17,6 +17,7 @@ from ojito.config.connectors import (
     PerceiverConfig,
     PixelShuffleConfig,
 )
+from ojito.config.efficientnet import EfficientNetConfig
 from ojito.config.rules import divisible, fraction, not_negative, positive, resolve
 from ojito.settings import ConfigError
 
@@ -173,6 +174,10 @@ class ResNetConfig:
         return self.image_size // self.stride
 
 
+VisionConfig = Union[ViTConfig, ResNetConfig, EfficientNetConfig]
+"""Any vision tower; they are told apart by `kind`."""
+
+
 @dataclass(frozen=True)
 class RopeScaling:
     """How rotary frequencies are slowed down, so that a model reads more tokens than it was first trained on.
@@ -302,7 +307,7 @@ class DecoderConfig:
 class ModelConfig:
     """A vision-language model: vision tower, connector, decoder."""
 
-    vision: Union[ViTConfig, ResNetConfig] = field(default_factory=ViTConfig)
+    vision: VisionConfig = field(default_factory=ViTConfig)
     connector: Union[ConnectorConfig, PixelShuffleConfig, AveragePoolConfig, PerceiverConfig] = field(
         default_factory=ConnectorConfig
     )

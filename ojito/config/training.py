@@ -43,6 +43,11 @@ class DataConfig:
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
         flip: Mirrors the images of half of the rows, left to right, drawn anew every time: twice as many images, where
             left, right and writing do not matter.
+        crop: The least share of an image's area that a row shows, drawn anew every time; 1 always shows all of it.
+        views: Where the vision tower does not learn (`train.freeze`), it encodes so many views of each image before
+            the first step, and the steps draw from them: the image, and with more, mirrored with `flip` and cropped
+            with `crop`. They lie in `cache_mb` of memory, or in a file in the model's folder. 0 encodes every image
+            anew in every step.
     """
 
     path: str = "scenes"
@@ -52,13 +57,17 @@ class DataConfig:
     workers: int = 0
     cache_mb: int = 1024
     flip: bool = False
+    crop: float = 1.0
+    views: int = 1
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
 
     def __post_init__(self) -> None:
         if not self.path:
             raise ConfigError("path", "'' names nothing", "give a folder, a .jsonl or .csv file, scenes or photos16")
         share(self, max_bad=0.05)
-        not_negative(self, workers="reading between steps", cache_mb="no cache")
+        not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
+        if not 0 < self.crop <= 1:
+            raise ConfigError("crop", f"{self.crop} is no share of an image", "use for example 0.7, or 1 for no crop")
 
 
 Part = Literal["vision", "connector", "decoder"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
@@ -16,11 +16,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ojito.config import DataConfig, TrainConfig
+from ojito.data.features import Features
 from ojito.data.files import DataError
 from ojito.data.sources import all_bad, check_budget, problem_line
 from ojito.errors import OjitoError
 from ojito.processor import ImageError, Processor, RowError
-from ojito.processor.tiles import Tiles
+from ojito.processor.augment import vary
+from ojito.processor.tiles import Encoded, Tiles
 from ojito.records import Batch, Sample
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class Batches(Iterator[Batch]):
         config: The recipe's `data`: split, budget of bad rows, processes, cache.
         train: The recipe's `train`: seed, and rows a batch, `batch_size` / `accumulate`.
         start: Number of the batch to begin with: `state.batch`, to go on with a run.
+        features: The images of all rows as a frozen vision tower encodes them, in place of their pixels.
 
     Attributes:
         number: Number of the batch that comes next.
@@ -90,6 +93,7 @@ class Batches(Iterator[Batch]):
         config: DataConfig,
         train: TrainConfig,
         start: int = 0,
+        features: Features | None = None,
     ) -> None:
         if start < 0:
             raise OjitoError("start", f"{start} is no number of a batch", "use 0 or more")
@@ -112,7 +116,7 @@ class Batches(Iterator[Batch]):
         self._patience = max(2 * self._total, _PATIENCE)  # twice the rows: wherever that begins, it holds a whole epoch
         self._barren = 0  # rows since the last batch
         self._known_bad: set[int] = set()
-        dataset = BatchDataset(sampler, processor, config, train.seed, self._size)
+        dataset = BatchDataset(sampler, processor, config, train.seed, self._size, features)
         self._results = _results(dataset, config.workers, start)
 
     def __next__(self) -> Batch:
@@ -138,10 +142,18 @@ class Batches(Iterator[Batch]):
 class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
     """Batches by their number: what each process of the loader reads."""
 
-    def __init__(self, sampler: _Sampler, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
+    def __init__(
+        self,
+        sampler: _Sampler,
+        processor: Processor,
+        config: DataConfig,
+        seed: int,
+        size: int,
+        features: Features | None = None,
+    ) -> None:
         self._sampler, self._processor, self._seed, self._size = sampler, processor, seed, size
-        self._flip = config.flip
-        self._read = _Cache(processor.read_image, config.cache_mb * 2**20 // max(1, config.workers))
+        self._config, self._features = config, features
+        self._cached = _Cache(processor.read_image, config.cache_mb * 2**20 // max(1, config.workers))
 
     def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
         """Return the batch, None if all its rows are bad; and the problem of each bad row, by its number."""
@@ -149,13 +161,19 @@ class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
         rows, problems = [], {}
         for index, sample in self._sampler(number * self._size, self._size, rng):
             try:
-                row = self._processor.row(sample, training=True, rng=rng, read=self._read)
-                if self._flip and rng.random() < 0.5:
-                    row.images = [_mirrored(image) for image in row.images]
-                rows.append(row)
+                rows.append(self._processor.row(sample, training=True, rng=rng, read=self._reader(rng)))
             except (ImageError, RowError) as error:
                 problems[index] = problem_line(sample.origin, error)
         return self._processor.batch(rows) if rows else None, problems
+
+    def _reader(self, rng: random.Random) -> Callable[[ImageLike], Tiles | Encoded]:
+        """How the images of one row are read: all of them from the same view."""
+        if self._features is not None:
+            views = self._features.views
+            return functools.partial(self._features.read, view=rng.randrange(views) if views > 1 else 0)
+        mirrored = self._config.flip and rng.random() < 0.5
+        seed = rng.getrandbits(32) if self._config.crop < 1 else 0
+        return lambda image: vary(self._cached(image), mirrored, self._config.crop, random.Random(seed))
 
 
 def _results(dataset: BatchDataset, workers: int, start: int) -> Iterator[tuple[Batch | None, dict[int, str]]]:
@@ -247,13 +265,6 @@ def _check_flip(name: str, rows: Iterable[Sample]) -> None:
         if found:
             problem = f"data.flip would make {found[0]} wrong, left for right"
             raise DataError(row.origin or name, problem, "set data.flip=false")
-
-
-def _mirrored(image: Tiles) -> Tiles:
-    """Left and right exchanged: in every square, and, if the image was split, in the order of its tiles, too."""
-    order, count = torch.arange(len(image.pixels)), image.rows * image.columns
-    order[:count] = order[:count].view(image.rows, image.columns).flip(1).flatten()
-    return replace(image, pixels=image.pixels[order].flip(-1))
 
 
 def _unchanged(batch: T) -> T:

@@ -21,7 +21,9 @@ def initialize(model: nn.Module) -> None:
             nn.init.normal_(module.weight, std=(3 * module.in_features) ** -0.5)
         elif isinstance(module, nn.Conv2d) and module.kernel_size != module.stride and module.bias is None:
             # Before a batch norm and ReLU (He et al. 2015, arXiv 1502.01852): gradients keep their size going down.
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            # A depthwise convolution's channel goes to one other, not to all.
+            fan_out = module.weight[:, 0].numel() // module.groups
+            nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
         elif isinstance(module, nn.Conv2d):
             # A patch stem, or the last step of a convolutional one, is a linear map of its window.
             nn.init.normal_(module.weight, std=(3 * module.weight[0].numel()) ** -0.5)
@@ -43,7 +45,7 @@ def initialize(model: nn.Module) -> None:
             nn.init.normal_(module.positions.weight, std=0.5)
         elif isinstance(module, Bottleneck):
             # Every block starts as the identity, which lets deep networks train from scratch (arXiv 1706.02677).
-            nn.init.zeros_(module.widen.norm.weight)
+            nn.init.zeros_(module.widen.norm.weight)  # type: ignore[arg-type]
         elif isinstance(module, nn.ModuleList):
             # Each block adds twice to its stream: the sum of all additions keeps the variance of one (GPT-2).
             for name, last in module.named_modules():

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.config import ResNetConfig
+from ojito.model.convolution import ConvNorm
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float
@@ -57,16 +58,3 @@ class Bottleneck(nn.Module):
         """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
         branch = self.widen(F.relu(self.look(F.relu(self.narrow(features)))))
         return F.relu(branch + self.shortcut(features))
-
-
-class ConvNorm(nn.Module):
-    """A convolution and its batch norm, which makes a bias pointless."""
-
-    def __init__(self, width_in: int, width: int, kernel: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
-        return self.norm(self.conv(features))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ojito.config import Config, ModelConfig, ResNetConfig
+from ojito.config import Config, EfficientNetConfig, ModelConfig, ResNetConfig
 from ojito.errors import OjitoError
 from ojito.model.cache import KVCache
 from ojito.model.connectors import Connector
 from ojito.model.decoder import Decoder
+from ojito.model.efficientnet import EfficientNet
 from ojito.model.initialize import initialize
 from ojito.model.masks import AttentionMetadata, bidirectional_blocks
 from ojito.model.resnet import ResNet
@@ -45,7 +46,11 @@ class VLM(nn.Module):
             raise OjitoError("VLM", f"{config!r} is not a Config or ModelConfig", remedy)
         self.config = config
         vision = config.vision
-        self.vision = ResNet(vision) if isinstance(vision, ResNetConfig) else ViT(vision)
+        self.vision: nn.Module
+        if isinstance(vision, EfficientNetConfig):
+            self.vision = EfficientNet(vision)
+        else:
+            self.vision = ResNet(vision) if isinstance(vision, ResNetConfig) else ViT(vision)
         self.connector = Connector(config)
         self.decoder = Decoder(config.decoder)
         initialize(self)
@@ -79,11 +84,13 @@ class VLM(nn.Module):
         Raises:
             OjitoError: As for `check`; images of another size; a full cache.
         """
-        if cache is None or batch.images is not None or batch.tokens.shape[1] > 1:
+        if cache is None or batch.num_images or batch.tokens.shape[1] > 1:
             # A decode step is not checked: to read its numbers back would wait for the device at every token.
             self.check(batch)
         batch = batch.to(self.device)
         visual = None if batch.images is None else self.encode(batch.images)
+        if batch.patches is not None:
+            visual = self.connector(batch.patches.to(self.dtype))
         hidden = self.merge(batch.tokens, visual)
         blocks = bidirectional_blocks(self.config.decoder.mask, batch.prefix, batch.tokens == IMAGE)
         return self.decoder(hidden, AttentionMetadata(batch.positions, batch.segments, blocks), cache)
@@ -95,7 +102,7 @@ class VLM(nn.Module):
             OjitoError: There are more or fewer placeholders than visual tokens, or a position is out of range.
         """
         num_placeholders = int((batch.tokens == IMAGE).sum())
-        num_images = 0 if batch.images is None else len(batch.images)
+        num_images = batch.num_images
         each = self.config.image_tokens
         if num_placeholders != num_images * each:
             raise OjitoError(
@@ -115,6 +122,14 @@ class VLM(nn.Module):
         """Visual tokens of images: the vision tower's patches, connected to the decoder's width.
 
         Raises:
+            OjitoError: As for `see`.
+        """
+        return self.connector(self.see(images))
+
+    def see(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P vision"]:
+        """Patches of images, the vision tower's output: what a `Batch` may bring as `patches` in place of images.
+
+        Raises:
             OjitoError: The images are of another size than the vision tower's.
         """
         size, (height, width) = self.config.vision.image_size, images.shape[-2:]
@@ -122,7 +137,7 @@ class VLM(nn.Module):
             problem = f"{height} x {width} pixels, but the vision tower reads {size} x {size}"
             raise OjitoError("images", problem, "resize them, as Processor does")
         dtype = next(self.vision.parameters()).dtype
-        return self.connector(self.vision(images.to(dtype)))
+        return self.vision(images.to(dtype))
 
     def merge(self, tokens: Int[Tensor, "B T"], visual: Float[Tensor, "N P D"] | None) -> Float[Tensor, "B T D"]:
         """Embeddings of tokens, with the visual tokens, in their order, in place of the tokens that are `IMAGE`."""

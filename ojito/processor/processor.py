@@ -19,7 +19,7 @@ from ojito.errors import OjitoError
 from ojito.processor.images import OpenedImage
 from ojito.processor.pixels import normalize, open_for
 from ojito.processor.prompts import Row, RowError, RowWriter
-from ojito.processor.tiles import Tiles, add_whole, read_image
+from ojito.processor.tiles import Encoded, Tiles, add_whole, read_image
 from ojito.processor.tokenizers import Tokenizer
 from ojito.records import IGNORE, PADDING, Batch, Sample
 from ojito.settings import ConfigError, write
@@ -104,7 +104,7 @@ class Processor:
         sample: Sample,
         training: bool = False,
         rng: random.Random | None = None,
-        read: Callable[[ImageLike], Tiles] | None = None,
+        read: Callable[[ImageLike], Tiles | Encoded] | None = None,
     ) -> Row:
         """One row of a batch; a loader can do without a bad one. As for `__call__`, and:
 
@@ -112,7 +112,7 @@ class Processor:
             sample: The row.
             training: With answer and targets.
             rng: Draws one of several answers.
-            read: Stands in for `read_image`, for example a cache of it.
+            read: Stands in for `read_image`, for example a cache of it, or of what a vision tower makes of it.
 
         Raises:
             ImageError: An image cannot be read.
@@ -171,13 +171,16 @@ class Processor:
             prefix[i, place] = row.prefix
             targets[i, place] = row.targets
         images = [image for row in rows for image in row.images]
+        tiles = [image for image in images if isinstance(image, Tiles)]
+        encoded = [image.patches for image in images if isinstance(image, Encoded)]
         return Batch(
             tokens=torch.from_numpy(tokens),
             positions=torch.from_numpy(positions),
             segments=torch.from_numpy(segments),
             prefix=torch.from_numpy(prefix),
             targets=torch.from_numpy(targets),
-            images=self._squares(images) if images else None,
+            images=self._squares(tiles) if tiles else None,
+            patches=torch.stack(encoded) if encoded else None,
         )
 
     def _squares(self, images: Sequence[Tiles]) -> torch.Tensor:

@@ -32,7 +32,7 @@ from typing import Union
 
 from ojito.config import PromptConfig
 from ojito.errors import OjitoError
-from ojito.processor.tiles import Tiles
+from ojito.processor.tiles import Encoded, Tiles
 from ojito.processor.tokenizers import After, Tokenizer
 from ojito.records import IGNORE, IMAGE, SHARED, Sample, Turn
 
@@ -59,7 +59,7 @@ class Row:
     positions: list[int] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
     prefix: list[bool] = field(default_factory=list)
-    images: list[Tiles] = field(default_factory=list)
+    images: list[Tiles | Encoded] = field(default_factory=list)
 
     def add(self, ids: Sequence[int], *, segment: int, start: int, prefix: bool, learn: bool) -> int:
         """Append tokens.

@@ -37,6 +37,21 @@ class Tiles:
     columns: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An image as a frozen vision tower encodes it, in place of its `Tiles`.
+
+    Attributes:
+        patches: (P, D), of the one square that the image is.
+        rows: 0, as of one square.
+        columns: 0, as of one square.
+    """
+
+    patches: torch.Tensor
+    rows: int = 0
+    columns: int = 0
+
+
 def read_image(image: ImageLike, size: int, config: ImageConfig) -> Tiles:
     """Read any image as squares for the vision tower, not yet normalized.
 
