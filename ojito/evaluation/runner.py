@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 from ojito.data.sources import problem_line
 from ojito.errors import OjitoError
 from ojito.evaluation.metrics.captions import is_caption, overlap
+from ojito.evaluation.metrics.words import normalize
 from ojito.processor import ImageError, RowError
 from ojito.records import Progress, Sample, Turn
 
@@ -175,14 +175,6 @@ def evaluate(
     grader.total = len(questions) + sum(map(len, altered.values()))
     again = {control: tuple(one for one in grader.grade(rows) if one) for control, rows in altered.items()}
     return Report(tuple(graded), **again, problems=problems)
-
-
-def normalize(text: str) -> str:
-    """Return the text that exact match compares: without case, extra white space, and .,;:!? at the end.
-
-    Articles stay: "a ball" is not "ball". Canonically equal Unicode is equal.
-    """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" .,;:!?")
 
 
 def by_kind(graded: Iterable[Graded]) -> dict[str, Scores]:
