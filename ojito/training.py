@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
+from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.saving import holds_model
 from ojito.config import Config
-from ojito.data import Batches, Rows, Source, Stream, open_data, training_texts
+from ojito.data import Batches, Rows, Source, Stream, find_split, hold_out, open_data, training_texts
 from ojito.device import pick_device
 from ojito.errors import OjitoError
+from ojito.evaluation import NothingAskedError
 from ojito.evaluation import evaluate as evaluate_pipeline
+from ojito.learned import Learned
 from ojito.loading import FINE_TUNING, check_settings, find_folder, find_preset, load_for, recipe_of
 from ojito.memory import check_training_memory
 from ojito.model import VLM
@@ -30,6 +34,8 @@ from ojito.settings import ConfigError, override, read, write
 from ojito.trainer import History, TrainState, fit
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.progress import Display, progress_bar
+
+_DRAWN = 50  # rows of a source without end, which show its kinds of questions
 
 Data = Union[str, Path, Rows, Stream, Sequence[Sample]]
 
@@ -44,6 +50,8 @@ class TrainResult:
         scores: Scores on `data.eval_split` after the last step; None where nothing was evaluated.
         problems: Rows that were left out, each with where it stands, what is wrong and what to do.
         out: The folder where the model was saved; None where it was not.
+        split: The split that it was scored on; empty where the data have none.
+        held_out: Rows that were held out of the training data for that, see `data.hold_out`.
     """
 
     pipeline: Pipeline
@@ -51,6 +59,8 @@ class TrainResult:
     scores: dict[str, Any] | None
     problems: tuple[str, ...]
     out: Path | None
+    split: str = ""
+    held_out: int = 0
 
 
 def train(
@@ -107,7 +117,10 @@ def train(
         _check_out(folder, force)
     config, base = _recipe(start, weights, settings, data, quiet)
     torch_device = start.device if isinstance(start, Pipeline) and device == "auto" else pick_device(device)
-    source = _open(config, data)
+    before = start.learned or Learned(before=True) if isinstance(start, Pipeline) else None
+    before = before if base is None else read_learned(base.path)
+    held = hold_out(_open(config, data), config.data, config.train.seed, before)
+    source: Rows | Stream = held.source
     if isinstance(start, Pipeline):
         pipe = _continue(start, config, torch_device)
     elif base is not None:
@@ -115,17 +128,34 @@ def train(
             pipe = load_for(config, base, torch_device, report)
     else:
         pipe = Pipeline(*prepare(config, source, torch_device), config)
+    pipe.learned = _learned(source, config, held.rows, pipe.learned or before)
 
     batches = Batches(source, pipe.processor, config.data, config.train)
     state = TrainState(pipe.model, config.train)
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
-    has_split = evaluate and config.data.eval_split in getattr(source, "splits", ())
+    if held.said:
+        display.say(held.said)
+    known = getattr(source, "splits", ())
+    split = find_split(known, config.data.eval_split)
+    has_split = evaluate and split in known
+    problems: dict[str, None] = {}  # of the evaluation's rows, each once
 
     def score() -> dict[str, Any]:
-        rows = source.samples(config.data.eval_split, config.train.eval_samples)  # type: ignore[union-attr]
-        with progress_bar("evaluating", quiet) as report:
-            return evaluate_pipeline(pipe, rows, controls=(), progress=report).scores.to_dict()
+        seed = {"seed": config.train.seed} if isinstance(source, Source) else {}
+        rows = source.samples(split, config.train.eval_samples, **seed)  # type: ignore[union-attr]
+        values: dict[str, Any] = {"n": 0}
+        try:
+            with progress_bar("evaluating", quiet) as progress:
+                report = evaluate_pipeline(pipe, rows, controls=(), progress=progress)
+            found, values = report.problems, report.scores.to_dict()
+        except NothingAskedError as error:  # what was learned is not to be lost for want of a score
+            found = error.details or (str(error),)
+        for problem in found:
+            if problem not in problems:
+                problems[problem] = None
+                display.say(f"not asked in the evaluation: {problem}")
+        return values
 
     try:
         history = fit(
@@ -149,7 +179,12 @@ def train(
     scores = _last_scores(history)
     if scores is None and has_split and not history.interrupted:
         scores = score()
-    return TrainResult(pipe, history, scores, tuple(batches.problems), folder if history.steps else None)
+    if scores is not None and not scores["n"]:
+        scores = None
+    bad = tuple(dict.fromkeys([*batches.problems, *problems]))
+    return TrainResult(
+        pipe, history, scores, bad, folder if history.steps else None, split if has_split else "", len(held.rows)
+    )
 
 
 def prepare(config: Config, source: Rows | Stream, device: torch.device | str = "auto") -> tuple[VLM, Processor]:
@@ -236,6 +271,14 @@ def _open(config: Config, data: Data | None) -> Rows | Stream:
     return Source("samples", rows)
 
 
+def _learned(source: Rows | Stream, config: Config, held_out: Sequence[Sample], before: Learned | None) -> Learned:
+    """What the model will have learned; of a source without end, a few rows tell the kinds of its questions."""
+    if isinstance(source, Stream):
+        some = itertools.islice(source.stream(config.data.split, config.train.seed), _DRAWN)
+        return Learned.of(some, before=before, keys=False)
+    return Learned.of(source.samples(config.data.split), held_out, before)
+
+
 def _continue(pipe: Pipeline, config: Config, device: torch.device) -> Pipeline:
     """The pipeline with the recipe of this run; its model is trained in place."""
     dtypes = {str(parameter.dtype).removeprefix("torch.") for parameter in pipe.model.parameters()}
@@ -245,7 +288,9 @@ def _continue(pipe: Pipeline, config: Config, device: torch.device) -> Pipeline:
         )
     check_training_memory(config.name, pipe.model, config.train, device)
     torch.manual_seed(config.train.seed)
-    return Pipeline(pipe.model.to(device), pipe.processor, config)
+    going_on = Pipeline(pipe.model.to(device), pipe.processor, config)
+    going_on.learned = pipe.learned or Learned(before=True)
+    return going_on
 
 
 def _check_out(out: Path, force: bool) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
+from typing import Any
 
 from ojito.commands.console import progress
 from ojito.commands.inputs import load_model
@@ -23,7 +24,9 @@ def run(args: Namespace) -> int:
         raise UsageError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
     check_data(args.data)
     pipe = load_model(args)
-    held_out = open_held_out(pipe, args.data, args.split or "", args.limit)
+    held_out = open_held_out(pipe, args.data, args.split or "", args.limit, args.seed or 0, args.settings)
+    if held_out.said:  # first of all, and before the time that the questions take
+        print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
     with progress("asking") as report_progress:
         report = evaluate(
             pipe,
@@ -36,7 +39,8 @@ def run(args: Namespace) -> int:
         )
     baselines, split = held_out_baselines(held_out, args.seed or 0), held_out.split
     if args.json:
-        values = {"model": args.model, "data": args.data, "split": split, **report.to_dict()}
+        values: dict[str, Any] = {"model": args.model, "data": args.data, "split": split}
+        values.update(rows=held_out.to_dict(), **report.to_dict())
         if baselines:
             values["baselines"] = dataclasses.asdict(baselines)
         print(json.dumps(values, ensure_ascii=False, indent=1))
@@ -72,5 +76,15 @@ def print_scores(report: Report, baselines: Baselines | None) -> None:
             f"\ncaptions without looking: overlap {baselines.constant_overlap:.3f} for always saying "
             f'"{baselines.constant}", {baselines.random_overlap:.3f} for random captions of the training rows'
         )
+    if report.scores.cut:
+        print(f"\n{cut_line(report)}")
     for problem in report.problems:
         print(f"ojito: not asked: {problem}", file=sys.stderr)
+
+
+def cut_line(report: Report) -> str:
+    """What to know about answers that the limit of tokens cut off."""
+    return (
+        f"{report.scores.cut} of {report.scores.n} answers were cut off at {report.limit} tokens; "
+        "raise it with --max-new-tokens"
+    )

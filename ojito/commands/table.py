@@ -300,9 +300,9 @@ COMMANDS = (
                 "--split",
                 type=_word,
                 metavar="NAME",
-                help="split to score (default: the recipe's, dev, or the only one)",
+                help="split to score (default: what training held out, the recipe's, dev, or the only one)",
             ),
-            _argument("--limit", type=int, metavar="N", help="only the first N rows"),
+            _argument("--limit", type=int, metavar="N", help="only N rows, drawn by --seed"),
             _argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
             _argument(
                 "--report",
@@ -311,9 +311,13 @@ COMMANDS = (
                 help="also write a web page with images, such as report.html",
             ),
             _argument(
-                "--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"
+                "--max-new-tokens",
+                type=int,
+                metavar="N",
+                help="longest answer, in tokens (default: what the longest expected answer takes, 64 at least)",
             ),
             _argument("--batch-size", type=int, default=64, metavar="N", help="questions per batch (default 64)"),
+            _argument("settings", nargs="*", metavar="key=value", help="settings of data, such as data.max_bad=0.5"),
         ),
         "ojito eval runs/mine captions.jsonl --split dev --json",
     ),

@@ -38,6 +38,8 @@ class DataConfig:
         path: A folder, a `.jsonl` or `.csv` file, or a built-in source: "scenes", "photos16".
         split: The split to train on, where the rows name one.
         eval_split: The split to evaluate on during training; without such rows, nothing is evaluated.
+        hold_out: Share of the rows that is kept from training, by image, to score the model on, where the rows name no
+            split; they become the split `eval_split`. 20 rows at least, none of fewer than 40; 0 holds nothing out.
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
         workers: Processes that read images; 0 reads them between steps.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
@@ -48,6 +50,7 @@ class DataConfig:
     path: str = "scenes"
     split: str = "train"
     eval_split: str = "dev"
+    hold_out: float = 0.05
     max_bad: float = 0.05
     workers: int = 0
     cache_mb: int = 1024
@@ -58,6 +61,7 @@ class DataConfig:
         if not self.path:
             raise ConfigError("path", "'' names nothing", "give a folder, a .jsonl or .csv file, scenes or photos16")
         share(self, max_bad=0.05)
+        fraction(self, "hold_out")
         not_negative(self, workers="reading between steps", cache_mb="no cache")
 
 

@@ -19,6 +19,36 @@ def test_eval_without_a_split_takes_the_recipes(run, trained, images):
     assert json.loads(run("eval", trained, images, "--json")[1])["split"] == "dev"
 
 
+def test_eval_says_first_of_all_when_the_rows_were_learned(run, trained, images):
+    words = ("eval", trained, images, "--no-controls")
+    learned = "all 6 rows were learned in training: this score says what the model has by heart, not what it sees\n"
+    assert run(*words, "--split", "train")[1].startswith(learned)
+    assert run(*words)[1].startswith("all 2 rows were not in training: the model has never seen the images\n")
+    _, said, err = run(*words, "--split", "train", "--json")
+    assert json.loads(said)["rows"] == {"rows": 6, "learned": 6, "held_out": False}
+    assert err.startswith(learned)
+
+
+def test_settings_of_data_can_follow(run, trained, images, tmp_path):
+    good, bad = ({"image": str(images / name), "caption": "a red image"} for name in ("0.png", "gone.png"))
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [good, bad])))
+    words = ("eval", trained, tmp_path / "rows.jsonl", "--no-controls")
+    code, _, err = run(*words)
+    assert code == 2
+    assert "1 of 2 rows are bad, more than data.max_bad=0.05 allows" in err
+    assert run(*words, "data.max_bad=0.5", "--json")[0] == 0
+    assert "train.lr" not in run(*words, "train.lr=1")[2]
+
+
+def test_answers_that_were_cut_are_counted(run, trained, images):
+    words = ("eval", trained, images, "--no-controls")
+    assert (
+        "2 of 2 answers were cut off at 1 tokens; raise it with --max-new-tokens"
+        in run(*words, "--max-new-tokens", 1)[1]
+    )
+    assert json.loads(run(*words, "--max-new-tokens", 1, "--json")[1])["cut"] == 2
+
+
 def test_eval_takes_the_only_split_there_is(run, trained, images, tmp_path):
     row = {"image": str(images / "0.png"), "caption": "a red image", "split": "only"}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
