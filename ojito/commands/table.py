@@ -311,6 +311,12 @@ COMMANDS = (
                 help="also write a web page with images, such as report.html",
             ),
             _argument(
+                "--out",
+                type=_word,
+                metavar="FOLDER",
+                help="also write predictions.jsonl, scores.json and report.html there",
+            ),
+            _argument(
                 "--max-new-tokens",
                 type=int,
                 metavar="N",

@@ -49,6 +49,40 @@ def test_answers_that_were_cut_are_counted(run, trained, images):
     assert json.loads(run(*words, "--max-new-tokens", 1, "--json")[1])["cut"] == 2
 
 
+def test_eval_writes_answers_scores_and_report_into_a_folder(run, trained, images, tmp_path):
+    code, said, err = run("eval", trained, images, "--out", tmp_path / "out", "--json")
+    assert code == 0
+    assert f"all answers, scores and the report are in {tmp_path / 'out'}" in err
+    assert json.loads((tmp_path / "out" / "scores.json").read_text()) == json.loads(said)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in rows] == ["captions.jsonl:7", "captions.jsonl:8"]
+    assert rows[0]["image"] == str(images / "6.png")
+    assert rows[0]["blank"] is not None
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert '<p class="notice">All 2 rows were not in training: the model has never seen the images.</p>' in html
+    assert {"at_chance", "confusion"} <= set(json.loads(said))
+
+
+def test_folder_that_cannot_take_the_answers_is_named_before_anything_is_asked(refused, trained, images):
+    said = refused("eval", trained, images, "--out", images / "0.png")
+    assert "0.png: cannot take the answers" in said
+
+
+def test_kinds_at_chance_are_said(run, trained):
+    said = run("eval", trained, "scenes", "--limit", 200, "--max-new-tokens", 1, "--no-controls")[1]
+    assert "at chance, so that nothing shows that it looks: exists: 0%, no better than " in said
+
+
+def test_eval_draws_its_rows_by_seed(run, trained, images):
+    words = ("eval", trained, images, "--split", "train", "--limit", 2, "--no-controls", "--out")
+    drawn = []
+    for seed in range(4):
+        run(*words, images.parent / "drawn", "--seed", seed)
+        lines = (images.parent / "drawn" / "predictions.jsonl").read_text().splitlines()
+        drawn.append(tuple(json.loads(line)["row"] for line in lines))
+    assert len(set(drawn)) > 1
+
+
 def test_eval_takes_the_only_split_there_is(run, trained, images, tmp_path):
     row = {"image": str(images / "0.png"), "caption": "a red image", "split": "only"}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
