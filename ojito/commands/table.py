@@ -229,6 +229,13 @@ COMMANDS = (
         (
             MODEL,
             _argument("images", nargs="+", type=_word, metavar="IMAGE", help="image files, or folders of them"),
+            _argument(
+                "--out",
+                type=_word,
+                metavar="FILE",
+                help="write captions.csv or .jsonl instead; images that it has already are skipped",
+            ),
+            _argument("--recursive", action="store_true", help="also the images in folders below"),
             MAX_PIXELS,
             *SAMPLING,
             _argument("--batch-size", type=int, default=16, metavar="N", help="images per batch (default 16)"),
