@@ -121,24 +121,31 @@ def keys_of(rows: Iterable[Sample]) -> frozenset[bytes]:
     return frozenset(key for row in rows for key in row_keys(row))
 
 
-def row_keys(row: Sample) -> tuple[bytes, ...]:
-    """Return the keys that a row is known by: one for each image; of a row of text alone, one for its prompts."""
+def row_keys(row: Sample, read: bool = True) -> tuple[bytes, ...]:
+    """Return the keys that a row is known by: one for each image; of a row of text alone, one for its prompts.
+
+    Args:
+        row: The row.
+        read: Whether files are known by what they hold, or by their paths.
+    """
     if not row.images:
         return (_digest(b"text", *(turn.prompt.encode() for turn in row.dialogue)),)
     several = isinstance(row.images, (list, tuple))  # if not, the processor says so
-    return tuple(_image_key(image) for image in row.images) if several else ()
+    return tuple(_image_key(image, read) for image in row.images) if several else ()
 
 
-def _image_key(image: ImageLike) -> bytes:
+def _image_key(image: ImageLike, read: bool) -> bytes:
     if isinstance(image, bytes):
         return _digest(_size(len(image)), *_pieces(image))
     if isinstance(image, (str, Path)):
         path = Path(image)
+        if not read:
+            return _path_key(path)
         try:
             status = path.stat()
             return _file_key(str(path), status.st_size, status.st_mtime_ns)
         except (OSError, ValueError):  # whoever reads the image says so
-            return _digest(b"name", str(path).encode(errors="surrogateescape"))
+            return _path_key(path)
     try:
         return _digest(f"{image.mode} {image.size}".encode(), image.tobytes())
     except (OSError, AttributeError):  # no image, or a cut-off one
@@ -156,6 +163,10 @@ def _file_key(path: str, size: int, changed: int) -> bytes:
             file.seek(start)
             pieces.append(file.read(_PIECE))
         return _digest(_size(size), *pieces)
+
+
+def _path_key(path: Path) -> bytes:
+    return _digest(b"path", str(path).encode(errors="surrogateescape"))
 
 
 def _pieces(content: bytes) -> Iterable[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,7 @@ class Pipeline:
     ) -> None:
         self.model = model if device is None else model.to(pick_device(device))
         self.processor, self.config = processor, config
-        self.learned: Learned | None = None  # what it was trained on; None where nobody knows
+        self._learned: Learned | Callable[[], Learned] | None = None
         self.name = name or (config.name if config else "custom")
 
     def __repr__(self) -> str:
@@ -126,6 +126,17 @@ class Pipeline:
     def device(self) -> torch.device:
         """Device of the model."""
         return self.model.device
+
+    @property
+    def learned(self) -> Learned | None:
+        """What the model was trained on; None where nobody knows. It may be set to a function that finds it out."""
+        if callable(self._learned):
+            self._learned = self._learned()
+        return self._learned
+
+    @learned.setter
+    def learned(self, value: Learned | Callable[[], Learned] | None) -> None:
+        self._learned = value
 
     def with_image(self, **settings: Any) -> Pipeline:
         """Return the same model with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.

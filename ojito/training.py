@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ def train(
             pipe = load_for(config, base, torch_device, report)
     else:
         pipe = Pipeline(*prepare(config, source, torch_device), config)
-    pipe.learned = _learned(source, config, held.rows, pipe.learned or before)
+    # All images are read for it: not before the first step, where there may be many.
+    pipe.learned = functools.partial(_learned, source, config, held.rows, pipe.learned or before)
 
     batches = Batches(source, pipe.processor, config.data, config.train)
     state = TrainState(pipe.model, config.train)

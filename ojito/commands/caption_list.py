@@ -40,11 +40,9 @@ class CaptionList:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
             whole = content[: content.rfind(b"\n") + 1]
-            rest = content[len(whole) :]
-            if self._is_row(
-                rest
-            ):  # an editor wrote it, which ends no last line; a run that is killed leaves half a row
-                whole, rest = content, b""
+            # An editor need not end the last line; a run that is killed leaves half a row.
+            if self._is_row(content[len(whole) :]):
+                whole = content
             self.done = {self._absolute(name) for name in self._names(whole)}
             with path.open("ab") as file:
                 file.truncate(len(whole))

@@ -6,17 +6,23 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from ojito.commands.console import progress
 from ojito.commands.inputs import load_model
 from ojito.commands.paths import check_data
+from ojito.config import ImageConfig
 from ojito.errors import UsageError
 from ojito.evaluation import Baselines, Report, evaluate, held_out_baselines, open_held_out
 from ojito.evaluation.chance import kinds_at_chance
 from ojito.evaluation.confusion import confusion
 from ojito.evaluation.predictions import make_folder, write_evaluation
-from ojito.evaluation.report import page, write_page
+from ojito.evaluation.report import page, read_losses, write_page
+from ojito.pipeline import Pipeline
+from ojito.settings import override, read, write
+
+_PIXELS = "processor.image.max_pixels"
 
 
 def run(args: Namespace) -> int:
@@ -28,8 +34,8 @@ def run(args: Namespace) -> int:
     check_data(args.data)
     folder = None if args.out is None else make_folder(args.out)
     seed = args.seed or 0
-    pipe = load_model(args)
-    held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, args.settings)
+    pipe, settings = _with_pixels(load_model(args), args.settings)
+    held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
     if held_out.said:  # first of all, and before the time that the questions take
         print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
     with progress("asking") as report_progress:
@@ -55,7 +61,9 @@ def run(args: Namespace) -> int:
     if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores
         about = f"The answers of {args.model} to the questions of {args.data}, split {split}."
         notices = [held_out.said[0].upper() + held_out.said[1:] + "."] if held_out.said else []
-        html = page(f"{pipe.name} on {split}", about, report, notices=notices, seed=seed)
+        html = page(
+            f"{pipe.name} on {split}", about, report, losses=read_losses(args.model), notices=notices, seed=seed
+        )
         if args.report is not None:
             write_page(args.report, html)
             print(f"ojito: the images and answers are in {args.report}", file=sys.stderr)
@@ -63,6 +71,21 @@ def run(args: Namespace) -> int:
             write_evaluation(folder, report, values, html)
             print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _with_pixels(pipe: Pipeline, settings: Sequence[str]) -> tuple[Pipeline, list[str]]:
+    """Take the limit of pixels, which an error about an image names, out of the settings.
+
+    Raises:
+        ConfigError: The limit cannot be used.
+    """
+    pixels = [setting for setting in settings if setting.partition("=")[0].strip() == _PIXELS]
+    others = [setting for setting in settings if setting not in pixels]
+    if not pixels:
+        return pipe, others
+    values = override({"processor": {"image": write(pipe.processor.config.image)}}, pixels)
+    image = read(ImageConfig, values["processor"]["image"], "processor.image")
+    return pipe.with_image(max_pixels=image.max_pixels), others
 
 
 def findings(report: Report) -> dict[str, Any]:

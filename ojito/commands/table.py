@@ -330,7 +330,12 @@ COMMANDS = (
                 help="longest answer, in tokens (default: what the longest expected answer takes, 64 at least)",
             ),
             _argument("--batch-size", type=int, default=64, metavar="N", help="questions per batch (default 64)"),
-            _argument("settings", nargs="*", metavar="key=value", help="settings of data, such as data.max_bad=0.5"),
+            _argument(
+                "settings",
+                nargs="*",
+                metavar="key=value",
+                help="settings of data, such as data.max_bad=0.5, and processor.image.max_pixels",
+            ),
         ),
         "ojito eval runs/mine captions.jsonl --split dev --json",
     ),

@@ -7,6 +7,7 @@ it; rows about one image stay together, on one side or the other.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ojito.records import Sample
 
 LEAST = 20  # rows held out at least: fewer score by chance
 SMALLEST = 40  # rows of the smallest data of which some are held out
+FILES = 5000  # rows whose images are read to find copies among them
 MOST = 5  # of a small data set, one row in five at most
 
 SPLITS = ("dev", "val", "valid", "validation", "eval", "test")
@@ -79,8 +81,15 @@ def hold_out(source: Any, data: DataConfig, seed: int = 0, before: Learned | Non
     return _held(source, chosen, data.eval_split)
 
 
-def by_image(rows: Sequence[Sample]) -> list[list[int]]:
-    """Return the numbers of the rows in groups: rows that share an image are in one, in the order of the rows."""
+def by_image(rows: Sequence[Sample], most: int = FILES) -> list[list[int]]:
+    """Return the numbers of the rows in groups: rows that share an image are in one, in the order of the rows.
+
+    Args:
+        rows: The rows.
+        most: Up to so many rows, a copy of an image under another name is that image; of more, to read all files would
+            keep training from beginning, and files are known by their paths.
+    """
+    known = row_keys if len(rows) <= most else functools.partial(row_keys, read=False)
     above = list(range(len(rows)))
 
     def top(number: int) -> int:
@@ -90,7 +99,7 @@ def by_image(rows: Sequence[Sample]) -> list[list[int]]:
 
     first: dict[bytes, int] = {}
     for number, row in enumerate(rows):
-        for key in row_keys(row):
+        for key in known(row):
             ours, theirs = sorted((top(number), top(first.setdefault(key, number))))
             above[theirs] = ours
     groups: dict[int, list[int]] = {}

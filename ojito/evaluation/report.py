@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import json
 import math
 import random
 import sys
@@ -116,6 +117,17 @@ def page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def read_losses(folder: Path | str) -> list[dict[str, Any]]:
+    """Return the log of a model's last training, for the curve; empty where its folder has none that can be read."""
+    try:
+        lines = (Path(folder) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        log = [line for line in map(json.loads, lines) if "loss" in line and "seconds" in line]
+    except (OSError, ValueError, TypeError):
+        return []
+    starts = [i for i in range(1, len(log)) if log[i]["step"] <= log[i - 1]["step"]]
+    return log[starts[-1] if starts else 0 :]
 
 
 def write_page(path: Path | str, html: str) -> None:

@@ -40,6 +40,15 @@ def test_settings_of_data_can_follow(run, trained, images, tmp_path):
     assert "train.lr" not in run(*words, "train.lr=1")[2]
 
 
+def test_limit_of_pixels_can_be_set(run, refused, trained, images):
+    words = ("eval", trained, images, "--no-controls")
+    _, said, err = run(*words, "processor.image.max_pixels=530")  # one has 26 x 20 pixels, the other 27 x 20
+    assert "1 questions" in said
+    assert "raise processor.image.max_pixels" in err
+    assert "2 questions" in run(*words, "processor.image.max_pixels=540")[1]
+    assert "processor.image.max_pixels: 0 must be greater than 0" in refused(*words, "processor.image.max_pixels=0")
+
+
 def test_answers_that_were_cut_are_counted(run, trained, images):
     words = ("eval", trained, images, "--no-controls")
     assert (

@@ -72,7 +72,9 @@ def test_copy_of_an_image_under_another_name_is_that_image(tmp_path):
     for name in ("a.png", "copy.png"):
         image(1).save(tmp_path / name)
     image(2).save(tmp_path / "b.png")
-    assert by_image([Sample([tmp_path / name]) for name in ("a.png", "b.png", "copy.png")]) == [[0, 2], [1]]
+    rows = [Sample([tmp_path / name]) for name in ("a.png", "b.png", "copy.png", "a.png")]
+    assert by_image(rows) == [[0, 2, 3], [1]]
+    assert by_image(rows, most=3) == [[0, 3], [1], [2]]  # too many to read all
 
 
 def test_data_with_splits_and_data_without_end_stay_as_they_are():

@@ -1,13 +1,14 @@
 import base64
 import dataclasses
 import io
+import json
 import re
 
 import pytest
 from PIL import Image
 
 from ojito.evaluation import Graded, Report
-from ojito.evaluation.report import log_ticks, page, write_page
+from ojito.evaluation.report import log_ticks, page, read_losses, write_page
 from ojito.records import Sample, Turn
 
 LOSSES = [{"seconds": 20.0, "loss": 4.0}, {"seconds": 60.0, "loss": 1.0}]
@@ -139,6 +140,16 @@ def test_curve_goes_through_the_log():
     assert re.findall(r'"end">([\d.]+)</text>', html) == ["1", "2", "3", "4"]
     assert ">s of training</text>" in html
     assert ">loss per token, in nats</text>" in html
+
+
+def test_log_of_the_last_training_is_read(tmp_path):
+    first, last = ({"step": 1, "loss": loss, "seconds": 2.0} for loss in (5.0, 3.0))
+    lines = [first, {**first, "step": 2}, {"evaluation": True, "step": 2, "seconds": 2.0}, last, {**last, "step": 2}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert read_losses(tmp_path) == [last, {**last, "step": 2}]
+    assert read_losses(tmp_path / "nowhere") == []
+    (tmp_path / "metrics.jsonl").write_text("{")
+    assert read_losses(tmp_path) == []
 
 
 def test_time_of_the_curve_is_in_a_unit_that_fits_it():
