@@ -53,6 +53,7 @@ class TrainResult:
         out: The folder where the model was saved; None where it was not.
         split: The split that it was scored on; empty where the data have none.
         held_out: Rows that were held out of the training data for that, see `data.hold_out`.
+        learned: Rows that it was scored on although their images were among those that it was trained on.
     """
 
     pipeline: Pipeline
@@ -62,6 +63,7 @@ class TrainResult:
     out: Path | None
     split: str = ""
     held_out: int = 0
+    learned: int = 0
 
 
 def train(
@@ -143,9 +145,12 @@ def train(
     has_split = evaluate and split in known
     problems: dict[str, None] = {}  # of the evaluation's rows, each once
 
-    def score() -> dict[str, Any]:
+    def asked() -> list[Sample]:
         seed = {"seed": config.train.seed} if isinstance(source, Source) else {}
-        rows = source.samples(split, config.train.eval_samples, **seed)  # type: ignore[union-attr]
+        return source.samples(split, config.train.eval_samples, **seed)  # type: ignore[union-attr]
+
+    def score() -> dict[str, Any]:
+        rows = asked()
         values: dict[str, Any] = {"n": 0}
         try:
             with progress_bar("evaluating", quiet) as progress:
@@ -183,9 +188,10 @@ def train(
         scores = score()
     if scores is not None and not scores["n"]:
         scores = None
+    seen = pipe.learned.count(asked()) if scores and pipe.learned and isinstance(source, Source) else 0
     bad = tuple(dict.fromkeys([*batches.problems, *problems]))
     return TrainResult(
-        pipe, history, scores, bad, folder if history.steps else None, split if has_split else "", len(held.rows)
+        pipe, history, scores, bad, folder if history.steps else None, split if has_split else "", len(held.rows), seen
     )
 
 

@@ -242,6 +242,11 @@ def test_rows_without_a_split_are_held_out_and_scored(train, many, tmp_path, cap
     assert (off.scores, off.split, off.held_out) == (None, "", 0)
 
 
+def test_rows_that_are_scored_although_their_images_were_learned_are_counted(train, dev, many):
+    assert train(data=dev).learned == 1
+    assert train(data=many).learned == 0
+
+
 def test_training_that_goes_on_holds_out_the_same_rows(train, many, tmp_path):
     first = train(data=many, out=tmp_path / "mine").pipeline
     for start in (tmp_path / "mine", first):

@@ -147,7 +147,18 @@ def _conclude(result: TrainResult, config: Config, out: Path, as_json: bool) -> 
     if as_json:
         values = {"out": str(out), "steps": history.steps, "seconds": round(history.seconds, 1), "loss": loss}
         values.update(interrupted=history.interrupted, skipped_steps=history.skipped, bad_rows=[*result.problems])
-        print(json.dumps({**values, "split": split, "held_out": result.held_out, "evaluation": scores}, indent=1))
+        print(
+            json.dumps(
+                {
+                    **values,
+                    "split": split,
+                    "held_out": result.held_out,
+                    "learned": result.learned,
+                    "evaluation": scores,
+                },
+                indent=1,
+            )
+        )
         return
     if result.problems:
         print(f"ojito: {len(result.problems)} bad rows were left out", file=sys.stderr)
@@ -155,7 +166,7 @@ def _conclude(result: TrainResult, config: Config, out: Path, as_json: bool) -> 
         print("interrupted before the first step; nothing was saved")
         return
     if scores:
-        print(_score_line(scores, split, result.held_out))
+        print(_score_line(scores, split, result))
     elif not history.interrupted:
         print(_no_score_line(result, config))
     final = "" if loss is None else f", loss {loss:.3f}"
@@ -163,11 +174,14 @@ def _conclude(result: TrainResult, config: Config, out: Path, as_json: bool) -> 
     print("next:", *_next_commands(result, out, config.data.path), sep="\n  ")
 
 
-def _score_line(scores: Mapping[str, Any], split: str, held_out: int) -> str:
+def _score_line(scores: Mapping[str, Any], split: str, result: TrainResult) -> str:
     """The score on rows that the model has not learned: the first thing to know about it."""
     overlap = f", word overlap of captions {scores['overlap']:.3f}" if "overlap" in scores else ""
     cut = f"; {scores['cut']} answers were cut off" if "cut" in scores else ""
+    held_out, learned = result.held_out, result.learned
     about = f"{split}, {held_out:,} rows held out of training" if held_out else split
+    if learned:
+        about += f" ({learned} of its rows have images that were learned in training)"
     return f"on {scores['n']} questions of {about}: {scores['exact_match']:.1%} right{overlap}{cut}"
 
 

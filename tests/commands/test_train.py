@@ -189,6 +189,13 @@ def test_score_of_rows_that_were_held_out_comes_first(run, unsplit, recipe, tmp_
     assert said.startswith("all 40 rows were learned in training")
 
 
+def test_images_on_both_sides_of_a_split_are_said(run, images, recipe, tmp_path):
+    rows = [{"image": str(images / "0.png"), "caption": "x", "split": split} for split in ("train", "dev")]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    _, said, _ = run("train", "--config", recipe, "--data", tmp_path / "rows.jsonl", "--out", tmp_path / "mine")
+    assert said.startswith("on 1 questions of dev (1 of its rows have images that were learned in training): ")
+
+
 def test_next_commands_are_those_that_the_model_was_trained_for(run, images, unsplit, recipe, tmp_path):
     _, said, _ = run("train", "--config", recipe, "--data", images, "--out", tmp_path / "a b")
     commands = said.partition("next:\n")[2].split("\n")
