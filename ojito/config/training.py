@@ -93,7 +93,7 @@ class TrainConfig:
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
         log_every: Steps per line of the log.
         eval_every: Steps between evaluations; 0 evaluates at the end only.
-        eval_samples: Maximal number of rows of `data.eval_split` in an evaluation; where there are more, `seed` draws them.
+        eval_samples: Maximal number of rows of `data.eval_split` in an evaluation, drawn by the seed from more.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
     """
 
