@@ -18,6 +18,7 @@ from ojito.checkpoint.description import Described, OpenFolder
 from ojito.checkpoint.files import CheckpointError, path_setting
 from ojito.checkpoint.folder import describe, missing_tokenizer
 from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
+from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.tensors import read_weights
 from ojito.checkpoint.unsupported import check_name
@@ -28,6 +29,7 @@ from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest, nearest_name
 from ojito.hub.download import download, download_tokenizer
 from ojito.hub.transfer import HubError, TransientError
+from ojito.learned import Learned
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
 from ojito.model.meta import on_meta
@@ -96,7 +98,9 @@ def load_described(
             raise
         source = described.path / PROCESSOR_FILE if described.form == "native" else described.path
         raise ConfigError(f"{source}: {error.where}", error.problem, error.remedy) from None
-    return Pipeline(model.eval(), processor, described.recipe, name=described.name)
+    pipe = Pipeline(model.eval(), processor, described.recipe, name=described.name)
+    pipe.learned = read_learned(described.path)
+    return pipe
 
 
 def shape_of(described: Described, config: ModelConfig | None = None) -> VLM:
@@ -234,7 +238,9 @@ def load_for(
         check_training_memory(str(described.path), model, config.train, torch_device)
         processor = _fill(described, model, config.processor, torch_device, torch.float32, progress)
     torch.manual_seed(config.train.seed)
-    return Pipeline(model.eval(), processor, config)
+    pipe = Pipeline(model.eval(), processor, config)
+    pipe.learned = read_learned(described.path) or Learned(before=True)
+    return pipe
 
 
 def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:

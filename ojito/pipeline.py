@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.card import CARD
 from ojito.checkpoint.huggingface.export import Exported, write_folder
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
+from ojito.checkpoint.learned_file import write_learned
 from ojito.checkpoint.native import RECIPE, save_model
 from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
@@ -31,6 +32,7 @@ from ojito.generate import (
     options_of_rows,
     stream,
 )
+from ojito.learned import Learned
 from ojito.locate.boxes import Box, parse
 from ojito.locate.masks import add_masks, read_mask_decoder
 from ojito.locate.things import Task, check_location_tokens, locating_prompt, split_things
@@ -109,6 +111,7 @@ class Pipeline:
     ) -> None:
         self.model = model if device is None else model.to(pick_device(device))
         self.processor, self.config = processor, config
+        self._learned: Learned | Callable[[], Learned] | None = None
         self.name = name or (config.name if config else "custom")
 
     def __repr__(self) -> str:
@@ -123,6 +126,17 @@ class Pipeline:
     def device(self) -> torch.device:
         """Device of the model."""
         return self.model.device
+
+    @property
+    def learned(self) -> Learned | None:
+        """What the model was trained on; None where nobody knows. It may be set to a function that finds it out."""
+        if callable(self._learned):
+            self._learned = self._learned()
+        return self._learned
+
+    @learned.setter
+    def learned(self, value: Learned | Callable[[], Learned] | None) -> None:
+        self._learned = value
 
     def with_image(self, **settings: Any) -> Pipeline:
         """Return the same model with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
@@ -311,8 +325,9 @@ class Pipeline:
     def save(self, folder: Path | str) -> None:
         """Write the folder that `load` reads: config.json, model.safetensors, tokenizer, processor and recipe.
 
-        All or nothing; other files in the folder stay. See `checkpoint/native.py`. The weights are written in the
-        dtype that they have: a model that is to be kept or trained on is loaded with dtype="float32".
+        Beside them learned.json says what the model was trained on. All or nothing; other files in the folder stay. See
+        `checkpoint/native.py`. The weights are written in the dtype that they have: a model that is to be kept or
+        trained on is loaded with dtype="float32".
 
         Raises:
             CheckpointError: The folder cannot be written.
@@ -322,6 +337,8 @@ class Pipeline:
             self.processor.save(staging)
             if self.config:
                 (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
+            if self.learned:
+                write_learned(staging, self.learned)
 
     def export(
         self,

@@ -53,6 +53,11 @@ class Turn:
     kind: str = ""
     tagged: bool = False
 
+    @property
+    def wants_caption(self) -> bool:
+        """Whether it asks for a caption, in words of its own or in the processor's."""
+        return self.kind == "caption" or not self.prompt
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +15,16 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
+from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.saving import holds_model
 from ojito.config import Config
-from ojito.data import Batches, Rows, Source, Stream, open_data, training_texts
+from ojito.data import Batches, Rows, Source, Stream, find_split, hold_out, open_data, training_texts
 from ojito.data.features import Features, distinct_images
 from ojito.device import pick_device
 from ojito.errors import OjitoError
+from ojito.evaluation import NothingAskedError
 from ojito.evaluation import evaluate as evaluate_pipeline
+from ojito.learned import Learned
 from ojito.loading import FINE_TUNING, check_settings, find_folder, find_preset, load_for, recipe_of
 from ojito.memory import check_training_memory
 from ojito.model import VLM
@@ -34,6 +39,8 @@ from ojito.trainer.features import encode_images
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.progress import Display, progress_bar
 
+_DRAWN = 50  # rows of a source without end, which show its kinds of questions
+
 Data = Union[str, Path, Rows, Stream, Sequence[Sample]]
 
 
@@ -47,6 +54,9 @@ class TrainResult:
         scores: Scores on `data.eval_split` after the last step; None where nothing was evaluated.
         problems: Rows that were left out, each with where it stands, what is wrong and what to do.
         out: The folder where the model was saved; None where it was not.
+        split: The split that it was scored on; empty where the data have none.
+        held_out: Rows that were held out of the training data for that, see `data.hold_out`.
+        learned: Rows that it was scored on although their images were among those that it was trained on.
     """
 
     pipeline: Pipeline
@@ -54,6 +64,9 @@ class TrainResult:
     scores: dict[str, Any] | None
     problems: tuple[str, ...]
     out: Path | None
+    split: str = ""
+    held_out: int = 0
+    learned: int = 0
 
 
 def train(
@@ -113,7 +126,10 @@ def train(
     if base is None and not isinstance(start, Pipeline):
         with progress_bar("fetching parts", quiet) as report:
             config = with_pretrained(config, report)
-    source = _open(config, data)
+    before = start.learned or Learned(before=True) if isinstance(start, Pipeline) else None
+    before = before if base is None else read_learned(base.path)
+    held = hold_out(_open(config, data), config.data, config.train.seed, before)
+    source: Rows | Stream = held.source
     if isinstance(start, Pipeline):
         pipe = _continue(start, config, torch_device)
     elif base is not None:
@@ -121,18 +137,39 @@ def train(
             pipe = load_for(config, base, torch_device, report)
     else:
         pipe = Pipeline(*prepare(config, source, torch_device), config)
+    # All images are read for it: not before the first step, where there may be many.
+    pipe.learned = functools.partial(_learned, source, config, held.rows, pipe.learned or before)
 
     features = _encode(pipe, config, source, folder, quiet)
     batches = Batches(source, pipe.processor, config.data, config.train, features=features)
     state = TrainState(pipe.model, config.train)
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
-    has_split = evaluate and config.data.eval_split in getattr(source, "splits", ())
+    if held.said:
+        display.say(held.said)
+    known = getattr(source, "splits", ())
+    split = find_split(known, config.data.eval_split)
+    has_split = evaluate and split in known
+    problems: dict[str, None] = {}  # of the evaluation's rows, each once
+
+    def asked() -> list[Sample]:
+        seed = {"seed": config.train.seed} if isinstance(source, Source) else {}
+        return source.samples(split, config.train.eval_samples, **seed)  # type: ignore[union-attr]
 
     def score() -> dict[str, Any]:
-        rows = source.samples(config.data.eval_split, config.train.eval_samples)  # type: ignore[union-attr]
-        with progress_bar("evaluating", quiet) as report:
-            return evaluate_pipeline(pipe, rows, controls=(), progress=report).scores.to_dict()
+        rows = asked()
+        values: dict[str, Any] = {"n": 0}
+        try:
+            with progress_bar("evaluating", quiet) as progress:
+                report = evaluate_pipeline(pipe, rows, controls=(), progress=progress)
+            found, values = report.problems, report.scores.to_dict()
+        except NothingAskedError as error:  # what was learned is not to be lost for want of a score
+            found = error.details or (str(error),)
+        for problem in found:
+            if problem not in problems:
+                problems[problem] = None
+                display.say(f"not asked in the evaluation: {problem}")
+        return values
 
     try:
         history = fit(
@@ -156,7 +193,13 @@ def train(
     scores = _last_scores(history)
     if scores is None and has_split and not history.interrupted:
         scores = score()
-    return TrainResult(pipe, history, scores, tuple(batches.problems), folder if history.steps else None)
+    if scores is not None and not scores["n"]:
+        scores = None
+    seen = pipe.learned.count(asked()) if scores and pipe.learned and isinstance(source, Source) else 0
+    bad = tuple(dict.fromkeys([*batches.problems, *problems]))
+    return TrainResult(
+        pipe, history, scores, bad, folder if history.steps else None, split if has_split else "", len(held.rows), seen
+    )
 
 
 def prepare(config: Config, source: Rows | Stream, device: torch.device | str = "auto") -> tuple[VLM, Processor]:
@@ -257,6 +300,14 @@ def _encode(pipe: Pipeline, config: Config, source: Rows | Stream, folder: Path 
         )
 
 
+def _learned(source: Rows | Stream, config: Config, held_out: Sequence[Sample], before: Learned | None) -> Learned:
+    """What the model will have learned; of a source without end, a few rows tell the kinds of its questions."""
+    if isinstance(source, Stream):
+        some = itertools.islice(source.stream(config.data.split, config.train.seed), _DRAWN)
+        return Learned.of(some, before=before, keys=False)
+    return Learned.of(source.samples(config.data.split), held_out, before)
+
+
 def _continue(pipe: Pipeline, config: Config, device: torch.device) -> Pipeline:
     """The pipeline with the recipe of this run; its model is trained in place."""
     dtypes = {str(parameter.dtype).removeprefix("torch.") for parameter in pipe.model.parameters()}
@@ -266,7 +317,9 @@ def _continue(pipe: Pipeline, config: Config, device: torch.device) -> Pipeline:
         )
     check_training_memory(config.name, pipe.model, config.train, device)
     torch.manual_seed(config.train.seed)
-    return Pipeline(pipe.model.to(device), pipe.processor, config)
+    going_on = Pipeline(pipe.model.to(device), pipe.processor, config)
+    going_on.learned = pipe.learned or Learned(before=True)
+    return going_on
 
 
 def _check_out(out: Path, force: bool) -> None:

@@ -19,6 +19,7 @@ from ojito.checkpoint.files import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.errors import OjitoError
 from ojito.generate import GenerateOptions, Generation, Greedy, Temperature, TopK, TopP
+from ojito.learned import Learned
 from ojito.loading import load
 from ojito.model import VLM
 from ojito.pipeline import Answer, Pipeline
@@ -531,3 +532,28 @@ def test_stream_takes_a_dialogue(pipe, image):
     sample = Sample([image], turns=(Turn("b", ("c",)), Turn("d")))
     (answer,) = pipe.generate([sample], max_new_tokens=9)
     assert "".join(pipe.stream(sample, max_new_tokens=9)) == str(answer)
+
+
+def test_what_was_learned_is_found_out_when_it_is_asked_for(pipe):
+    asked = []
+
+    def find_out():
+        asked.append(1)
+        return Learned(before=True)
+
+    assert pipe.learned is None
+    pipe.learned = find_out
+    assert not asked
+    assert pipe.learned == pipe.learned == Learned(before=True)
+    assert asked == [1]
+
+
+def test_what_was_learned_is_saved_with_the_model(pipe, tmp_path):
+    pipe.save(tmp_path / "mine")
+    assert load(tmp_path / "mine", device="cpu").learned is None
+    pipe.learned = Learned.of([Sample([b"a"])])
+    pipe.save(tmp_path / "mine")
+    assert load(tmp_path / "mine", device="cpu").learned == pipe.learned
+    pipe.learned = None  # another model in the same folder has learned something else
+    pipe.save(tmp_path / "mine")
+    assert load(tmp_path / "mine", device="cpu").learned is None

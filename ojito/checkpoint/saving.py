@@ -27,7 +27,7 @@ STAGING = ".saving"
 WEIGHT_FILES = ("model*.safetensors", INDEX, "pytorch_model*", *ADAPTER_FILES)
 
 OTHER_FILES = (
-    "tokenizer.json", "processor.json", "recipe.yaml",
+    "tokenizer.json", "processor.json", "recipe.yaml", "learned.json",
     "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "tokenizer.model", "vocab.json", "merges.txt", "preprocessor_config.json", "processor_config.json",
     "video_preprocessor_config.json", "chat_template.jinja", "chat_template.json",

@@ -29,7 +29,7 @@ def run(args: Namespace) -> int:
     with naming_the_flag():
         image = pipe.processor.open_image(args.image).image  # once, however many questions follow
     earlier: tuple[Turn, ...] = ()
-    failed = False
+    failed, told = False, not _is_captioner(pipe)
     for question in _lines(args.image) if args.question is None else [args.question]:
         try:
             sample = _fit(pipe, image, earlier, question)
@@ -39,6 +39,10 @@ def run(args: Namespace) -> int:
             failed = True
             print(f"ojito: error: {error}", file=sys.stderr, flush=True)
             continue
+        if not told:
+            told = True
+            note = f"ojito: {pipe.name} was trained to caption images, not to answer questions; try `ojito caption`"
+            print(note, file=sys.stderr, flush=True)
         if args.json:
             (answer,) = pipe.generate([sample], options)
             text = str(answer)
@@ -55,6 +59,12 @@ def run(args: Namespace) -> int:
 def _chats(pipe: Pipeline) -> bool:
     """Whether the model learned to read what was said before: with blind turns, or as PaliGemma, it never did."""
     return pipe.processor.config.prompt.turns == "chat" and pipe.model.config.decoder.mask != "prefix"
+
+
+def _is_captioner(pipe: Pipeline) -> bool:
+    """Whether the model was trained on captions alone, as far as anybody knows."""
+    learned = pipe.learned
+    return learned is not None and learned.captions and not (learned.questions or learned.before)
 
 
 def _lines(image: str) -> Iterator[str]:

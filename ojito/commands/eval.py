@@ -6,13 +6,23 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
 
 from ojito.commands.console import progress
 from ojito.commands.inputs import load_model
 from ojito.commands.paths import check_data
+from ojito.config import ImageConfig
 from ojito.errors import UsageError
 from ojito.evaluation import Baselines, Report, evaluate, held_out_baselines, open_held_out
-from ojito.evaluation.report import page, write_page
+from ojito.evaluation.chance import kinds_at_chance
+from ojito.evaluation.confusion import confusion
+from ojito.evaluation.predictions import make_folder, write_evaluation
+from ojito.evaluation.report import page, read_losses, write_page
+from ojito.pipeline import Pipeline
+from ojito.settings import override, read, write
+
+_PIXELS = "processor.image.max_pixels"
 
 
 def run(args: Namespace) -> int:
@@ -22,8 +32,12 @@ def run(args: Namespace) -> int:
     if args.batch_size < 1:
         raise UsageError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
     check_data(args.data)
-    pipe = load_model(args)
-    held_out = open_held_out(pipe, args.data, args.split or "", args.limit)
+    folder = None if args.out is None else make_folder(args.out)
+    seed = args.seed or 0
+    pipe, settings = _with_pixels(load_model(args), args.settings)
+    held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
+    if held_out.said:  # first of all, and before the time that the questions take
+        print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
     with progress("asking") as report_progress:
         report = evaluate(
             pipe,
@@ -31,23 +45,55 @@ def run(args: Namespace) -> int:
             controls=() if args.no_controls else ("blank", "exchanged"),
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
-            seed=args.seed or 0,
+            seed=seed,
             progress=report_progress,
         )
-    baselines, split = held_out_baselines(held_out, args.seed or 0), held_out.split
+    baselines, split = held_out_baselines(held_out, seed), held_out.split
+    values: dict[str, Any] = {"model": args.model, "data": args.data, "split": split}
+    values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
+    if baselines:
+        values["baselines"] = dataclasses.asdict(baselines)
     if args.json:
-        values = {"model": args.model, "data": args.data, "split": split, **report.to_dict()}
-        if baselines:
-            values["baselines"] = dataclasses.asdict(baselines)
         print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
         print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
         print_scores(report, baselines)
-    if args.report is not None:  # last: a page that cannot be written costs no scores
+    if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores
         about = f"The answers of {args.model} to the questions of {args.data}, split {split}."
-        write_page(args.report, page(f"{pipe.name} on {split}", about, report))
-        print(f"ojito: the images and answers are in {args.report}", file=sys.stderr)
+        notices = [held_out.said[0].upper() + held_out.said[1:] + "."] if held_out.said else []
+        html = page(
+            f"{pipe.name} on {split}", about, report, losses=read_losses(args.model), notices=notices, seed=seed
+        )
+        if args.report is not None:
+            write_page(args.report, html)
+            print(f"ojito: the images and answers are in {args.report}", file=sys.stderr)
+        if folder is not None:
+            write_evaluation(folder, report, values, html)
+            print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _with_pixels(pipe: Pipeline, settings: Sequence[str]) -> tuple[Pipeline, list[str]]:
+    """Take the limit of pixels, which an error about an image names, out of the settings.
+
+    Raises:
+        ConfigError: The limit cannot be used.
+    """
+    pixels = [setting for setting in settings if setting.partition("=")[0].strip() == _PIXELS]
+    others = [setting for setting in settings if setting not in pixels]
+    if not pixels:
+        return pipe, others
+    values = override({"processor": {"image": write(pipe.processor.config.image)}}, pixels)
+    image = read(ImageConfig, values["processor"]["image"], "processor.image")
+    return pipe.with_image(max_pixels=image.max_pixels), others
+
+
+def findings(report: Report) -> dict[str, Any]:
+    """What stands out, for JSON: kinds of question at chance, and wrong answers that come again."""
+    return {
+        "at_chance": [dataclasses.asdict(one) for one in kinds_at_chance(report)],
+        "confusion": [dataclasses.asdict(pair) for pair in confusion(report)],
+    }
 
 
 def print_scores(report: Report, baselines: Baselines | None) -> None:
@@ -72,5 +118,17 @@ def print_scores(report: Report, baselines: Baselines | None) -> None:
             f"\ncaptions without looking: overlap {baselines.constant_overlap:.3f} for always saying "
             f'"{baselines.constant}", {baselines.random_overlap:.3f} for random captions of the training rows'
         )
+    for one in kinds_at_chance(report):
+        print(f"\nat chance, so that nothing shows that it looks: {one.said}")
+    if report.scores.cut:
+        print(f"\n{cut_line(report)}")
     for problem in report.problems:
         print(f"ojito: not asked: {problem}", file=sys.stderr)
+
+
+def cut_line(report: Report) -> str:
+    """What to know about answers that the limit of tokens cut off."""
+    return (
+        f"{report.scores.cut} of {report.scores.n} answers were cut off at {report.limit} tokens; "
+        "raise it with --max-new-tokens"
+    )

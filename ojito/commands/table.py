@@ -229,6 +229,13 @@ COMMANDS = (
         (
             MODEL,
             _argument("images", nargs="+", type=_word, metavar="IMAGE", help="image files, or folders of them"),
+            _argument(
+                "--out",
+                type=_word,
+                metavar="FILE",
+                help="write captions.csv or .jsonl instead; images that it has already are skipped",
+            ),
+            _argument("--recursive", action="store_true", help="also the images in folders below"),
             MAX_PIXELS,
             *SAMPLING,
             _argument("--batch-size", type=int, default=16, metavar="N", help="images per batch (default 16)"),
@@ -300,9 +307,9 @@ COMMANDS = (
                 "--split",
                 type=_word,
                 metavar="NAME",
-                help="split to score (default: the recipe's, dev, or the only one)",
+                help="split to score (default: what training held out, the recipe's, dev, or the only one)",
             ),
-            _argument("--limit", type=int, metavar="N", help="only the first N rows"),
+            _argument("--limit", type=int, metavar="N", help="only N rows, drawn by --seed"),
             _argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
             _argument(
                 "--report",
@@ -311,9 +318,24 @@ COMMANDS = (
                 help="also write a web page with images, such as report.html",
             ),
             _argument(
-                "--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"
+                "--out",
+                type=_word,
+                metavar="FOLDER",
+                help="also write predictions.jsonl, scores.json and report.html there",
+            ),
+            _argument(
+                "--max-new-tokens",
+                type=int,
+                metavar="N",
+                help="longest answer, in tokens (default: what the longest expected answer takes, 64 at least)",
             ),
             _argument("--batch-size", type=int, default=64, metavar="N", help="questions per batch (default 64)"),
+            _argument(
+                "settings",
+                nargs="*",
+                metavar="key=value",
+                help="settings of data, such as data.max_bad=0.5, and processor.image.max_pixels",
+            ),
         ),
         "ojito eval runs/mine captions.jsonl --split dev --json",
     ),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,24 +141,70 @@ def _flags(args: Namespace) -> dict[str, Any]:
 
 
 def _conclude(result: TrainResult, config: Config, out: Path, as_json: bool) -> None:
-    history, scores, split = result.history, result.scores, config.data.eval_split
+    history, scores = result.history, result.scores
+    split = result.split or config.data.eval_split
     loss = history.log[-1]["loss"] if history.log else None
     if as_json:
         values = {"out": str(out), "steps": history.steps, "seconds": round(history.seconds, 1), "loss": loss}
         values.update(interrupted=history.interrupted, skipped_steps=history.skipped, bad_rows=[*result.problems])
-        print(json.dumps({**values, "split": split, "evaluation": scores}, indent=1))
+        print(
+            json.dumps(
+                {
+                    **values,
+                    "split": split,
+                    "held_out": result.held_out,
+                    "learned": result.learned,
+                    "evaluation": scores,
+                },
+                indent=1,
+            )
+        )
         return
     if result.problems:
         print(f"ojito: {len(result.problems)} bad rows were left out", file=sys.stderr)
     if not history.steps:
         print("interrupted before the first step; nothing was saved")
         return
+    if scores:
+        print(_score_line(scores, split, result))
+    elif not history.interrupted:
+        print(_no_score_line(result, config))
     final = "" if loss is None else f", loss {loss:.3f}"
     print(f"{history.steps} steps in {history.seconds:.0f} s{final}; the model is in {out}")
-    if scores:
-        overlap = f", word overlap of captions {scores['overlap']:.3f}" if "overlap" in scores else ""
-        print(f"on {scores['n']} questions of {split}: {scores['exact_match']:.1%} right{overlap}")
-    elif not history.interrupted:
-        print(f'no row has split "{split}", so nothing was evaluated')
-    data = config.data.path
-    print(f'next:\n  ojito caption {out} IMAGE\n  ojito ask {out} IMAGE "what is it?"\n  ojito eval {out} {data}')
+    print("next:", *_next_commands(result, out, config.data.path), sep="\n  ")
+
+
+def _score_line(scores: Mapping[str, Any], split: str, result: TrainResult) -> str:
+    """The score on rows that the model has not learned: the first thing to know about it."""
+    overlap = f", word overlap of captions {scores['overlap']:.3f}" if "overlap" in scores else ""
+    cut = f"; {scores['cut']} answers were cut off" if "cut" in scores else ""
+    held_out, learned = result.held_out, result.learned
+    about = f"{split}, {held_out:,} rows held out of training" if held_out else split
+    if learned:
+        about += f" ({learned} of its rows have images that were learned in training)"
+    return f"on {scores['n']} questions of {about}: {scores['exact_match']:.1%} right{overlap}{cut}"
+
+
+def _no_score_line(result: TrainResult, config: Config) -> str:
+    if result.split:
+        return f"no row of {result.split} could be asked, so nothing was evaluated"
+    return (
+        f'nothing was held out to score the model on (no row has split "{config.data.eval_split}"), so nothing was '
+        "evaluated: what it says about the images that it learned, it may have by heart"
+    )
+
+
+def _next_commands(result: TrainResult, out: Path, data: str) -> list[str]:
+    """Commands for what the model was trained to do."""
+    learned, model = result.pipeline.learned, shlex.quote(str(out))
+    commands = []
+    if learned is None or learned.captions:
+        commands.append(f"ojito caption {model} IMAGE")
+    if learned is not None and learned.questions:
+        commands.append(f"ojito ask {model} IMAGE {_quoted(learned.question)}")
+    return [*commands, f"ojito eval {model} {shlex.quote(data)}"]
+
+
+def _quoted(text: str) -> str:
+    """The text as one word of a command line, in double quotes where they do."""
+    return f'"{text}"' if text.isprintable() and not set(text) & set('"$`\\!') else shlex.quote(text)

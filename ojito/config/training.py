@@ -37,7 +37,10 @@ class DataConfig:
     Attributes:
         path: A folder, a `.jsonl` or `.csv` file, or a built-in source: "scenes", "photos16".
         split: The split to train on, where the rows name one.
-        eval_split: The split to evaluate on during training; without such rows, nothing is evaluated.
+        eval_split: The split to evaluate on during training; of dev, val, valid, validation and test, one stands for
+            another that is not there. Without such rows, nothing is evaluated.
+        hold_out: Share of the rows that is kept from training, by image, to score the model on, where the rows name no
+            split; they become the split `eval_split`. 20 rows at least, none of fewer than 40; 0 holds nothing out.
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
         workers: Processes that read images; 0 reads them between steps.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
@@ -53,6 +56,7 @@ class DataConfig:
     path: str = "scenes"
     split: str = "train"
     eval_split: str = "dev"
+    hold_out: float = 0.05
     max_bad: float = 0.05
     workers: int = 0
     cache_mb: int = 1024
@@ -68,6 +72,7 @@ class DataConfig:
         not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
         if not 0 < self.crop <= 1:
             raise ConfigError("crop", f"{self.crop} is no share of an image", "use for example 0.7, or 1 for no crop")
+        fraction(self, "hold_out")
 
 
 Part = Literal["vision", "connector", "decoder"]
@@ -97,7 +102,7 @@ class TrainConfig:
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
         log_every: Steps per line of the log.
         eval_every: Steps between evaluations; 0 evaluates at the end only.
-        eval_samples: Maximal number of rows of `data.eval_split` in an evaluation.
+        eval_samples: Maximal number of rows of `data.eval_split` in an evaluation, drawn by the seed from more.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
     """
 

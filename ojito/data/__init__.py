@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ojito.config import Config, DataConfig
 from ojito.data.files import DataError
+from ojito.data.hold_out import HoldOut, find_split, hold_out, mark_held_out
 from ojito.data.loader import Batches, Rows, Stream
 from ojito.data.photos import photos16
 from ojito.data.scenes import Scenes
@@ -18,10 +19,14 @@ __all__ = [
     "BUILT_IN",
     "Batches",
     "DataError",
+    "HoldOut",
     "Rows",
     "Scenes",
     "Source",
     "Stream",
+    "find_split",
+    "hold_out",
+    "mark_held_out",
     "open_data",
     "photos16",
     "read_source",

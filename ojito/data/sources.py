@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,12 +40,13 @@ class Source:
         """Rows of each split; a row that names none belongs to "train"."""
         return dict(Counter(row.split or "train" for row in self.rows))
 
-    def samples(self, split: str, limit: int | None = None) -> list[Sample]:
-        """Return the rows of a split.
+    def samples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Sample]:
+        """Return the rows of a split, in their order.
 
         Args:
             split: Its name.
-            limit: How many at most, the first of them; None for all.
+            limit: How many at most; None for all. Where there are more, they are drawn.
+            seed: Decides which are drawn: the first rows of a file are seldom like the others.
 
         Raises:
             DataError: There are none.
@@ -53,7 +55,10 @@ class Source:
         if not found:
             known = ", ".join(f"{name} ({count})" for name, count in self.splits.items())
             raise DataError(self.name, f"has no split {split!r}", f"it has {known}")
-        return found[:limit]
+        if limit is None or limit >= len(found):
+            return found
+        drawn = random.Random(f"{seed} rows of {split}").sample(range(len(found)), max(0, limit))
+        return [found[number] for number in sorted(drawn)]
 
 
 def read_source(path: Path | str, max_bad: float = 0.05, pack: bool = False) -> Source:

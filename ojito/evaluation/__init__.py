@@ -2,12 +2,14 @@
 
 from ojito.evaluation.held_out import HeldOut, held_out_baselines, open_held_out
 from ojito.evaluation.metrics.captions import Baselines, caption_baselines, is_caption, overlap
-from ojito.evaluation.runner import Graded, Report, Scores, evaluate, normalize
+from ojito.evaluation.metrics.words import normalize
+from ojito.evaluation.runner import Graded, NothingAskedError, Report, Scores, evaluate
 
 __all__ = [
     "Baselines",
     "Graded",
     "HeldOut",
+    "NothingAskedError",
     "Report",
     "Scores",
     "caption_baselines",

@@ -8,6 +8,9 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import json
+import math
+import random
 import sys
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -16,6 +19,8 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from ojito.evaluation.chance import kinds_at_chance
+from ojito.evaluation.confusion import Confused, confusion
 from ojito.evaluation.runner import Graded, Report, Scores, by_kind
 from ojito.processor.images import open_image
 
@@ -40,8 +45,8 @@ body { margin: 0 auto; max-width: 1120px; padding: 32px 24px; background: var(--
 h1 { font-size: 30px; margin: 0 } h2 { font-size: 20px; margin: 40px 0 12px }
 p { color: var(--soft); margin: 4px 0 16px; max-width: 75ch }
 .tiles, .cards { display: grid; gap: 16px }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); margin-top: 24px }
-.cards { grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)) }
+.tiles { grid-template-columns: repeat(auto-fit, minmax(min(180px, 100%), 1fr)); margin-top: 24px }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(250px, 100%), 1fr)) }
 .tile, .card, .panel { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px }
 .tile b { display: block; font-size: 30px; line-height: 1.2 } .tile span { display: block; color: var(--soft) }
 .card img { width: 100%; border-radius: 8px; image-rendering: pixelated; display: block }
@@ -52,7 +57,16 @@ td, th { padding: 7px 10px 7px 0; border-bottom: 1px solid var(--line); font-var
 .bar { background: var(--line); border-radius: 3px; height: 7px; margin: 3px 0; min-width: 120px }
 .bar i { display: block; height: 100%; border-radius: 3px; background: var(--blind) }
 .bar .seen { background: var(--seen) }
-svg { width: 100%; height: auto; display: block } svg text { fill: var(--soft); font-size: 13px }
+svg { width: 100%; max-width: 600px; height: auto; display: block } svg text { fill: var(--soft); font-size: 13px }
+.notice { border-left: 4px solid var(--wrong); padding-left: 12px; color: var(--ink) }
+.card em { display: block; color: var(--soft); font-size: 13px; font-style: normal; margin-bottom: 8px }
+.tile, .card, td { overflow-wrap: anywhere } th, .count { white-space: nowrap }
+@media (max-width: 640px) {
+  body { padding: 20px 12px } h1 { font-size: 24px } .tile, .card, .panel { padding: 12px }
+  .tiles { grid-template-columns: 1fr 1fr; gap: 10px } .tile b { font-size: 24px }
+  table { font-size: 14px } td, th { padding-right: 6px } th { font-size: 12px }
+  .kinds tr > :last-child { display: none }
+}
 """
 
 
@@ -64,6 +78,8 @@ def page(
     tiles: Sequence[Tile] = (),
     losses: Sequence[Mapping[str, Any]] = (),
     cards: int = 24,
+    notices: Sequence[str] = (),
+    seed: int = 0,
 ) -> str:
     """Return the HTML of a page about an evaluation.
 
@@ -73,19 +89,29 @@ def page(
         report: The evaluation.
         tiles: Numbers for the top; left out, the report's own.
         losses: Lines of a training log with `seconds` and `loss`, for the curve; lines whose loss is None are left out.
-        cards: The most images to show; their questions come from all kinds in turn.
+        cards: The most images to show. Half of them are the worst, the others are drawn; the kinds of their questions
+            come in turn.
+        notices: What to know before anything else, a paragraph each.
+        seed: Decides which images are drawn.
     """
+    notices = [*notices, *own_notices(report)]
+    captions = "" if report.scores.overlap is None else "; of captions, word overlap"
+    controls = _CONTROLS if report.blank or report.exchanged else ""
     parts = [
         f"<h1>{escape(title)}</h1><p>{escape(about)}</p>",
+        *(f'<p class="notice">{escape(notice)}</p>' for notice in notices),
         f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles or _own_tiles(report))}</div>',
         "<h2>By kind of question</h2>",
-        f"<p>Blue is the share of right answers. {_CONTROLS if report.blank or report.exchanged else ''}</p>",
+        f"<p>Blue is the share of right answers{captions}. {controls}</p>",
         f'<div class="panel">{_table(report)}</div>',
     ]
+    confused = confusion(report)
+    if confused:
+        parts += ["<h2>Wrong answers that come again</h2>", f'<div class="panel">{_confusion(confused)}</div>']
     losses = [line for line in losses if line["loss"] is not None]
     if len(losses) > 1:
         parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
-    parts += ["<h2>Images and answers</h2>", f'<div class="cards">{_cards(report.graded, cards)}</div>']
+    parts += ["<h2>Images and answers</h2>", f'<div class="cards">{_cards(report.graded, cards, seed)}</div>']
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -93,11 +119,35 @@ def page(
     )
 
 
+def read_losses(folder: Path | str) -> list[dict[str, Any]]:
+    """Return the log of a model's last training, for the curve; empty where its folder has none that can be read."""
+    try:
+        lines = (Path(folder) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        log = [line for line in map(json.loads, lines) if "loss" in line and "seconds" in line]
+    except (OSError, ValueError, TypeError):
+        return []
+    starts = [i for i in range(1, len(log)) if log[i]["step"] <= log[i - 1]["step"]]
+    return log[starts[-1] if starts else 0 :]
+
+
 def write_page(path: Path | str, html: str) -> None:
     """Write a page to a file, whose folder is made where it is missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
+
+
+def own_notices(report: Report) -> list[str]:
+    """What a reader must know about the scores: answers that were cut off, and kinds of question at chance."""
+    notices = []
+    if report.scores.cut:
+        at = f" at {report.limit} tokens" if report.limit else ""
+        notices.append(f"{report.scores.cut} of {report.scores.n} answers were cut off{at}.")
+    found = kinds_at_chance(report)
+    if found:
+        kinds = "; ".join(one.said for one in found)
+        notices.append(f"At chance, so that nothing shows that the model looks. {kinds}.")
+    return notices
 
 
 def _own_tiles(report: Report) -> list[Tile]:
@@ -121,30 +171,50 @@ def _table(report: Report) -> str:
     for kind, scores in report.per_kind.items():
         cells, bars = "", ""
         for beside, style in ((scores, "seen"), (blank.get(kind), ""), (exchanged.get(kind), "")):
-            cells += f"<td>{'–' if beside is None else f'{beside.exact_match:.0%}'}"
+            share = 0.0 if beside is None else beside.exact_match if beside.overlap is None else beside.overlap
+            value = "–" if beside is None else f"{share:.0%}" if beside.overlap is None else f"{share:.2f}"
+            cells += f"<td>{value}"
             if beside is not None:
-                bars += f'<div class="bar"><i class="{style}" style="width:{beside.exact_match:.1%}"></i></div>'
+                bars += f'<div class="bar"><i class="{style}" style="width:{share:.1%}"></i></div>'
         rows.append(f"<tr><td>{escape(kind)}<td>{scores.n}{cells}<td>{bars}</tr>")
+    return f'<table class="kinds">{"".join(rows)}</table>'
+
+
+def _confusion(confused: Sequence[Confused]) -> str:
+    rows = ["<tr><th>Kind<th>Expected<th>Given<th>Times</tr>"]
+    for pair in confused:
+        texts = (escape(text) or "(nothing)" for text in (pair.kind, pair.expected, pair.given))
+        rows.append(f"<tr><td>{'<td>'.join(texts)}<td class='count'>{pair.count} of {pair.of}</tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
-def _curve(losses: Sequence[Mapping[str, Any]], width: int = 1040, height: int = 260) -> str:
-    """Draw the loss against seconds, as SVG with its axes."""
-    left, bottom, top = 44, 34, 12
-    end, most = max(line["seconds"] for line in losses), max(line["loss"] for line in losses)
-    end, most = end or 1.0, most or 1.0
+def _curve(losses: Sequence[Mapping[str, Any]], width: int = 480, height: int = 260) -> str:
+    """Draw the loss, on a logarithmic scale, against time, as SVG with its axes."""
+    left, bottom, top, right = 44, 44, 14, 14
+    end = max(line["seconds"] for line in losses) or 1.0
+    positive = [line["loss"] for line in losses if line["loss"] > 0] or [1.0]
+    low, high = min(positive), max(positive)
+    if high < 1.1 * low:  # a line that is flat stands in the middle
+        low, high = low / 1.5, high * 1.5
+    span = math.log(high / low)
+    unit, size = next(((u, s) for u, s in (("h", 3600), ("min", 60)) if end >= 3 * s), ("s", 1))
 
     def at(seconds: float, loss: float) -> tuple[float, float]:
-        return left + (width - left - 12) * seconds / end, top + (height - top - bottom) * (1 - loss / most)
+        height_of = math.log(max(loss, low) / low) / span  # what is 0 has no place on such a scale
+        return left + (width - left - right) * seconds / end, top + (height - top - bottom) * (1 - height_of)
 
-    axes = []
-    for i in range(5):
-        x, base = at(end * i / 4, 0)
-        _, y = at(0, most * i / 4)
-        anchor = "end" if i == 4 else "middle"  # the last one would stand out of the drawing
-        axes.append(f'<text x="{x:.0f}" y="{base + 20:.0f}" text-anchor="{anchor}">{end * i / 4:.0f} s</text>')
-        axes.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{most * i / 4:.1f}</text>')
-        axes.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.0f}" y2="{y:.0f}" stroke="var(--line)"/>')
+    base = height - bottom
+    axes = [
+        f'<text x="{width - right}" y="{height - 4}" text-anchor="end">{unit} of training</text>',
+        f'<text x="{left}" y="{height - 4}">loss per token, in nats</text>',
+    ]
+    for value in _ticks(end / size):
+        x, _ = at(value * size, low)
+        axes.append(f'<text x="{x:.0f}" y="{base + 18}" text-anchor="middle">{value:g}</text>')
+    for value in log_ticks(low, high):
+        _, y = at(0, value)
+        axes.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{value:g}</text>')
+        axes.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.0f}" y2="{y:.0f}" stroke="var(--line)"/>')
     points = " ".join("{:.1f},{:.1f}".format(*at(line["seconds"], line["loss"])) for line in losses)
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Loss from {losses[0]["loss"]:.2f} to '
@@ -153,27 +223,67 @@ def _curve(losses: Sequence[Mapping[str, Any]], width: int = 1040, height: int =
     )
 
 
-def _cards(graded: Sequence[Graded], most: int) -> str:
-    """Draw a card for each image with all that was asked about it, and the kinds of the first questions in turn."""
+def _ticks(end: float) -> list[float]:
+    """Round numbers from 0 to `end`, four to eight of them."""
+    power = 10.0 ** math.floor(math.log10(end))
+    step = next(step for step in (power / 5, power / 2, power, 2 * power) if end / step < 7)
+    return [float(f"{i * step:.6g}") for i in range(int(end / step * 1.000001) + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers between two, at most eight of them, for a logarithmic axis."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)):
+        found = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
+        found = [value for value in found if low * 0.999 <= value <= high * 1.001]
+        if len(found) <= 8:
+            break
+    else:
+        found = found[:: -(-len(found) // 8)]
+    return found if len(found) > 1 else [float(f"{low:.2g}"), float(f"{high:.2g}")]
+
+
+def _cards(graded: Sequence[Graded], most: int, seed: int) -> str:
+    """Draw a card for each image with all that was asked about it: of half of them, the worst; the others are drawn."""
     groups: dict[object, list[Graded]] = {}
     for one in graded:
         if one.sample.images:
             image = one.sample.images[0]
             groups.setdefault(str(image) if isinstance(image, (str, Path)) else id(image), []).append(one)
-    of_kind: dict[str, list[list[Graded]]] = {}
-    for group in groups.values():
+    every = [*groups.values()]
+    if len(every) <= most:
+        return "".join(_card(group) for group in _in_turn(every)[:most])
+    bad = sorted((group for group in every if _goodness(group) < 1), key=_goodness)
+    worst = _in_turn(bad[: most // 2])
+    shown = set(map(id, worst))
+    others = [group for group in every if id(group) not in shown]
+    random.Random(f"{seed} cards").shuffle(others)
+    drawn = _in_turn(others)[: most - len(worst)]
+    return "".join(_card(group, "among the worst") for group in worst) + "".join(_card(g, "drawn") for g in drawn)
+
+
+def _goodness(group: Sequence[Graded]) -> float:
+    """Mean score of the questions about an image; word overlap, where it is of captions."""
+    scores = [float(one.right) if one.overlap is None else max(one.overlap, float(one.right)) for one in group]
+    return sum(scores) / len(scores)
+
+
+def _in_turn(groups: Sequence[Sequence[Graded]]) -> list[Sequence[Graded]]:
+    """The groups in such an order that the kinds of their first questions come in turn."""
+    of_kind: dict[str, list[Sequence[Graded]]] = {}
+    for group in groups:
         of_kind.setdefault(group[0].kind, []).append(group)
-    rounds = itertools.zip_longest(*of_kind.values())
-    in_turn = [group for kinds in rounds for group in kinds if group]
-    return "".join(_card(group) for group in in_turn[:most])
+    return [group for kinds in itertools.zip_longest(*of_kind.values()) for group in kinds if group]
 
 
-def _card(graded: Sequence[Graded]) -> str:
+def _card(graded: Sequence[Graded], label: str = "") -> str:
     answers = []
     for one in graded:
         style, sign = ("right", "✓ right") if one.right else ("wrong", "✗ wrong")
         if one.overlap is not None and not one.right:
             style, sign = "", f"overlap {one.overlap:.2f}"
+        if one.finish == "length":
+            sign += ", cut off"
         wanted = "" if one.right else f'<dd class="wanted">expected: {escape(one.turn.answers[0])}</dd>'
         question = escape(one.turn.prompt or "caption")
         answers.append(
@@ -181,7 +291,8 @@ def _card(graded: Sequence[Graded]) -> str:
             + wanted
         )
     alt = escape(f"image asked about: {graded[0].turn.prompt or 'caption'}", quote=True)
-    return f'<div class="card"><img alt="{alt}" src="{_data_uri(graded[0])}"><dl>{"".join(answers)}</dl></div>'
+    head = f"<em>{label}</em>" if label else ""
+    return f'<div class="card">{head}<img alt="{alt}" src="{_data_uri(graded[0])}"><dl>{"".join(answers)}</dl></div>'
 
 
 def _data_uri(graded: Graded) -> str:

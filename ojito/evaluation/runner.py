@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,24 @@ from PIL import Image
 from ojito.data.sources import problem_line
 from ojito.errors import OjitoError
 from ojito.evaluation.metrics.captions import is_caption, overlap
+from ojito.evaluation.metrics.words import normalize
 from ojito.processor import ImageError, RowError
 from ojito.records import Progress, Sample, Turn
 
 if TYPE_CHECKING:
-    from ojito.pipeline import Pipeline
+    from ojito.generate import Finish
+    from ojito.pipeline import Answer, Pipeline
     from ojito.records import ImageLike
+
+_SHORTEST_LIMIT = 64  # tokens of an answer
+_MARGIN = 16  # tokens beyond the longest expected answer
 
 Control = Literal["blank", "exchanged"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
+
+
+class NothingAskedError(OjitoError):
+    """Rows of which no question can be asked and graded; its details say why."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,16 @@ class Graded:
         given: The model's answer.
         right: Whether that equals one of the answers, as `normalize` sees it.
         overlap: Word overlap with the nearest reference; None where no caption was asked for.
+        finish: Why the answer ended: "length" where the limit of tokens cut it off.
+        number: The question's number among all that were to be asked, the same in the controls.
     """
 
     sample: Sample
     given: str
     right: bool
     overlap: float | None = None
+    finish: Finish = "eos"
+    number: int = 0
 
     @property
     def turn(self) -> Turn:
@@ -66,11 +78,13 @@ class Scores:
         n: Questions.
         exact_match: Share of them with a right answer.
         overlap: Mean word overlap of the captions among them; None where there are none.
+        cut: Answers that the limit of tokens cut off.
     """
 
     n: int
     exact_match: float
     overlap: float | None = None
+    cut: int = 0
 
     @classmethod
     def of(cls, graded: Iterable[Graded]) -> Scores:
@@ -81,12 +95,15 @@ class Scores:
             n=len(graded),
             exact_match=sum(one.right for one in graded) / len(graded) if graded else 0.0,
             overlap=sum(overlaps) / len(overlaps) if overlaps else None,
+            cut=sum(one.finish == "length" for one in graded),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return values for JSON; `overlap` only where there is one."""
-        values = {"n": self.n, "exact_match": round(self.exact_match, 4)}
-        return values if self.overlap is None else {**values, "overlap": round(self.overlap, 4)}
+        """Return values for JSON; `overlap` and `cut` only where there are some."""
+        values: dict[str, Any] = {"n": self.n, "exact_match": round(self.exact_match, 4)}
+        if self.overlap is not None:
+            values["overlap"] = round(self.overlap, 4)
+        return {**values, "cut": self.cut} if self.cut else values
 
 
 @dataclass(frozen=True)
@@ -98,12 +115,14 @@ class Report:
         blank: Asked about a blank image. Questions without an image have no controls.
         exchanged: Asked about the image of another row.
         problems: Questions that could not be asked: a broken image, too much text.
+        limit: The most tokens that an answer could take; 0 where that is not known.
     """
 
     graded: tuple[Graded, ...]
     blank: tuple[Graded, ...] = ()
     exchanged: tuple[Graded, ...] = ()
     problems: tuple[str, ...] = ()
+    limit: int = 0
 
     @property
     def scores(self) -> Scores:
@@ -131,7 +150,7 @@ def evaluate(
     *,
     controls: Sequence[Control] = ("blank", "exchanged"),
     batch_size: int = 64,
-    max_new_tokens: int = 64,
+    max_new_tokens: int | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Report:
@@ -144,12 +163,14 @@ def evaluate(
         samples: Rows with answers; turns without are not asked.
         controls: What to ask again.
         batch_size: Questions asked at once.
-        max_new_tokens: The most that one answer may take.
+        max_new_tokens: The most that one answer may take; None for what the longest of the expected answers takes and
+            a few more, 64 at least.
         seed: Seed of the exchange of images.
         progress: Called with the questions that are done, and with all of them.
 
     Raises:
-        OjitoError: An unknown control, a batch size below 1, no turn with answers, or none that can be asked.
+        OjitoError: An unknown control, a batch size below 1.
+        NothingAskedError: There is no turn with answers, or none that can be asked.
     """
     if isinstance(controls, str) or not set(controls) <= set(CONTROLS):
         raise OjitoError("controls", f"{controls!r} are not among {', '.join(CONTROLS)}", "give a list of them")
@@ -157,14 +178,17 @@ def evaluate(
         raise OjitoError("batch_size", f"{batch_size} asks nothing", "use 1 or more")
     questions = [question for sample in samples for question in _questions(sample)]
     if not questions:
-        raise OjitoError(
+        raise NothingAskedError(
             "samples", f"none of {len(samples)} has a turn with answers", "give at least one to score against"
         )
-    grader = _Grader(pipe, batch_size, max_new_tokens, progress)
+    limit = _limit(questions, pipe) if max_new_tokens is None else max_new_tokens
+    grader = _Grader(pipe, batch_size, limit, progress)
+    grader.numbers = {id(question.turns): number for number, question in enumerate(questions)}
     grader.total = len(questions) * (1 + len(controls))  # until it is known which of them have images
     graded = [one for one in grader.grade(questions) if one]
     if not graded:
-        raise OjitoError("samples", f"none of {len(questions)} questions can be asked", "mend them", grader.problems)
+        problem = f"none of {len(questions)} questions can be asked"
+        raise NothingAskedError("samples", problem, "mend them", grader.problems)
 
     asked = [one.sample for one in graded if one.sample.images]
     problems = tuple(grader.problems)
@@ -174,15 +198,7 @@ def evaluate(
     }
     grader.total = len(questions) + sum(map(len, altered.values()))
     again = {control: tuple(one for one in grader.grade(rows) if one) for control, rows in altered.items()}
-    return Report(tuple(graded), **again, problems=problems)
-
-
-def normalize(text: str) -> str:
-    """Return the text that exact match compares: without case, extra white space, and .,;:!? at the end.
-
-    Articles stay: "a ball" is not "ball". Canonically equal Unicode is equal.
-    """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).rstrip(" .,;:!?")
+    return Report(tuple(graded), **again, problems=problems, limit=limit)
 
 
 def by_kind(graded: Iterable[Graded]) -> dict[str, Scores]:
@@ -234,11 +250,13 @@ class _Grader:
     Attributes:
         problems: Questions that could not be asked so far.
         total: Questions that there will be, for the display of progress.
+        numbers: The number of each question, by the identity of its turns, which its controls share.
     """
 
     def __init__(self, pipe: Pipeline, batch_size: int, max_new_tokens: int, progress: Progress) -> None:
         self.problems: list[str] = []
         self.total = 0
+        self.numbers: dict[int, int] = {}
         self._pipe, self._batch_size, self._max_new_tokens = pipe, batch_size, max_new_tokens
         self._done, self._progress = 0, progress
 
@@ -249,19 +267,20 @@ class _Grader:
         order = sorted(range(len(questions)), key=lambda i: _prompt_order(questions[i]))
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
-            for row, text in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
-                graded[row] = None if text is None else _grade(questions[row], text)
+            for row, answer in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
+                if answer is not None:
+                    number = self.numbers[id(questions[row].turns)]
+                    graded[row] = _grade(questions[row], answer, number)
             self._done += len(rows)
             self._progress(self._done, self.total)
         return graded
 
-    def _answers(self, batch: list[Sample]) -> list[str | None]:
+    def _answers(self, batch: list[Sample]) -> list[Answer | None]:
         try:
-            answers = self._pipe.generate(batch, max_new_tokens=self._max_new_tokens, batch_size=len(batch))
-            return [str(answer) for answer in answers]
+            return [*self._pipe.generate(batch, max_new_tokens=self._max_new_tokens, batch_size=len(batch))]
         except (ImageError, RowError) as error:
             if len(batch) > 1:  # one bad row must not cost the others their answers
-                return [text for sample in batch for text in self._answers([sample])]
+                return [answer for sample in batch for answer in self._answers([sample])]
             self.problems.append(problem_line(batch[0].origin, error))
             return [None]
 
@@ -269,18 +288,30 @@ class _Grader:
 def _questions(sample: Sample) -> list[Sample]:
     """Return a sample for every turn that has answers: that turn last, those before it as they were."""
     turns = sample.dialogue
+    # A tuple of its own for each, even of all turns: by it the question is known again in its controls.
     return [
-        dataclasses.replace(sample, prompt="", turns=turns[: i + 1]) for i, turn in enumerate(turns) if turn.answers
+        dataclasses.replace(sample, prompt="", turns=(*turns[: i + 1],)) for i, turn in enumerate(turns) if turn.answers
     ]
 
 
-def _grade(question: Sample, given: str) -> Graded:
-    turn = question.dialogue[-1]
+def _limit(questions: Sequence[Sample], pipe: Pipeline) -> int:
+    """The tokens that the longest of the expected answers takes, and some more."""
+    encode = pipe.processor.tokenizer.encode
+    # A token is seldom less than a character: only an answer of more than so many can decide.
+    answers = {answer for question in questions for answer in question.turns[-1].answers}
+    longest = max((len(encode(answer)) for answer in answers if len(answer.encode()) > _SHORTEST_LIMIT // 2), default=0)
+    return max(_SHORTEST_LIMIT, longest + _MARGIN)
+
+
+def _grade(question: Sample, answer: Answer, number: int) -> Graded:
+    turn, given = question.dialogue[-1], str(answer)
     return Graded(
         sample=question,
         given=given,
         right=normalize(given) in {normalize(answer) for answer in turn.answers},
         overlap=overlap(given, turn.answers) if is_caption(turn) else None,
+        finish=answer.finish,
+        number=number,
     )
 
 

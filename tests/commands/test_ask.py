@@ -7,6 +7,7 @@ import pytest
 
 import ojito
 from ojito import Sample, Turn
+from ojito.learned import Learned
 from ojito.pipeline import Pipeline
 from tests.hostile import good_folders
 
@@ -49,7 +50,8 @@ def test_ask_without_a_question_answers_each_line_of_stdin(run, trained, images,
     first = json.loads(run(*words, "what?")[1])
     monkeypatch.setattr("sys.stdin", io.StringIO("what?\n\n  which colour?\n"))
     code, said, err = run(*words)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err == "ojito: micro was trained to caption images, not to answer questions; try `ojito caption`\n"
     answers = [json.loads(line) for line in said.splitlines()]
     earlier = [Turn("what?", (first["answer"],))] if first["answer"] else []
     second = Sample([images / "0.png"], turns=(*earlier, Turn("which colour?")))
@@ -81,8 +83,8 @@ def test_chat_goes_on_after_a_line_that_cannot_be_asked(run, trained, images, mo
     code, said, err = run("ask", trained, images / "0.png", "--json", "--max-new-tokens", 2)
     assert code == 2
     assert [json.loads(row)["question"] for row in said.splitlines()] == ["one", "three"]
-    assert err.startswith("ojito: error: ")
-    assert err.count("\n") == 1
+    assert err.count("ojito: error: ") == 1
+    assert err.count("\n") == 2
 
 
 def test_bytes_that_are_not_utf8_spoil_their_own_line_only(run, trained, images, monkeypatch):
@@ -91,6 +93,16 @@ def test_bytes_that_are_not_utf8_spoil_their_own_line_only(run, trained, images,
     code, said, err = run("ask", trained, images / "0.png", "--json", "--max-new-tokens", 2)
     assert [json.loads(row)["question"] for row in said.splitlines()] == ["one", "three"]
     assert (code, "half a character" in err) == (2, True)
+
+
+def test_ask_warns_on_a_captioner_alone(run, trained, images, tmp_path):
+    for kinds, warned in (({"caption": 1}, True), ({"caption": 1, "colour": 1}, False), ({}, False)):
+        pipe = ojito.load(trained)
+        pipe.learned = Learned(kinds=kinds, question="which?" if "colour" in kinds else "")
+        pipe.save(tmp_path / "mine")
+        _, said, err = run("ask", tmp_path / "mine", images / "0.png", "what?", "--max-new-tokens", 1)
+        assert ("try `ojito caption`" in err) is warned
+        assert "caption" not in said
 
 
 def test_model_of_paligemmas_kind_keeps_no_history(run, images, tmp_path, monkeypatch):

@@ -1,9 +1,13 @@
 """`ojito caption`: a line an image, whatever the batch, and beside images that cannot be read."""
 
+import csv
 import json
+import shutil
 
 import pytest
 
+from ojito.commands.caption_list import CaptionList
+from ojito.data import read_source
 from ojito.processor import Processor
 
 
@@ -72,6 +76,131 @@ def test_broken_image_is_named_and_the_others_go_on(run, trained, images, tmp_pa
 
 def test_folder_without_images_is_named(refused, trained, tmp_path):
     assert f"{tmp_path}: holds no images" in refused("caption", trained, tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------- a list of captions
+
+
+@pytest.fixture
+def folder(images, tmp_path):
+    """Four images, and one in a folder below."""
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    for name, number in (("a.png", 0), ("b, c.png", 1), ("d.png", 2), ("e.png", 3), ("below/f.png", 4)):
+        shutil.copy(images / f"{number}.png", tmp_path / "photos" / name)
+    return tmp_path / "photos"
+
+
+def rows_of(path):
+    if path.suffix == ".csv":
+        return [*csv.DictReader(path.open(encoding="utf-8", newline=""))]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("name", ["captions.csv", "captions.jsonl"])
+def test_captions_are_written_to_a_list_that_training_reads(run, trained, folder, name):
+    code, said, err = run("caption", trained, folder, "--out", folder / name, "--batch-size", 3)
+    assert (code, said) == (0, f"4 captions written to {folder / name}\n")
+    assert "1 images in folders below" in err
+    expected = dict(line.split("\t") for line in run("caption", trained, folder)[1].splitlines())
+    rows = rows_of(folder / name)
+    assert {str(folder / row["image"]): row["caption"] for row in rows} == expected
+    source = read_source(folder / name, max_bad=1) if any(expected.values()) else None
+    assert source is None or len(source.rows) == sum(map(bool, expected.values()))
+
+
+@pytest.mark.parametrize("name", ["captions.csv", "captions.jsonl"])
+def test_list_is_gone_on_with(run, trained, folder, name, monkeypatch):
+    out = folder.parent / name
+    words = ("caption", trained, folder, "--out", out, "--recursive", "--temperature", 5, "--seed", 3)
+    run(*words, "--batch-size", 2)
+    whole = out.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    out.write_bytes(b"".join(lines[:-3]) + lines[-3][:7].split(b",")[0])  # killed within a row
+    _, said, err = run(*words, "--json")
+    assert json.loads(said) == {"out": str(out), "written": 3, "there": 2, "failed": 0}
+    assert f"2 of 5 images are in {out} already" in err
+    assert out.read_bytes() == whole
+
+    monkeypatch.setattr("ojito.commands.caption.load_model", None)  # not needed where nothing is left to do
+    assert run(*words)[:2] == (0, f"0 captions written to {out}\n")
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("c.csv", "image,caption\na.png,mine"), ("c.jsonl", '{"image": "a.png", "caption": "mine"}')]
+)
+def test_last_row_without_an_end_of_line_is_kept(run, trained, folder, name, row):
+    (folder / name).write_text(row)
+    assert run("caption", trained, folder, "--out", folder / name)[1].startswith("3 captions")
+    rows = rows_of(folder / name)
+    assert rows[0] == {"image": "a.png", "caption": "mine"}
+    assert len(rows) == 4
+
+
+def test_write_that_fails_leaves_no_half_row(tmp_path, monkeypatch):
+    captions = CaptionList(tmp_path / "c.csv")
+    captions.add([(tmp_path / "a.png", "whole")])
+    before = (tmp_path / "c.csv").read_bytes()
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        captions.add([(tmp_path / "b.png", "half")])
+    assert (tmp_path / "c.csv").read_bytes() == before
+
+
+def test_broken_image_is_left_out_of_the_list_and_tried_again(run, trained, folder):
+    (folder / "broken.png").write_bytes(b"not an image")
+    words = ("caption", trained, folder, "--out", folder / "captions.csv")
+    for written in (4, 0):
+        code, said, err = run(*words)
+        assert code == 2
+        assert said.startswith(f"{written} captions written to")
+        assert said.endswith("; 1 images could not be read\n")
+        assert "broken.png: " in err
+    assert len(rows_of(folder / "captions.csv")) == 4
+
+
+def test_every_batch_is_on_the_disk_before_the_next(run, trained, folder, monkeypatch):
+    out, counts, call = folder / "captions.csv", [], Processor.__call__
+
+    def counting(processor, samples, *args, **options):
+        counts.append(len(rows_of(out)))
+        return call(processor, samples, *args, **options)
+
+    monkeypatch.setattr(Processor, "__call__", counting)
+    run("caption", trained, folder, "--out", out, "--batch-size", 2)
+    assert counts == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("captions.txt", None, "is neither .csv nor .jsonl"),
+        ("captions.csv", "file;text\n", "is there, and is no list of captions (its columns are not image,caption)"),
+        ("captions.csv", "image,caption\na.png,x,y\n", "(line 2 has 3 cells)"),
+        ("captions.jsonl", '{"image": "a.png"}\n[]\n', "(line 2 names no image)"),
+        ("captions.jsonl", "{\n", "(line 1 names no image)"),
+        ("a.png/captions.csv", None, "cannot be written"),
+    ],
+)
+def test_file_that_is_no_list_of_captions_stays_as_it_is(refused, trained, images, folder, name, content, said):
+    if content is not None:
+        (folder / name).write_text(content)
+    assert said in refused("caption", trained, images, "--out", folder / name)
+    if content is not None:
+        assert (folder / name).read_text() == content
+
+
+def test_folders_below_are_said_or_taken(run, refused, trained, folder):
+    paths = [line.split("\t")[0] for line in run("caption", trained, folder, "--recursive")[1].splitlines()]
+    assert str(folder / "below" / "f.png") in paths
+    assert len(paths) == 5
+    assert "holds no images itself, but 5 in folders below; use --recursive" in refused(
+        "caption", trained, folder.parent
+    )
 
 
 def test_untrained_preset_says_so(run, images):

@@ -19,6 +19,79 @@ def test_eval_without_a_split_takes_the_recipes(run, trained, images):
     assert json.loads(run("eval", trained, images, "--json")[1])["split"] == "dev"
 
 
+def test_eval_says_first_of_all_when_the_rows_were_learned(run, trained, images):
+    words = ("eval", trained, images, "--no-controls")
+    learned = "all 6 rows were learned in training: this score says what the model has by heart, not what it sees\n"
+    assert run(*words, "--split", "train")[1].startswith(learned)
+    assert run(*words)[1].startswith("all 2 rows were not in training: the model has never seen the images\n")
+    _, said, err = run(*words, "--split", "train", "--json")
+    assert json.loads(said)["rows"] == {"rows": 6, "learned": 6, "held_out": False}
+    assert err.startswith(learned)
+
+
+def test_settings_of_data_can_follow(run, trained, images, tmp_path):
+    good, bad = ({"image": str(images / name), "caption": "a red image"} for name in ("0.png", "gone.png"))
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [good, bad])))
+    words = ("eval", trained, tmp_path / "rows.jsonl", "--no-controls")
+    code, _, err = run(*words)
+    assert code == 2
+    assert "1 of 2 rows are bad, more than data.max_bad=0.05 allows" in err
+    assert run(*words, "data.max_bad=0.5", "--json")[0] == 0
+    assert "train.lr" not in run(*words, "train.lr=1")[2]
+
+
+def test_limit_of_pixels_can_be_set(run, refused, trained, images):
+    words = ("eval", trained, images, "--no-controls")
+    _, said, err = run(*words, "processor.image.max_pixels=530")  # one has 26 x 20 pixels, the other 27 x 20
+    assert "1 questions" in said
+    assert "raise processor.image.max_pixels" in err
+    assert "2 questions" in run(*words, "processor.image.max_pixels=540")[1]
+    assert "processor.image.max_pixels: 0 must be greater than 0" in refused(*words, "processor.image.max_pixels=0")
+
+
+def test_answers_that_were_cut_are_counted(run, trained, images):
+    words = ("eval", trained, images, "--no-controls")
+    assert (
+        "2 of 2 answers were cut off at 1 tokens; raise it with --max-new-tokens"
+        in run(*words, "--max-new-tokens", 1)[1]
+    )
+    assert json.loads(run(*words, "--max-new-tokens", 1, "--json")[1])["cut"] == 2
+
+
+def test_eval_writes_answers_scores_and_report_into_a_folder(run, trained, images, tmp_path):
+    code, said, err = run("eval", trained, images, "--out", tmp_path / "out", "--json")
+    assert code == 0
+    assert f"all answers, scores and the report are in {tmp_path / 'out'}" in err
+    assert json.loads((tmp_path / "out" / "scores.json").read_text()) == json.loads(said)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in rows] == ["captions.jsonl:7", "captions.jsonl:8"]
+    assert rows[0]["image"] == str(images / "6.png")
+    assert rows[0]["blank"] is not None
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert '<p class="notice">All 2 rows were not in training: the model has never seen the images.</p>' in html
+    assert {"at_chance", "confusion"} <= set(json.loads(said))
+
+
+def test_folder_that_cannot_take_the_answers_is_named_before_anything_is_asked(refused, trained, images):
+    said = refused("eval", trained, images, "--out", images / "0.png")
+    assert "0.png: cannot take the answers" in said
+
+
+def test_kinds_at_chance_are_said(run, trained):
+    said = run("eval", trained, "scenes", "--limit", 200, "--max-new-tokens", 1, "--no-controls")[1]
+    assert "at chance, so that nothing shows that it looks: exists: 0%, no better than " in said
+
+
+def test_eval_draws_its_rows_by_seed(run, trained, images):
+    words = ("eval", trained, images, "--split", "train", "--limit", 2, "--no-controls", "--out")
+    drawn = []
+    for seed in range(4):
+        run(*words, images.parent / "drawn", "--seed", seed)
+        lines = (images.parent / "drawn" / "predictions.jsonl").read_text().splitlines()
+        drawn.append(tuple(json.loads(line)["row"] for line in lines))
+    assert len(set(drawn)) > 1
+
+
 def test_eval_takes_the_only_split_there_is(run, trained, images, tmp_path):
     row = {"image": str(images / "0.png"), "caption": "a red image", "split": "only"}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from PIL import Image
 
 from ojito.data import Batches, DataError
 from ojito.settings import read_yaml
@@ -163,7 +164,61 @@ def test_train_without_a_dev_split_says_that_nothing_was_evaluated(run, images, 
     words = ("--data", images, "--out", tmp_path / "mine", "data.eval_split=held")
     code, said, _ = run("train", "--config", recipe, *words)
     assert code == 0
-    assert 'no row has split "held"' in said
+    assert said.startswith('nothing was held out to score the model on (no row has split "held")')
+
+
+@pytest.fixture
+def unsplit(tmp_path):
+    """Forty images with a question each, and no split."""
+    rows = []
+    for number in range(40):
+        Image.new("RGB", (8, 8), (6 * number, 0, 0)).save(tmp_path / f"{number}.png")
+        rows.append({"image": f"{number}.png", "question": 'is "it" dark?', "answer": "yes"})
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "rows.jsonl"
+
+
+def test_score_of_rows_that_were_held_out_comes_first(run, unsplit, recipe, tmp_path):
+    words = ("train", "--config", recipe, "--data", unsplit, "--out", tmp_path / "mine")
+    _, said, err = run(*words)
+    assert said.startswith("on 8 questions of dev, 8 rows held out of training: ")
+    assert "held out 8 of 40 rows, by image" in err
+    _, said, _ = run(*words, "--force", "--json", "data.hold_out=0")
+    assert (json.loads(said)["held_out"], json.loads(said)["evaluation"]) == (0, None)
+    _, said, _ = run("eval", tmp_path / "mine", unsplit)
+    assert said.startswith("all 40 rows were learned in training")
+
+
+def test_images_on_both_sides_of_a_split_are_said(run, images, recipe, tmp_path):
+    rows = [{"image": str(images / "0.png"), "caption": "x", "split": split} for split in ("train", "dev")]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    _, said, _ = run("train", "--config", recipe, "--data", tmp_path / "rows.jsonl", "--out", tmp_path / "mine")
+    assert said.startswith("on 1 questions of dev (1 of its rows have images that were learned in training): ")
+
+
+def test_next_commands_are_those_that_the_model_was_trained_for(run, images, unsplit, recipe, tmp_path):
+    _, said, _ = run("train", "--config", recipe, "--data", images, "--out", tmp_path / "a b")
+    commands = said.partition("next:\n")[2].split("\n")
+    assert commands[0] == f"  ojito caption '{tmp_path / 'a b'}' IMAGE"
+    assert "ask" not in said
+    _, said, _ = run("train", "--config", recipe, "--data", unsplit, "--out", tmp_path / "asked")
+    assert f"  ojito ask {tmp_path / 'asked'} IMAGE 'is \"it\" dark?'\n" in said
+    assert "ojito caption" not in said
+
+
+def test_evaluation_in_which_nothing_can_be_asked_is_null(run, images, recipe, tmp_path):
+    row = {"image": "bad.png", "caption": "x", "split": "dev"}
+    good = [{"image": str(images / "0.png"), "caption": "x", "split": "train"}] * 3
+    (tmp_path / "bad.png").write_bytes((images / "0.png").read_bytes()[:60])
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*good, row])))
+    words = ("train", "--config", recipe, "--data", tmp_path / "rows.jsonl", "--out", tmp_path / "mine")
+    code, said, err = run(*words, "--json", "train.eval_every=1")
+    values = json.loads(said)
+    assert (code, values["steps"], values["evaluation"], len(values["bad_rows"])) == (0, 3, None, 1)
+    assert "rows.jsonl:4" in err
+    said = run(*words, "--force")[1]
+    assert said.startswith("no row of dev could be asked, so nothing was evaluated")
+    assert f"the model is in {tmp_path / 'mine'}" in said
 
 
 def test_train_never_replaces_a_model_without_force(refused, images, recipe, trained):

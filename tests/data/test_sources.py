@@ -170,9 +170,11 @@ def test_rows_without_a_split_belong_to_train(folder):
     assert [row.origin for row in source.samples("train")] == ["rows.jsonl:1", "rows.jsonl:3"]
 
 
-def test_limit_takes_the_first_rows_of_a_split(folder):
+def test_limit_draws_rows_of_a_split_by_seed_and_keeps_their_order(folder):
     source = read_source(jsonl(folder, *[{"image": "a.jpg", "caption": s, "split": s} for s in ("train", "dev") * 3]))
-    assert [row.origin for row in source.samples("dev", 2)] == ["rows.jsonl:2", "rows.jsonl:4"]
+    drawn = {tuple(row.origin[-1] for row in source.samples("dev", 2, seed)) for seed in range(20)}
+    assert drawn == {("2", "4"), ("2", "6"), ("4", "6")}
+    assert source.samples("dev", 2) == source.samples("dev", 2, seed=0)
     assert len(source.samples("dev", limit=9)) == len(source.samples("dev")) == 3
 
 

@@ -1,12 +1,14 @@
 import base64
+import dataclasses
 import io
+import json
 import re
 
 import pytest
 from PIL import Image
 
 from ojito.evaluation import Graded, Report
-from ojito.evaluation.report import page, write_page
+from ojito.evaluation.report import log_ticks, page, read_losses, write_page
 from ojito.records import Sample, Turn
 
 LOSSES = [{"seconds": 20.0, "loss": 4.0}, {"seconds": 60.0, "loss": 1.0}]
@@ -133,9 +135,41 @@ def test_curve_goes_through_the_log():
     assert 0 < left < middle < right < width
     assert 0 < top < half < low < height
     assert (right - middle) / (middle - left) == pytest.approx(20 / 40, abs=0.01)
-    assert (low - half) / (half - top) == pytest.approx(1 / 2, abs=0.01)
-    assert re.findall(r">([\d.]+) s</text>", html) == ["0", "20", "40", "60", "80"]
-    assert re.findall(r'"end">([\d.]+)</text>', html) == ["0.0", "1.0", "2.0", "3.0", "4.0"]
+    assert (low - half) / (half - top) == pytest.approx(1, abs=0.01)  # from 4 to 2 is as far as from 2 to 1
+    assert re.findall(r'"middle">([\d.]+)</text>', html) == ["0", "20", "40", "60", "80"]
+    assert re.findall(r'"end">([\d.]+)</text>', html) == ["1", "2", "3", "4"]
+    assert ">s of training</text>" in html
+    assert ">loss per token, in nats</text>" in html
+
+
+def test_log_of_the_last_training_is_read(tmp_path):
+    first, last = ({"step": 1, "loss": loss, "seconds": 2.0} for loss in (5.0, 3.0))
+    lines = [first, {**first, "step": 2}, {"evaluation": True, "step": 2, "seconds": 2.0}, last, {**last, "step": 2}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert read_losses(tmp_path) == [last, {**last, "step": 2}]
+    assert read_losses(tmp_path / "nowhere") == []
+    (tmp_path / "metrics.jsonl").write_text("{")
+    assert read_losses(tmp_path) == []
+
+
+def test_time_of_the_curve_is_in_a_unit_that_fits_it():
+    hours = make(losses=[{"seconds": 0.0, "loss": 4.0}, {"seconds": 14400.0, "loss": 1.0}])
+    assert ">h of training</text>" in hours
+    assert ">4</text>" in hours
+    assert ">min of training</text>" in make(losses=[{"seconds": 0.0, "loss": 4.0}, {"seconds": 600.0, "loss": 1.0}])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1, 4, [1, 2, 3, 4]),
+        (0.05, 6.2, [0.05, 0.1, 0.2, 0.5, 1, 2, 5]),
+        (1e-9, 10, [1e-9, 1e-7, 1e-5, 1e-3, 0.1, 10]),
+        (2.1, 2.7, [2.1, 2.7]),
+    ],
+)
+def test_ticks_of_the_curve_are_round_numbers(low, high, expected):
+    assert log_ticks(low, high) == expected
 
 
 def test_curve_of_a_run_that_took_no_time_and_lost_nothing_is_drawn():
@@ -149,8 +183,7 @@ def test_cards_limit_the_images():
     graded = [answered(image=plain((n, 0, 0))) for n in range(30)]
     assert len(cards(make(*graded))) == 24
     assert len(cards(make(*graded, cards=40))) == 30
-    shown = shown_images(make(*graded, cards=3))
-    assert [image.getpixel((0, 0)) for image in shown] == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    assert len(cards(make(*graded, cards=3))) == 3
     assert not cards(make(*graded, cards=0))
 
 
@@ -159,6 +192,31 @@ def test_cards_take_the_kinds_in_turn():
     graded = [answered(image=plain((n, 0, 0)), kind=kind) for n, kind in enumerate(kinds)]
     shown = [image.getpixel((0, 0))[0] for image in shown_images(make(*graded))]
     assert shown == [0, 3, 5, 1, 4, 2]
+
+
+def test_cards_are_half_the_worst_and_half_drawn_by_seed():
+    graded = [answered(image=plain((n, 0, 0)), right=n % 10 > 0) for n in range(40)]
+
+    def shown(seed):
+        html = make(*graded, cards=6, seed=seed)
+        labels = re.findall(r"<em>(.*?)</em>", html)
+        assert labels == ["among the worst"] * 3 + ["drawn"] * 3
+        return [image.getpixel((0, 0))[0] for image in shown_images(html)]
+
+    first, again, other = (shown(seed) for seed in (0, 0, 1))
+    assert first[:3] == other[:3] == [0, 10, 20]
+    assert first == again != other
+    assert "<em>" not in make(*graded, cards=40)
+
+
+def test_worst_captions_are_those_that_share_least_with_their_references():
+    scores = [0.9, 0.1, 0.5, 0.0, 0.7, 0.6]
+    graded = [
+        answered("x", False, image=plain((n, 0, 0)), prompt="", kind="caption", score=score)
+        for n, score in enumerate(scores)
+    ]
+    worst = [image.getpixel((0, 0))[0] for image in shown_images(make(*graded, cards=4))][:2]
+    assert worst == [3, 1]
 
 
 def test_all_questions_about_an_image_share_its_card(tmp_path):
@@ -190,6 +248,46 @@ def test_card_of_a_caption_shows_its_overlap():
     (card,) = cards(make(answered("a red ball", prompt="", answer="a red ball", score=1.0)))
     assert "✓ right" in card
     assert "overlap" not in card
+
+
+def test_answer_that_was_cut_off_says_so():
+    cut = dataclasses.replace(answered("re", False), finish="length")
+    assert "✗ wrong, cut off" in make(cut)
+    assert "1 of 1 answers were cut off." in text(make(cut))
+    assert "at 3 tokens" in text(page("t", "a", Report((cut,), limit=3)))
+
+
+def test_notices_come_before_the_numbers():
+    top = text(make(notices=["All rows were learned."])).partition("exact match")[0]
+    assert "Headline About it. All rows were learned." in top
+
+
+def test_kinds_at_chance_are_called_out():
+    graded = [answered(right=False) for _ in range(30)]
+    assert "At chance, so that nothing shows that the model looks. colour: 0%, no better than 100%" in text(
+        make(*graded)
+    )
+    assert "At chance" not in text(make(*graded[:5]))
+
+
+def test_captions_are_shown_by_their_overlap_in_the_table():
+    graded = answered("a", False, kind="caption", prompt="", score=0.25)
+    html = page("t", "a", Report((graded,), blank=(dataclasses.replace(graded, overlap=0.125),)))
+    assert "caption 1 0.25 0.12 –" in text(html)
+    assert 'class="seen" style="width:25.0%"' in html
+
+
+def test_wrong_answers_that_come_again_are_in_a_table():
+    graded = [answered("blue", False)] * 3 + [answered()] * 2
+    assert "Kind Expected Given Times colour red blue 3 of 5" in text(
+        page("t", "a", Report(tuple(dataclasses.replace(one, sample=single(one)) for one in graded)))
+    )
+    assert "come again" not in make()
+
+
+def single(one):
+    """The sample with one answer alone."""
+    return dataclasses.replace(one.sample, turns=(dataclasses.replace(one.turn, answers=one.turn.answers[:1]),))
 
 
 def test_empty_answer_is_called_nothing():
@@ -244,8 +342,9 @@ def test_files_are_embedded(tmp_path, form):
         lambda: make(answered(prompt=TAG)),
         lambda: make(answered(given=TAG)),
         lambda: make(answered(answer=TAG, right=False)),
+        lambda: make(notices=[TAG]),
     ],
-    ids=["title", "about", "value", "name", "remark", "kind", "question", "answer", "expected"],
+    ids=["title", "about", "value", "name", "remark", "kind", "question", "answer", "expected", "notice"],
 )
 def test_foreign_text_is_escaped(show):
     html = show()

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from ojito.config import DecoderConfig, ImageConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
-from ojito.evaluation import Graded, Report, Scores, evaluate, normalize, overlap
+from ojito.evaluation import Graded, Report, Scores, evaluate, overlap
 from ojito.evaluation.runner import blank_image, by_kind, exchange_images
 from ojito.model import VLM
-from ojito.pipeline import Pipeline
+from ojito.pipeline import Answer, Pipeline
 from ojito.processor import Processor, RowError, Tokenizer
 from ojito.processor.images import open_image
 from ojito.records import Sample, Turn
@@ -31,11 +31,13 @@ class Eye:
     Attributes:
         batches: What it was asked, batch by batch.
         seen: The samples, in the order in which they were asked.
+        limits: The numbers of tokens that an answer could take.
     """
 
     def __init__(self, answer=None):
-        self.batches, self.seen = [], []
-        self.processor = SimpleNamespace(config=ProcessorConfig(image=ImageConfig(mean=MEAN)))
+        self.batches, self.seen, self.limits = [], [], set()
+        tokenizer = SimpleNamespace(encode=list)
+        self.processor = SimpleNamespace(config=ProcessorConfig(image=ImageConfig(mean=MEAN)), tokenizer=tokenizer)
         self._answer = answer or self._colour
 
     def generate(self, samples, *, max_new_tokens, batch_size):
@@ -47,7 +49,9 @@ class Eye:
                 open_image(image)
         self.batches.append([sample.dialogue[-1].prompt for sample in samples])
         self.seen += samples
-        return [self._answer(sample)[:max_new_tokens] for sample in samples]
+        said = [self._answer(sample) for sample in samples]
+        self.limits.add(max_new_tokens)
+        return [Answer(t[:max_new_tokens], (), "length" if len(t) > max_new_tokens else "eos") for t in said]
 
     def _colour(self, sample):
         names = {rgb: name for name, rgb in COLOURS.items()}
@@ -96,24 +100,8 @@ def given(graded):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Red", "red"),
-        ("  two \n dogs ", "two dogs"),
-        ("yes.", "yes"),
-        ("yes !?", "yes"),
-        ("3.5", "3.5"),
-        ("a ball", "a ball"),
-        ("e\u0301l", "\xe9l"),  # one letter or a letter with an accent
-        ("\uff12", "2"),
-        ("...", ""),
-    ],
+    ("said", "right"), [("Blue.", True), ("navy", True), ("dark blue", False), ("", False), ("?", False)]
 )
-def test_normalize_leaves_what_exact_match_compares(text, expected):
-    assert normalize(text) == expected
-
-
-@pytest.mark.parametrize(("said", "right"), [("Blue.", True), ("navy", True), ("dark blue", False), ("", False)])
 def test_any_of_several_answers_is_right(said, right):
     turn = Turn("which colour?", ("blue", "Navy!"))
     report = evaluate(Eye(lambda sample: said), [Sample(turns=(turn,))])
@@ -221,6 +209,30 @@ def test_max_new_tokens_cuts_the_answers(eye, samples):
     report = evaluate(eye, samples, controls=(), max_new_tokens=3)
     assert given(report.graded) == ["red", "gre", "blu", "whi"]
     assert report.scores.exact_match == 0.25
+
+
+def test_answers_that_the_limit_cuts_are_counted(eye, samples):
+    report = evaluate(eye, samples, controls=(), max_new_tokens=3)
+    assert [one.finish for one in report.graded] == ["eos", "length", "length", "length"]
+    assert (report.scores.cut, report.limit, report.to_dict()["cut"]) == (3, 3, 3)
+    assert "cut" not in evaluate(eye, samples).to_dict()
+
+
+def test_limit_is_that_of_the_longest_expected_answer_unless_one_is_given(eye, samples):
+    evaluate(eye, samples)
+    boxes = dataclasses.replace(samples[0], turns=(Turn("detect cats", ("red", "<loc0001>" * 40)),))
+    report = evaluate(eye, [*samples, boxes], controls=())
+    evaluate(eye, [boxes], controls=(), max_new_tokens=9)
+    assert eye.limits == {64, 9 * 40 + 16, 9}
+    assert report.limit == 9 * 40 + 16
+
+
+def test_controls_have_the_numbers_of_their_questions(eye, samples):
+    same = (Turn("which colour?", ("red",)),)
+    rows = [Sample(turns=same), *(dataclasses.replace(sample, turns=same) for sample in samples)]
+    report = evaluate(eye, rows)
+    assert [one.number for one in report.graded] == [0, 1, 2, 3, 4]
+    assert [one.number for one in report.blank] == [one.number for one in report.exchanged] == [1, 2, 3, 4]
 
 
 def test_progress_counts_questions_over_all_controls(eye, samples):

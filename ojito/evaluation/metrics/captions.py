@@ -7,7 +7,8 @@ shared, F1 = 2s / (c + r). The same is done for pairs of neighbouring words, and
     a red ball on grass   5 words   4 pairs
     a ball on grass       4 words   3 pairs    shared: 4 words, 2 pairs    (8/9 + 4/7) / 2 = 0.73
 
-Identical words give 1, no shared word gives 0. Pairs make the order count; saying little loses on the reference's side
+Identical words give 1, no shared word gives 0. Where a script has no spaces between words, its characters are the
+words, and so are symbols and emoji. Pairs make the order count; saying little loses on the reference's side
 of F1, and saying much on the caption's. It is a quick score for comparing with the baselines here. The published
 metrics (BLEU, CIDEr) also weigh longer runs of words, or rare ones.
 """
@@ -16,8 +17,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,15 +25,10 @@ from typing import Any
 import numpy as np
 
 from ojito.errors import OjitoError
+from ojito.evaluation.metrics.words import words
 from ojito.records import Sample, Turn
 
-_WORD = re.compile(r"\w+(?:'\w+)*")
 _Grams = tuple[Counter[Any], Counter[Any]]  # words, and pairs of neighbours
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a text, without case and punctuation; canonically equal Unicode is equal."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
 
 
 def overlap(caption: str, references: Iterable[str]) -> float:
@@ -52,7 +46,7 @@ def overlap(caption: str, references: Iterable[str]) -> float:
 
 def is_caption(turn: Turn) -> bool:
     """Whether a turn asks for a caption."""
-    return turn.kind == "caption" or not turn.prompt
+    return turn.wants_caption
 
 
 @dataclass(frozen=True)
