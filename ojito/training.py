@@ -13,7 +13,7 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
-from ojito.checkpoint.saving import holds_model
+from ojito.checkpoint.saving import check_room, free_beside, holds_model
 from ojito.config import Config
 from ojito.data import Batches, Rows, Source, Stream, open_data, training_texts
 from ojito.device import pick_device
@@ -28,6 +28,7 @@ from ojito.processor import Processor, Tokenizer
 from ojito.records import Sample
 from ojito.settings import ConfigError, override, read, write
 from ojito.trainer import History, TrainState, fit
+from ojito.trainer.interrupts import interrupts
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.progress import Display, progress_bar
 
@@ -53,6 +54,7 @@ class TrainResult:
     out: Path | None
 
 
+@interrupts()
 def train(
     start: str | Path | Config | Pipeline = "tiny",
     data: Data | None = None,
@@ -74,8 +76,9 @@ def train(
         result = ojito.train("tiny", "captions.jsonl", out="runs/mine", settings=["train.steps=500"])
         print(result.scores, result.pipeline.caption("photo.jpg"))
 
-    Ctrl-C ends the run as if it were over, and so does a callback that returns "stop". If the run fails, the weights of
-    the last good step are saved in `out`, unless a model is there already.
+    Ctrl-C, SIGTERM and SIGHUP end the run as if it were over: what was learned is saved, which a second signal does not
+    undo. So does a callback that returns "stop". If the run fails, the weights of the last good step are saved in `out`,
+    or, where a model is there already, in a folder beside it, "mine-failed".
 
     Args:
         start: A preset's name or a recipe (`Config`) for a new model with random weights. Or a model to go on with: a
@@ -118,6 +121,8 @@ def train(
 
     batches = Batches(source, pipe.processor, config.data, config.train)
     state = TrainState(pipe.model, config.train)
+    if folder is not None:
+        check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
     has_split = evaluate and config.data.eval_split in getattr(source, "splits", ())
@@ -138,17 +143,19 @@ def train(
             on_eval=on_eval,
             quiet=quiet,
         )
-    except Exception:
-        # Whatever it was, what was learned until then is worth keeping, but not worth a model that was there before.
-        if folder is not None and state.clock.step and not holds_model(folder):
-            pipe.save(folder)
-            display.say(f"ojito: the last good weights are in {folder}")
+    except BaseException:
+        if folder is not None and state.clock.step:
+            _save_after_failure(pipe, state, folder, display)
         raise
     if folder is not None and history.steps:
         pipe.save(folder)
     scores = _last_scores(history)
-    if scores is None and has_split and not history.interrupted:
-        scores = score()
+    try:
+        with interrupts() as signals, signals.raising():
+            if scores is None and has_split and not history.interrupted:
+                scores = score()
+    except KeyboardInterrupt as error:
+        history.interrupt(error)
     return TrainResult(pipe, history, scores, tuple(batches.problems), folder if history.steps else None)
 
 
@@ -255,6 +262,20 @@ def _check_out(out: Path, force: bool) -> None:
         raise CheckpointError(str(out), "is a file" if there == out else f"is in {there}, a file", "give a folder")
     if holds_model(out) and not force:
         raise CheckpointError(str(out), "holds a model already", "choose another folder, or replace it with force=True")
+    check_room(out)
+
+
+def _save_after_failure(pipe: Pipeline, state: TrainState, out: Path, display: Display) -> None:
+    """Keep what a run learned that failed, but not in place of a model that was there before."""
+    if not state.sound:
+        display.say("ojito: nothing was saved: the weights give no finite loss, and none from before them are left")
+        return
+    folder = free_beside(out) if holds_model(out) else out
+    try:
+        pipe.save(folder)
+        display.say(f"ojito: the last good weights are in {folder}")
+    except CheckpointError as error:  # the failure of the run is what is told at the end
+        display.say(f"ojito: the last good weights are lost: {error}")
 
 
 def _announcement(pipe: Pipeline, config: Config, source: Rows | Stream) -> str:

@@ -1,6 +1,8 @@
 import dataclasses
 import itertools
 import json
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ import ojito
 from ojito.config import DataConfig, TokenizerConfig
 from ojito.data import Batches, Scenes, open_data
 from ojito.errors import OjitoError
+from ojito.pipeline import Pipeline
 from ojito.settings import ConfigError
+from ojito.trainer import TrainingError, last_good
 from ojito.training import prepare
 
 
@@ -260,6 +264,119 @@ def test_run_that_fails_leaves_its_last_good_weights(train, tmp_path, capsys):
         train(out=tmp_path / "mine", on_step=fail, quiet=False)
     assert f"the last good weights are in {tmp_path / 'mine'}" in capsys.readouterr().err
     assert ojito.load(tmp_path / "mine", device="cpu").config.train.steps == 3
+
+
+def test_run_that_fails_beside_a_model_leaves_its_weights_beside_it(train, tmp_path, capsys):
+    def fail(state):
+        raise RuntimeError("out of memory")
+
+    train(out=tmp_path / "mine")
+    before = (tmp_path / "mine" / "model.safetensors").read_bytes()
+    for name in ("mine-failed", "mine-failed-2"):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            train(out=tmp_path / "mine", force=True, on_step=fail, quiet=False)
+        assert f"the last good weights are in {tmp_path / name}" in capsys.readouterr().err
+        assert ojito.load(tmp_path / name, device="cpu").config.train.steps == 3
+    assert (tmp_path / "mine" / "model.safetensors").read_bytes() == before
+
+
+def test_weights_that_a_failed_run_cannot_save_are_called_lost(train, tmp_path, capsys, monkeypatch):
+    def fail(state):
+        raise RuntimeError("out of memory")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ojito.pipeline.save_model", full)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(out=tmp_path / "mine", on_step=fail, quiet=False)
+    assert "the last good weights are lost: " in capsys.readouterr().err
+
+
+def test_save_that_fails_at_the_end_leaves_the_model_before_it(train, tmp_path, monkeypatch):
+    train(out=tmp_path / "mine")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ojito.pipeline.save_model", full)
+    with pytest.raises(OjitoError, match=r"cannot be written \(No space left on device\); free the disk, or save else"):
+        train(out=tmp_path / "mine", force=True, metrics=tmp_path / "log", settings=["train.seed=5"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
+
+
+@pytest.mark.parametrize("free", [100, 10**9])
+def test_room_for_the_model_is_looked_for_before_the_first_step(train, tmp_path, monkeypatch, free):
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    steps = []
+    if free > 10**6:
+        assert train(out=tmp_path / "mine", on_step=lambda state: steps.append(1)).out
+        return
+    with pytest.raises(
+        OjitoError, match=r"mine: is to hold a model of 0 MiB, and 0 MiB of the disk are free; free some"
+    ):
+        train(out=tmp_path / "mine", on_step=lambda state: steps.append(1))
+    assert not steps
+
+
+def test_folder_that_cannot_be_written_is_found_before_the_model_is_made(train, tmp_path, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("ojito.training.prepare", lambda *args: pytest.fail("made"))
+    with pytest.raises(OjitoError, match=r"mine: cannot be written \(Permission denied\); give another folder"):
+        train(out=tmp_path / "new" / "mine")
+    assert not (tmp_path / "new").exists()
+
+
+def test_ruined_weights_are_never_saved(train, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(last_good, "MOST", 0)
+    with pytest.raises(TrainingError, match="give no finite loss"):
+        train(out=tmp_path / "mine", settings=["train.lr=1e38", "train.steps=1"], quiet=False)
+    assert "nothing was saved: the weights give no finite loss" in capsys.readouterr().err
+    assert not (tmp_path / "mine" / "model.safetensors").exists()
+
+
+def test_signal_while_data_are_opened_ends_the_run_at_once(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("ojito.training.open_data", lambda config: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(out=tmp_path / "mine")
+    assert caught.value.signal == signal.SIGTERM
+    assert not (tmp_path / "mine").exists()
+
+
+def test_second_signal_does_not_undo_the_saving(train, tmp_path, monkeypatch, capsys):
+    save = Pipeline.save
+
+    def killed(pipe, folder):
+        signal.raise_signal(signal.SIGINT)
+        save(pipe, folder)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Pipeline, "save", killed)
+    result = train(out=tmp_path / "mine", on_step=lambda state: signal.raise_signal(signal.SIGINT))
+    assert (result.history.steps, result.history.signal) == (1, signal.SIGINT)
+    assert ojito.load(tmp_path / "mine", device="cpu")
+    assert capsys.readouterr().err.count("ojito: SIGINT: saving what was learned comes first") == 2
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_signal_within_the_save_of_a_run_that_is_over_leaves_out_the_evaluation(train, dev, tmp_path, monkeypatch):
+    save = Pipeline.save
+    monkeypatch.setattr(Pipeline, "save", lambda *args: (signal.raise_signal(signal.SIGTERM), save(*args)))
+    result = train(data=dev, out=tmp_path / "mine")
+    assert (result.history.steps, result.history.signal, result.scores) == (3, signal.SIGTERM, None)
+    assert ojito.load(tmp_path / "mine", device="cpu")
+
+
+def test_signal_within_the_last_evaluation_leaves_the_model(train, dev, tmp_path, monkeypatch):
+    monkeypatch.setattr("ojito.training.evaluate_pipeline", lambda *args, **_: signal.raise_signal(signal.SIGTERM))
+    result = train(data=dev, out=tmp_path / "mine")
+    assert (result.history.interrupted, result.history.signal, result.scores) == (True, signal.SIGTERM, None)
+    assert ojito.load(tmp_path / "mine", device="cpu")
 
 
 def test_interrupt_before_the_first_step_saves_nothing(train, tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
     from ojito.training import TrainResult
 
 DEFAULT = "tiny"
-INTERRUPTED = 130
+SIGNALLED = 128
+"""Exit code of a run that a signal ended, less the signal's number: 130 is Ctrl-C."""
 
 
 def run(args: Namespace) -> int:
-    """Train, save, evaluate, and say what to try next. Ctrl-C ends the training, not the saving."""
+    """Train, save, evaluate, and say what to try next. A signal ends the training, not the saving."""
     base = None
     if args.base is not None:
         check_flags(args)
@@ -40,8 +43,14 @@ def run(args: Namespace) -> int:
     from ojito.training import train
 
     result = train(config, out=out, weights=base, device=args.device, force=args.force)
-    _conclude(result, config, out, args.json)
-    return INTERRUPTED if result.history.interrupted else 0
+    try:
+        _conclude(result, config, out, args.json)
+        sys.stdout.flush()
+    except OSError:
+        if result.history.signal != getattr(signal, "SIGHUP", None):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal that would read it is closed
+    return SIGNALLED + result.history.signal if result.history.interrupted else 0
 
 
 def check_flags(args: Namespace) -> None:

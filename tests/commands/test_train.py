@@ -1,6 +1,8 @@
 """`ojito train`: which recipe it follows, what it writes, and what it leaves when it is stopped."""
 
+import io
 import json
+import signal
 
 import pytest
 import yaml
@@ -206,6 +208,53 @@ def test_interrupted_training_saves_and_exits_with_130(run, images, recipe, tmp_
     assert (tmp_path / "mine" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signal_saves_and_exits_with_128_and_its_number(run, images, recipe, tmp_path, monkeypatch, name):
+    original, served = Batches.__next__, []
+
+    def killed(self):
+        served.append(1)
+        if len(served) == 3:
+            signal.raise_signal(getattr(signal, name))
+        return original(self)
+
+    monkeypatch.setattr(Batches, "__next__", killed)
+    words = ("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine", "--steps", 50)
+    code, said, _ = run(*words)
+    assert code == 128 + getattr(signal, name)
+    assert said.startswith("2 steps in")
+    assert run("info", tmp_path / "mine")[0] == 0
+    monkeypatch.setattr("ojito.training.open_data", lambda config: signal.raise_signal(getattr(signal, name)))
+    assert run(*words[:-4], "--out", tmp_path / "new")[0] == 128 + getattr(signal, name)
+    assert not (tmp_path / "new").exists()
+
+
+def test_closed_terminal_is_no_error_when_the_model_is_saved(run, images, recipe, tmp_path, monkeypatch):
+    class Closed(io.StringIO):
+        def flush(self):
+            raise OSError(5, "Input/output error")
+
+        def fileno(self):
+            return 1
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    monkeypatch.setattr("os.dup2", lambda *args: monkeypatch.undo())
+    monkeypatch.setattr(Batches, "__next__", lambda self: signal.raise_signal(signal.SIGHUP))
+    words = ("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine")
+    assert run(*words)[0] == 128 + signal.SIGHUP
+
+
+def test_folder_that_cannot_be_written_is_said_before_the_data_are_read(refused, tmp_path, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    for words in (("train",), ("build", "--vision", "tiny", "--decoder", "tiny"), ("convert", "tiny")):
+        said = refused(*words, "--out", tmp_path / "mine")
+        assert f"--out {tmp_path / 'mine'}: cannot be written (Permission denied); give another folder" in said
+    assert not (tmp_path / "mine").exists()
+
+
 def test_interrupt_before_the_first_step_saves_nothing(run, images, recipe, tmp_path, monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
@@ -238,6 +287,8 @@ def test_training_that_fails_keeps_what_it_learned_but_not_in_place_of_a_model(
     code, _, err = run(*words, "--force", "--seed", 3)
     assert (code, (tmp_path / "mine" / "model.safetensors").read_bytes()) == (2, before)
     assert "ojito: error: data: does not go on" in err
+    assert (tmp_path / "mine-failed" / "model.safetensors").is_file() is kept
+    assert (f"the last good weights are in {tmp_path / 'mine-failed'}" in err) is kept
     served.clear()
     code, _, err = run(*words[:-1], tmp_path / "new")
     assert code == 2
