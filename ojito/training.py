@@ -77,8 +77,8 @@ def train(
         print(result.scores, result.pipeline.caption("photo.jpg"))
 
     Ctrl-C, SIGTERM and SIGHUP end the run as if it were over: what was learned is saved, which a second signal does not
-    undo. So does a callback that returns "stop". If the run fails, the weights of the last good step are saved in `out`,
-    or, where a model is there already, in a folder beside it, "mine-failed".
+    undo. So does a callback that returns "stop". If the run fails, the weights of the last good step are saved in
+    `out`; where a model is there already, in a folder beside it, "mine-failed".
 
     Args:
         start: A preset's name or a recipe (`Config`) for a new model with random weights. Or a model to go on with: a

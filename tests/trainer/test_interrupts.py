@@ -18,7 +18,7 @@ def handlers_stay():
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_signal_raises_its_number_and_its_handler_comes_back(number):
-    with pytest.raises(Interrupted) as caught, interrupts():  # noqa: PT012 - it is raised in here
+    with pytest.raises(Interrupted) as caught, interrupts():
         signal.raise_signal(number)
     assert caught.value.signal == number
     assert isinstance(caught.value, KeyboardInterrupt)
