@@ -72,7 +72,9 @@ class TrainConfig:
         steps: Optimizer steps; 0 means that `minutes` decides.
         minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides.
         batch_size: Rows a step, all micro-batches of `accumulate` together.
-        accumulate: Micro-batches per step; more of them take less memory and give the same result.
+        accumulate: Micro-batches per step; more of them take less memory, and learn from the same rows with the same
+            gradient. Two things do differ: batch norm (vision kind=resnet, stem=conv) sees the statistics of a
+            micro-batch, and dropout draws other numbers.
         optimizer: AdamW for all parameters, or Muon for the hidden matrices and AdamW for the others.
         lr: Peak learning rate; vision_lr, connector_lr, decoder_lr replace it for their part where greater than 0.
         vision_lr, connector_lr, decoder_lr: Peak learning rate of this part; 0 means `lr`.

@@ -1,4 +1,8 @@
-"""Endless training batches. Batch number n depends on the seed and n alone, however many processes read images."""
+"""Endless training batches. What a row is depends on the seed and its number in the run alone.
+
+However many processes read images, and however many rows a batch has, the rows of a step are the same: their order, the
+answers that are drawn, and the images that are mirrored.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +105,7 @@ class Batches(Iterator[Batch]):
         sampler: _Sampler
         if isinstance(source, Stream):
             self._total = 0  # grows as samples are drawn
-            sampler = _StreamSampler(source, config.split)
+            sampler = _StreamSampler(source, config.split, train)
         else:
             self.problems += source.problems
             sampler = _RowSampler(source.samples(config.split), train.seed)
@@ -145,9 +149,10 @@ class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
 
     def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
         """Return the batch, None if all its rows are bad; and the problem of each bad row, by its number."""
-        rng = random.Random(f"{self._seed} batch {number}")
         rows, problems = [], {}
-        for index, sample in self._sampler(number * self._size, self._size, rng):
+        first = number * self._size
+        for position, (index, sample) in enumerate(self._sampler(first, self._size), first):
+            rng = random.Random(f"{self._seed} row {position}")  # not of the batch, whose size `accumulate` decides
             try:
                 row = self._processor.row(sample, training=True, rng=rng, read=self._read)
                 if self._flip and rng.random() < 0.5:
@@ -179,7 +184,7 @@ def _results(dataset: BatchDataset, workers: int, start: int) -> Iterator[tuple[
 class _Sampler(Protocol):
     """Samples number `start` to `start + count` of a run, each with the number of its row in the source."""
 
-    def __call__(self, start: int, count: int, rng: random.Random) -> Iterable[tuple[int, Sample]]: ...
+    def __call__(self, start: int, count: int) -> Iterable[tuple[int, Sample]]: ...
 
 
 class _RowSampler:
@@ -194,7 +199,7 @@ class _RowSampler:
         self.rows, self._seed = rows, seed
         self._orders: dict[int, list[int]] = {}
 
-    def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
+    def __call__(self, start: int, count: int) -> Iterator[tuple[int, Sample]]:
         for number in range(start, start + count):
             epoch, offset = divmod(number, len(self.rows))
             row = self._order(epoch)[offset]
@@ -209,15 +214,17 @@ class _RowSampler:
 
 
 class _StreamSampler:
-    """Sampler of a stream, with a stream of its own for every batch, so that each process can draw any batch."""
+    """Sampler of a stream, with a stream of its own for every step, so that each process can draw any batch."""
 
-    def __init__(self, source: Stream, split: str) -> None:
-        self._source, self._split = source, split
+    def __init__(self, source: Stream, split: str, train: TrainConfig) -> None:
+        self._source, self._split, self._seed, self._size = source, split, train.seed, train.batch_size
         source.stream(split, 0)  # refuses a wrong split now, rather than in a process of the loader
 
-    def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
+    def __call__(self, start: int, count: int) -> Iterator[tuple[int, Sample]]:
+        step, offset = divmod(start, self._size)
+        rng = random.Random(f"{self._seed} batch {step}")
         stream = self._source.stream(self._split, rng.getrandbits(63))
-        return enumerate(itertools.islice(stream, count), start)
+        return enumerate(itertools.islice(stream, offset, offset + count), start)
 
 
 class _Cache:
