@@ -21,9 +21,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from ojito.config import DataConfig, TrainConfig
 from ojito.data.files import DataError
+from ojito.data.lengths import fitting_rows
 from ojito.data.sources import all_bad, check_budget, problem_line
 from ojito.errors import OjitoError
-from ojito.processor import ImageError, Processor, RowError
+from ojito.processor import ImageError, Processor, RowError, TooLongError
+from ojito.processor.prompts import Row
 from ojito.processor.tiles import Tiles
 from ojito.records import Batch, Sample
 
@@ -66,9 +68,9 @@ class Stream(Protocol):
 class Batches(Iterator[Batch]):
     """Batches without end.
 
-    A row with a bad image or too much text is left out of its batch, named in the log and counted. The budget,
-    `config.max_bad`, is a share of the rows that are served here; what the source found when it was opened, in other
-    units (lines of a file) and in all splits, was judged there.
+    Rows with too much text are looked for at the start, and divided or left out. A row with a bad image is left out of
+    its batch, named in the log and counted. The budget, `config.max_bad`, is a share of the rows that are served here;
+    what the source found when it was opened, in other units (lines of a file) and in all splits, was judged there.
 
     Args:
         source: Rows, or a stream.
@@ -82,8 +84,8 @@ class Batches(Iterator[Batch]):
         problems: Every bad row met so far, and those that the source found when it was opened.
 
     Raises:
-        DataError: More bad rows than `config.max_bad`, or nothing but bad rows; or `config.flip`, and a row that says
-            where things are: a mirrored image would make that wrong.
+        DataError: No row that is short enough, more bad rows than `config.max_bad`, or nothing but bad rows; or
+            `config.flip`, and a row that says where things are: a mirrored image would make that wrong.
         OjitoError: A split that the source cannot draw from, or `start` below 0.
     """
 
@@ -108,11 +110,14 @@ class Batches(Iterator[Batch]):
             sampler = _StreamSampler(source, config.split, train)
         else:
             self.problems += source.problems
-            sampler = _RowSampler(source.samples(config.split), train.seed)
+            rows, too_long = fitting_rows(source.name, source.samples(config.split), processor)
+            self.problems += too_long
+            sampler = _RowSampler(rows, train.seed)
             if config.flip:
                 _check_flip(self._name, sampler.rows)
             self._total = len(sampler.rows)
-        self._opened = len(self.problems)  # how many of the problems are older than this loader
+        self._opened = len(self.problems)  # how many of the problems are older than the first batch
+        self._bad: list[str] = []  # those of them that count
         self._patience = max(2 * self._total, _PATIENCE)  # twice the rows: wherever that begins, it holds a whole epoch
         self._barren = 0  # rows since the last batch
         self._known_bad: set[int] = set()
@@ -124,13 +129,15 @@ class Batches(Iterator[Batch]):
             batch, problems = next(self._results)
             self.number += 1
             self._total += self._size * self._endless
-            for row, problem in problems.items():
+            for row, (problem, too_long) in problems.items():
                 if row not in self._known_bad:
                     self._known_bad.add(row)
                     self.problems.append(problem)
                     log.warning("skipped %s", problem)
+                    # A long text is not broken, and what was not found at the start must not end a run late.
+                    self._bad += [problem] * (self._endless or not too_long)
             if problems:
-                check_budget(self._name, self.problems[self._opened :], self._total, self._max_bad)
+                check_budget(self._name, self._bad, self._total, self._max_bad)
             if batch is not None:
                 self._barren = 0
                 return batch
@@ -139,7 +146,11 @@ class Batches(Iterator[Batch]):
                 raise all_bad(self._name, self.problems[self._opened :])
 
 
-class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
+Problems = dict[int, tuple[str, bool]]
+"""What is wrong with rows, by their number, and whether it is the length of a text."""
+
+
+class BatchDataset(Dataset[tuple["Batch | None", Problems]]):
     """Batches by their number: what each process of the loader reads."""
 
     def __init__(self, sampler: _Sampler, processor: Processor, config: DataConfig, seed: int, size: int) -> None:
@@ -147,9 +158,10 @@ class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
         self._flip = config.flip
         self._read = _Cache(processor.read_image, config.cache_mb * 2**20 // max(1, config.workers))
 
-    def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
+    def __getitem__(self, number: int) -> tuple[Batch | None, Problems]:
         """Return the batch, None if all its rows are bad; and the problem of each bad row, by its number."""
-        rows, problems = [], {}
+        rows: list[Row] = []
+        problems: Problems = {}
         first = number * self._size
         for position, (index, sample) in enumerate(self._sampler(first, self._size), first):
             rng = random.Random(f"{self._seed} row {position}")  # not of the batch, whose size `accumulate` decides
@@ -159,11 +171,11 @@ class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
                     row.images = [_mirrored(image) for image in row.images]
                 rows.append(row)
             except (ImageError, RowError) as error:
-                problems[index] = problem_line(sample.origin, error)
+                problems[index] = problem_line(sample.origin, error), isinstance(error, TooLongError)
         return self._processor.batch(rows) if rows else None, problems
 
 
-def _results(dataset: BatchDataset, workers: int, start: int) -> Iterator[tuple[Batch | None, dict[int, str]]]:
+def _results(dataset: BatchDataset, workers: int, start: int) -> Iterator[tuple[Batch | None, Problems]]:
     """Batches from number `start` on, made here or in processes of their own."""
     if not workers:
         return (dataset[number] for number in itertools.count(start))
