@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ojito.config import DataConfig, TrainConfig
 from ojito.data.files import DataError
 from ojito.data.lengths import fitting_rows
 from ojito.data.sources import all_bad, check_budget, problem_line
+from ojito.data.workers import Workers
 from ojito.errors import OjitoError
 from ojito.processor import ImageError, Processor, RowError, TooLongError
 from ojito.processor.prompts import Row
@@ -32,7 +32,6 @@ from ojito.records import Batch, Sample
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 _LOCATION = re.compile(r"<loc[0-9]{4}>")  # as `locate/boxes.py` writes it
 _PATIENCE = 1000  # rows without a good one among them, at least, before the search ends where data.max_bad=1
@@ -85,7 +84,8 @@ class Batches(Iterator[Batch]):
 
     Raises:
         DataError: No row that is short enough, more bad rows than `config.max_bad`, or nothing but bad rows; or
-            `config.flip`, and a row that says where things are: a mirrored image would make that wrong.
+            `config.flip`, and a row that says where things are: a mirrored image would make that wrong; or a process
+            that reads images was killed.
         OjitoError: A split that the source cannot draw from, or `start` below 0.
     """
 
@@ -122,7 +122,11 @@ class Batches(Iterator[Batch]):
         self._barren = 0  # rows since the last batch
         self._known_bad: set[int] = set()
         dataset = BatchDataset(sampler, processor, config, train.seed, self._size)
-        self._results = _results(dataset, config.workers, start)
+        self._results: Iterator[tuple[Batch | None, Problems]]
+        if config.workers:
+            self._results = Workers(dataset, config, start)
+        else:
+            self._results = (dataset[number] for number in itertools.count(start))
 
     def __next__(self) -> Batch:
         while True:
@@ -173,24 +177,6 @@ class BatchDataset(Dataset[tuple["Batch | None", Problems]]):
             except (ImageError, RowError) as error:
                 problems[index] = problem_line(sample.origin, error), isinstance(error, TooLongError)
         return self._processor.batch(rows) if rows else None, problems
-
-
-def _results(dataset: BatchDataset, workers: int, start: int) -> Iterator[tuple[Batch | None, Problems]]:
-    """Batches from number `start` on, made here or in processes of their own."""
-    if not workers:
-        return (dataset[number] for number in itertools.count(start))
-    # The tokenizer's threads do not survive a fork; one process a worker is parallel enough.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    loader = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=itertools.count(start),
-        num_workers=workers,
-        collate_fn=_unchanged,
-        # Otherwise it takes a number from PyTorch's own generator, and dropout would depend on the processes.
-        generator=torch.Generator(),
-    )
-    return iter(loader)
 
 
 class _Sampler(Protocol):
@@ -273,7 +259,3 @@ def _mirrored(image: Tiles) -> Tiles:
     order, count = torch.arange(len(image.pixels)), image.rows * image.columns
     order[:count] = order[:count].view(image.rows, image.columns).flip(1).flatten()
     return replace(image, pixels=image.pixels[order].flip(-1))
-
-
-def _unchanged(batch: T) -> T:
-    return batch
