@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from ojito.checkpoint.saving import check_room, free_beside, holds_model
 from ojito.config import Config
 from ojito.data import Batches, Rows, Source, Stream, open_data, training_texts
 from ojito.device import pick_device
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, one_line
 from ojito.evaluation import evaluate as evaluate_pipeline
 from ojito.loading import FINE_TUNING, check_settings, find_folder, find_preset, load_for, recipe_of
 from ojito.memory import check_training_memory
@@ -31,6 +33,9 @@ from ojito.trainer import History, TrainState, fit
 from ojito.trainer.interrupts import interrupts
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.progress import Display, progress_bar
+
+log = logging.getLogger(__name__)
+_LOOKED_THROUGH = 200_000  # texts, for characters that the tokenizer has no entry for
 
 Data = Union[str, Path, Rows, Stream, Sequence[Sample]]
 
@@ -119,6 +124,7 @@ def train(
     else:
         pipe = Pipeline(*prepare(config, source, torch_device), config)
 
+    _tell_missing(pipe.processor.tokenizer, config, source)
     batches = Batches(source, pipe.processor, config.data, config.train)
     state = TrainState(pipe.model, config.train)
     if folder is not None:
@@ -263,6 +269,26 @@ def _check_out(out: Path, force: bool) -> None:
     if holds_model(out) and not force:
         raise CheckpointError(str(out), "holds a model already", "choose another folder, or replace it with force=True")
     check_room(out)
+
+
+def _tell_missing(tokenizer: Tokenizer, config: Config, source: Rows | Stream) -> None:
+    """Say which characters of the data the tokenizer has no entry for."""
+    missing = tokenizer.missing(itertools.islice(training_texts(source, config, drawn=200), _LOOKED_THROUGH))
+    if not missing:
+        return
+    asked = config.processor.tokenizer
+    if asked.kind == "characters" and len(missing) + tokenizer.size > (
+        asked.vocab_size or config.model.decoder.vocab_size
+    ):
+        keys = ["processor.tokenizer.vocab_size"] * bool(asked.vocab_size) + ["model.decoder.vocab_size"]
+        remedy = f"a new model has room for them with {' and '.join(keys)} at {tokenizer.size + len(missing)}"
+    else:
+        remedy = "a new model with processor.tokenizer.kind=bpe has an entry for every byte"
+    log.warning(
+        "%d different characters, %s in all, have no entry in the tokenizer, and are neither read nor written "
+        "(the most frequent: %s); %s",
+        len(missing), f"{sum(missing.values()):,}", one_line(" ".join([*missing][:8])), remedy,
+    )  # fmt: skip
 
 
 def _save_after_failure(pipe: Pipeline, state: TrainState, out: Path, display: Display) -> None:

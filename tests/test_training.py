@@ -407,6 +407,32 @@ def test_data_that_are_none_are_refused(train, data):
         train(data=data)
 
 
+def test_characters_without_an_entry_are_counted_with_the_setting_that_helps(train, tmp_path, caplog):
+    rows = [{"image": "a.png", "caption": text} for text in ("zebra", "甲乙", "甲", "丙")]
+    (tmp_path / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    size = len({*"zebra甲乙丙caption\n"}) + 4
+    few = [f"model.decoder.vocab_size={size - 2}"]
+    train(data=tmp_path / "many.jsonl", settings=few)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("2 different characters, 2 in all, have no entry in the tokenizer")
+    assert caplog.messages[0].endswith(f"a new model has room for them with model.decoder.vocab_size at {size}")
+    caplog.clear()
+    train(data=tmp_path / "many.jsonl", settings=[*few, f"processor.tokenizer.vocab_size={size - 3}"])
+    assert f"with processor.tokenizer.vocab_size and model.decoder.vocab_size at {size}" in caplog.text
+    caplog.clear()
+    train(data=tmp_path / "many.jsonl", settings=[f"model.decoder.vocab_size={size}"])
+    assert not caplog.messages
+
+
+def test_new_letters_of_a_model_to_go_on_with_are_counted(train, recipe, tmp_path, caplog):
+    train(out=tmp_path / "mine")
+    caplog.clear()
+    (tmp_path / "new.jsonl").write_text(json.dumps({"image": "a.png", "caption": "grün ist schön"}))
+    train(tmp_path / "mine", tmp_path / "new.jsonl")
+    assert "have no entry in the tokenizer" in caplog.text
+    assert "ü" in caplog.text
+
+
 def test_device_that_is_not_there_is_named(train):
     with pytest.raises(ValueError, match="gpu"):
         train(device="gpu")
