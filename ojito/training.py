@@ -16,7 +16,7 @@ from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
 from ojito.checkpoint.saving import check_room, free_beside, holds_model
-from ojito.config import Config
+from ojito.config import Config, only_length
 from ojito.data import Batches, Rows, Source, Stream, open_data, training_texts
 from ojito.device import pick_device
 from ojito.errors import OjitoError, one_line
@@ -28,7 +28,7 @@ from ojito.model.meta import on_meta
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Sample
-from ojito.settings import ConfigError, override, read, write
+from ojito.settings import ConfigError, merge, override, read, write
 from ojito.trainer import History, TrainState, fit
 from ojito.trainer.interrupts import interrupts
 from ojito.trainer.loop import OnLine, OnStep
@@ -208,7 +208,7 @@ def _recipe(
         values = write(config)
         if data is not None:
             values["data"]["path"] = str(data) if isinstance(data, (str, Path)) else getattr(data, "name", "samples")
-        return read(Config, override(values, settings))
+        return read(Config, override(merge(values, only_length(override({}, settings))), settings))
 
     if weights is not None and not isinstance(start, Config):
         raise OjitoError("weights", "go with a recipe as start", "leave them out, and give the folder itself as start")

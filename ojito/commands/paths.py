@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.saving import check_room, holds_model
-from ojito.data import BUILT_IN, read_source
+from ojito.data import BUILT_IN, check_address, read_source
 from ojito.data.files import LISTS
 from ojito.errors import UsageError
 
@@ -38,4 +38,5 @@ def check_data(data: str) -> None:
     path = Path(data)
     if data in BUILT_IN or path.is_dir() or (path.is_file() and path.suffix.lower() in LISTS):
         return
+    check_address(data)
     read_source(path)  # raises with what is wrong

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
 from ojito.config.model import DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, ViTConfig
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
-from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig
+from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig, only_length
 
 __all__ = [
     "AveragePoolConfig",
@@ -32,6 +32,7 @@ __all__ = [
     "TokenizerConfig",
     "TrainConfig",
     "ViTConfig",
+    "only_length",
 ]
 
 

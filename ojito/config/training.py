@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ojito.config.rules import check_seed, divisible, fraction, not_negative, positive, share
 from ojito.settings import ConfigError
@@ -69,8 +70,10 @@ class TrainConfig:
     """Settings of training.
 
     Attributes:
-        steps: Optimizer steps; 0 means that `minutes` decides.
-        minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides.
+        steps: Optimizer steps; 0 means that `minutes` decides. As a setting over a recipe that has minutes, it replaces
+            them; give both to end with the first.
+        minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides. As a
+            setting it replaces steps in the same way.
         batch_size: Rows a step, all micro-batches of `accumulate` together.
         accumulate: Micro-batches per step; more of them take less memory, and learn from the same rows with the same
             gradient. Two things do differ: batch norm (vision kind=resnet, stem=conv) sees the statistics of a
@@ -136,3 +139,20 @@ class TrainConfig:
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")
+
+
+def only_length(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has to be laid under settings that give steps or minutes alone: the other one at 0.
+
+    Args:
+        given: Settings over a recipe, in groups.
+    """
+    train = given.get("train")
+    lengths = (
+        {name: train[name] for name in ("steps", "minutes") if name in train} if isinstance(train, Mapping) else {}
+    )
+    if len(lengths) != 1:
+        return {}
+    ((name, value),) = lengths.items()
+    gives = isinstance(value, (int, float)) and value > 0
+    return {"train": {"minutes" if name == "steps" else "steps": 0}} if gives else {}

@@ -76,6 +76,38 @@ def test_steps_and_minutes_replace_each_other_unless_both_are_given(run, recipe)
     assert length("--steps", 9, "--minutes", 10) == (9, 10.0)
 
 
+def test_steps_as_a_setting_replace_the_minutes_of_a_preset_as_the_flag_does(run, tmp_path):
+    def length(*words):
+        train = printed_recipe(run, *words)["train"]
+        return train["steps"], train["minutes"]
+
+    assert length() == (0, 2.0)
+    assert length("train.steps=500") == length("--steps", 500) == (500, 0)
+    assert length("--preset", "char", "train.minutes=3") == (0, 3)
+    assert length("train.steps=500", "train.minutes=3") == (500, 3)
+    assert length("--minutes", 5, "train.steps=500") == (500, 5)
+    assert length("train.steps=0") == (0, 2.0)
+    (tmp_path / "r.yaml").write_text("preset: tiny\ntrain: {steps: 7}")
+    assert length("--config", tmp_path / "r.yaml") == length("--preset", tmp_path / "r.yaml") == (7, 0)
+    assert length("--config", tmp_path / "r.yaml", "train.minutes=3") == (0, 3)
+
+
+def test_preset_may_be_a_recipe(run, recipe, tmp_path):
+    assert printed_recipe(run, "--preset", recipe) == printed_recipe(run, "--config", recipe)
+    (tmp_path / "mine.yaml").write_text("preset: tiny\ntrain: {batch_size: 7}")
+    found = printed_recipe(run, "--preset", tmp_path / "mine.yaml", "train.lr=1")
+    tiny = printed_recipe(run)
+    assert found == {**tiny, "name": "mine", "train": {**tiny["train"], "batch_size": 7, "lr": 1.0}}
+    code, said, _ = run("info", tmp_path / "mine.yaml")
+    assert (code, said.split()[0]) == (0, f"{tmp_path / 'mine.yaml'}:")
+
+
+def test_data_that_are_an_address_are_refused(refused, trained):
+    said = "https://example.org/a.zip: is an address, and Ojito never goes online; download it and give the path"
+    assert said in refused("train", "--data", "https://example.org/a.zip")
+    assert said in refused("eval", trained, "https://example.org/a.zip")
+
+
 def test_preset_must_be_a_name(refused, tmp_path):
     (tmp_path / "r.yaml").write_text("preset: [tiny]")
     said = refused("train", "--config", tmp_path / "r.yaml")
