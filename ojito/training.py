@@ -29,6 +29,7 @@ from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Sample
 from ojito.settings import ConfigError, merge, override, read, write
+from ojito.threads import Threads, keeping_threads
 from ojito.trainer import History, TrainState, fit
 from ojito.trainer.interrupts import interrupts
 from ojito.trainer.loop import OnLine, OnStep
@@ -60,6 +61,7 @@ class TrainResult:
 
 
 @interrupts()
+@keeping_threads()
 def train(
     start: str | Path | Config | Pipeline = "tiny",
     data: Data | None = None,
@@ -131,6 +133,8 @@ def train(
         check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
+    if pipe.device.type == "cpu":
+        on_step = _watching_threads(config, on_step, display)
     has_split = evaluate and config.data.eval_split in getattr(source, "splits", ())
 
     def score() -> dict[str, Any]:
@@ -269,6 +273,29 @@ def _check_out(out: Path, force: bool) -> None:
     if holds_model(out) and not force:
         raise CheckpointError(str(out), "holds a model already", "choose another folder, or replace it with force=True")
     check_room(out)
+
+
+def _watching_threads(config: Config, on_step: OnStep | None, display: Display) -> OnStep | None:
+    """Choose the number of threads; return `on_step`, which in a run of some minutes looks at it again.
+
+    A run of some steps keeps its number, so that it can be repeated to the bit.
+    """
+    threads = Threads(config.train.threads)
+
+    def tell() -> None:
+        if threads.count < threads.most and not config.train.threads:
+            display.say(
+                f"computing with {threads.count} of {threads.most} threads, which is faster while other processes "
+                f"keep the cores busy (train.threads={threads.most} takes all)"
+            )
+
+    def watching(state: TrainState) -> object:
+        if threads.again():
+            tell()
+        return on_step(state) if on_step else None
+
+    tell()
+    return watching if config.train.minutes else on_step
 
 
 def _tell_missing(tokenizer: Tokenizer, config: Config, source: Rows | Stream) -> None:

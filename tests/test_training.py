@@ -15,6 +15,7 @@ from ojito.data import Batches, Scenes, open_data
 from ojito.errors import OjitoError
 from ojito.pipeline import Pipeline
 from ojito.settings import ConfigError
+from ojito.threads import Threads
 from ojito.trainer import TrainingError, last_good
 from ojito.training import prepare
 
@@ -399,6 +400,38 @@ def test_quiet_shows_nothing(train, capsys):
     assert capsys.readouterr() == ("", "")
     train(quiet=False)
     assert "parameters) on rows.jsonl (2 rows), cpu: 3 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("minutes", "met"), [(0, [1, 1, 1]), (1, [2, 1, 2])])
+def test_threads_are_measured_and_looked_at_again_in_a_run_of_minutes(train, monkeypatch, capsys, minutes, met):
+    class Measured(Threads):
+        def __init__(self, count):
+            assert count == 0
+            super().__init__(1, most=4)
+
+        def again(self):
+            self.count = 3 - self.count
+            torch.set_num_threads(self.count)
+            return True
+
+    before, used = torch.get_num_threads(), []
+
+    def step(state):
+        used.append(torch.get_num_threads())
+        return "stop" if len(used) == 3 else None
+
+    monkeypatch.setattr("ojito.training.Threads", Measured)
+    train(settings=[f"train.minutes={minutes}"], on_step=step, quiet=False)
+    assert used == met
+    assert torch.get_num_threads() == before
+    assert "computing with 1 of 4 threads, which is faster while other processes keep" in capsys.readouterr().err
+
+
+def test_threads_of_the_recipe_are_taken(train):
+    used = []
+    train(settings=["train.threads=3"], on_step=lambda state: used.append(torch.get_num_threads()))
+    assert used == [3, 3, 3]
+    assert torch.get_num_threads() != 3
 
 
 @pytest.mark.parametrize("data", [[], ["a.png"], 3])

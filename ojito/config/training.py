@@ -91,6 +91,9 @@ class TrainConfig:
         warmup: Share of the run over which the rate rises from 0.
         decay: Share of the run, at its end, over which schedule=wsd falls to 0.
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
+        threads: Threads that PyTorch computes with on a CPU. 0 measures at the start how many are fastest beside other
+            processes, unless OMP_NUM_THREADS says; a run of `minutes` measures now and then again. Another number may
+            round sums otherwise: for results that are equal to the last bit, give one.
         log_every: Steps per line of the log.
         eval_every: Steps between evaluations; 0 evaluates at the end only.
         eval_samples: Maximal number of rows of `data.eval_split` in an evaluation.
@@ -115,6 +118,7 @@ class TrainConfig:
     decay: float = 0.2
     freeze: tuple[Part, ...] = ()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = 0
     log_every: int = 10
     eval_every: int = 0
     eval_samples: int = 256
@@ -124,6 +128,7 @@ class TrainConfig:
         positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples")
         divisible(self, "batch_size", "accumulate")
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
+        not_negative(self, threads="as many as are fastest")
         not_negative(self, weight_decay="none", clip="no clipping", eval_every="an evaluation at the end only")
         fraction(self, "betas", "warmup")
         share(self, decay=0.2)
