@@ -1,8 +1,12 @@
 import dataclasses
 import itertools
 import json
+import random
 import shutil
 import signal
+import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -376,6 +380,32 @@ def test_signal_within_the_last_evaluation_leaves_the_model(train, dev, tmp_path
     result = train(data=dev, out=tmp_path / "mine")
     assert (result.history.interrupted, result.history.signal, result.scores) == (True, signal.SIGTERM, None)
     assert ojito.load(tmp_path / "mine", device="cpu")
+
+
+@pytest.mark.slow
+def test_signal_at_any_moment_loses_nothing(train, dev, tmp_path):
+    """In loading, in steps, in evaluations, in the save, after it: whatever was learned is whole on the disk."""
+    settings = ["train.steps=12", "train.eval_every=4"]
+    started = time.monotonic()
+    train(data=dev, out=tmp_path / "whole", settings=settings)
+    length, ends = time.monotonic() - started, Counter()
+    for number in range(100):
+        out, steps, result = tmp_path / str(number), [], None
+        timer = threading.Timer(random.Random(number).uniform(0, 1.1 * length), signal.raise_signal, [signal.SIGINT])
+        try:
+            timer.start()
+            result = train(data=dev, out=out, settings=settings, on_step=lambda state, steps=steps: steps.append(1))
+            timer.join()
+        except KeyboardInterrupt:
+            pass  # before the first step, or after the run
+        timer.join()
+        taken = result.history.steps if result else len(steps)
+        ends["nothing" if not taken else "all" if taken == 12 else "some"] += 1
+        assert (out / "model.safetensors").exists() == (taken > 0)
+        if taken:
+            assert ojito.load(out, device="cpu")
+        assert not (out / ".saving").exists()
+    assert len(ends) == 3, ends
 
 
 def test_interrupt_before_the_first_step_saves_nothing(train, tmp_path, monkeypatch):
