@@ -174,7 +174,7 @@ def find_folder(
         check: Refuses a model of the Hub that is of no use, before its weights are fetched.
 
     Raises:
-        CheckpointError: It cannot be fetched, is refused, or holds folders with models and none itself.
+        CheckpointError: It cannot be fetched, or is refused.
         ConfigError: It is refused.
     """
     path = Path(name)
@@ -194,20 +194,9 @@ def find_folder(
 
 
 def _with_model(path: Path) -> Path:
-    """The folder, or `model` in it, where `ojito demo` writes.
-
-    Raises:
-        CheckpointError: Only other folders in it hold models; names them.
-    """
-    if holds_model(path):
-        return path
-    if holds_model(path / MODEL):
-        return path / MODEL
-    below = [found for child in sorted(path.iterdir()) for found in (child, child / MODEL) if holds_model(found)]
-    if below:
-        shown = " or ".join(map(str, below[:3]))
-        raise CheckpointError(path, f"holds no model itself, but {len(below)} folders with one", f"give {shown}")
-    return path  # what is wrong with it is said when it is described
+    """The folder, or `model` in it, where `ojito demo` writes."""
+    below = path / MODEL
+    return below if holds_model(below) and not holds_model(path) else path
 
 
 def recipe_of(folder: Path | str | Described) -> Config:
