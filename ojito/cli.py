@@ -7,6 +7,7 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from ojito.errors import OjitoError, UsageError, nearest
 DEBUG = "OJITO_DEBUG"
 """Environment variable that shows the traceback of a user's mistake, too."""
 
-BUG, MISTAKE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+BUG, MISTAKE, SIGNALLED, BROKEN_PIPE = 1, 2, 128, 141
 
 REPORT = "this is a bug in Ojito: please report it, with the command and all lines above, where you got Ojito from"
 
@@ -31,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after "ojito"; None takes those that the program was started with.
 
     Returns:
-        The exit code: 0; 1 for a bug; 2 for a mistake in the input; 130 for Ctrl-C.
+        The exit code: 0; 1 for a bug; 2 for a mistake in the input; 130 for Ctrl-C, and 128 + its number
+        for another signal that ended a training.
     """
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a closed pipe is still caught
         return code
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return SIGNALLED + int(getattr(error, "signal", signal.SIGINT))
     except BrokenPipeError:
         # The reader of our output has closed it (`| head`). Python flushes once more at exit; let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,6 +97,10 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace | None]:
         flags = [name for argument in (*command.arguments, *COMMON) for name in argument.names if name[0] == "-"]
         flag = unknown[0].partition("=")[0]
         remedy = nearest(flag, flags) if flag.startswith("-") else f"see `{parser.prog} --help`"
+        if flag.startswith("--") and any("settings" in argument.names for argument in command.arguments):
+            from ojito.commands.hints import meant_by_flag  # not at the top: `--help` needs no YAML
+
+            remedy = meant_by_flag(words, unknown[0]) or remedy
         raise UsageError("", f"{command.name} does not take {unknown[0]!r}", remedy)
     return command, args
 

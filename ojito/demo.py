@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ojito.evaluation import Graded, Report, Scores, evaluate
 from ojito.evaluation.report import page, write_page
 from ojito.presets import preset
 from ojito.settings import ConfigError
+from ojito.trainer.interrupts import Interrupted
 from ojito.training import TrainResult, train
 
 QUESTIONS = 600  # of each measurement; 500 at the least, evenly of ten kinds
@@ -51,6 +53,7 @@ def run(
 
     Raises:
         ConfigError: A preset that is not for scenes.
+        Interrupted: SIGTERM or SIGHUP ended the training; the model is saved.
     """
     if recipe not in RECIPES:
         raise ConfigError("preset", f"{recipe} is not a recipe for drawn scenes", f"use {' or '.join(RECIPES)}")
@@ -61,6 +64,8 @@ def run(
     pipe, history = result.pipeline, result.history
     if not history.steps:  # there is nothing to ask yet, nor anything worth replacing an older model for
         return None
+    if history.signal not in (0, signal.SIGINT):  # Ctrl-C means: that is enough training; the others: end
+        raise Interrupted(history.signal)
 
     count = 100 if short else QUESTIONS
     say(f"asking {count} questions about new scenes, {count} about pairs it never saw, and again without the image")

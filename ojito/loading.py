@@ -20,6 +20,7 @@ from ojito.checkpoint.folder import describe, missing_tokenizer
 from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
 from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.native import LEARNED
+from ojito.checkpoint.saving import holds_model
 from ojito.checkpoint.tensors import read_weights
 from ojito.checkpoint.unsupported import check_name
 from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
@@ -36,7 +37,10 @@ from ojito.model.meta import on_meta
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Progress
-from ojito.settings import ConfigError, differences
+from ojito.settings import ConfigError, differences, is_yaml_file
+
+MODEL = "model"
+"""The folder in which `ojito demo` writes its model, beside report and images."""
 
 FINE_TUNING = TrainConfig(lr=1e-5, batch_size=8)
 """For a model that does not say how it was trained. The rate is that of PaliGemma's transfers, arXiv 2407.07726."""
@@ -52,8 +56,9 @@ def load(
     """Load a saved or public model, or a preset with random weights and a tokenizer of single bytes or characters.
 
     Args:
-        name: A folder that `Pipeline.save` wrote, or in the form of Hugging Face; else the name of a preset; else
-            "owner/name" of a model on the Hugging Face Hub, which is fetched once ("owner/name@revision").
+        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; else the name of a
+            preset, or the path of a recipe in YAML; else "owner/name" of a model on the Hugging Face Hub, which is
+            fetched once ("owner/name@revision").
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
         seed: Of a preset's random weights.
@@ -178,7 +183,7 @@ def find_folder(
     """
     path = Path(name)
     if path.is_dir():
-        return path
+        return _with_model(path)
     pasted = hub_id_of(str(name))
     if pasted:
         name, path = pasted, Path(pasted)
@@ -190,6 +195,12 @@ def find_folder(
         except TransientError as error:  # whether there is such a model, nobody could say
             raise HubError(name, f"is no folder, and {error.where} {error.problem}", error.remedy) from None
     return None
+
+
+def _with_model(path: Path) -> Path:
+    """The folder, or `model` in it, where `ojito demo` writes."""
+    below = path / MODEL
+    return below if holds_model(below) and not holds_model(path) else path
 
 
 def recipe_of(folder: Path | str | Described) -> Config:
@@ -287,14 +298,14 @@ def naming_settings(group: str, described: Any, asked: Any) -> Iterator[None]:
 
 
 def find_preset(name: str) -> Config:
-    """Return the preset of that name.
+    """Return the preset of that name, or the recipe at that path.
 
     Raises:
         OjitoError: Neither a preset nor a folder; names the nearest.
     """
     from ojito.presets import PRESETS, preset  # a folder needs none
 
-    if name not in PRESETS:
+    if name not in PRESETS and not is_yaml_file(name):
         check_name(name)
         path, remedy = Path(name), f"presets are {', '.join(PRESETS)}"
         if not nearest_name(name, PRESETS) and path.parent.is_dir():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from pathlib import Path
 
 from ojito.checkpoint.huggingface.families import nanovlm
 from ojito.checkpoint.huggingface.families.paligemma import PALIGEMMA
 from ojito.checkpoint.packaged import PACKAGED
-from ojito.config import Config
+from ojito.config import Config, only_length
 from ojito.errors import nearest
-from ojito.settings import ConfigError, Settings, override, read, write
+from ojito.settings import ConfigError, Settings, is_yaml_file, merge, override, read, read_yaml, write
 
 # ------------------------------------------------------------------------------------------- towers, decoders, families
 
@@ -269,19 +270,39 @@ def describe(name: str) -> str:
 def settings_of(name: str) -> Settings:
     """A preset's settings, as `config.read` takes them: only what differs from the defaults.
 
+    Args:
+        name: Of the preset, or the path of a recipe in YAML, which may name a `preset` that it stands on.
+
     Raises:
-        ConfigError: No such preset; names the nearest.
+        ConfigError: No such preset; names the nearest. Or the recipe cannot be read.
     """
-    return {"name": name, **copy.deepcopy(_entry(name)[1])}
+    if not is_yaml_file(name):
+        return {"name": name, **copy.deepcopy(_entry(name)[1])}
+    values = read_yaml(name)
+    under = values.pop("preset", None)
+    if under is None:
+        return {"name": Path(name).stem, **values}
+    if under not in list(PRESETS):
+        raise ConfigError(f"{name}: preset", f"{under!r} is not one", nearest(str(under), PRESETS))
+    return {
+        **merge(merge(settings_of(under), only_length(values)), values),
+        "name": values.get("name", Path(name).stem),
+    }
 
 
 def preset(name: str, settings: Iterable[str] = ()) -> Config:
     """The preset's recipe, with `dotted.key=value` settings over it.
 
+    Args:
+        name: Of the preset, or the path of a recipe in YAML.
+        settings: Over it; train.steps alone replaces the preset's minutes, and the other way round.
+
     Raises:
         ConfigError: No such preset, or a setting that cannot be used.
     """
-    return read(Config, override(settings_of(name), settings))
+    settings = [settings] if isinstance(settings, str) else [*settings]
+    values = merge(settings_of(name), only_length(override({}, settings)))
+    return read(Config, override(values, settings))
 
 
 def _entry(name: str) -> tuple[str, Settings]:

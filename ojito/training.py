@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,12 @@ from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
 from ojito.checkpoint.learned_file import read_learned
-from ojito.checkpoint.saving import holds_model
-from ojito.config import Config
+from ojito.checkpoint.saving import check_room, free_beside, holds_model
+from ojito.config import Config, only_length
 from ojito.data import Batches, Rows, Source, Stream, find_split, hold_out, open_data, training_texts
 from ojito.data.features import Features, distinct_images
 from ojito.device import pick_device
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, one_line
 from ojito.evaluation import NothingAskedError
 from ojito.evaluation import evaluate as evaluate_pipeline
 from ojito.learned import Learned
@@ -33,13 +34,18 @@ from ojito.parts import load_pretrained, with_pretrained
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Sample
-from ojito.settings import ConfigError, override, read, write
+from ojito.settings import ConfigError, merge, override, read, write
+from ojito.threads import Threads, keeping_threads
 from ojito.trainer import History, TrainState, fit
 from ojito.trainer.features import encode_images
+from ojito.trainer.interrupts import interrupts
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.progress import Display, progress_bar
 
 _DRAWN = 50  # rows of a source without end, which show its kinds of questions
+
+log = logging.getLogger(__name__)
+_LOOKED_THROUGH = 200_000  # texts, for characters that the tokenizer has no entry for
 
 Data = Union[str, Path, Rows, Stream, Sequence[Sample]]
 
@@ -69,6 +75,8 @@ class TrainResult:
     learned: int = 0
 
 
+@interrupts()
+@keeping_threads()
 def train(
     start: str | Path | Config | Pipeline = "tiny",
     data: Data | None = None,
@@ -90,8 +98,9 @@ def train(
         result = ojito.train("tiny", "captions.jsonl", out="runs/mine", settings=["train.steps=500"])
         print(result.scores, result.pipeline.caption("photo.jpg"))
 
-    Ctrl-C ends the run as if it were over, and so does a callback that returns "stop". If the run fails, the weights of
-    the last good step are saved in `out`, unless a model is there already.
+    Ctrl-C, SIGTERM and SIGHUP end the run as if it were over: what was learned is saved, which a second signal does not
+    undo. So does a callback that returns "stop". If the run fails, the weights of the last good step are saved in
+    `out`; where a model is there already, in a folder beside it, "mine-failed".
 
     Args:
         start: A preset's name or a recipe (`Config`) for a new model with random weights. Or a model to go on with: a
@@ -140,13 +149,18 @@ def train(
     # All images are read for it: not before the first step, where there may be many.
     pipe.learned = functools.partial(_learned, source, config, held.rows, pipe.learned or before)
 
+    _tell_missing(pipe.processor.tokenizer, config, source)
     features = _encode(pipe, config, source, folder, quiet)
     batches = Batches(source, pipe.processor, config.data, config.train, features=features)
     state = TrainState(pipe.model, config.train)
+    if folder is not None:
+        check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
     if held.said:
         display.say(held.said)
+    if pipe.device.type == "cpu":
+        on_step = _watching_threads(config, on_step, display)
     known = getattr(source, "splits", ())
     split = find_split(known, config.data.eval_split)
     has_split = evaluate and split in known
@@ -182,17 +196,19 @@ def train(
             on_eval=on_eval,
             quiet=quiet,
         )
-    except Exception:
-        # Whatever it was, what was learned until then is worth keeping, but not worth a model that was there before.
-        if folder is not None and state.clock.step and not holds_model(folder):
-            pipe.save(folder)
-            display.say(f"ojito: the last good weights are in {folder}")
+    except BaseException:
+        if folder is not None and state.clock.step:
+            _save_after_failure(pipe, state, folder, display)
         raise
     if folder is not None and history.steps:
         pipe.save(folder)
     scores = _last_scores(history)
-    if scores is None and has_split and not history.interrupted:
-        scores = score()
+    try:
+        with interrupts() as signals, signals.raising():
+            if scores is None and has_split and not history.interrupted:
+                scores = score()
+    except KeyboardInterrupt as error:
+        history.interrupt(error)
     if scores is not None and not scores["n"]:
         scores = None
     seen = pipe.learned.count(asked()) if scores and pipe.learned and isinstance(source, Source) else 0
@@ -246,7 +262,7 @@ def _recipe(
         values = write(config)
         if data is not None:
             values["data"]["path"] = str(data) if isinstance(data, (str, Path)) else getattr(data, "name", "samples")
-        return read(Config, override(values, settings))
+        return read(Config, override(merge(values, only_length(override({}, settings))), settings))
 
     if weights is not None and not isinstance(start, Config):
         raise OjitoError("weights", "go with a recipe as start", "leave them out, and give the folder itself as start")
@@ -329,6 +345,63 @@ def _check_out(out: Path, force: bool) -> None:
         raise CheckpointError(str(out), "is a file" if there == out else f"is in {there}, a file", "give a folder")
     if holds_model(out) and not force:
         raise CheckpointError(str(out), "holds a model already", "choose another folder, or replace it with force=True")
+    check_room(out)
+
+
+def _watching_threads(config: Config, on_step: OnStep | None, display: Display) -> OnStep | None:
+    """Choose the number of threads; return `on_step`, which in a run of some minutes looks at it again.
+
+    A run of some steps keeps its number, so that it can be repeated to the bit.
+    """
+    threads = Threads(config.train.threads)
+
+    def tell() -> None:
+        if threads.count < threads.most and not config.train.threads:
+            display.say(
+                f"computing with {threads.count} of {threads.most} threads, which is faster while other processes "
+                f"keep the cores busy (train.threads={threads.most} takes all)"
+            )
+
+    def watching(state: TrainState) -> object:
+        if threads.again():
+            tell()
+        return on_step(state) if on_step else None
+
+    tell()
+    return watching if config.train.minutes else on_step
+
+
+def _tell_missing(tokenizer: Tokenizer, config: Config, source: Rows | Stream) -> None:
+    """Say which characters of the data the tokenizer has no entry for."""
+    missing = tokenizer.missing(itertools.islice(training_texts(source, config, drawn=200), _LOOKED_THROUGH))
+    if not missing:
+        return
+    asked = config.processor.tokenizer
+    if asked.kind == "characters" and len(missing) + tokenizer.size > (
+        asked.vocab_size or config.model.decoder.vocab_size
+    ):
+        keys = ["processor.tokenizer.vocab_size"] * bool(asked.vocab_size) + ["model.decoder.vocab_size"]
+        remedy = f"a new model has room for them with {' and '.join(keys)} at {tokenizer.size + len(missing)}"
+    else:
+        remedy = "a new model with processor.tokenizer.kind=bpe has an entry for every byte"
+    log.warning(
+        "%d different characters, %s in all, have no entry in the tokenizer, and are neither read nor written "
+        "(the most frequent: %s); %s",
+        len(missing), f"{sum(missing.values()):,}", one_line(" ".join([*missing][:8])), remedy,
+    )  # fmt: skip
+
+
+def _save_after_failure(pipe: Pipeline, state: TrainState, out: Path, display: Display) -> None:
+    """Keep what a run learned that failed, but not in place of a model that was there before."""
+    if not state.sound:
+        display.say("ojito: nothing was saved: the weights give no finite loss, and none from before them are left")
+        return
+    folder = free_beside(out) if holds_model(out) else out
+    try:
+        pipe.save(folder)
+        display.say(f"ojito: the last good weights are in {folder}")
+    except CheckpointError as error:  # the failure of the run is what is told at the end
+        display.say(f"ojito: the last good weights are lost: {error}")
 
 
 def _announcement(pipe: Pipeline, config: Config, source: Rows | Stream) -> str:

@@ -376,6 +376,11 @@ def with_image(*words, size=(20, 20)):
 COMMANDS = {
     "no such command": command("capton", "mine", "photo.png"),
     "no such preset": command("train", "--preset", "tinny", "--data", "scenes"),
+    "a setting as a flag": command("train", "--lr", "3e-4"),
+    "a setting without its group": command("train", "batch_size=8"),
+    "a flag as a setting": command("train", "data=photos/"),
+    "data without their flag": command("train", "photos/"),
+    "data that are an address": command("train", "--data", "https://example.org/photos.zip"),
     "two models to start from": with_model("train", "--from", "mine", "--preset", "tiny", "--data", "scenes"),
     "a preset to go on from": command("train", "--from", "tiny", "--data", "scenes"),
     "another tokenizer to go on with": with_model(

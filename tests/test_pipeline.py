@@ -392,6 +392,14 @@ def test_name_that_is_nothing_gets_a_hint(presets, tmp_path, monkeypatch, name, 
         load(name, "cpu")
 
 
+def test_model_of_a_demo_is_found_below_its_folder(pipe, tmp_path):
+    pipe.save(tmp_path / "demo" / "model")
+    assert ojito.load(tmp_path / "demo").name == pipe.name
+    other = Pipeline(pipe.model, pipe.processor, name="other")
+    other.save(tmp_path / "demo")
+    assert ojito.load(tmp_path / "demo").name == "other"  # a model wins over one below it
+
+
 def test_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(CheckpointError, match=r"has no config\.json: it is empty; give a folder"):
         load(tmp_path, "cpu")

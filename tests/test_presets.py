@@ -91,3 +91,24 @@ def test_changing_the_settings_of_a_preset_leaves_the_preset_alone():
 def test_unknown_preset_names_the_nearest():
     with pytest.raises(ConfigError, match="'tinny' is not one; did you mean tiny"):
         preset("tinny")
+
+
+def test_steps_alone_replace_the_minutes_of_a_preset():
+    assert (preset("tiny", ["train.steps=9"]).train.steps, preset("tiny", "train.steps=9").train.minutes) == (9, 0)
+    assert preset("tiny", ["train.lr=1"]).train.minutes == 2
+
+
+def test_recipe_in_a_file_is_a_preset(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("preset: tiny\nname: other\ntrain: {steps: 7}")
+    config = preset(str(path), ["train.lr=1"])
+    assert (config.name, config.train.steps, config.train.minutes, config.train.lr) == ("other", 7, 0, 1)
+    assert config.model == preset("tiny").model
+    path.write_text("train: {steps: 7}")
+    assert preset(str(path)) == read(Config, {"name": "mine", "train": {"steps": 7}})
+    path.write_text("preset: tny")
+    with pytest.raises(ConfigError, match=r"mine.yaml: preset: 'tny' is not one; did you mean tiny\?"):
+        preset(str(path))
+    path.unlink()
+    with pytest.raises(ConfigError, match="is not one"):
+        preset(str(path))

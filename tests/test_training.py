@@ -1,6 +1,12 @@
 import dataclasses
 import itertools
 import json
+import random
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,10 @@ from ojito.config import DataConfig, TokenizerConfig
 from ojito.data import Batches, Scenes, open_data
 from ojito.errors import OjitoError
 from ojito.evaluation import Report
+from ojito.pipeline import Pipeline
 from ojito.settings import ConfigError
+from ojito.threads import Threads
+from ojito.trainer import TrainingError, last_good
 from ojito.training import prepare
 
 
@@ -341,6 +350,143 @@ def test_run_that_fails_leaves_its_last_good_weights(train, tmp_path, capsys):
     assert ojito.load(tmp_path / "mine", device="cpu").config.train.steps == 3
 
 
+def test_run_that_fails_beside_a_model_leaves_its_weights_beside_it(train, tmp_path, capsys):
+    def fail(state):
+        raise RuntimeError("out of memory")
+
+    train(out=tmp_path / "mine")
+    before = (tmp_path / "mine" / "model.safetensors").read_bytes()
+    for name in ("mine-failed", "mine-failed-2"):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            train(out=tmp_path / "mine", force=True, on_step=fail, quiet=False)
+        assert f"the last good weights are in {tmp_path / name}" in capsys.readouterr().err
+        assert ojito.load(tmp_path / name, device="cpu").config.train.steps == 3
+    assert (tmp_path / "mine" / "model.safetensors").read_bytes() == before
+
+
+def test_weights_that_a_failed_run_cannot_save_are_called_lost(train, tmp_path, capsys, monkeypatch):
+    def fail(state):
+        raise RuntimeError("out of memory")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ojito.pipeline.save_model", full)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(out=tmp_path / "mine", on_step=fail, quiet=False)
+    assert "the last good weights are lost: " in capsys.readouterr().err
+
+
+def test_save_that_fails_at_the_end_leaves_the_model_before_it(train, tmp_path, monkeypatch):
+    train(out=tmp_path / "mine")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ojito.pipeline.save_model", full)
+    with pytest.raises(OjitoError, match=r"cannot be written \(No space left on device\); free the disk, or save else"):
+        train(out=tmp_path / "mine", force=True, metrics=tmp_path / "log", settings=["train.seed=5"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
+
+
+@pytest.mark.parametrize("free", [100, 10**9])
+def test_room_for_the_model_is_looked_for_before_the_first_step(train, tmp_path, monkeypatch, free):
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    steps = []
+    if free > 10**6:
+        assert train(out=tmp_path / "mine", on_step=lambda state: steps.append(1)).out
+        return
+    with pytest.raises(OjitoError, match=r"mine: is to hold a model of 0 MiB, and 0 MiB of the disk are free"):
+        train(out=tmp_path / "mine", on_step=lambda state: steps.append(1))
+    assert not steps
+
+
+def test_folder_that_cannot_be_written_is_found_before_the_model_is_made(train, tmp_path, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("ojito.training.prepare", lambda *args: pytest.fail("made"))
+    with pytest.raises(OjitoError, match=r"mine: cannot be written \(Permission denied\); give another folder"):
+        train(out=tmp_path / "new" / "mine")
+    assert not (tmp_path / "new").exists()
+
+
+def test_ruined_weights_are_never_saved(train, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(last_good, "MOST", 0)
+    with pytest.raises(TrainingError, match="give no finite loss"):
+        train(out=tmp_path / "mine", settings=["train.lr=1e38", "train.steps=1"], quiet=False)
+    assert "nothing was saved: the weights give no finite loss" in capsys.readouterr().err
+    assert not (tmp_path / "mine" / "model.safetensors").exists()
+
+
+def test_signal_while_data_are_opened_ends_the_run_at_once(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("ojito.training.open_data", lambda config: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(out=tmp_path / "mine")
+    assert caught.value.signal == signal.SIGTERM
+    assert not (tmp_path / "mine").exists()
+
+
+def test_second_signal_does_not_undo_the_saving(train, tmp_path, monkeypatch, capsys):
+    save = Pipeline.save
+
+    def killed(pipe, folder):
+        signal.raise_signal(signal.SIGINT)
+        save(pipe, folder)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Pipeline, "save", killed)
+    result = train(out=tmp_path / "mine", on_step=lambda state: signal.raise_signal(signal.SIGINT))
+    assert (result.history.steps, result.history.signal) == (1, signal.SIGINT)
+    assert ojito.load(tmp_path / "mine", device="cpu")
+    assert capsys.readouterr().err.count("ojito: SIGINT: saving what was learned comes first") == 2
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_signal_within_the_save_of_a_run_that_is_over_leaves_out_the_evaluation(train, dev, tmp_path, monkeypatch):
+    save = Pipeline.save
+    monkeypatch.setattr(Pipeline, "save", lambda *args: (signal.raise_signal(signal.SIGTERM), save(*args)))
+    result = train(data=dev, out=tmp_path / "mine")
+    assert (result.history.steps, result.history.signal, result.scores) == (3, signal.SIGTERM, None)
+    assert ojito.load(tmp_path / "mine", device="cpu")
+
+
+def test_signal_within_the_last_evaluation_leaves_the_model(train, dev, tmp_path, monkeypatch):
+    monkeypatch.setattr("ojito.training.evaluate_pipeline", lambda *args, **_: signal.raise_signal(signal.SIGTERM))
+    result = train(data=dev, out=tmp_path / "mine")
+    assert (result.history.interrupted, result.history.signal, result.scores) == (True, signal.SIGTERM, None)
+    assert ojito.load(tmp_path / "mine", device="cpu")
+
+
+@pytest.mark.slow
+def test_signal_at_any_moment_loses_nothing(train, dev, tmp_path):
+    """In loading, in steps, in evaluations, in the save, after it: whatever was learned is whole on the disk."""
+    settings = ["train.steps=12", "train.eval_every=4"]
+    started = time.monotonic()
+    train(data=dev, out=tmp_path / "whole", settings=settings)
+    length, ends = time.monotonic() - started, Counter()
+    for number in range(100):
+        out, steps, result = tmp_path / str(number), [], None
+        timer = threading.Timer(random.Random(number).uniform(0, 1.1 * length), signal.raise_signal, [signal.SIGINT])
+        try:
+            timer.start()
+            result = train(data=dev, out=out, settings=settings, on_step=lambda state, steps=steps: steps.append(1))
+            timer.join()
+        except KeyboardInterrupt:
+            pass  # before the first step, or after the run
+        timer.join()
+        taken = result.history.steps if result else len(steps)
+        ends["nothing" if not taken else "all" if taken == 12 else "some"] += 1
+        assert (out / "model.safetensors").exists() == (taken > 0)
+        if taken:
+            assert ojito.load(out, device="cpu")
+        assert not (out / ".saving").exists()
+    assert len(ends) == 3, ends
+
+
 def test_interrupt_before_the_first_step_saves_nothing(train, tmp_path, monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
@@ -365,10 +511,68 @@ def test_quiet_shows_nothing(train, capsys):
     assert "parameters) on rows.jsonl (2 rows), cpu: 3 steps" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("minutes", "met"), [(0, [1, 1, 1]), (1, [2, 1, 2])])
+def test_threads_are_measured_and_looked_at_again_in_a_run_of_minutes(train, monkeypatch, capsys, minutes, met):
+    class Measured(Threads):
+        def __init__(self, count):
+            assert count == 0
+            super().__init__(1, most=4)
+
+        def again(self):
+            self.count = 3 - self.count
+            torch.set_num_threads(self.count)
+            return True
+
+    before, used = torch.get_num_threads(), []
+
+    def step(state):
+        used.append(torch.get_num_threads())
+        return "stop" if len(used) == 3 else None
+
+    monkeypatch.setattr("ojito.training.Threads", Measured)
+    train(settings=[f"train.minutes={minutes}"], on_step=step, quiet=False)
+    assert used == met
+    assert torch.get_num_threads() == before
+    assert "computing with 1 of 4 threads, which is faster while other processes keep" in capsys.readouterr().err
+
+
+def test_threads_of_the_recipe_are_taken(train):
+    used = []
+    train(settings=["train.threads=3"], on_step=lambda state: used.append(torch.get_num_threads()))
+    assert used == [3, 3, 3]
+    assert torch.get_num_threads() != 3
+
+
 @pytest.mark.parametrize("data", [[], ["a.png"], 3])
 def test_data_that_are_none_are_refused(train, data):
     with pytest.raises(OjitoError, match="data: is no list of samples"):
         train(data=data)
+
+
+def test_characters_without_an_entry_are_counted_with_the_setting_that_helps(train, tmp_path, caplog):
+    rows = [{"image": "a.png", "caption": text} for text in ("zebra", "甲乙", "甲", "丙")]
+    (tmp_path / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    size = len({*"zebra甲乙丙caption\n"}) + 4
+    few = [f"model.decoder.vocab_size={size - 2}"]
+    train(data=tmp_path / "many.jsonl", settings=few)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("2 different characters, 2 in all, have no entry in the tokenizer")
+    assert caplog.messages[0].endswith(f"a new model has room for them with model.decoder.vocab_size at {size}")
+    caplog.clear()
+    train(data=tmp_path / "many.jsonl", settings=[*few, f"processor.tokenizer.vocab_size={size - 3}"])
+    assert f"with processor.tokenizer.vocab_size and model.decoder.vocab_size at {size}" in caplog.text
+    caplog.clear()
+    train(data=tmp_path / "many.jsonl", settings=[f"model.decoder.vocab_size={size}"])
+    assert not caplog.messages
+
+
+def test_new_letters_of_a_model_to_go_on_with_are_counted(train, recipe, tmp_path, caplog):
+    train(out=tmp_path / "mine")
+    caplog.clear()
+    (tmp_path / "new.jsonl").write_text(json.dumps({"image": "a.png", "caption": "grün ist schön"}))
+    train(tmp_path / "mine", tmp_path / "new.jsonl")
+    assert "have no entry in the tokenizer" in caplog.text
+    assert "ü" in caplog.text
 
 
 def test_device_that_is_not_there_is_named(train):

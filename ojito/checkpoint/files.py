@@ -21,7 +21,7 @@ ADAPTER = "adapter_config.json"
 ADAPTER_FILES = (ADAPTER, "adapter_model.safetensors", "adapter_model.bin")
 """Files of PEFT's, which change what the model beside them computes."""
 
-KEEPS = "stay with Ojito: `save` keeps it as it is"
+KEEPS = "stay with Ojito: `save` keeps it as it is, and so does `ojito convert --to ojito`"
 """The remedy for a model that can be written in no other form."""
 
 BEFORE = ".before"

@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import filecmp
 import fnmatch
+import itertools
 import os
 import shutil
+import stat
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,19 +60,70 @@ def staged_save(folder: Path | str, keep: Collection[str] = ()) -> Iterator[Path
         shutil.rmtree(staging, ignore_errors=True)  # of a save that was cut short
         staging.mkdir()
         yield staging
+        _give_modes(staging)
         _commit(staging, folder, keep)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise CheckpointError(folder, f"cannot be written ({reason})", "free the disk, or save elsewhere") from error
+        remedy = "free the disk, or save elsewhere"
+        raise CheckpointError(folder, f"cannot be written ({_reason(error)})", remedy) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if created and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
+def check_room(folder: Path | str, size: int = 0) -> None:
+    """Check that a folder can be written, and has room, before the work whose result it is to hold.
+
+    Args:
+        folder: The folder to save in; it is not made yet.
+        size: Bytes that will be written.
+
+    Raises:
+        CheckpointError: It cannot, or has not.
+    """
+    folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            usage = shutil.disk_usage(folder)
+    except OSError as error:
+        raise CheckpointError(folder, f"cannot be written ({_reason(error)})", "give another folder") from error
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+    if size > usage.free and usage.total:  # some file systems do not tell
+        sizes = f"{size / 2**20:,.0f} MiB, and {usage.free / 2**20:,.0f} MiB of the disk are free"
+        raise CheckpointError(folder, f"is to hold a model of {sizes}", "free some, or save elsewhere")
+
+
+def free_beside(folder: Path | str) -> Path:
+    """The folder beside this one for a model that must not replace the one there: "mine-failed", "mine-failed-2"."""
+    folder = Path(folder)
+    if folder.name in ("", ".."):
+        folder = folder.resolve()
+    names = itertools.chain([f"{folder.name}-failed"], (f"{folder.name}-failed-{n}" for n in itertools.count(2)))
+    return next(path for path in map(folder.with_name, names) if not path.exists())
+
+
 def holds_model(folder: Path | str) -> bool:
     """Tell whether the folder holds a model of any form, a part of one, or what a save that was cut short left."""
     return bool(_matching(Path(folder), (CONFIG, *WEIGHT_FILES))) or (Path(folder) / BEFORE).is_dir()
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _give_modes(staging: Path) -> None:
+    """Give the files the mode that any new file has here. The safetensors library writes some for their owner alone."""
+    probe = staging / ".mode"
+    probe.touch()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for path in staging.iterdir():
+        path.chmod(mode)
 
 
 def _matching(folder: Path, patterns: Sequence[str]) -> set[str]:

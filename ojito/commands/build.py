@@ -8,11 +8,13 @@ from pathlib import Path
 
 from ojito.building import build
 from ojito.commands.console import count, is_preset, progress, short
+from ojito.commands.hints import check_words
 from ojito.commands.paths import check_place
 
 
 def run(args: Namespace) -> int:
     """Join the parts, and save them in float32, which training needs."""
+    check_words(args.settings)
     out = Path(args.out)
     check_place(out, args.force)
     with progress("fetching the parts") as report:

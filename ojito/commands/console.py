@@ -8,6 +8,7 @@ from pathlib import Path
 from ojito.memory import parameters
 from ojito.model import VLM
 from ojito.presets import PRESETS
+from ojito.settings import is_yaml_file
 from ojito.trainer.progress import progress_bar
 
 progress = progress_bar
@@ -36,8 +37,8 @@ def format_bytes(size: float) -> str:
 
 
 def is_preset(name: str) -> bool:
-    """Whether this is the name of a preset, and not a folder in the current one."""
-    return name in PRESETS and not Path(name).is_dir()
+    """Whether this is the name of a preset, or a recipe, and not a folder in the current one."""
+    return (name in PRESETS or is_yaml_file(name)) and not Path(name).is_dir()
 
 
 def tell_random(name: str) -> None:

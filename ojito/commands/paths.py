@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ojito.checkpoint.saving import holds_model
-from ojito.data import BUILT_IN, read_source
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.saving import check_room, holds_model
+from ojito.data import BUILT_IN, check_address, read_source
 from ojito.data.files import LISTS
 from ojito.errors import UsageError
 
@@ -14,7 +15,7 @@ def check_place(out: Path, force: bool) -> None:
     """Check that a model may be written there.
 
     Raises:
-        UsageError: A file is in the way, or another model is there and must not be replaced.
+        UsageError: A file is in the way, another model is there and must not be replaced, or nothing can be written.
     """
     there = next((path for path in (out, *out.parents) if path.exists()), out)
     if there.exists() and not there.is_dir():
@@ -22,6 +23,10 @@ def check_place(out: Path, force: bool) -> None:
         raise UsageError(f"--out {out}", what, "give a folder")
     if holds_model(out) and not force:
         raise UsageError(f"--out {out}", "holds a model already", "choose another folder, or replace it with --force")
+    try:
+        check_room(out)
+    except CheckpointError as error:
+        raise UsageError(f"--out {out}", error.problem, error.remedy) from error
 
 
 def check_data(data: str) -> None:
@@ -33,4 +38,5 @@ def check_data(data: str) -> None:
     path = Path(data)
     if data in BUILT_IN or path.is_dir() or (path.is_file() and path.suffix.lower() in LISTS):
         return
+    check_address(data)
     read_source(path)  # raises with what is wrong

@@ -79,7 +79,7 @@ MODEL = _argument(
     "model",
     type=_word,
     metavar="MODEL",
-    help="a model folder, owner/name on the Hugging Face Hub, or a preset (random weights)",
+    help="a model folder, owner/name on the Hugging Face Hub, or a preset or recipe (random weights)",
 )
 
 MAX_PIXELS = _argument(
@@ -156,7 +156,10 @@ COMMANDS = (
         "ojito.commands.train",
         (
             _argument(
-                "--preset", type=_word, metavar="NAME", help="preset to start from (default tiny); see `ojito presets`"
+                "--preset",
+                type=_word,
+                metavar="NAME",
+                help="preset to start from, or a recipe in YAML (default tiny); see `ojito presets`",
             ),
             _argument(
                 "--from",
@@ -341,7 +344,7 @@ COMMANDS = (
     ),
     Command(
         "convert",
-        "write a model in the form that transformers loads, or in Ojito's own",
+        "write a model of a public family in the form that transformers loads, or any in Ojito's own",
         "ojito.commands.convert",
         (
             MODEL,
@@ -350,14 +353,15 @@ COMMANDS = (
                 "--to",
                 default="huggingface",
                 choices=("huggingface", "ojito"),
-                help="form to write (default huggingface)",
+                help="huggingface (default) for families that transformers has, such as LLaVA, PaliGemma, Idefics3 and "
+                "Gemma 3, and for nanoVLM; ojito for any model",
             ),
             _argument(
                 "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the weights (default: unchanged)"
             ),
             _argument("--force", action="store_true", help="replace the model in --out"),
         ),
-        "ojito convert runs/mine --out exported --dtype bfloat16",
+        "ojito convert runs/mine --to ojito --dtype bfloat16 --out smaller",
     ),
     Command(
         "info",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ojito.config import Config
+from ojito.commands.hints import check_words
+from ojito.config import Config, only_length
 from ojito.errors import UsageError
 from ojito.presets import settings_of
 from ojito.settings import ConfigError, merge, override, read, read_yaml, to_yaml, write
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
     from ojito.training import TrainResult
 
 DEFAULT = "tiny"
-INTERRUPTED = 130
+SIGNALLED = 128
+"""Exit code of a run that a signal ended, less the signal's number: 130 is Ctrl-C."""
 
 
 def run(args: Namespace) -> int:
-    """Train, save, evaluate, and say what to try next. Ctrl-C ends the training, not the saving."""
+    """Train, save, evaluate, and say what to try next. A signal ends the training, not the saving."""
+    check_words(args.settings)
     base = None
     if args.base is not None:
         check_flags(args)
@@ -35,15 +40,22 @@ def run(args: Namespace) -> int:
     if args.print_config:
         print(json.dumps(write(config), indent=1) if args.json else to_yaml(write(config)), end="\n" * args.json)
         return 0
-    from ojito.commands.paths import check_place  # here, so that a setting is named before torch is there
+    from ojito.commands.paths import check_data, check_place  # here, so that a setting is named before torch is there
 
     out = Path(f"runs/{config.name}" if args.out is None else args.out)
     check_place(out, args.force)
+    check_data(config.data.path)
     from ojito.training import train
 
     result = train(config, out=out, weights=base, device=args.device, force=args.force)
-    _conclude(result, config, out, args.json)
-    return INTERRUPTED if result.history.interrupted else 0
+    try:
+        _conclude(result, config, out, args.json)
+        sys.stdout.flush()
+    except OSError:
+        if result.history.signal != getattr(signal, "SIGHUP", None):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal that would read it is closed
+    return SIGNALLED + result.history.signal if result.history.interrupted else 0
 
 
 def check_flags(args: Namespace) -> None:
@@ -57,7 +69,7 @@ def check_flags(args: Namespace) -> None:
     from ojito.commands.paths import check_data, check_place
 
     values, _ = _start(args)
-    values = override(merge(values, _flags(args)), args.settings)
+    values = _override(values, args)
     if args.print_config:
         return
     if args.out is not None:
@@ -89,9 +101,16 @@ def recipe(args: Namespace, base: Described | None = None) -> Config:
     elif start is not None:
         if not isinstance(start, str):
             raise ConfigError("preset", f"{start!r} is not the name of a preset", "see `ojito presets`")
-        values = merge(settings_of(start), values)
+        values = merge(merge(settings_of(start), only_length(values)), values)
+    return read(Config, _override(values, args))
+
+
+def _override(values: dict[str, Any], args: Namespace) -> dict[str, Any]:
+    """The settings with those of the command line over them."""
     values = merge(values, _flags(args))
-    return read(Config, override(values, args.settings))
+    if args.steps is None and args.minutes is None:
+        values = merge(values, only_length(override({}, args.settings)))
+    return override(values, args.settings)
 
 
 def _start(args: Namespace) -> tuple[dict[str, Any], Any]:

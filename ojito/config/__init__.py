@@ -12,7 +12,7 @@ from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, Perceive
 from ojito.config.efficientnet import EfficientNetConfig
 from ojito.config.model import DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, VisionConfig, ViTConfig
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
-from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig
+from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig, only_length
 
 __all__ = [
     "AveragePoolConfig",
@@ -36,6 +36,7 @@ __all__ = [
     "TrainConfig",
     "ViTConfig",
     "VisionConfig",
+    "only_length",
 ]
 
 

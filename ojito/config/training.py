@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ojito.config.rules import check_seed, divisible, fraction, not_negative, positive, share
 from ojito.settings import ConfigError
@@ -83,10 +84,14 @@ class TrainConfig:
     """Settings of training.
 
     Attributes:
-        steps: Optimizer steps; 0 means that `minutes` decides.
-        minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides.
+        steps: Optimizer steps; 0 means that `minutes` decides. As a setting over a recipe that has minutes, it replaces
+            them; give both to end with the first.
+        minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides. As a
+            setting it replaces steps in the same way.
         batch_size: Rows a step, all micro-batches of `accumulate` together.
-        accumulate: Micro-batches per step; more of them take less memory and give the same result.
+        accumulate: Micro-batches per step; more of them take less memory, and learn from the same rows with the same
+            gradient. Two things do differ: batch norm (vision kind=resnet, stem=conv) sees the statistics of a
+            micro-batch, and dropout draws other numbers.
         optimizer: AdamW for all parameters, or Muon for the hidden matrices and AdamW for the others.
         lr: Peak learning rate; vision_lr, connector_lr, decoder_lr replace it for their part where greater than 0.
         vision_lr, connector_lr, decoder_lr: Peak learning rate of this part; 0 means `lr`.
@@ -100,6 +105,9 @@ class TrainConfig:
         warmup: Share of the run over which the rate rises from 0.
         decay: Share of the run, at its end, over which schedule=wsd falls to 0.
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
+        threads: Threads that PyTorch computes with on a CPU. 0 measures at the start how many are fastest beside other
+            processes, unless OMP_NUM_THREADS says; a run of `minutes` measures now and then again. Another number may
+            round sums otherwise: for results that are equal to the last bit, give one.
         log_every: Steps per line of the log.
         eval_every: Steps between evaluations; 0 evaluates at the end only.
         eval_samples: Maximal number of rows of `data.eval_split` in an evaluation, drawn by the seed from more.
@@ -124,6 +132,7 @@ class TrainConfig:
     decay: float = 0.2
     freeze: tuple[Part, ...] = ()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = 0
     log_every: int = 10
     eval_every: int = 0
     eval_samples: int = 256
@@ -133,6 +142,7 @@ class TrainConfig:
         positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples")
         divisible(self, "batch_size", "accumulate")
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
+        not_negative(self, threads="as many as are fastest")
         not_negative(self, weight_decay="none", clip="no clipping", eval_every="an evaluation at the end only")
         fraction(self, "betas", "warmup")
         share(self, decay=0.2)
@@ -148,3 +158,20 @@ class TrainConfig:
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")
+
+
+def only_length(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has to be laid under settings that give steps or minutes alone: the other one at 0.
+
+    Args:
+        given: Settings over a recipe, in groups.
+    """
+    train = given.get("train")
+    lengths = (
+        {name: train[name] for name in ("steps", "minutes") if name in train} if isinstance(train, Mapping) else {}
+    )
+    if len(lengths) != 1:
+        return {}
+    ((name, value),) = lengths.items()
+    gives = isinstance(value, (int, float)) and value > 0
+    return {"train": {"minutes" if name == "steps" else "steps": 0}} if gives else {}

@@ -50,11 +50,22 @@ def open_data(config: Config | str | Path) -> Source | Scenes:
     if not isinstance(config, Config):
         config = Config(data=DataConfig(path=str(config)))
     data = config.data
+    check_address(data.path)
     if data.path == "scenes":
         return Scenes(data.scenes)
     if data.path == "photos16":
         return Source("photos16", photos16())
     return read_source(data.path, data.max_bad, pack=config.processor.prompt.turns == "blind")
+
+
+def check_address(path: str) -> None:
+    """Check that data are on this machine.
+
+    Raises:
+        DataError: It is an address.
+    """
+    if "://" in path:
+        raise DataError(path, "is an address, and Ojito never goes online", "download it and give the path")
 
 
 def training_texts(source: Rows | Stream, config: Config, drawn: int = 2000) -> Iterator[str]:

@@ -1,34 +1,38 @@
-"""Endless training batches. Batch number n depends on the seed and n alone, however many processes read images."""
+"""Endless training batches. What a row is depends on the seed and its number in the run alone.
+
+However many processes read images, and however many rows a batch has, the rows of a step are the same: their order, the
+answers that are drawn, and the images that are mirrored.
+"""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import logging
-import os
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ojito.config import DataConfig, TrainConfig
 from ojito.data.features import Features
 from ojito.data.files import DataError
+from ojito.data.lengths import fitting_rows
 from ojito.data.sources import all_bad, check_budget, problem_line
+from ojito.data.workers import Workers
 from ojito.errors import OjitoError
-from ojito.processor import ImageError, Processor, RowError
+from ojito.processor import ImageError, Processor, RowError, TooLongError
 from ojito.processor.augment import vary
+from ojito.processor.prompts import Row
 from ojito.processor.tiles import Encoded, Tiles
 from ojito.records import Batch, Sample
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 _LOCATION = re.compile(r"<loc[0-9]{4}>")  # as `locate/boxes.py` writes it
 _PATIENCE = 1000  # rows without a good one among them, at least, before the search ends where data.max_bad=1
@@ -64,9 +68,9 @@ class Stream(Protocol):
 class Batches(Iterator[Batch]):
     """Batches without end.
 
-    A row with a bad image or too much text is left out of its batch, named in the log and counted. The budget,
-    `config.max_bad`, is a share of the rows that are served here; what the source found when it was opened, in other
-    units (lines of a file) and in all splits, was judged there.
+    Rows with too much text are looked for at the start, and divided or left out. A row with a bad image is left out of
+    its batch, named in the log and counted. The budget, `config.max_bad`, is a share of the rows that are served here;
+    what the source found when it was opened, in other units (lines of a file) and in all splits, was judged there.
 
     Args:
         source: Rows, or a stream.
@@ -81,8 +85,9 @@ class Batches(Iterator[Batch]):
         problems: Every bad row met so far, and those that the source found when it was opened.
 
     Raises:
-        DataError: More bad rows than `config.max_bad`, or nothing but bad rows; or `config.flip`, and a row that says
-            where things are: a mirrored image would make that wrong.
+        DataError: No row that is short enough, more bad rows than `config.max_bad`, or nothing but bad rows; or
+            `config.flip`, and a row that says where things are: a mirrored image would make that wrong; or a process
+            that reads images was killed.
         OjitoError: A split that the source cannot draw from, or `start` below 0.
     """
 
@@ -105,32 +110,41 @@ class Batches(Iterator[Batch]):
         sampler: _Sampler
         if isinstance(source, Stream):
             self._total = 0  # grows as samples are drawn
-            sampler = _StreamSampler(source, config.split)
+            sampler = _StreamSampler(source, config.split, train)
         else:
             self.problems += source.problems
-            sampler = _RowSampler(source.samples(config.split), train.seed)
+            rows, too_long = fitting_rows(source.name, source.samples(config.split), processor)
+            self.problems += too_long
+            sampler = _RowSampler(rows, train.seed)
             if config.flip:
                 _check_flip(self._name, sampler.rows)
             self._total = len(sampler.rows)
-        self._opened = len(self.problems)  # how many of the problems are older than this loader
+        self._opened = len(self.problems)  # how many of the problems are older than the first batch
+        self._bad: list[str] = []  # those of them that count
         self._patience = max(2 * self._total, _PATIENCE)  # twice the rows: wherever that begins, it holds a whole epoch
         self._barren = 0  # rows since the last batch
         self._known_bad: set[int] = set()
         dataset = BatchDataset(sampler, processor, config, train.seed, self._size, features)
-        self._results = _results(dataset, config.workers, start)
+        self._results: Iterator[tuple[Batch | None, Problems]]
+        if config.workers:
+            self._results = Workers(dataset, config, start)
+        else:
+            self._results = (dataset[number] for number in itertools.count(start))
 
     def __next__(self) -> Batch:
         while True:
             batch, problems = next(self._results)
             self.number += 1
             self._total += self._size * self._endless
-            for row, problem in problems.items():
+            for row, (problem, too_long) in problems.items():
                 if row not in self._known_bad:
                     self._known_bad.add(row)
                     self.problems.append(problem)
                     log.warning("skipped %s", problem)
+                    # A long text is not broken, and what was not found at the start must not end a run late.
+                    self._bad += [problem] * (self._endless or not too_long)
             if problems:
-                check_budget(self._name, self.problems[self._opened :], self._total, self._max_bad)
+                check_budget(self._name, self._bad, self._total, self._max_bad)
             if batch is not None:
                 self._barren = 0
                 return batch
@@ -139,7 +153,11 @@ class Batches(Iterator[Batch]):
                 raise all_bad(self._name, self.problems[self._opened :])
 
 
-class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
+Problems = dict[int, tuple[str, bool]]
+"""What is wrong with rows, by their number, and whether it is the length of a text."""
+
+
+class BatchDataset(Dataset[tuple["Batch | None", Problems]]):
     """Batches by their number: what each process of the loader reads."""
 
     def __init__(
@@ -155,15 +173,17 @@ class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
         self._config, self._features = config, features
         self._cached = _Cache(processor.read_image, config.cache_mb * 2**20 // max(1, config.workers))
 
-    def __getitem__(self, number: int) -> tuple[Batch | None, dict[int, str]]:
+    def __getitem__(self, number: int) -> tuple[Batch | None, Problems]:
         """Return the batch, None if all its rows are bad; and the problem of each bad row, by its number."""
-        rng = random.Random(f"{self._seed} batch {number}")
-        rows, problems = [], {}
-        for index, sample in self._sampler(number * self._size, self._size, rng):
+        rows: list[Row] = []
+        problems: Problems = {}
+        first = number * self._size
+        for position, (index, sample) in enumerate(self._sampler(first, self._size), first):
+            rng = random.Random(f"{self._seed} row {position}")  # not of the batch, whose size `accumulate` decides
             try:
                 rows.append(self._processor.row(sample, training=True, rng=rng, read=self._reader(rng)))
             except (ImageError, RowError) as error:
-                problems[index] = problem_line(sample.origin, error)
+                problems[index] = problem_line(sample.origin, error), isinstance(error, TooLongError)
         return self._processor.batch(rows) if rows else None, problems
 
     def _reader(self, rng: random.Random) -> Callable[[ImageLike], Tiles | Encoded]:
@@ -176,28 +196,10 @@ class BatchDataset(Dataset[tuple["Batch | None", dict[int, str]]]):
         return lambda image: vary(self._cached(image), mirrored, self._config.crop, random.Random(seed))
 
 
-def _results(dataset: BatchDataset, workers: int, start: int) -> Iterator[tuple[Batch | None, dict[int, str]]]:
-    """Batches from number `start` on, made here or in processes of their own."""
-    if not workers:
-        return (dataset[number] for number in itertools.count(start))
-    # The tokenizer's threads do not survive a fork; one process a worker is parallel enough.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    loader = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=itertools.count(start),
-        num_workers=workers,
-        collate_fn=_unchanged,
-        # Otherwise it takes a number from PyTorch's own generator, and dropout would depend on the processes.
-        generator=torch.Generator(),
-    )
-    return iter(loader)
-
-
 class _Sampler(Protocol):
     """Samples number `start` to `start + count` of a run, each with the number of its row in the source."""
 
-    def __call__(self, start: int, count: int, rng: random.Random) -> Iterable[tuple[int, Sample]]: ...
+    def __call__(self, start: int, count: int) -> Iterable[tuple[int, Sample]]: ...
 
 
 class _RowSampler:
@@ -212,7 +214,7 @@ class _RowSampler:
         self.rows, self._seed = rows, seed
         self._orders: dict[int, list[int]] = {}
 
-    def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
+    def __call__(self, start: int, count: int) -> Iterator[tuple[int, Sample]]:
         for number in range(start, start + count):
             epoch, offset = divmod(number, len(self.rows))
             row = self._order(epoch)[offset]
@@ -227,15 +229,17 @@ class _RowSampler:
 
 
 class _StreamSampler:
-    """Sampler of a stream, with a stream of its own for every batch, so that each process can draw any batch."""
+    """Sampler of a stream, with a stream of its own for every step, so that each process can draw any batch."""
 
-    def __init__(self, source: Stream, split: str) -> None:
-        self._source, self._split = source, split
+    def __init__(self, source: Stream, split: str, train: TrainConfig) -> None:
+        self._source, self._split, self._seed, self._size = source, split, train.seed, train.batch_size
         source.stream(split, 0)  # refuses a wrong split now, rather than in a process of the loader
 
-    def __call__(self, start: int, count: int, rng: random.Random) -> Iterator[tuple[int, Sample]]:
+    def __call__(self, start: int, count: int) -> Iterator[tuple[int, Sample]]:
+        step, offset = divmod(start, self._size)
+        rng = random.Random(f"{self._seed} batch {step}")
         stream = self._source.stream(self._split, rng.getrandbits(63))
-        return enumerate(itertools.islice(stream, count), start)
+        return enumerate(itertools.islice(stream, offset, offset + count), start)
 
 
 class _Cache:
@@ -265,7 +269,3 @@ def _check_flip(name: str, rows: Iterable[Sample]) -> None:
         if found:
             problem = f"data.flip would make {found[0]} wrong, left for right"
             raise DataError(row.origin or name, problem, "set data.flip=false")
-
-
-def _unchanged(batch: T) -> T:
-    return batch

@@ -2,7 +2,7 @@
 
 from ojito.processor.image_files import ImageError, TooManyPixels
 from ojito.processor.processor import Processor
-from ojito.processor.prompts import RowError, texts
+from ojito.processor.prompts import RowError, TooLongError, texts
 from ojito.processor.tokenizers import Tokenizer
 
-__all__ = ["ImageError", "Processor", "RowError", "Tokenizer", "TooManyPixels", "texts"]
+__all__ = ["ImageError", "Processor", "RowError", "Tokenizer", "TooLongError", "TooManyPixels", "texts"]

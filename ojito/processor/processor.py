@@ -126,6 +126,19 @@ class Processor:
         row.images = images
         return row
 
+    def check_length(self, sample: Sample) -> None:
+        """Check that a row of training fits, before its images are read; if they are split, they add to it.
+
+        Raises:
+            TooLongError: It does not.
+            RowError: It cannot be written as tokens at all.
+        """
+        self._writer.write(sample, training=True)
+
+    def surely_fits(self, sample: Sample) -> bool:
+        """Whether a row of training fits without a doubt, told from its bytes, which takes no time."""
+        return self._writer.surely_fits(sample)
+
     def with_image(self, **settings: Any) -> Processor:
         """The same processor with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
 

@@ -50,6 +50,16 @@ class RowError(OjitoError):
         super().__init__(where or "sample", problem, remedy, details)
 
 
+class TooLongError(RowError):
+    """A row with more text than the model takes.
+
+    Attributes:
+        length: Tokens of text, or positions, that it has.
+    """
+
+    length: int = 0
+
+
 @dataclass
 class Row:
     """One row of a batch, before padding; its lists have one entry per token. See `records.Batch`."""
@@ -125,8 +135,9 @@ class RowWriter:
             grids: Rows and columns of tiles of every image, 0 and 0 of one that is not split, as all are without it.
 
         Raises:
-            RowError: No answer to learn, more text than `max_tokens`, more positions than the decoder has, half a
-                character, `<image>` where no image can stand, or a system message that the prompt has no place for.
+            TooLongError: More text than `max_tokens`, or more positions than the decoder has.
+            RowError: No answer to learn, half a character, `<image>` where no image can stand, or a system message that
+                the prompt has no place for.
         """
         dialogue = sample.dialogue
         system = self._check_texts(sample, dialogue)
@@ -170,6 +181,24 @@ class RowWriter:
                     at = self._add(row, self._after_answer, segment=segment, start=at, prefix=False, learn=learn_all)
         self._check_length(row, sample, room=0 if training else 1)
         return row
+
+    def surely_fits(self, sample: Sample) -> bool:
+        """Whether a row of training has so few bytes of text that it fits, however they are tokenized."""
+        config = self.config
+        frame = (config.user, config.user_with_system, config.before_text, config.separator, config.caption,
+                 config.before_answer, config.after_answer, config.after_images)  # fmt: skip
+        each = sum(map(_bytes, frame)) + 8  # a space before every text, and eos
+        length = _bytes(sample.system or config.system) + _bytes(config.image_text + config.image_number) * len(
+            sample.images
+        )
+        for turn in sample.dialogue:
+            answers = [_bytes(answer) for answer in turn.answers] or [0]
+            taught = len(answers) if config.answers == "all" else 1
+            length += taught * (each + _bytes(turn.prompt)) + (sum(answers) if taught > 1 else max(answers))
+        most = self._max_positions
+        return length <= config.max_tokens and (
+            most is None or length + self._image_tokens * len(sample.images) <= most
+        )
 
     def _check_texts(self, sample: Sample, dialogue: tuple[Turn, ...]) -> str:
         """Check all texts; return the system message.
@@ -290,7 +319,8 @@ class RowWriter:
         num_visual = row.tokens.count(IMAGE)
         length = len(row.tokens) - num_visual
         if length > self.config.max_tokens:
-            raise RowError(
+            raise _too_long(
+                length,
                 sample.origin,
                 f"has {length} tokens of text, more than processor.prompt.max_tokens {self.config.max_tokens}",
                 "shorten it or raise the limit",
@@ -300,11 +330,22 @@ class RowWriter:
         needed, most = max(row.positions) + 1 + room, self._max_positions
         if most is not None and needed > most:
             each = self._image_tokens
-            raise RowError(
+            raise _too_long(
+                needed,
                 sample.origin,
                 f"needs {needed} positions, {each} for each of {num_visual // each} images, and the decoder has {most}",
                 "use fewer images or less text",
             )
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _too_long(length: int, where: str, problem: str, remedy: str) -> TooLongError:
+    error = TooLongError(where, problem, remedy)
+    error.length = length
+    return error
 
 
 def check_typed(text: str) -> str:

@@ -6,12 +6,16 @@ import base64
 import contextlib
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import tokenizers
 from tokenizers import AddedToken
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import ByteLevel
 
 from ojito.config import TokenizerConfig
 from ojito.errors import nearest
@@ -179,6 +183,45 @@ class Tokenizer:
             ids = tuple(self._within[after].encode(text, add_special_tokens=False).ids)
             self._ids[text, after] = ids
         return ids
+
+    def missing(self, texts: Iterable[str]) -> dict[str, int]:
+        """Count the characters of texts that have no entry: they are read as one unknown token, and never written.
+
+        Args:
+            texts: Not looked at where every byte has an entry.
+
+        Returns:
+            The characters, the most frequent first.
+        """
+        bytes_of_bpe = ByteLevel.alphabet()
+        if any(part.get("type") == "ByteLevel" for part in _parts(self._tokenizer.pre_tokenizer)[1]) and all(
+            self._tokenizer.token_to_id(byte) is not None for byte in bytes_of_bpe
+        ):
+            return {}
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(text)
+        unknown = self._unknown()
+        return {c: count for c, count in counts.most_common() if self._lacks(c, unknown)}
+
+    def _lacks(self, character: str, unknown: int | None) -> bool:
+        if unicodedata.category(character)[0] in "CMZ":  # controls, accents and spaces are the normalizer's
+            return False
+        try:
+            ids = self.encode(character)
+        except Exception:  # noqa: BLE001 - the library's own: it has no token, not even an unknown one
+            return True
+        return unknown in ids or not self.decode(ids).strip()
+
+    def _unknown(self) -> int | None:
+        """The id of the token for what has no entry."""
+        model = self._tokenizer.model
+        if isinstance(model, Unigram):
+            unknown: int | None = json.loads(self._tokenizer.to_str())["model"].get("unk_id")
+            return unknown
+        name = getattr(model, "unk_token", None)
+        found: int | None = None if name is None else self._tokenizer.token_to_id(name)
+        return found
 
     def parse(self, text: str) -> list[str | int]:
         """A text from the recipe, whose special tokens are meant as such: their ids and the text between them."""

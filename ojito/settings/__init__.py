@@ -7,8 +7,8 @@
 from ojito.errors import ConfigError
 from ojito.settings.catalog import Setting, describe_settings, group_names
 from ojito.settings.mappings import Settings, differences, merge, override, write
-from ojito.settings.reading import read, shown
-from ojito.settings.yaml_text import parse_yaml, read_text, read_yaml, to_yaml
+from ojito.settings.reading import places, read, shown
+from ojito.settings.yaml_text import is_yaml_file, parse_yaml, read_text, read_yaml, to_yaml
 
 __all__ = [
     "ConfigError",
@@ -17,9 +17,11 @@ __all__ = [
     "describe_settings",
     "differences",
     "group_names",
+    "is_yaml_file",
     "merge",
     "override",
     "parse_yaml",
+    "places",
     "read",
     "read_text",
     "read_yaml",

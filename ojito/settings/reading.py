@@ -34,13 +34,38 @@ def read(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            remedy = nearest(_text(name), known, f"known are {', '.join(known)}")
+            elsewhere = [f"{join(key, place)}{_equals(values[name])}" for place in places(cls, name)]
+            remedy = f"did you mean {' or '.join(elsewhere)}?" if elsewhere else ""
+            remedy = remedy or nearest(_text(name), known, f"known are {', '.join(known)}")
             raise ConfigError(join(key, _text(name)), "unknown setting", remedy)
     checked = {name: _value(annotations[name], value, join(key, name)) for name, value in values.items()}
     try:
         return cls(**checked)
     except ConfigError as error:
         raise ConfigError(join(key, error.where), error.problem, error.remedy) from None
+
+
+def places(cls: type[Any], name: str, key: str = "") -> list[str]:
+    """Return the dotted keys of a setting, or group, of this name in the groups of a dataclass.
+
+    Args:
+        cls: The dataclass.
+        name: The last part of the keys.
+        key: Dotted key of the dataclass.
+    """
+    found: list[str] = []
+    for field, kind in typing.get_type_hints(cls).items():
+        here = join(key, field)
+        for member in typing.get_args(kind) or (kind,):
+            if dataclasses.is_dataclass(member) and isinstance(member, type):
+                found += [here] * (field == name) + places(member, name, here)
+            elif key and field == name:
+                found.append(here)
+    return [*dict.fromkeys(found)]
+
+
+def _equals(value: Any) -> str:
+    return "" if isinstance(value, (Mapping, list)) else f"={value}"[:100]
 
 
 def _renamed(cls: type[Any], values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -96,6 +96,11 @@ def read_text(path: Path | str, limit: int, remedy: str) -> str:
         raise ConfigError(path, f"cannot be read ({_reason(error)})", remedy) from None
 
 
+def is_yaml_file(path: Path | str) -> bool:
+    """Whether this is the path of a file of YAML, told from its name."""
+    return Path(path).suffix in (".yaml", ".yml") and Path(path).is_file()
+
+
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """Return the mapping in a YAML file.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any, Literal, Protocol, Union, runtime_checkable
 
 from ojito.config import TrainConfig
 from ojito.records import Batch
+from ojito.trainer.interrupts import interrupts
+from ojito.trainer.last_good import LastGood
 from ojito.trainer.optim import set_trainable
 from ojito.trainer.progress import Display, Metrics
 from ojito.trainer.schedule import Clock, lr_factor
 from ojito.trainer.state import TrainingError, TrainState
-from ojito.trainer.step import Step, train_step
+from ojito.trainer.step import Step, gradients, update
 
 PATIENCE = 10
 """Steps in a row without a finite loss and gradient that a run survives."""
@@ -40,8 +43,10 @@ class History:
         samples: Rows learned from.
         log: A mapping for every `log_every` steps: step, loss, lr, samples_per_second, seconds.
         evaluations: A mapping for every evaluation: step, seconds, and its scores.
-        skipped: Steps whose loss or gradient was not finite, and which changed nothing.
-        interrupted: Whether Ctrl-C ended the run.
+        skipped: Steps whose loss or gradient was not finite, and which changed nothing; and a last one that was taken
+            back, because no finite loss came after it.
+        interrupted: Whether Ctrl-C or another signal ended the run.
+        signal: Number of that signal, as in the module `signal`; 0 where none ended the run.
         stopped: Whether a callback ended it.
     """
 
@@ -52,7 +57,12 @@ class History:
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
     interrupted: bool = False
+    signal: int = 0
     stopped: bool = False
+
+    def interrupt(self, error: KeyboardInterrupt) -> None:
+        """Take down that this ended the run."""
+        self.interrupted, self.signal = True, getattr(error, "signal", signal.SIGINT)
 
 
 def fit(
@@ -68,7 +78,8 @@ def fit(
 ) -> History:
     """Train a model in place, on the device where it is, and leave it in evaluation mode.
 
-    A callback that returns "stop" ends the run after the step; so does Ctrl-C. The caller then has what was learned.
+    A callback that returns "stop" ends the run after the step. Ctrl-C, SIGTERM and SIGHUP end it at once, and leave the
+    weights of the last step. The caller then has what was learned.
 
     Args:
         state: The run: `TrainState(model, config.train)`, or one that is gone on with.
@@ -81,21 +92,28 @@ def fit(
         quiet: Shows no progress.
 
     Raises:
-        TrainingError: Too many steps in a row without a finite loss and gradient, or the batches ended.
+        TrainingError: Too many steps in a row without a finite loss and gradient, weights that give none, or the
+            batches ended.
     """
     config, clock = state.config, state.clock
     set_trainable(state.model, config)
     iterator = iter(batches)
     history = History(clock.step, clock.seconds, state.samples)
-    with Display(quiet) as display, Metrics(out) as metrics:
+    good = LastGood(state.model)
+    with interrupts() as signals, Display(quiet) as display, Metrics(out) as metrics:
         clock.start()
         window = _Window(clock)
         over = clock.done
         try:
             while not over:
                 rate = lr_factor(clock.progress(ahead=0.5), config)
-                step = train_step(state, _gather(iterator, state), rate)
-                _count(step, state, iterator, history)
+                micro_batches = _gather(iterator, state)
+                step = gradients(state, micro_batches)
+                with signals.held():  # half an update is neither this step nor the last
+                    if step.finite:
+                        good.keep(micro_batches[-1])
+                    update(state, step, rate)
+                    _count(step, state, iterator, history)
                 window.add(step)
                 if not step.finite:
                     display.say(f"step {clock.step}: loss or gradient is not finite; skipped")
@@ -120,14 +138,33 @@ def fit(
                     display.say(f"step {clock.step}: " + "  ".join(f"{k} {_short(v)}" for k, v in scores.items()))
                     history.stopped |= _calls_stop(on_eval, line)
                 over |= history.stopped
-        except KeyboardInterrupt:
-            history.interrupted = True
+        except KeyboardInterrupt as error:
+            history.interrupt(error)
             display.say(f"interrupted after step {history.steps}")
         finally:
+            signals.hold()
             clock.stop()
             state.model.eval()
             state.model.zero_grad()
+            _leave_good(state, good, history, display)
+    if not state.sound:
+        raise TrainingError(
+            "training",
+            f"the weights after step {clock.step} give no finite loss",
+            f"lower train.lr (it is {config.lr:g})",
+        )
     return history
+
+
+def _leave_good(state: TrainState, good: LastGood, history: History, display: Display) -> None:
+    """Try what the last update left; if it is of no use, take it back."""
+    state.sound = good.proves()
+    if not state.sound:
+        state.sound = good.restore()
+        if state.clock.step not in history.skipped:
+            history.skipped.append(state.clock.step)
+        if state.sound:
+            display.say("the last update left weights without a finite loss; it was taken back")
 
 
 def _gather(batches: Iterator[Batch], state: TrainState) -> list[Batch]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
@@ -17,8 +19,40 @@ from rich.progress import Progress as Bar
 
 from ojito.records import Progress
 
+log = logging.getLogger(__name__)
+
 LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
+
+
+class _Lasting(io.TextIOBase):
+    """A stream that goes on when its terminal is closed: a run that is saved then must not end in its last line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+def _console(stream: TextIO | None = None) -> Console:
+    return Console(file=cast(TextIO, _Lasting(stream or sys.stderr)))
 
 
 class Display(AbstractContextManager["Display"]):
@@ -31,7 +65,7 @@ class Display(AbstractContextManager["Display"]):
 
     def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
         self._quiet = quiet
-        self._console = Console(file=stream or sys.stderr)
+        self._console = _console(stream)
         self._last_line = time.monotonic()
         self._bar: Bar | None = None
         if self._console.is_terminal and not quiet:
@@ -89,7 +123,7 @@ def progress_bar(doing: str, quiet: bool = False) -> Iterator[Progress]:
         doing: Words beside the bar.
         quiet: Shows nothing.
     """
-    console = Console(file=sys.stderr)
+    console = _console()
     with Bar(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task: TaskID | None = None
 
@@ -120,14 +154,23 @@ class Metrics(AbstractContextManager["Metrics"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._file:
-            self._file.close()
+            with suppress(OSError):  # what could not be written is tried again
+                self._file.close()
+            self._file = None
 
     def write(self, values: Mapping[str, Any]) -> None:
-        """Add a line."""
+        """Add a line. A full disk ends the file, and not the run."""
         if self._file:
-            self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                log.warning("%s: cannot be written (%s); training goes on without it", self._file.name, error.strerror)
+                self._close()
 
 
 def _clock(seconds: float) -> str:

@@ -18,7 +18,7 @@ from ojito.trainer.schedule import Clock
 
 
 class TrainingError(OjitoError):
-    """A run that cannot go on. The model keeps the weights of the last good step."""
+    """A run that cannot go on. The model keeps the weights of the last good step, where `TrainState.sound`."""
 
 
 class TrainState:
@@ -41,6 +41,7 @@ class TrainState:
         optimizers: AdamW, and Muon with optimizer=muon.
         batch: Number of the batch that comes next, micro-batches counted singly.
         samples: Rows learned from so far.
+        sound: Whether the weights that `fit` left give a finite loss. If not, they are not worth keeping.
     """
 
     def __init__(self, model: VLM, config: TrainConfig, clock: Clock | None = None) -> None:
@@ -49,6 +50,7 @@ class TrainState:
         self.clock = clock or Clock(config)
         self.optimizers: list[Optimizer] = optimizers(model, config)
         self.batch = self.samples = 0
+        self.sound = True
         self.learning: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
         self.device = self.learning[0].device
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(self.device))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import ojito
 from ojito import pipeline
 from ojito.commands import convert
+from ojito.commands.table import COMMANDS
 from tests.parity.exporting import assert_same_state, export, files, read
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
@@ -174,3 +175,10 @@ def test_command_writes_a_preset_in_ojitos_form(run, tmp_path):
     expected = ojito.load("tiny", device="cpu", dtype="float32", seed=3).model.state_dict()
     mine = ojito.load(tmp_path / "out", device="cpu", dtype="float32").model.state_dict()
     assert_same_state(mine, expected)
+
+
+def test_example_of_the_help_works_for_what_was_trained(run, trained, tmp_path):
+    (example,) = (command.example for command in COMMANDS if command.name == "convert")
+    words = example.replace("runs/mine", str(trained)).replace("smaller", str(tmp_path / "smaller")).split()[1:]
+    assert run(*words)[0] == 0
+    assert (tmp_path / "smaller" / "model.safetensors").is_file()

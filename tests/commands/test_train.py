@@ -1,6 +1,8 @@
 """`ojito train`: which recipe it follows, what it writes, and what it leaves when it is stopped."""
 
+import io
 import json
+import signal
 
 import pytest
 import yaml
@@ -73,6 +75,38 @@ def test_steps_and_minutes_replace_each_other_unless_both_are_given(run, recipe)
     assert length("--minutes", 10) == (0, 10.0)
     assert length("--steps", 9, "train.minutes=1") == (9, 1)
     assert length("--steps", 9, "--minutes", 10) == (9, 10.0)
+
+
+def test_steps_as_a_setting_replace_the_minutes_of_a_preset_as_the_flag_does(run, tmp_path):
+    def length(*words):
+        train = printed_recipe(run, *words)["train"]
+        return train["steps"], train["minutes"]
+
+    assert length() == (0, 2.0)
+    assert length("train.steps=500") == length("--steps", 500) == (500, 0)
+    assert length("--preset", "char", "train.minutes=3") == (0, 3)
+    assert length("train.steps=500", "train.minutes=3") == (500, 3)
+    assert length("--minutes", 5, "train.steps=500") == (500, 5)
+    assert length("train.steps=0") == (0, 2.0)
+    (tmp_path / "r.yaml").write_text("preset: tiny\ntrain: {steps: 7}")
+    assert length("--config", tmp_path / "r.yaml") == length("--preset", tmp_path / "r.yaml") == (7, 0)
+    assert length("--config", tmp_path / "r.yaml", "train.minutes=3") == (0, 3)
+
+
+def test_preset_may_be_a_recipe(run, recipe, tmp_path):
+    assert printed_recipe(run, "--preset", recipe) == printed_recipe(run, "--config", recipe)
+    (tmp_path / "mine.yaml").write_text("preset: tiny\ntrain: {batch_size: 7}")
+    found = printed_recipe(run, "--preset", tmp_path / "mine.yaml", "train.lr=1")
+    tiny = printed_recipe(run)
+    assert found == {**tiny, "name": "mine", "train": {**tiny["train"], "batch_size": 7, "lr": 1.0}}
+    code, said, _ = run("info", tmp_path / "mine.yaml")
+    assert (code, said.split()[0]) == (0, f"{tmp_path / 'mine.yaml'}:")
+
+
+def test_data_that_are_an_address_are_refused(refused, trained):
+    said = "https://example.org/a.zip: is an address, and Ojito never goes online; download it and give the path"
+    assert said in refused("train", "--data", "https://example.org/a.zip")
+    assert said in refused("eval", trained, "https://example.org/a.zip")
 
 
 def test_preset_must_be_a_name(refused, tmp_path):
@@ -261,6 +295,53 @@ def test_interrupted_training_saves_and_exits_with_130(run, images, recipe, tmp_
     assert (tmp_path / "mine" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signal_saves_and_exits_with_128_and_its_number(run, images, recipe, tmp_path, monkeypatch, name):
+    original, served = Batches.__next__, []
+
+    def killed(self):
+        served.append(1)
+        if len(served) == 3:
+            signal.raise_signal(getattr(signal, name))
+        return original(self)
+
+    monkeypatch.setattr(Batches, "__next__", killed)
+    words = ("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine", "--steps", 50)
+    code, said, _ = run(*words)
+    assert code == 128 + getattr(signal, name)
+    assert said.startswith("2 steps in")
+    assert run("info", tmp_path / "mine")[0] == 0
+    monkeypatch.setattr("ojito.training.open_data", lambda config: signal.raise_signal(getattr(signal, name)))
+    assert run(*words[:-4], "--out", tmp_path / "new")[0] == 128 + getattr(signal, name)
+    assert not (tmp_path / "new").exists()
+
+
+def test_closed_terminal_is_no_error_when_the_model_is_saved(run, images, recipe, tmp_path, monkeypatch):
+    class Closed(io.StringIO):
+        def flush(self):
+            raise OSError(5, "Input/output error")
+
+        def fileno(self):
+            return 1
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    monkeypatch.setattr("os.dup2", lambda *args: monkeypatch.undo())
+    monkeypatch.setattr(Batches, "__next__", lambda self: signal.raise_signal(signal.SIGHUP))
+    words = ("train", "--config", recipe, "--data", images, "--out", tmp_path / "mine")
+    assert run(*words)[0] == 128 + signal.SIGHUP
+
+
+def test_folder_that_cannot_be_written_is_said_before_the_data_are_read(refused, tmp_path, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    for words in (("train",), ("build", "--vision", "tiny", "--decoder", "tiny"), ("convert", "tiny")):
+        said = refused(*words, "--out", tmp_path / "mine")
+        assert f"--out {tmp_path / 'mine'}: cannot be written (Permission denied); give another folder" in said
+    assert not (tmp_path / "mine").exists()
+
+
 def test_interrupt_before_the_first_step_saves_nothing(run, images, recipe, tmp_path, monkeypatch):
     def interrupted(self):
         raise KeyboardInterrupt
@@ -293,6 +374,8 @@ def test_training_that_fails_keeps_what_it_learned_but_not_in_place_of_a_model(
     code, _, err = run(*words, "--force", "--seed", 3)
     assert (code, (tmp_path / "mine" / "model.safetensors").read_bytes()) == (2, before)
     assert "ojito: error: data: does not go on" in err
+    assert (tmp_path / "mine-failed" / "model.safetensors").is_file() is kept
+    assert (f"the last good weights are in {tmp_path / 'mine-failed'}" in err) is kept
     served.clear()
     code, _, err = run(*words[:-1], tmp_path / "new")
     assert code == 2
@@ -319,7 +402,7 @@ def test_train_and_eval_read_real_photographs(run, data_folder, recipe, tmp_path
     words = ("--data", data, "--out", tmp_path / "mine", "train.eval_samples=4", "processor.prompt.max_tokens=90")
     code, said, _ = run("train", "--config", recipe, *words, "--json")
     assert code == 0
-    assert json.loads(said)["bad_rows"] == []
+    assert all("more than processor.prompt.max_tokens 90" in row for row in json.loads(said)["bad_rows"])
     assert json.loads(said)["evaluation"]["n"] == 4
 
 

@@ -93,6 +93,35 @@ def test_batch_size_and_accumulate_change_output(tmp_path):
     assert len(take(source, 1, train=replace(TRAIN, batch_size=6, accumulate=3))[0].tokens) == 2
 
 
+def rows_of(batches):
+    """Every row: its answer, and its image as it was read."""
+    return [(text, image.sum().item()) for b in batches for text, image in zip(answers(b), b.images, strict=True)]
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_accumulate_and_workers_change_neither_rows_nor_answers_nor_mirrors(tmp_path, accumulate, workers):
+    source = image_rows(tmp_path, 6)  # a batch reaches from one epoch into the next
+    for row in source.rows:
+        left = Image.open(row.images[0]).convert("RGB")
+        left.paste((255, 255, 255), (0, 0, 2, 8))
+        left.putpixel((7, 7), (0, 9, 0))
+        left.save(row.images[0])
+    config = DataConfig(flip=True, workers=workers)
+    whole = take(source, 4, replace(config, workers=0))
+    parts = take(source, 4 * accumulate, config, replace(TRAIN, accumulate=accumulate))
+    assert rows_of(whole) == rows_of(parts)
+    mirrored = [bool(image[0, 0, 0] < image[0, 0, -1]) for batch in whole for image in batch.images]
+    assert mirrored == [bool(image[0, 0, 0] < image[0, 0, -1]) for batch in parts for image in batch.images]
+    assert {*mirrored} == {True, False}
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_accumulate_draws_the_same_from_a_stream(accumulate):
+    parts = take(Counting(), 3 * accumulate, train=replace(TRAIN, accumulate=accumulate))
+    assert [text for b in parts for text in answers(b)] == [text for b in take(Counting(), 3) for text in answers(b)]
+
+
 def test_split_changes_output(tmp_path):
     source = image_rows(tmp_path, 4)
     source.rows[2] = replace(source.rows[2], split="dev")

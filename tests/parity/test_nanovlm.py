@@ -603,4 +603,6 @@ def test_what_nanovlm_has_not_is_not_written(pipes, setting, message):
     with pytest.raises(CheckpointError) as caught:
         write_config(model, processor, 97)
     assert message in str(caught.value)
-    assert str(caught.value).endswith("; stay with Ojito: `save` keeps it as it is")
+    assert str(caught.value).endswith(
+        "; stay with Ojito: `save` keeps it as it is, and so does `ojito convert --to ojito`"
+    )

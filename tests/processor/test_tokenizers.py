@@ -274,3 +274,45 @@ def test_has_bos_and_eos_ids_change_the_tokens():
     assert made.ends == (made.eos, word)
     assert made.parse("</s>") == ["</s>"]  # it ends an answer, and is still a word
     assert Tokenizer(qwen(["<x>"]), TokenizerConfig(eos_ids=(word,))).eos == word
+
+
+def models_of_files():
+    """One of each kind of the library, which knows a, b and c."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import decoders, models, pre_tokenizers
+
+    vocabulary = {"<unk>": 0, "<eos>": 1, "a": 2, "b": 3, "c": 4, "▁": 5}
+    fallback = vocabulary | {f"<0x{byte:02X}>": 6 + byte for byte in range(256)}
+    return (
+        {
+            "words": (Library(models.WordLevel({**vocabulary}, unk_token="<unk>")), "語ü"),
+            "pieces": (Library(models.WordPiece({**vocabulary}, unk_token="<unk>")), "語ü"),
+            "unigram": (Library(models.Unigram([(name, -1.0) for name in vocabulary], 0)), "語ü"),
+            "bpe": (Library(models.BPE({**vocabulary}, [], unk_token="<unk>")), "語ü"),
+            "bpe without": (Library(models.BPE({**vocabulary}, [])), "語ü"),
+            "bytes": (Library(models.BPE(fallback, [], unk_token="<unk>", byte_fallback=True)), ""),
+            "byte level": (
+                Library(models.BPE({c: i for i, c in enumerate(["<eos>", *pre_tokenizers.ByteLevel.alphabet()])}, [])),
+                "",
+            ),
+        },
+        pre_tokenizers.ByteLevel(),
+        decoders.ByteLevel(),
+    )
+
+
+@pytest.mark.parametrize("kind", ["words", "pieces", "unigram", "bpe", "bpe without", "bytes", "byte level"])
+def test_characters_without_an_entry_are_found_in_every_kind_of_file(kind):
+    models, pre_tokenizer, decoder = models_of_files()
+    made, missing = models[kind]
+    if kind == "byte level":
+        made.pre_tokenizer, made.decoder = pre_tokenizer, decoder
+    made.add_special_tokens(["<eos>"])
+    found = Tokenizer(made).missing(iter(["abc 語", "語 ü\n", "c"]))
+    assert [*found] == [*missing]
+    assert found.get("語", 2) == 2
+
+
+def test_characters_of_a_vocabulary_of_bytes_are_not_looked_for():
+    learned = Tokenizer.train(TokenizerConfig(), ["a b"], 300)
+    assert learned.missing(pytest.fail(text) for text in ["looked at"]) == {}

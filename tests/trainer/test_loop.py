@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import json
+import signal
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from ojito.config import ResNetConfig, TrainConfig
 from ojito.model import VLM
 from ojito.records import Batch, Sample, Turn
-from ojito.trainer import TrainingError, TrainState, fit, state
+from ojito.trainer import TrainingError, TrainState, fit, last_good, state
 from ojito.trainer.loop import PATIENCE
 from ojito.trainer.schedule import Clock
 
@@ -281,6 +282,104 @@ def test_interrupt_ends_the_run_and_keeps_what_was_learned(tiny_config, tiny_mod
     assert history.steps == 3
     assert not torch.equal(before, tiny_model.decoder.norm.weight)
     assert not tiny_model.training
+
+
+def test_signal_within_a_step_leaves_the_weights_of_the_last_one(tiny_config, batches, monkeypatch):
+    resnet = ResNetConfig(image_size=16, stem_width=4, blocks=(1, 1), width=32)  # whose forward pass changes statistics
+    flat = dataclasses.replace(tiny_config.train, steps=9, schedule="wsd", decay=0.0)
+    states = []
+    for kill in (True, False):
+        torch.manual_seed(0)
+        model = VLM(dataclasses.replace(tiny_config.model, vision=resnet))
+        calls = []
+
+        def killed(module, args, output, kill=kill, calls=calls):
+            calls.append(1)
+            if kill and len(calls) == 3:
+                signal.raise_signal(signal.SIGTERM)
+
+        model.connector.register_forward_hook(killed)
+        stop = None if kill else lambda state: "stop" if state.clock.step == 2 else None
+        history = fit(TrainState(model, flat), batches(), on_step=stop, quiet=True)
+        assert (history.steps, history.interrupted) == (2, kill)
+        assert history.signal == (signal.SIGTERM if kill else 0)
+        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    assert not differ(*states)
+
+
+def test_signal_within_an_update_waits_for_its_end(tiny_config, tiny_model, batches, monkeypatch):
+    training = TrainState(tiny_model, tiny_config.train)
+    (adamw,) = training.optimizers
+    step = adamw.step
+
+    def killed():
+        signal.raise_signal(signal.SIGTERM)
+        step()
+
+    monkeypatch.setattr(adamw, "step", killed)
+    before = tiny_model.decoder.norm.weight.clone()
+    history = fit(training, batches(), quiet=True)
+    assert (history.steps, history.samples, history.signal) == (1, 4, signal.SIGTERM)
+    assert not torch.equal(before, tiny_model.decoder.norm.weight)
+
+
+def test_signal_within_an_evaluation_ends_the_run(tiny_model, batches):
+    config = TrainConfig(steps=9, batch_size=4, eval_every=2, precision="float32")
+    history = fit(
+        TrainState(tiny_model, config), batches(), evaluate=lambda: signal.raise_signal(signal.SIGTERM), quiet=True
+    )
+    assert (history.steps, history.evaluations, history.signal) == (2, [], signal.SIGTERM)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 60])
+def test_update_that_ruins_the_weights_is_taken_back(tiny_config, tiny_model, batches, steps, capsys):
+    before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
+    training = TrainState(tiny_model, dataclasses.replace(tiny_config.train, steps=steps, lr=1e38))
+    if steps > PATIENCE:
+        with pytest.raises(TrainingError, match="had no finite loss"):
+            fit(training, batches())
+    else:
+        assert fit(training, batches()).skipped == [*range(1, steps + 1)][-1:]
+    assert not differ(before, tiny_model.state_dict())
+    assert training.sound
+    assert "the last update left weights without a finite loss; it was taken back" in capsys.readouterr().err
+
+
+def test_good_update_is_not_taken_back_for_bad_batches_after_it(tiny_config, batches):
+    states = []
+    for bad in ([], [poisoned(next(batches()))] * 3):
+        torch.manual_seed(0)
+        model = VLM(tiny_config.model)
+        config = dataclasses.replace(tiny_config.train, steps=2 + len(bad), schedule="wsd", decay=0.0)
+        fit(TrainState(model, config), [*itertools.islice(batches(), 2), *bad], quiet=True)
+        states.append(model.state_dict())
+    assert not differ(*states)
+
+
+def test_ruined_weights_of_which_no_copy_is_kept_end_the_run_and_are_called_so(
+    tiny_config, tiny_model, batches, monkeypatch
+):
+    monkeypatch.setattr(last_good, "MOST", 0)
+    training = TrainState(tiny_model, dataclasses.replace(tiny_config.train, steps=1, lr=1e38))
+    with pytest.raises(
+        TrainingError, match=r"weights after step 1 give no finite loss; lower train\.lr \(it is 1e\+38"
+    ):
+        fit(training, batches(), quiet=True)
+    assert not training.sound
+
+
+def test_statistics_that_are_not_finite_are_a_step_that_is_not(tiny_config, batches):
+    resnet = ResNetConfig(image_size=16, stem_width=4, blocks=(1, 1), width=32)
+    model = VLM(dataclasses.replace(tiny_config.model, vision=resnet))
+    norm = next(module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+
+    def overflow(module, args, output):
+        module.running_var.data.fill_(float("inf"))  # .data: the backward pass uses it, too
+
+    norm.register_forward_hook(overflow)
+    history = fit(TrainState(model, dataclasses.replace(tiny_config.train, steps=2)), batches(), quiet=True)
+    assert history.skipped == [1, 2]
+    assert all(bool(buffer.isfinite().all()) for buffer in model.buffers())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 import io
 import json
+from pathlib import Path
+
+import pytest
 
 from ojito.trainer import progress as module
 from ojito.trainer.progress import Display, Metrics, progress_bar
@@ -23,6 +26,23 @@ def test_display_writes_a_line_now_and_then_where_there_is_no_terminal(monkeypat
         " 10%  step 10  loss 2.000  123 samples/s  1:30 left",
         " 20%  step 20  loss 2.000  123 samples/s  1:20 left",
     ]
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text):
+        raise OSError(5, "Input/output error")
+
+    def flush(self):
+        raise OSError(5, "Input/output error")
+
+
+def test_display_outlives_its_terminal(monkeypatch):
+    monkeypatch.setattr(module, "LINE_EVERY", 0.0)
+    with Display(stream=Gone()) as display:
+        display.show(0.5, 7, 1.25, 10.0, 5.0)
+        display.say("hello")
 
 
 def test_display_draws_a_bar_on_a_terminal(monkeypatch):
@@ -97,3 +117,14 @@ def test_progress_bar_counts_on_a_terminal_only(monkeypatch):
     assert "reading" in shown["terminal"]
     assert "50%" in shown["terminal"]
     assert shown["file"] == shown["quiet"] == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_metrics_that_fill_the_disk_do_not_end_the_run(tmp_path, caplog):
+    with Metrics(tmp_path) as metrics:
+        metrics._file.close()
+        metrics._file = Path("/dev/full").open("w")  # noqa: SIM115 - metrics closes it
+        metrics.write({"step": 1})
+        metrics.write({"step": 2})
+    (record,) = caplog.records
+    assert "cannot be written (No space left on device); training goes on without it" in record.getMessage()

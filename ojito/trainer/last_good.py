@@ -1,0 +1,65 @@
+"""Weights that are known to be good, in case an update ruins those in use."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ojito.model import VLM
+from ojito.records import Batch
+from ojito.trainer.loss import token_loss
+
+MOST = 2**30
+"""Bytes that the copy may take; of larger models none is kept."""
+
+
+class LastGood:
+    """A copy of the weights that last gave a finite loss and gradient, and the batch that they gave it for.
+
+    An update can ruin weights although loss and gradient were finite, as one with a far too high learning rate does.
+    That shows in the next step only: so what an update leaves is unproven until then, and at the end it is tried.
+    """
+
+    def __init__(self, model: VLM) -> None:
+        self._model = model
+        self._changing = [p for p in model.parameters() if p.requires_grad] + [*model.buffers()]
+        self._small = sum(tensor.nbytes for tensor in self._changing) <= MOST
+        self._copy: list[Tensor] = []
+        self._batch: Batch | None = None
+
+    @torch.no_grad()
+    def keep(self, batch: Batch) -> None:
+        """Keep the weights as they are, before an update: they gave a finite loss and gradient for this batch."""
+        self._batch = batch
+        if self._small and not self._copy:
+            self._copy = [tensor.clone() for tensor in self._changing]
+            return
+        for copy, tensor in zip(self._copy, self._changing, strict=self._small):
+            copy.copy_(tensor)
+
+    @torch.no_grad()
+    def proves(self) -> bool:
+        """Try the weights in use, as a model that answers uses them, on the batch of the last good step."""
+        if self._batch is None:
+            return True  # no update has changed them
+        self._model.eval()
+        try:
+            return is_finite([*self._model.state_dict().values()]) and math.isfinite(
+                float(token_loss(self._model, self._batch))
+            )
+        except RuntimeError:  # a device that has failed, or has no memory left
+            return False
+
+    @torch.no_grad()
+    def restore(self) -> bool:
+        """Go back to the weights before the last update. Returns whether there are any."""
+        for copy, tensor in zip(self._copy, self._changing, strict=self._small):
+            tensor.copy_(copy)
+        return bool(self._copy) and self.proves()
+
+
+def is_finite(tensors: list[Tensor]) -> bool:
+    """Whether all numbers are. Waits for the device once."""
+    return not tensors or bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
