@@ -85,7 +85,7 @@ def test_differences_are_of_what_both_have():
         ("train.lrr", 1, "train.lrr: unknown setting; did you mean lr?"),
         ("lr", 1, "lr: unknown setting; did you mean train.lr=1?"),
         ("heads", 2, "did you mean model.vision.heads=2 or model.connector.heads=2 or model.decoder.heads=2?"),
-        ("vision", {}, "vision: unknown setting; did you mean model.vision?"),
+        ("vision", {}, "vision: unknown setting; did you mean model.vision or pretrained.vision?"),
         ("model.layers", 2, "did you mean model.vision.layers=2 or"),
         ("train.zzz", 1, "train.zzz: unknown setting; known are steps, minutes,"),
         ("train", 5, "train: 5 is not a mapping of settings to values"),
