@@ -96,6 +96,14 @@ SAMPLING = (
     ),
     _argument("--top-k", type=int, metavar="K", help="sample among the K likeliest tokens"),
     _argument("--top-p", type=float, metavar="P", help="sample among the likeliest tokens that add up to P"),
+    _argument("--beams", type=int, default=1, metavar="N", help="beams of beam search, such as 4; 1 (default) is none"),
+    _argument(
+        "--length-penalty",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="with --beams: above 1 (default), longer answers are favoured, below, shorter ones",
+    ),
     _argument(
         "--repetition-penalty",
         type=float,
