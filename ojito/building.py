@@ -14,7 +14,7 @@ from ojito.checkpoint.description import OpenFolder, Part, PartKind
 from ojito.checkpoint.folder import describe_part
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import read_weights
-from ojito.config import Config, ConnectorConfig, TokenizerConfig
+from ojito.config import Config, ConnectorConfig, TokenizerConfig, ViTConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest
@@ -38,7 +38,7 @@ CONNECTORS: dict[str, dict[str, Any]] = {
     "linear": {"project": "linear"},
     "mlp": {"project": "mlp"},
     "perceiver": {"reduce": "perceiver"},
-    "pixel_shuffle": {"reduce": "pixel_shuffle"},
+    "pixel_shuffle": {"reduce": "pixel_shuffle", "bias": False},
     "average_pool": {"reduce": "average_pool"},
 }
 NUMBERS = {"perceiver": "queries", "pixel_shuffle": "factor", "average_pool": "factor"}
@@ -137,7 +137,7 @@ def _find(kind: PartKind, name: Path | str, progress: Progress | None) -> Part:
 
 def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings: Iterable[str]) -> Config:
     """The recipe of a model of these parts."""
-    values = {
+    values: dict[str, Any] = {
         "name": f"{vision.name}-{decoder.name}",
         "model": {
             "vision": write(vision.config),
@@ -151,7 +151,25 @@ def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings:
         },
         "train": {**TRAINING, **({} if vision.folder else {"vision_lr": FRESH_LR})},
     }
-    return read(Config, override(values, settings))
+    settings = [settings] if isinstance(settings, str) else [*settings]
+    config = read(Config, override(values, settings))
+    usual = _as_public(config, vision)
+    return read(Config, override(values, [*usual, *settings])) if usual else config
+
+
+def _as_public(config: Config, vision: Part) -> list[str]:
+    """Return the settings by which the model can be exported, where a public class has models of this plan."""
+    tower, connector, mask = config.model.vision, config.model.connector, config.model.decoder.mask
+    usual = []
+    if mask == "causal":  # a row is tokenized as one text
+        usual.append("processor.prompt.joined=true")
+    elif mask == "prefix" and config.processor.tokenizer.has_bos:  # as PaliGemma
+        usual.append("processor.prompt.bos=true")
+    joined_by_mlp = connector.reduce == "none" and connector.project == "mlp" and mask == "causal"
+    if joined_by_mlp and vision.folder and isinstance(tower, ViTConfig) and tower.layers > 1 and tower.stem == "patch":
+        # LLaVA reads the layer before the last (arXiv 2304.08485, section 4.1), and no layer after its norm.
+        usual.append(f"model.vision.feature_layer={min(tower.feature_layer, -2)}")
+    return usual
 
 
 def _connector(given: str | Mapping[str, Any] | ConnectorConfig) -> Mapping[str, Any]:

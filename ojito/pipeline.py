@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.card import CARD
-from ojito.checkpoint.huggingface.export import Exported, write_folder
+from ojito.checkpoint.huggingface.export import Exported, find_form, write_folder
+from ojito.checkpoint.huggingface.families.nanovlm import fits_nanovlm
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
 from ojito.checkpoint.native import RECIPE, save_model
 from ojito.checkpoint.saving import holds_model, staged_save
@@ -323,6 +325,21 @@ class Pipeline:
             self.processor.save(staging)
             if self.config:
                 (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
+
+    def export_family(self) -> str:
+        """Return the name of the family that `export` writes the model as.
+
+        Raises:
+            CheckpointError: As for `export`, where the model is of none.
+        """
+        if fits_nanovlm(self.model.config):
+            return "nanovlm"
+        tokenizer = self.processor.tokenizer
+        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer.save(Path(folder) / TOKENIZER_FILE)
+            form = find_form(Path(folder), self.name, self.model.config, self.processor.config, marks)
+        return form.family.model_type
 
     def export(
         self,

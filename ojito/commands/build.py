@@ -7,8 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from ojito.building import build
+from ojito.checkpoint.files import CheckpointError
 from ojito.commands.console import count, is_preset, progress, short
 from ojito.commands.paths import check_place
+from ojito.pipeline import Pipeline
 
 
 def run(args: Namespace) -> int:
@@ -27,13 +29,18 @@ def run(args: Namespace) -> int:
             progress=report,
         )
     pipe.save(out)
+    family, why_not = _export_family(pipe)
     parameters, tokens = count(pipe.model), pipe.model.config.image_tokens
     total = sum(parameters.values())
     if args.json:
         values = {"out": str(out), "name": pipe.name, "parameters": {**parameters, "total": total}}
-        print(json.dumps({**values, "image_tokens": tokens}, indent=1))
+        print(json.dumps({**values, "image_tokens": tokens, "export": family, "no_export": why_not}, indent=1))
         return 0
     print(f"{pipe.name}: {short(total)} parameters, {tokens} tokens per image; the model is in {out}")
+    if family:
+        print(f"it can be exported as {family}, which transformers loads (ojito convert), now and after training")
+    else:
+        print(f"it cannot be exported: {why_not}")
     connector = f"connector ({short(parameters['connector'])})"
     if is_preset(args.vision):
         print(f"its tower ({short(parameters['vision'])}) and its {connector} are untrained; next:")
@@ -41,3 +48,12 @@ def run(args: Namespace) -> int:
         print(f"its {connector} is untrained; next:")
     print(f"  ojito train --from {out} --data captions.jsonl --out {out}-trained")
     return 0
+
+
+def _export_family(pipe: Pipeline) -> tuple[str | None, str | None]:
+    """The public family that the model can be exported as; where there is none, why."""
+    try:
+        return pipe.export_family(), None
+    except CheckpointError as error:
+        where = "" if error.where == pipe.name else f"{error.where} "
+        return None, f"{where}{error.problem}"

@@ -222,7 +222,8 @@ COMMANDS = (
                 "--connector",
                 default="mlp",
                 metavar="NAME",
-                help="linear, mlp (default), pixel_shuffle:2, average_pool:2, perceiver:64",
+                help="mlp (default; such a model can be exported as LLaVA); linear (as PaliGemma, with "
+                "model.decoder.mask=prefix); pixel_shuffle:2, average_pool:2, perceiver:64 (stay with Ojito)",
             ),
             _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write the model"),
             _argument("--force", action="store_true", help="replace the model in --out"),
