@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ojito.checkpoint.description import OpenFolder, Part, PartKind
 from ojito.checkpoint.folder import describe_part
+from ojito.checkpoint.huggingface.families.idefics3 import IDEFICS3
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import read_weights
-from ojito.config import Config, ConnectorConfig, TokenizerConfig, ViTConfig
+from ojito.checkpoint.vocabulary_rows import VOCABULARY, with_rows
+from ojito.config import Config, ConnectorConfig, DecoderConfig, TokenizerConfig, ViTConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest
@@ -41,6 +43,9 @@ CONNECTORS: dict[str, dict[str, Any]] = {
     "pixel_shuffle": {"reduce": "pixel_shuffle", "bias": False},
     "average_pool": {"reduce": "average_pool"},
 }
+LIKE = {"llava": "mlp", "paligemma": "linear", "idefics3": "pixel_shuffle"}
+"""Public families that a build can follow, and their connectors."""
+
 NUMBERS = {"perceiver": "queries", "pixel_shuffle": "factor", "average_pool": "factor"}
 """What the number after a connector's name is."""
 
@@ -49,7 +54,8 @@ def build(
     *,
     vision: Path | str,
     decoder: Path | str,
-    connector: str | Mapping[str, Any] | ConnectorConfig = "mlp",
+    connector: str | Mapping[str, Any] | ConnectorConfig | None = None,
+    like: Literal["", "llava", "paligemma", "idefics3"] = "",
     device: torch.device | str = "auto",
     dtype: torch.dtype | str = "auto",
     seed: int = 0,
@@ -68,7 +74,10 @@ def build(
             tower then begins with random weights.
         decoder: A folder with a decoder and its tokenizer, by itself or of a vision-language model; or "owner/name".
         connector: "linear"; "mlp"; "pixel_shuffle:2" or "average_pool:2" with their factor; "perceiver:64" with its
-            queries; or the recipe's `model.connector`.
+            queries; or the recipe's `model.connector`. None is the one of `like`, or "mlp".
+        like: A public family whose plan the model follows, so that it can be exported as one: "llava" (MLP),
+            "paligemma" (linear; image and prompt are read in both directions), "idefics3" (pixel shuffle; its prompt,
+            for which three tokens are added to the vocabulary). "" decides nothing beyond the connector.
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32, which training needs.
         seed: Of the random weights.
@@ -76,7 +85,7 @@ def build(
         progress: As for `load`.
 
     Raises:
-        ValueError: No such folder, preset, connector, device or dtype; too little memory.
+        ValueError: No such folder, preset, connector, family, device or dtype; too little memory.
         CheckpointError: A file is missing or damaged, cannot be fetched, or holds no such part; the tokenizer has more
             entries than the decoder.
         ConfigError: Parts or settings that make no model, such as more image tokens than the decoder has positions.
@@ -85,7 +94,10 @@ def build(
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
     parts = {"vision": _find("vision", vision, progress), "decoder": _find("decoder", decoder, progress)}
-    config = _recipe(parts["vision"], parts["decoder"], _connector(connector), settings)
+    if like and like not in LIKE:
+        raise OjitoError("like", f"{like!r} is not one of {', '.join(LIKE)}", nearest(like, LIKE))
+    joined = _connector(LIKE.get(like, "mlp") if connector is None else connector)
+    config = _recipe(parts["vision"], parts["decoder"], joined, settings, like)
     known = read(TokenizerConfig, parts["decoder"].tokenizer)
     check_tokenizer(Path(decoder), known, config.processor.tokenizer)
     model = on_meta(config.model, config.name)
@@ -105,10 +117,14 @@ def build(
                 fresh[kind] = type(model.parts[kind])(asked)
                 continue
             expected = {name: t for name, t in model.state_dict().items() if name.startswith(f"{kind}.")}
+            rows = part.config.vocab_size if isinstance(part.config, DecoderConfig) else 0
+            full = {name: t for name, t in expected.items() if name in VOCABULARY and len(t) > rows}
+            expected |= {name: t[:rows] for name, t in full.items()}
             with naming_settings(f"model.{kind}", part.config, asked):
-                state |= read_weights(
+                found = read_weights(
                     part.folder.path, expected, torch_dtype, torch_device, part.keys, progress, part.folder.header
                 )
+            state |= found | {name: with_rows(found[name], len(t)) for name, t in full.items()}
         for name, module in fresh.items():
             initialize(module)
             drawn = module.to(torch_device, torch_dtype).state_dict()
@@ -135,7 +151,9 @@ def _find(kind: PartKind, name: Path | str, progress: Progress | None) -> Part:
     return Part(recipe.model.vision, KeyMap(), image=write(recipe.processor.image), name=str(name))
 
 
-def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings: Iterable[str]) -> Config:
+def _recipe(
+    vision: Part, decoder: Part, connector: Mapping[str, Any], settings: Iterable[str], like: str = ""
+) -> Config:
     """The recipe of a model of these parts."""
     values: dict[str, Any] = {
         "name": f"{vision.name}-{decoder.name}",
@@ -151,10 +169,31 @@ def _recipe(vision: Part, decoder: Part, connector: Mapping[str, Any], settings:
         },
         "train": {**TRAINING, **({} if vision.folder else {"vision_lr": FRESH_LR})},
     }
+    if like == "paligemma":
+        values["model"]["decoder"]["mask"] = "prefix"
+    elif like == "idefics3":
+        _follow_idefics3(values)
     settings = [settings] if isinstance(settings, str) else [*settings]
     config = read(Config, override(values, settings))
     usual = _as_public(config, vision)
     return read(Config, override(values, [*usual, *settings])) if usual else config
+
+
+def _follow_idefics3(values: dict[str, Any]) -> None:
+    """Put Idefics3's way to read an image and to be asked into a recipe; the whole image is one square."""
+    vision, decoder = values["model"]["vision"], values["model"]["decoder"]
+    vision["positions"] = "fractional"
+    image, text = values["processor"]["image"], values["processor"]["tokenizer"]
+    squares = {"fit": "tiles", "tiling": "idefics3", "split": False, "longest_side": 2 * vision["image_size"]}
+    values["processor"]["image"] = {**image, **squares}
+    values["processor"]["prompt"] = {**values["processor"]["prompt"], **IDEFICS3.prompt(True)}
+    more = [*IDEFICS3.needed, "<global-img>"]
+    text = {**text, "special": [*dict.fromkeys([*text.get("special", ()), *more])]}
+    text["eos"] = [*dict.fromkeys([*IDEFICS3.end, *text.get("eos", ())])]
+    values["processor"]["tokenizer"] = text
+    tokenizer = read(TokenizerConfig, text)
+    known = Tokenizer.read(tokenizer.path, tokenizer).size
+    decoder["vocab_size"] = max(decoder["vocab_size"], known + 1)  # and the image's
 
 
 def _as_public(config: Config, vision: Part) -> list[str]:

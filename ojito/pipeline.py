@@ -13,8 +13,7 @@ import torch
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.card import CARD
-from ojito.checkpoint.huggingface.export import Exported, find_form, write_folder
-from ojito.checkpoint.huggingface.families.nanovlm import fits_nanovlm
+from ojito.checkpoint.huggingface.export import Exported, family_of, write_folder
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
 from ojito.checkpoint.native import RECIPE, save_model
 from ojito.checkpoint.saving import holds_model, staged_save
@@ -332,14 +331,11 @@ class Pipeline:
         Raises:
             CheckpointError: As for `export`, where the model is of none.
         """
-        if fits_nanovlm(self.model.config):
-            return "nanovlm"
         tokenizer = self.processor.tokenizer
         marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
         with tempfile.TemporaryDirectory() as folder:
             tokenizer.save(Path(folder) / TOKENIZER_FILE)
-            form = find_form(Path(folder), self.name, self.model.config, self.processor.config, marks)
-        return form.family.model_type
+            return family_of(Path(folder), self.name, self.model.config, self.processor.config, marks)
 
     def export(
         self,

@@ -16,6 +16,7 @@ from ojito import loading, memory
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe_part
 from ojito.config import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig, TokenizerConfig
+from ojito.errors import OjitoError
 from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
@@ -84,6 +85,41 @@ def test_prompt_of_a_prefix_lm_is_paligemmas(join, image):
     tokens = pipe.processor([Sample([image], "what?")]).tokens[0, 16:].tolist()
     tokenizer = pipe.processor.tokenizer
     assert tokens == [tokenizer.bos, *tokenizer.encode("what?"), *tokenizer.encode("\n")]
+
+
+@pytest.mark.parametrize(
+    ("like", "connector", "expected"),
+    [
+        ("llava", None, ConnectorConfig(project="mlp")),
+        ("paligemma", None, ConnectorConfig()),
+        ("idefics3", None, PixelShuffleConfig(bias=False)),
+        ("idefics3", "pixel_shuffle:4", PixelShuffleConfig(factor=4, bias=False)),
+        ("", None, ConnectorConfig(project="mlp")),
+    ],
+)
+def test_family_that_a_build_follows_has_its_connector(join, image, like, connector, expected):
+    pipe = join(like=like, connector=connector)
+    assert pipe.model.config.connector == dataclasses.replace(expected, mlp_dim=pipe.model.config.decoder.width)
+    pipe.caption(image, max_new_tokens=2)
+
+
+def test_build_like_idefics3_adds_its_tokens_to_the_vocabulary(join, parts):
+    pipe, plain = join(like="idefics3"), join()
+    tokenizer, decoder = pipe.processor.tokenizer, pipe.model.decoder
+    assert tokenizer.eos == tokenizer.parse("<end_of_utterance>")[0]
+    assert tokenizer.size < decoder.config.vocab_size
+    assert torch.equal(decoder.embedding.weight[:280], plain.model.decoder.embedding.weight)
+
+
+def test_vocabulary_may_be_larger_than_the_decoders(join):
+    plain, larger = join(), join(settings=["model.decoder.vocab_size=300"])
+    rows = larger.model.decoder.embedding.weight
+    assert torch.equal(rows[:280], plain.model.decoder.embedding.weight)
+    assert torch.equal(rows[280:], rows[:280].mean(dim=0).expand(20, -1))
+
+
+def test_family_that_no_build_follows_is_named(join):
+    says(join, OjitoError, "like: 'lava' is not one of llava, paligemma, idefics3; did you mean llava?", like="lava")
 
 
 @pytest.mark.parametrize(

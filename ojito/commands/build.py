@@ -22,6 +22,7 @@ def run(args: Namespace) -> int:
             vision=args.vision,
             decoder=args.decoder,
             connector=args.connector,
+            like=args.like,
             device=args.device,
             dtype="float32",
             seed=args.seed or 0,
@@ -40,7 +41,7 @@ def run(args: Namespace) -> int:
     if family:
         print(f"it can be exported as {family}, which transformers loads (ojito convert), now and after training")
     else:
-        print(f"it cannot be exported: {why_not}")
+        print(f"it cannot be exported: {why_not}" + ("" if args.like else "; --like makes one that can be"))
     connector = f"connector ({short(parameters['connector'])})"
     if is_preset(args.vision):
         print(f"its tower ({short(parameters['vision'])}) and its {connector} are untrained; next:")

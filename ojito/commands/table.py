@@ -220,10 +220,15 @@ COMMANDS = (
             ),
             _argument(
                 "--connector",
-                default="mlp",
                 metavar="NAME",
-                help="mlp (default; such a model can be exported as LLaVA); linear (as PaliGemma, with "
-                "model.decoder.mask=prefix); pixel_shuffle:2, average_pool:2, perceiver:64 (stay with Ojito)",
+                help="mlp (default), linear, pixel_shuffle:2, average_pool:2, perceiver:64",
+            ),
+            _argument(
+                "--like",
+                default="",
+                metavar="FAMILY",
+                help="follow a public family, so that the model can be exported as one: llava (as any mlp), paligemma "
+                "(linear), idefics3 (pixel_shuffle); average pools and perceivers stay with Ojito",
             ),
             _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write the model"),
             _argument("--force", action="store_true", help="replace the model in --out"),

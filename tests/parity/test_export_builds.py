@@ -128,6 +128,24 @@ def test_linear_with_a_prefix_leaves_as_paligemma(join, decoder):
     assert back.ask(IMAGES[0], ASK, max_new_tokens=6) == pipe.ask(IMAGES[0], ASK, max_new_tokens=6)
 
 
+@pytest.mark.parametrize("decoder", ["smollm", "qwen2", "llama"])
+def test_pixel_shuffle_leaves_as_idefics3(join, decoder):
+    pipe, out = join(decoder=decoder, like="idefics3")
+    assert pipe.model.config.image_tokens == 4
+    assert pipe.export_family() == pipe.export(out).family == "idefics3"
+    model, processor = load_theirs(out), load_processor(out, "idefics3")
+    made = processor.apply_chat_template(turns(ASK, image=True), **AS_TENSORS)
+    assert_same_inputs(made, pipe.processor([Sample(IMAGES[:1], ASK)]), processor.image_token_id)
+    assert_answers_as(pipe, model, made)
+    back = ojito.load(out, device="cpu", dtype="float32")
+    assert back.ask(IMAGES[0], ASK, max_new_tokens=6) == pipe.ask(IMAGES[0], ASK, max_new_tokens=6)
+
+
+def test_build_like_paligemma_is_one(join):
+    pipe, _ = join(like="paligemma")
+    assert pipe.export_family() == "paligemma"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -40,6 +40,7 @@ from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.nanovlm import vocabulary_ids, vocabulary_size
 from ojito.checkpoint.tensors import MAX_SHARD, write_weights
+from ojito.checkpoint.vocabulary_rows import EMBEDDING, HEAD, VOCABULARY, with_rows
 from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
 from ojito.device import DTYPES
 from ojito.records import Progress
@@ -106,6 +107,14 @@ def find_form(folder: Path, name: str, model: ModelConfig, processor: ProcessorC
     return Form(family, fields, keys, model, vocabulary, images, chats)
 
 
+def family_of(folder: Path, name: str, model: ModelConfig, processor: ProcessorConfig, marks: SpecialIds) -> str:
+    """Return the family that a model would be written as. Arguments and errors as for `find_form`."""
+    if nanovlm.fits_nanovlm(model):
+        nanovlm.write_config(model, processor, vocabulary_size(vocabulary_ids(folder)))
+        return "nanovlm"
+    return find_form(folder, name, model, processor, marks).family.model_type
+
+
 def write_folder(
     folder: Path,
     name: str,
@@ -166,19 +175,13 @@ def write_folder(
 def _fit(state: Mapping[str, Tensor], model: ModelConfig) -> dict[str, Tensor]:
     """Return a state dict as that of the model's config: with a head of its own, and rows for more ids.
 
-    These rows are the mean of the others. What is read at the image token is an image's features, whatever its row;
-    that it is never generated, generation_config.json says.
+    What is read at the image token is an image's features, whatever its row; that it is never generated,
+    generation_config.json says.
     """
-    fitted, embedding, head = dict(state), "decoder.embedding.weight", "decoder.untied_head.weight"
-    if not model.decoder.tied_head and head not in fitted:
-        fitted[head] = fitted[embedding].clone()
-    for name in (embedding, head):
-        more = model.decoder.vocab_size - len(fitted[name]) if name in fitted else 0
-        if more:
-            table = fitted[name]
-            mean = table.float().mean(dim=0, keepdim=True).to(table.dtype)
-            fitted[name] = torch.cat((table, mean.expand(more, -1)))
-    return fitted
+    fitted = dict(state)
+    if not model.decoder.tied_head and HEAD not in fitted:
+        fitted[HEAD] = fitted[EMBEDDING].clone()
+    return fitted | {n: with_rows(fitted[n], model.decoder.vocab_size) for n in VOCABULARY if n in fitted}
 
 
 def _write_nanovlm(
