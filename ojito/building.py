@@ -204,11 +204,16 @@ def _as_public(config: Config, vision: Part) -> list[str]:
         usual.append("processor.prompt.joined=true")
     elif mask == "prefix" and config.processor.tokenizer.has_bos:  # as PaliGemma
         usual.append("processor.prompt.bos=true")
-    joined_by_mlp = connector.reduce == "none" and connector.project == "mlp" and mask == "causal"
-    if joined_by_mlp and vision.folder and isinstance(tower, ViTConfig) and tower.layers > 1 and tower.stem == "patch":
+    plan = connector.reduce == "none" and connector.project == "mlp" and mask == "causal"
+    if plan and vision.folder and isinstance(tower, ViTConfig) and _is_llavas(tower):
         # LLaVA reads the layer before the last (arXiv 2304.08485, section 4.1), and no layer after its norm.
         usual.append(f"model.vision.feature_layer={min(tower.feature_layer, -2)}")
     return usual
+
+
+def _is_llavas(tower: ViTConfig) -> bool:
+    """Whether LLaVA's class has this tower: SigLIP or CLIP, of which the second has class token and first norm."""
+    return tower.stem == "patch" and tower.layers > 1 and tower.class_token == tower.pre_norm
 
 
 def _connector(given: str | Mapping[str, Any] | ConnectorConfig) -> Mapping[str, Any]:

@@ -231,6 +231,27 @@ def test_matches_reference_idefics3(save, family, grid):
     assert_goes_back(folder, part, state)
 
 
+@pytest.mark.parametrize("name", ["ViTModel", "ViTForImageClassification"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_pytorch_tanh"])
+def test_matches_reference_vit(save, name, activation):
+    """The original one, as DINO is saved, too."""
+    reference = getattr(transformers, name)(transformers.ViTConfig(**SQUARE, hidden_act=activation))
+    folder = save(reference)
+    tower, part, state = read_part(folder, "vision")
+    with torch.no_grad():
+        made = getattr(reference, "vit", reference)(images())
+    assert_same(tower(images()), made.last_hidden_state[:, 1:])
+    assert part.image == {"resample": "bilinear", "mean": [0.5] * 3, "std": [0.5] * 3}
+    if name == "ViTModel":
+        assert_goes_back(folder, part, state)
+
+
+def test_vit_without_biases_is_refused(tmp_path):
+    transformers.ViTConfig(**SQUARE, qkv_bias=False).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="qkv_bias is 'False'; Ojito has only True"):
+        describe_part(tmp_path, "vision")
+
+
 RESNET = {"embedding_size": 8, "hidden_sizes": [16, 32, 64], "depths": [2, 1, 2]}
 
 

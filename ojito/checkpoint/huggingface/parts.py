@@ -47,8 +47,14 @@ def read_tower(opened: OpenFolder) -> Part:
         vision = read(ViTConfig, TOWERS[kind].read(_half(f, name) if within else f), "vision")
         image = _read_squares(folder, TOWERS[kind].image_settings, vision.image_size)
     # By itself it had that beginning, too, before transformers 5.
-    beginnings = ("vision_model.", "") if within else ("", "vision_model.")
-    ignored = (*IN_TOWERS, r"text_model\..*", r"logit_(scale|bias)", r"(text|visual)_projection\.weight")
+    beginnings = ("vision_model.", "") if within else ("", "vision_model.", "vit.")
+    ignored: tuple[str, ...] = (
+        *IN_TOWERS,
+        r"text_model\..*",
+        r"logit_(scale|bias)",
+        r"(text|visual)_projection\.weight",
+    )
+    ignored += (r"classifier\..*",) if kind == "vit" else ()
     keys = KeyMap((Section("vision.", beginnings, TOWERS[kind].table),), ignored)
     return Part(vision, keys, image=image, name=opened.name, folder=opened)
 
