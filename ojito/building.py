@@ -16,7 +16,7 @@ from ojito.checkpoint.huggingface.families.idefics3 import IDEFICS3
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import read_weights
 from ojito.checkpoint.vocabulary_rows import VOCABULARY, with_rows
-from ojito.config import Config, ConnectorConfig, DecoderConfig, TokenizerConfig, ViTConfig
+from ojito.config import Config, ConnectorConfig, DecoderConfig, ResNetConfig, TokenizerConfig, ViTConfig
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest
@@ -96,6 +96,10 @@ def build(
     parts = {"vision": _find("vision", vision, progress), "decoder": _find("decoder", decoder, progress)}
     if like and like not in LIKE:
         raise OjitoError("like", f"{like!r} is not one of {', '.join(LIKE)}", nearest(like, LIKE))
+    tower = parts["vision"].config
+    if like and isinstance(tower, ResNetConfig):
+        problem = f"no {like} has a vision tower of kind {tower.kind}"
+        raise OjitoError("like", problem, "leave it out, or choose another tower")
     joined = _connector(LIKE.get(like, "mlp") if connector is None else connector)
     config = _recipe(parts["vision"], parts["decoder"], joined, settings, like)
     known = read(TokenizerConfig, parts["decoder"].tokenizer)

@@ -41,7 +41,8 @@ def run(args: Namespace) -> int:
     if family:
         print(f"it can be exported as {family}, which transformers loads (ojito convert), now and after training")
     else:
-        print(f"it cannot be exported: {why_not}" + ("" if args.like else "; --like makes one that can be"))
+        hint = "" if args.like or pipe.model.config.vision.kind != "vit" else "; --like makes one that can be"
+        print(f"it cannot be exported: {why_not}{hint}")
     connector = f"connector ({short(parameters['connector'])})"
     if is_preset(args.vision):
         print(f"its tower ({short(parameters['vision'])}) and its {connector} are untrained; next:")

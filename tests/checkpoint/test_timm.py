@@ -13,6 +13,7 @@ from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, describe_part
 from ojito.checkpoint.tensors import read_weights
 from ojito.config import ResNetConfig
+from ojito.errors import OjitoError
 from ojito.model.resnet import ResNet
 from tests.public_parts import save_decoder
 
@@ -195,3 +196,9 @@ def test_tower_of_torchvision_is_built_into_a_model(tmp_path):
     pipe.save(tmp_path / "built")
     again = ojito.load(tmp_path / "built", device="cpu", dtype="float32").model.vision.state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in pipe.model.vision.state_dict().items())
+    with pytest.raises(
+        CheckpointError, match="is of no family that Hugging Face knows: none joins a resnet to a decoder"
+    ):
+        pipe.export_family()
+    with pytest.raises(OjitoError, match="like: no llava has a vision tower of kind resnet; leave it out, or choose"):
+        ojito.build(vision=tower, decoder=decoder, device="cpu", settings=settings, like="llava")

@@ -41,7 +41,7 @@ from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.nanovlm import vocabulary_ids, vocabulary_size
 from ojito.checkpoint.tensors import MAX_SHARD, write_weights
 from ojito.checkpoint.vocabulary_rows import EMBEDDING, HEAD, VOCABULARY, with_rows
-from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
+from ojito.config import ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
 from ojito.device import DTYPES
 from ojito.records import Progress
 from ojito.settings import ConfigError, differences
@@ -266,6 +266,9 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
     Raises:
         CheckpointError: It is of none; names the nearest, and the settings that keep it from being one.
     """
+    if not isinstance(model.vision, ViTConfig):
+        problem = f"is of no family that Hugging Face knows: none joins a {model.vision.kind} to a decoder"
+        raise CheckpointError(name, problem, KEEPS)
     ours = _plain(model)
     nearest: list[str] = []
     near = ""
@@ -302,10 +305,8 @@ def _untied(name: str, model: ModelConfig) -> ModelConfig:
 
 def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
     """Yield every family with every pair of its parts, and this model's config as that family writes it."""
-    seen = model.vision
-    if not isinstance(seen, ViTConfig):
-        seen = ViTConfig(image_size=16)
-        model = ModelConfig(seen, ConnectorConfig(), model.decoder)
+    if not isinstance(model.vision, ViTConfig):
+        return
     for family in (family for family in FAMILIES.values() if family.exported):
         for tower, decoder in itertools.product(family.towers, family.decoders):
             parts = {
@@ -314,7 +315,7 @@ def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
                     **DECODERS[decoder].write(model.decoder),
                     **family.text_fields(decoder),
                 },
-                "vision_config": {"model_type": tower, **TOWERS[tower].write(seen)},
+                "vision_config": {"model_type": tower, **TOWERS[tower].write(model.vision)},
             }
             yield family, {"model_type": family.model_type, **family.write(model), **parts}
 
