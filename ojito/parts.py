@@ -14,7 +14,8 @@ from ojito.checkpoint.folder import describe_part
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.packaged import PACKAGED, read_packaged
 from ojito.checkpoint.tensors import read_weights
-from ojito.config import Config
+from ojito.checkpoint.vocabulary_rows import VOCABULARY, with_rows
+from ojito.config import Config, DecoderConfig
 from ojito.errors import OjitoError
 from ojito.loading import find_folder, find_preset, naming_settings
 from ojito.model import VLM
@@ -78,12 +79,16 @@ def read_part(
         CheckpointError: A file is damaged, or the weights do not fit the model's config.
     """
     expected = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{kind}.")}
+    known = part.config.vocab_size if isinstance(part.config, DecoderConfig) else 0
+    longer = {name: len(t) for name, t in expected.items() if name in VOCABULARY and len(t) > known}
+    expected |= {name: expected[name][:known] for name in longer}
     if part.packaged:
         state = read_packaged(part.name, f"{kind}.")
         return {name: state[name].to(device, dtype if t.is_floating_point() else None) for name, t in expected.items()}
     assert part.folder is not None  # noqa: S101 - the caller's to see
     with naming_settings(f"model.{kind}", part.config, getattr(model.config, kind)):
-        return read_weights(part.folder.path, expected, dtype, device, part.keys, progress, part.folder.header)
+        state = read_weights(part.folder.path, expected, dtype, device, part.keys, progress, part.folder.header)
+    return state | {name: with_rows(state[name], rows) for name, rows in longer.items()}
 
 
 def with_pretrained(config: Config, progress: Progress | None = None) -> Config:

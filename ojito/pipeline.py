@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.huggingface.card import CARD
-from ojito.checkpoint.huggingface.export import Exported, write_folder
+from ojito.checkpoint.huggingface.export import Exported, family_of, write_folder
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
 from ojito.checkpoint.learned_file import write_learned
 from ojito.checkpoint.native import RECIPE, save_model
@@ -90,8 +91,8 @@ class Pipeline:
     """A model that answers.
 
     How it answers is said in keywords, of every method alike: `max_new_tokens=64`; `temperature=0.7`, `top_k=40`,
-    `top_p=0.9` or `sampler=` with a sampler; `repetition_penalty=1.2`; `stop=["."]`; `seed=0`. Or in one
-    `GenerateOptions`, over which keywords are laid.
+    `top_p=0.9` or `sampler=` with a sampler; `beams=4` and `length_penalty=`; `repetition_penalty=1.2`;
+    `stop=["."]`; `seed=0`. Or in one `GenerateOptions`, over which keywords are laid.
 
     Args:
         model: Any VLM.
@@ -245,7 +246,7 @@ class Pipeline:
         Args:
             samples: Questions, with images or without.
             options: How to answer them; or a list of options, one for each.
-            batch_size: Samples that are answered at once.
+            batch_size: Samples that are answered at once; each takes as many rows as it has beams.
             **keywords: Options one by one; they win.
 
         Raises:
@@ -262,19 +263,19 @@ class Pipeline:
         else:
             rows = [make_options(one, keywords) for one in options_of_rows(options, len(samples))]
         stops = {one.stop: self._stop_texts(one) for one in rows}
-        answers: list[Answer] = []
-        for start in range(0, len(samples), batch_size):
-            of_batch = rows[start : start + batch_size]
+        answers: dict[int, Answer] = {}
+        for batch in _batches(rows, batch_size):
+            of_batch = [rows[i] for i in batch]
             found = generate(
                 self.model,
-                self.processor(samples[start : start + batch_size]),
+                self.processor([samples[i] for i in batch]),
                 of_batch,
                 eos=self.processor.tokenizer.ends,
                 vocab_size=self.processor.tokenizer.size,
                 stops=[stops[one.stop] for one in of_batch],
             )
-            answers += [_answer(row, stops[one.stop]) for row, one in zip(found, of_batch, strict=True)]
-        return answers
+            answers.update((i, _answer(row, stops[rows[i].stop])) for i, row in zip(batch, found, strict=True))
+        return [answers[i] for i in range(len(samples))]
 
     def stream(
         self,
@@ -285,7 +286,8 @@ class Pipeline:
     ) -> Iterator[str]:
         """Answer one question in pieces, as they come; together they are the text of `ask`.
 
-        A piece never ends within a character, nor within what may become a stop text.
+        A piece never ends within a character, nor within what may become a stop text. With beams the answer is one
+        piece, at the end of the search: until then another beam may win.
 
         Args:
             image: The image; or a Sample, whose last turn is the question.
@@ -339,6 +341,18 @@ class Pipeline:
                 (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
             if self.learned:
                 write_learned(staging, self.learned)
+
+    def export_family(self) -> str:
+        """Return the name of the family that `export` writes the model as.
+
+        Raises:
+            CheckpointError: As for `export`, where the model is of none.
+        """
+        tokenizer = self.processor.tokenizer
+        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer.save(Path(folder) / TOKENIZER_FILE)
+            return family_of(Path(folder), self.name, self.model.config, self.processor.config, marks)
 
     def export(
         self,
@@ -401,6 +415,14 @@ class Pipeline:
         size = (opened.width, opened.height)  # of the whole image, whatever scale of it the model read
         boxes = parse(answer.text, *size)
         return Located(boxes if decoder is None else add_masks(boxes, decoder, *size), answer, *size)
+
+
+def _batches(options: Sequence[GenerateOptions], size: int) -> list[list[int]]:
+    """The numbers of rows that are answered at once: those of a batch have as many beams each."""
+    alike: dict[int, list[int]] = {}
+    for row, one in enumerate(options):
+        alike.setdefault(one.beams, []).append(row)
+    return [rows[start : start + size] for rows in alike.values() for start in range(0, len(rows), size)]
 
 
 def _answer(row: Generation, stops: StopTexts) -> Answer:

@@ -16,6 +16,7 @@ from ojito import loading, memory
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe_part
 from ojito.config import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig, TokenizerConfig
+from ojito.errors import OjitoError
 from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
@@ -57,7 +58,8 @@ def test_built_model_answers_about_the_image(join, image):
 def test_recipe_is_of_the_parts(join, parts):
     config = join().config
     assert config.name == "siglip-smollm"
-    assert (config.model.vision, config.model.decoder) == (TOWER, describe_part(parts / "smollm", "decoder").config)
+    tower = dataclasses.replace(TOWER, feature_layer=-2)  # as LLaVA reads it
+    assert (config.model.vision, config.model.decoder) == (tower, describe_part(parts / "smollm", "decoder").config)
     assert config.model.connector == ConnectorConfig(project="mlp", mlp_dim=config.model.decoder.width)
     assert config.train.connector_lr > config.train.lr
     assert config.train.vision_lr == config.train.decoder_lr == 0  # as train.lr
@@ -72,11 +74,66 @@ def test_recipe_is_of_the_parts(join, parts):
     )  # its tokenizer writes no first token
 
 
-def test_prompt_is_the_question_and_a_line_break(join, image):
+def test_prompt_is_the_question_and_a_line_break_as_one_text(join, image):
     pipe = join()
     tokens = pipe.processor([Sample([image], "what?")]).tokens[0, 16:].tolist()
+    assert tuple(tokens) == pipe.processor.tokenizer.encode("what?\n", "token")
+
+
+def test_prompt_of_a_prefix_lm_is_paligemmas(join, image):
+    pipe = join(settings=["model.decoder.mask=prefix"])
+    tokens = pipe.processor([Sample([image], "what?")]).tokens[0, 16:].tolist()
     tokenizer = pipe.processor.tokenizer
-    assert tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
+    assert tokens == [tokenizer.bos, *tokenizer.encode("what?"), *tokenizer.encode("\n")]
+
+
+@pytest.mark.parametrize(
+    ("like", "connector", "expected"),
+    [
+        ("llava", None, ConnectorConfig(project="mlp")),
+        ("paligemma", None, ConnectorConfig()),
+        ("idefics3", None, PixelShuffleConfig(bias=False)),
+        ("idefics3", "pixel_shuffle:4", PixelShuffleConfig(factor=4, bias=False)),
+        ("", None, ConnectorConfig(project="mlp")),
+    ],
+)
+def test_family_that_a_build_follows_has_its_connector(join, image, like, connector, expected):
+    pipe = join(like=like, connector=connector)
+    assert pipe.model.config.connector == dataclasses.replace(expected, mlp_dim=pipe.model.config.decoder.width)
+    pipe.caption(image, max_new_tokens=2)
+
+
+def test_build_like_idefics3_adds_its_tokens_to_the_vocabulary(join, parts):
+    pipe, plain = join(like="idefics3"), join()
+    tokenizer, decoder = pipe.processor.tokenizer, pipe.model.decoder
+    assert tokenizer.eos == tokenizer.parse("<end_of_utterance>")[0]
+    assert tokenizer.size < decoder.config.vocab_size
+    assert torch.equal(decoder.embedding.weight[:280], plain.model.decoder.embedding.weight)
+
+
+def test_vocabulary_may_be_larger_than_the_decoders(join):
+    plain, larger = join(), join(settings=["model.decoder.vocab_size=300"])
+    rows = larger.model.decoder.embedding.weight
+    assert torch.equal(rows[:280], plain.model.decoder.embedding.weight)
+    assert torch.equal(rows[280:], rows[:280].mean(dim=0).expand(20, -1))
+
+
+def test_family_that_no_build_follows_is_named(join):
+    says(join, OjitoError, "like: 'lava' is not one of llava, paligemma, idefics3; did you mean llava?", like="lava")
+
+
+@pytest.mark.parametrize(
+    ("connector", "settings", "layer"),
+    [
+        ("mlp", [], -2),
+        ("mlp", ["model.vision.feature_layer=-1"], -1),
+        ("linear", [], -1),
+        ("linear", ["model.connector.project=mlp"], -2),
+        ("mlp", ["model.decoder.mask=prefix"], -1),
+    ],
+)
+def test_tower_is_read_as_llava_reads_it_where_the_model_is_of_its_plan(join, connector, settings, layer):
+    assert join(connector=connector, settings=settings).model.config.vision.feature_layer == layer
 
 
 def test_images_are_prepared_as_the_tower_knows_them(join, tmp_path):
@@ -124,7 +181,7 @@ def test_row_has_no_bos_where_the_decoder_names_none(join, tmp_path):
     tokenizer = pipe.processor.tokenizer
     assert tokenizer.bos is None
     row = pipe.processor.row(Sample([], "what?"))
-    assert row.tokens == [*tokenizer.encode("what?"), *tokenizer.encode("\n")]
+    assert tuple(row.tokens) == tokenizer.encode("what?\n")
 
 
 CHATML = (
@@ -196,7 +253,7 @@ def test_weights_in_bfloat16_become_float32_when_asked(join, tmp_path):
         ("linear", ConnectorConfig(), 16),
         ("mlp", ConnectorConfig(project="mlp"), 16),
         ("perceiver:5", PerceiverConfig(queries=5), 5),
-        ("pixel_shuffle:2", PixelShuffleConfig(factor=2), 4),
+        ("pixel_shuffle:2", PixelShuffleConfig(factor=2, bias=False), 4),
         ("average_pool:4", AveragePoolConfig(factor=4), 1),
         ({"project": "mlp", "mlp_dim": 7}, ConnectorConfig(project="mlp", mlp_dim=7), 16),
         (ConnectorConfig(norm="rms"), ConnectorConfig(norm="rms"), 16),
@@ -278,7 +335,8 @@ def test_saved_model_does_not_need_its_parts(join, tmp_path, image):
 
 def test_training_learns_and_leaves_the_files_of_the_parts_alone(join, parts, image):
     before = [(parts / name / "model.safetensors").read_bytes() for name in ("siglip", "smollm")]
-    pipe = join(settings=["train.steps=3", "train.batch_size=1", "train.log_every=1", "train.warmup=0"])
+    settings = ["train.steps=3", "train.batch_size=1", "train.log_every=1", "train.warmup=0"]
+    pipe = join(settings=[*settings, "model.vision.feature_layer=-1"])  # with all layers
     start = {name: tensor.clone() for name, tensor in pipe.model.state_dict().items()}
     batch = pipe.processor([Sample([image], turns=(Turn("what?", ("a red ball",)),))], training=True)
     history = fit(TrainState(pipe.model, pipe.config.train), itertools.repeat(batch), quiet=True)
@@ -408,7 +466,7 @@ def test_settings_that_the_weights_do_not_fit_are_named(join, setting, kept):
 
 @pytest.mark.parametrize("kind", ["vision", "decoder"])
 def test_part_of_a_whole_model_loses_no_layers(join, tmp_path, kind):
-    join().save(tmp_path)
+    join(settings="model.vision.feature_layer=-1").save(tmp_path)
     join(**{kind: tmp_path})
     changes = {kind: tmp_path, "settings": [f"model.{kind}.layers=1"]}
     says(join, CheckpointError, "unexpected", f"and leave model.{kind}.layers at 2", **changes)

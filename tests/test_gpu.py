@@ -58,6 +58,8 @@ def test_answers_are_those_of_the_cpu_token_for_token(config):
     there.model.load_state_dict(here.model.state_dict())
     questions = [Sample(sample.images, "what colour is the ball?") for sample in source.samples("dev", 8)]
     assert here.generate(questions, max_new_tokens=4) == there.generate(questions, max_new_tokens=4)
+    beams = [pipe.generate(questions, max_new_tokens=4, beams=3) for pipe in (here, there)]
+    assert beams[0] == beams[1]
 
 
 def test_batches_from_workers_reach_the_gpu(config):

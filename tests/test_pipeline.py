@@ -196,6 +196,7 @@ def test_empty_stop_string_is_an_error(pipe, image):
         ({"temperature": 3.0, "seed": 2}, {"sampler": Temperature(3.0), "seed": 2}),
         ({"top_k": 4, "temperature": 3.0}, {"sampler": TopK(4, 3.0)}),
         ({"top_p": 0.9, "temperature": 3.0}, {"sampler": TopP(0.9, 3.0)}),
+        ({"beams": 4}, {"beams": 4}),
     ],
     ids=str,
 )
@@ -212,8 +213,10 @@ def test_numbers_of_a_sampler_stand_in_for_it(pipe, image, keywords, options):
 def test_samples_may_have_options_of_their_own(pipe, image):
     samples = [Sample([image], "a"), Sample([image], "bc"), Sample(prompt="d")]
     each = [GenerateOptions(max_new_tokens=n, sampler=Temperature(2.0), seed=n) for n in (3, 9, 5)]
+    each += [GenerateOptions(4, beams=3), GenerateOptions(4), GenerateOptions(6, beams=3, length_penalty=-1.0)]
+    samples += [Sample([image], "ab"), Sample([image], "ab"), Sample([image], "c")]
     together = pipe.generate(samples, each, batch_size=2)
-    assert [len(answer.tokens) for answer in together] == [3, 9, 5]
+    assert [len(answer.tokens) for answer in together] == [3, 9, 5, 4, 4, 6]
     assert together == [pipe.generate([sample], one)[0] for sample, one in zip(samples, each, strict=True)]
 
 

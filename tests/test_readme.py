@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", ROOT / "docs" / "extending.md"]
 CHEAPER = {"train.steps=500": "train.steps=2", "--minutes 10": "--steps 2"}
 """What a snippet says, and what the test runs instead."""
 
-PARSED = ("google/", "HuggingFaceTB/", "runs/tuned", "runs/new", "runs/vit-llama-96", "ojito demo")
+PARSED = ("google/", "HuggingFaceTB/", "runs/tuned", "runs/joined", "runs/new", "runs/vit-llama-96", "ojito demo")
 """Commands with these need the Hub, or a long training: only their words are checked."""
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from ojito.checkpoint import nanovlm, native
+from ojito.checkpoint import nanovlm, native, timm
 from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
 from ojito.checkpoint.files import CONFIG, CheckpointError
 from ojito.checkpoint.huggingface import folder as huggingface
 
-FORMS: tuple[ModuleType, ...] = (native, huggingface, nanovlm)
+FORMS: tuple[ModuleType, ...] = (native, huggingface, nanovlm, timm)
 
 
 def describe(folder: Path | str | OpenFolder | Described) -> Described:
@@ -42,7 +42,8 @@ def describe_part(folder: Path | str | OpenFolder, kind: PartKind) -> Part:
         ConfigError: A setting that cannot be used.
     """
     opened = folder if isinstance(folder, OpenFolder) else OpenFolder(folder)
-    made: Part = _form_of(opened).read_part(opened, kind)
+    alone = timm.read_weights_alone(opened) if kind == "vision" else None
+    made: Part = alone or _form_of(opened).read_part(opened, kind)
     return made
 
 
@@ -62,6 +63,6 @@ def _form_of(opened: OpenFolder) -> ModuleType:
             return form
     raise CheckpointError(
         opened.path / CONFIG,
-        "is neither Ojito's, which has a format, nor transformers', which has a model_type",
+        "has no format, as Ojito's has, no model_type, as transformers' has, and no architecture, as timm's has",
         "give a folder in one of these forms",
     )

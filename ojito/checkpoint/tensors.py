@@ -189,6 +189,8 @@ def read_weights(
     except LookupError as error:
         raise CheckpointError(folder, f"has {error}", "use the config of the files' own model") from None
     names = _with_copies(names, found, keys)
+    expected = {name: t for name, t in expected.items() if names[name].name in found or not _is_counter(name)}
+    counters = {name: torch.zeros((), dtype=torch.int64, device=device) for name in names if name not in expected}
     _compare(folder, found, expected, names, keys)
     _compare_constants(folder, found, keys)
     _compare_copies(folder, found, names, keys)
@@ -217,7 +219,12 @@ def read_weights(
                     progress(done, total)
     except (SafetensorError, OSError):
         raise CheckpointError(folder / entry.file, "is damaged", "copy it again") from None
-    return state
+    return state | counters
+
+
+def _is_counter(name: str) -> bool:
+    """Whether it is a batch norm's count of steps, which nothing computes with, and which older files lack."""
+    return name.endswith(".num_batches_tracked")
 
 
 def _with_copies(names: Mapping[str, Key], found: Mapping[str, Entry], keys: KeyMap) -> dict[str, Key]:

@@ -61,5 +61,5 @@ def generate_options(args: Namespace) -> GenerateOptions:
     Raises:
         OjitoError: A flag that is not possible.
     """
-    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "stop")
+    names = ("max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "stop", "beams", "length_penalty")
     return make_options(None, {name: getattr(args, name) for name in names} | {"seed": args.seed or 0})

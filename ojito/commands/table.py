@@ -96,6 +96,14 @@ SAMPLING = (
     ),
     _argument("--top-k", type=int, metavar="K", help="sample among the K likeliest tokens"),
     _argument("--top-p", type=float, metavar="P", help="sample among the likeliest tokens that add up to P"),
+    _argument("--beams", type=int, default=1, metavar="N", help="beams of beam search, such as 4; 1 (default) is none"),
+    _argument(
+        "--length-penalty",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="with --beams: above 1 (default), longer answers are favoured, below, shorter ones",
+    ),
     _argument(
         "--repetition-penalty",
         type=float,
@@ -215,9 +223,15 @@ COMMANDS = (
             ),
             _argument(
                 "--connector",
-                default="mlp",
                 metavar="NAME",
-                help="linear, mlp (default), pixel_shuffle:2, average_pool:2, perceiver:64",
+                help="mlp (default), linear, pixel_shuffle:2, average_pool:2, perceiver:64",
+            ),
+            _argument(
+                "--like",
+                default="",
+                metavar="FAMILY",
+                help="follow a public family, so that the model can be exported as one: llava (as any mlp), paligemma "
+                "(linear), idefics3 (pixel_shuffle); average pools and perceivers stay with Ojito",
             ),
             _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write the model"),
             _argument("--force", action="store_true", help="replace the model in --out"),

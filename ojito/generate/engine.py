@@ -6,27 +6,27 @@ Whoever generates, a loop, a stream or a benchmark, writes the same lines:
     while not state.done:
         step(state)
     state.rows
+
+With beams a row of the batch becomes several rows of the cache after the first step, and its answer is empty until the
+search has ended: which beam is the best one is known then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ojito.errors import OjitoError
+from ojito.generate.beam import BeamSearch
 from ojito.generate.options import GenerateOptions, options_of_rows
 from ojito.generate.sampling import Sampler, penalize
+from ojito.generate.stops import Finish, Stop
 from ojito.model import VLM, KVCache
 from ojito.records import IMAGE, PADDING, Batch
-
-Finish = Literal["eos", "length", "stop"]
-Stop = Callable[[Sequence[int]], bool]
-"""Whether a row's tokens, of which the last is new, end its answer."""
 
 
 @dataclass
@@ -59,8 +59,9 @@ class State:
         samplers: Each sampler with its rows.
         eos: Tokens that end a row.
         stops: For each row, whether its stop texts end it; None where it has none.
+        search: Beams of each row; None where a row has one only, and samples.
         seen: (B, V) bool, the tokens of each row's text; None where no row has a repetition penalty.
-        penalties: (B, 1) the rows' repetition penalties.
+        penalties: (B, 1) the rows' repetition penalties. With beams B is the number of all beams.
         vocab_size: Ids from this on are never chosen; None means that all may be.
     """
 
@@ -75,6 +76,7 @@ class State:
     samplers: list[tuple[Sampler, list[int]]]
     eos: frozenset[int]
     stops: Sequence[Stop | None]
+    search: BeamSearch | None
     seen: Tensor | None
     penalties: Tensor | None
     vocab_size: int | None
@@ -104,24 +106,27 @@ def prefill(
     Args:
         model: In evaluation mode meanwhile.
         batch: Prompts, padded on the left, as `processor(samples)` makes them.
-        options: Of all rows, where row i draws with `seed + i`; or one for each row.
+        options: Of all rows, where row i draws with `seed + i`; or one for each row, with as many beams each.
         eos: The token that ends a row, or several, any of which does.
         vocab_size: Ids from this on are no tokens and never chosen; None means that all are.
         stops: For each row, what finds the texts of `options.stop` in its tokens.
 
     Raises:
-        OjitoError: As for `VLM.features`; options that are not one for each row, stop texts without `stops`, prompts
-            padded on the right or too long for the decoder's positions.
+        OjitoError: As for `VLM.features`; options that are not one for each row, or differ in beams; more beams than
+            tokens in the vocabulary; stop texts without `stops`; prompts padded on the right, or too long for the
+            decoder's positions.
     """
     num_rows, length = batch.tokens.shape
     options = options_of_rows(options, num_rows)
     if stops is None and any(one.stop for one in options):
         raise OjitoError("stop", "the engine knows no texts", "use Pipeline.generate, or give stops")
-    limits = _limits(model, batch, options)
+    width, limits = _width(model, options), _limits(model, batch, options)
     batch = batch.to(model.device)
     cache = KVCache(model.config.decoder, num_rows, length + max(limits) - 1, model.dtype, model.device)
     penalties = [float(one.repetition_penalty) for one in options]
     penalized = any(penalty != 1 for penalty in penalties)
+    stops = [None] * num_rows if stops is None else stops
+    eos = frozenset({eos} if isinstance(eos, int) else eos)
     with evaluating(model) if model.training else nullcontext():
         # Only the last position of a row decides how it goes on: the head is spared for all others.
         hidden = model.features(batch, cache)[:, -1]
@@ -135,8 +140,9 @@ def prefill(
         limits=limits,
         generators=[torch.Generator().manual_seed(int(one.seed)) for one in options],
         samplers=_group(options),
-        eos=frozenset({eos} if isinstance(eos, int) else eos),
-        stops=[None] * num_rows if stops is None else stops,
+        eos=eos,
+        stops=stops,
+        search=BeamSearch(width, [one.length_penalty for one in options], limits, stops, eos) if width > 1 else None,
         seen=_seen(batch, model.config.decoder.vocab_size) if penalized else None,
         penalties=torch.tensor(penalties, device=model.device)[:, None] if penalized else None,
         vocab_size=vocab_size,
@@ -147,7 +153,8 @@ def prefill(
 def step(state: State) -> list[Generation]:
     """Give every row that has not ended one more token; return all rows, which are the state's own.
 
-    A row that has ended is read on along with the others, and what it would say is not kept.
+    A row that has ended is read on along with the others, and what it would say is not kept. With beams every beam
+    gets a token, and a row its answer when its search ends.
 
     Raises:
         OjitoError: Every row has ended, logits that are not finite, or a sampler that returns no token for a row.
@@ -158,21 +165,17 @@ def step(state: State) -> list[Generation]:
     with evaluating(model) if model.training else nullcontext():
         if state.hidden is None:
             state.hidden = model.features(state.batch, state.cache)[:, -1]
-        logits = model.head(state.hidden)[:, : state.vocab_size]  # (B, V)
+        logits = model.head(state.hidden)  # (B, V)
+    if state.search is not None:
+        logits = logits.log_softmax(dim=-1)  # of all ids, and before the penalty, as in transformers
+    logits = logits[:, : state.vocab_size]
     if not bool(logits.isfinite().all()):
         raise OjitoError("the model's logits", "are not finite", "its weights are damaged, or too large for float16")
     if state.seen is not None and state.penalties is not None:
         logits = penalize(logits, state.seen[:, : state.vocab_size], state.penalties)
-    tokens = _choose(state, logits)
+    tokens = _sample(state, logits) if state.search is None else _search(state, state.search, logits)
     if state.seen is not None:
         state.seen.scatter_(1, tokens[:, None], True)
-    for i, (row, token) in enumerate(zip(state.rows, tokens.tolist(), strict=True)):
-        if not 0 <= token < logits.shape[1]:
-            raise OjitoError(
-                "sampler", f"{state.options[i].sampler!r} chose {token}", f"choose below {logits.shape[1]}"
-            )
-        if row.finish is None:
-            row.finish = _add(row, token, state.eos, state.limits[i], state.stops[i])
     state.batch = _next(state.batch, tokens, model.config.decoder.max_positions - 1)
     state.hidden = None
     return state.rows
@@ -220,6 +223,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+def _width(model: VLM, options: Sequence[GenerateOptions]) -> int:
+    """The beams of each row."""
+    widths = sorted({int(one.beams) for one in options})
+    if len(widths) > 1:
+        problem = f"rows of one batch with {widths[0]} and {widths[1]}"
+        raise OjitoError("beams", problem, "give each number a batch of its own, as Pipeline.generate does")
+    most = model.config.decoder.vocab_size
+    if widths[0] > most:
+        raise OjitoError("beams", f"{widths[0]} for a vocabulary of {most} tokens", "4 is usual")
+    return widths[0]
+
+
 def _limits(model: VLM, batch: Batch, options: Sequence[GenerateOptions]) -> list[int]:
     """The most new tokens of each row."""
     if bool((batch.segments[:, -1] == PADDING).any()):
@@ -247,6 +262,36 @@ def _group(options: Sequence[GenerateOptions]) -> list[tuple[Sampler, list[int]]
         else:
             groups.append((one.sampler, [row]))
     return groups
+
+
+def _sample(state: State, logits: Tensor) -> Tensor:
+    """(B,) the next token of every row, added to those that have not ended."""
+    tokens = _choose(state, logits)
+    for i, (row, token) in enumerate(zip(state.rows, tokens.tolist(), strict=True)):
+        if not 0 <= token < logits.shape[1]:
+            raise OjitoError(
+                "sampler", f"{state.options[i].sampler!r} chose {token}", f"choose below {logits.shape[1]}"
+            )
+        if row.finish is None:
+            row.finish = _add(row, token, state.eos, state.limits[i], state.stops[i])
+    return tokens
+
+
+def _search(state: State, search: BeamSearch, log_probs: Tensor) -> Tensor:
+    """(B,) the next token of every beam, after the cache has them in their new order."""
+    prompt = state.cache.length - search.length
+    sources, tokens = search.advance(log_probs)
+    for row, found in zip(state.rows, search.rows, strict=True):
+        if found.done and row.finish is None:
+            row.tokens, row.finish = found.ended[0].tokens, found.ended[0].finish
+    # All beams of a row have read the same prompt, which stays where it is.
+    state.cache.select(sources, prompt)
+    order = torch.tensor(sources, device=log_probs.device)
+    last = {name: getattr(state.batch, name)[order, -1:] for name in ("positions", "segments", "prefix", "targets")}
+    state.batch = Batch(tokens=state.batch.tokens[order, -1:], **last)
+    if state.seen is not None and state.penalties is not None:
+        state.seen, state.penalties = state.seen[order], state.penalties[order]
+    return torch.tensor(tokens, device=log_probs.device)
 
 
 def _choose(state: State, logits: Tensor) -> Tensor:

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from ojito.errors import OjitoError, nearest
-from ojito.generate.sampling import Greedy, Sampler, Temperature, TopK, TopP, check_sampler, is_number, is_whole
+from ojito.generate.sampling import (
+    Greedy,
+    Sampler,
+    Temperature,
+    TopK,
+    TopP,
+    check_sampler,
+    is_greedy,
+    is_number,
+    is_whole,
+)
 
 _STRONGEST = 1e10  # penalty; beyond, logits leave the range of float32
+_HIGHEST = 10  # power of a length
 _SEEDS = range(-(2**63), 2**63)  # what torch.Generator takes
 
 
@@ -24,9 +35,13 @@ class GenerateOptions:
         repetition_penalty: On tokens that the row's text, prompt included, holds already; 1 is none, 1.2 is usual.
         stop: Texts that end an answer and are not part of it; one text alone may be given as such.
         seed: Of the row's random numbers.
+        beams: Beginnings of an answer that beam search keeps; 1 goes on with a single one, as the sampler says. 4 is
+            usual, and takes about as long as a batch of four times as many rows.
+        length_penalty: With beams: the power of an answer's length, in tokens, that the sum of its log probabilities
+            is divided by. 1 compares means, and greater numbers favour longer answers; 0 compares sums.
 
     Raises:
-        OjitoError: A value that is not possible.
+        OjitoError: A value that is not possible; beams beside a sampler, a length penalty without beams.
     """
 
     max_new_tokens: int = 64
@@ -34,6 +49,8 @@ class GenerateOptions:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    beams: int = 1
+    length_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         if not is_whole(self.max_new_tokens):
@@ -49,6 +66,22 @@ class GenerateOptions:
         if not is_whole(self.seed):
             raise OjitoError("seed", f"{self.seed!r} is not a whole number", "use for example 0")
         _check_seed(self.seed, 1)
+        self._check_beams()
+
+    def _check_beams(self) -> None:
+        if not is_whole(self.beams):
+            raise OjitoError("beams", f"{self.beams!r} is not a whole number", "use for example 4")
+        if self.beams < 1:
+            raise OjitoError("beams", f"{self.beams} keeps nothing", "use 1 (no search) or more, for example 4")
+        if self.beams > 1 and not is_greedy(self.sampler):
+            problem = f"{self.beams} are searched without chance, and the sampler is {self.sampler}"
+            raise OjitoError("beams", problem, "give beams, or a sampler (temperature, top_k, top_p)")
+        power = self.length_penalty
+        if not is_number(power) or not abs(power) <= _HIGHEST:
+            problem = f"{power!r} must lie between -{_HIGHEST} and {_HIGHEST}"
+            raise OjitoError("length_penalty", problem, "1 compares means, 0 compares sums")
+        if self.beams == 1 and power != 1:
+            raise OjitoError("length_penalty", f"{power} changes nothing without beams", "give beams=4, too")
 
     def rows(self, number: int) -> list[GenerateOptions]:
         """Return the options of so many rows: row i draws with `seed + i`."""
@@ -67,6 +100,8 @@ class OptionKeywords(TypedDict, total=False):
     repetition_penalty: float
     stop: Sequence[str]
     seed: int
+    beams: int
+    length_penalty: float
 
 
 def make_options(options: GenerateOptions | None, keywords: Mapping[str, Any]) -> GenerateOptions:

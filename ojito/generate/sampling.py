@@ -152,6 +152,11 @@ def check_sampler(sampler: Any) -> None:
         raise OjitoError("sampler", f"{sampler!r} is none", remedy)
 
 
+def is_greedy(sampler: Sampler) -> bool:
+    """Whether a sampler always takes the likeliest token, as far as it tells."""
+    return isinstance(sampler, Greedy) or getattr(sampler, "temperature", 1.0) < NEARLY_GREEDY
+
+
 def keep_k(logits: Float[Tensor, "B V"], k: int) -> Float[Tensor, "B V"]:
     """Logits, -inf where a token is not among the `k` likeliest; 0 keeps all."""
     if not 0 < k < logits.shape[-1]:

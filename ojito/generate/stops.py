@@ -1,10 +1,15 @@
-"""Texts that end an answer: found in what is generated, cut off, and held back while they may still be coming."""
+"""Why an answer ends, and texts that end it: found, cut off, and held back while they may still be coming."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from ojito.errors import OjitoError
+
+Finish = Literal["eos", "length", "stop"]
+Stop = Callable[[Sequence[int]], bool]
+"""Whether a row's tokens, of which the last is new, end its answer."""
 
 _UNFINISHED = "\ufffd"  # what the bytes of half a character decode to
 

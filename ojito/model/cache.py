@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -94,6 +95,32 @@ class KVCache:
             values.transpose(1, 2)[rows, columns] = v.transpose(1, 2)
         length = self.length
         return keys[:, :, :length], values[:, :, :length]
+
+    def select(self, rows: Sequence[int], start: int = 0) -> None:
+        """Take these rows, in this order, in place of those that there are: as beam search does with its beams.
+
+        Args:
+            rows: Numbers of rows; one may be taken several times, or not at all.
+            start: Columns before it are not copied where the number of rows stays. A row must then hold there what
+                the row holds that it is taken from.
+        """
+        before = len(self.lengths)
+        if [*rows] == [*range(before)]:
+            return
+        self.lengths = [self.lengths[row] for row in rows]
+        order = torch.tensor(rows, device=self.keys.device)
+        metadata = self.metadata
+        if len(rows) == before:
+            taken = slice(start, self.length)
+            for tensor in (self.keys, self.values):
+                tensor[:, :, :, taken] = tensor[:, :, :, taken].index_select(1, order)
+            for numbers in (metadata.positions, metadata.segments, metadata.blocks):
+                numbers[:, taken] = numbers[:, taken].index_select(0, order)
+        else:
+            self.keys, self.values = self.keys.index_select(1, order), self.values.index_select(1, order)
+            self.metadata = AttentionMetadata(
+                metadata.positions[order], metadata.segments[order], metadata.blocks[order]
+            )
 
     def truncate(self, row: int, length: int) -> None:
         """Forget a row's tokens from column `length` on: padding behind a prompt, or a text that has ended.

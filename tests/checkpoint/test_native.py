@@ -301,9 +301,12 @@ def test_folder_that_cannot_be_made_is_an_error(tmp_path):
         ("{", "is not JSON"),
         ("[" * 100_000, "is nested too deep"),
         ("[]", "holds a list, not a mapping"),
-        ("{}", "is neither Ojito's, which has a format, nor transformers', which has a model_type; give a folder"),
-        ('{"architecture": "vit_base", "pretrained_cfg": {}}', "is neither Ojito's"),  # timm's
-        ('{"model_cfg": {}, "preprocess_cfg": {}}', "is neither Ojito's"),  # open_clip's
+        (
+            "{}",
+            "has no format, as Ojito's has, no model_type, as transformers' has, and no architecture, as timm's has",
+        ),
+        ('{"architecture": "vit_base", "pretrained_cfg": {}}', "architecture is 'vit_base'; use a ResNet of plain"),
+        ('{"model_cfg": {}, "preprocess_cfg": {}}', "has no format"),  # open_clip's
         ('{"format": 1}', "does not hold format, model, name"),
         ('{"format": 1, "name": "x"}', "does not hold"),
         ('{"format": 1, "name": 3, "model": {}}', "does not hold"),

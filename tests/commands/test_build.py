@@ -69,12 +69,41 @@ def test_build_saves_float32_and_reports_json(run, parts, tmp_path):
     assert not torch.equal(load_file(tmp_path / "new" / "model.safetensors")["connector.project.0.weight"], before)
 
 
+@pytest.mark.parametrize(
+    ("connector", "family", "said"),
+    [
+        ("mlp", "llava", "it can be exported as llava, which transformers loads (ojito convert)"),
+        ("perceiver:4", None, "it cannot be exported: is of no family that Hugging Face knows; the nearest is"),
+        ("pixel_shuffle:2", None, "it cannot be exported: processor.image."),
+    ],
+)
+def test_build_says_beforehand_whether_the_model_can_leave_again(run, parts, tmp_path, connector, family, said):
+    words = ("build", "--vision", parts / "siglip", "--decoder", parts / "smollm", "--connector", connector)
+    code, out, _ = run(*words, "--out", tmp_path / "new")
+    assert code == 0
+    assert out.splitlines()[1].startswith(said)
+    assert out.splitlines()[1].endswith("--like makes one that can be") == (family is None)
+    values = json.loads(run(*words, "--out", tmp_path / "new", "--force", "--json")[1])
+    assert values["export"] == family
+    assert bool(values["no_export"]) == (family is None)
+    code, _, err = run("convert", tmp_path / "new", "--out", tmp_path / "out")
+    assert (code == 0) == (family is not None), err
+
+
+def test_build_follows_the_family_that_is_named(run, parts, tmp_path):
+    words = ("build", "--vision", parts / "siglip", "--decoder", parts / "smollm", "--like", "idefics3", "--json")
+    values = json.loads(run(*words, "--out", tmp_path / "new")[1])
+    assert (values["export"], values["image_tokens"]) == ("idefics3", 4)
+    assert run("convert", tmp_path / "new", "--out", tmp_path / "out")[0] == 0
+
+
 def test_build_says_which_parts_are_untrained(run, parts, tmp_path):
     for vision, said in ((parts / "siglip", "its connector ("), ("tiny", "its tower (")):
         words = ("build", "--vision", vision, "--decoder", parts / "smollm", "--out", tmp_path / "new", "--force")
         code, out, _ = run(*words, "model.decoder.max_positions=512")
         assert code == 0
-        assert out.splitlines()[1].startswith(said)
+        untrained = out.splitlines()[2]
+        assert untrained.startswith(said)
     assert ") and its connector (" in out
     assert "are untrained" in out
 

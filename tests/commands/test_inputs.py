@@ -124,3 +124,10 @@ def test_flags_become_options_of_generation(run, words, asked, says):
     assert run(*words["caption"], *flags, "--stop", "x", "--stop", "y", "--repetition-penalty", 1.5)[0] == 0
     ((_, options),) = asked
     assert options == vars(GenerateOptions(3, TopP(0.9, 0.5, 7), 1.5, ("x", "y"), 4))
+
+
+def test_beams_become_options_of_generation(run, words, asked, says):
+    says("no")
+    assert run(*words["caption"], "--beams", 3, "--length-penalty", 0.5)[0] == 0
+    ((_, options),) = asked
+    assert (options["beams"], options["length_penalty"]) == (3, 0.5)

@@ -50,6 +50,34 @@ def test_cache_takes_dtype_and_device():
     assert cache.keys.device == cache.metadata.positions.device == torch.device("meta")
 
 
+@pytest.mark.parametrize("rows", [[1, 1, 0], [2, 0], [0, 0, 1, 1, 2, 2]], ids=str)
+def test_select_takes_rows_with_all_that_they_hold(rows):
+    cache = KVCache(CONFIG, rows=3, length=5)
+    cache.extend(AttentionMetadata(*(torch.arange(9).view(3, 3) + 10 * i for i in range(3))))
+    stored = torch.randn(3, 1, 3, 4)
+    cache.update(1, stored, -stored)
+    cache.truncate(1, 2)
+    before = cache.metadata
+    expected = [tensor[rows] for tensor in (before.positions, before.segments, before.blocks)]
+    lengths = [cache.lengths[row] for row in rows]
+    cache.select(rows)
+    after = cache.metadata
+    assert all(map(torch.equal, expected, (after.positions, after.segments, after.blocks)))
+    assert torch.equal(cache.keys[1, :, :, :3], stored[rows])
+    assert torch.equal(cache.values[1, :, :, :3], -stored[rows])
+    assert cache.lengths == lengths
+
+
+def test_select_leaves_the_columns_before_its_start():
+    cache = KVCache(CONFIG, rows=2, length=3)
+    cache.extend(metadata(2, 3))
+    stored = torch.randn(2, 1, 3, 4)
+    cache.update(0, stored, stored)
+    cache.select([1, 0], start=2)
+    assert torch.equal(cache.keys[0, :, :, :2], stored[:, :, :2])
+    assert torch.equal(cache.keys[0, :, :, 2], stored[[1, 0], :, 2])
+
+
 def test_full_cache_says_how_long_it_must_be():
     cache = KVCache(CONFIG, rows=1, length=3)
     cache.extend(metadata(1, 2))

@@ -248,7 +248,8 @@ def test_chat_with_a_tokenizer_of_our_own_is_written(exported, tmp_path, kind):
         ("paligemma", {"prompt": PromptConfig(separator=" ")}, r"processor.prompt.separator is ' ', not '\\n'"),
         ("paligemma", {"prompt": PromptConfig(bos=False)}, "processor.prompt.bos is False, not True"),
         ("paligemma", {"image": ImageConfig(fit="pad")}, "processor.image.fit: is 'pad', and the processor of"),
-        ("llava", {"prompt": PromptConfig()}, "the processor of llava writes another prompt"),
+        ("llava", {"prompt": PromptConfig(after_images="\n")}, r"after_images: is '\\n', and the processor of llava"),
+        ("llava", {"prompt": PromptConfig()}, r"makes other tokens of 'a\\n' than in training; train with"),
         (
             "idefics3", {"image": ImageConfig(fit="tiles", tiling="nanovlm", longest_side=100)},
             "processor.image.tiling: is 'nanovlm'",
@@ -297,8 +298,18 @@ def test_tokenizer_without_the_token_that_begins_a_row_is_refused(tmp_path):
         without.export(tmp_path / "out")
 
 
-def test_vocabulary_without_room_for_the_image_token_is_refused(tmp_path):
-    pipe = from_preset("paligemma-3b-224", "model.decoder.vocab_size=300")
-    size = pipe.processor.tokenizer.size
-    with pytest.raises(CheckpointError, match=rf"vocabulary of {size} has no room for <image>.*{size + 1} or more"):
-        from_preset("paligemma-3b-224", f"model.decoder.vocab_size={size}").export(tmp_path / "out")
+def test_vocabulary_without_room_for_the_image_token_gets_a_row_more(tmp_path):
+    size = from_preset("paligemma-3b-224").processor.tokenizer.size
+    pipe = from_preset("paligemma-3b-224", f"model.decoder.vocab_size={size}")
+    assert pipe.export_family() == pipe.export(tmp_path / "out").family == "paligemma"
+    model, processor = load_theirs(tmp_path / "out"), load_processor(tmp_path / "out", "paligemma")
+    assert processor.image_token_id == size == model.config.text_config.vocab_size - 1
+    made = processor(images=IMAGES[0], text=f"<image>{ASK}", return_tensors="pt")
+    made.pop("labels", None)
+    batch = pipe.processor([ONE])
+    assert_same_inputs(made, batch, size)
+    with torch.no_grad():
+        torch.testing.assert_close(pipe.model(batch), model(**made).logits[..., :size], rtol=1e-5, atol=1e-5)
+    assert model.generation_config.suppress_tokens == [size]
+    back = ojito.load(tmp_path / "out", device="cpu", dtype="float32")
+    assert back.ask(IMAGES[0], ASK, max_new_tokens=8) == pipe.ask(IMAGES[0], ASK, max_new_tokens=8)

@@ -44,6 +44,7 @@ FIELDS = {
     "siglip_vision_model": TOWER | {"image_size": 96},
     "siglip2_vision_model": TOWER | {"num_patches": 64},
     "clip_vision_model": TOWER | {"image_size": 96},
+    "vit": {**TOWER, "hidden_act": "quick_gelu"} | {"image_size": 96},
     "idefics3_vision": TOWER | {"image_size": 96},
     "smolvlm_vision": TOWER | {"image_size": 96},
     "paligemma": TIED | {"vision_config.model_type": "clip_vision_model", "text_config.model_type": "gemma2"},
@@ -79,6 +80,7 @@ REFUSED = {
     "gemma3": {"mm_tokens_per_image": 60, "text_config.final_logit_softcapping": 3.0},
 }  # fmt: skip
 REFUSED["siglip2_vision_model"]["num_patches"] = 60
+REFUSED["vit"]["qkv_bias"] = False
 FREQUENCIES = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,

@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe_part
 from ojito.checkpoint.tensors import read_weights
+from ojito.config import ResNetConfig
 from ojito.model.decoder import Decoder
 from ojito.model.masks import AttentionMetadata
+from ojito.model.resnet import ResNet
 from ojito.model.vit import ViT
 
 transformers = pytest.importorskip("transformers")
@@ -54,7 +56,8 @@ def read_part(folder, kind, **changes):
     """Our module with the folder's weights, and the part that the folder describes."""
     part = describe_part(folder, kind)
     with torch.device("meta"):
-        module = {"vision": ViT, "decoder": Decoder}[kind](dataclasses.replace(part.config, **changes))
+        tower = ResNet if isinstance(part.config, ResNetConfig) else ViT
+        module = {"vision": tower, "decoder": Decoder}[kind](dataclasses.replace(part.config, **changes))
     names = {f"{kind}.{name}": tensor for name, tensor in module.state_dict().items()}
     state = read_weights(folder, names, keys=part.keys)
     module.load_state_dict({name.removeprefix(f"{kind}."): tensor for name, tensor in state.items()}, assign=True)
@@ -226,6 +229,78 @@ def test_matches_reference_idefics3(save, family, grid):
     tower, part, state = read_part(folder, "vision")
     assert_same(tower(images(2 * grid)), seen(reference, images(2 * grid))[1])
     assert_goes_back(folder, part, state)
+
+
+@pytest.mark.parametrize("name", ["ViTModel", "ViTForImageClassification"])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_pytorch_tanh"])
+def test_matches_reference_vit(save, name, activation):
+    """The original one, as DINO is saved, too."""
+    reference = getattr(transformers, name)(transformers.ViTConfig(**SQUARE, hidden_act=activation))
+    folder = save(reference)
+    tower, part, state = read_part(folder, "vision")
+    with torch.no_grad():
+        made = getattr(reference, "vit", reference)(images())
+    assert_same(tower(images()), made.last_hidden_state[:, 1:])
+    assert part.image == {"resample": "bilinear", "mean": [0.5] * 3, "std": [0.5] * 3}
+    if name == "ViTModel":
+        assert_goes_back(folder, part, state)
+
+
+def test_vit_without_biases_is_refused(tmp_path):
+    transformers.ViTConfig(**SQUARE, qkv_bias=False).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="qkv_bias is 'False'; Ojito has only True"):
+        describe_part(tmp_path, "vision")
+
+
+RESNET = {"embedding_size": 8, "hidden_sizes": [16, 32, 64], "depths": [2, 1, 2]}
+
+
+def resnet(name="ResNetModel", **settings):
+    return getattr(transformers, name)(transformers.ResNetConfig(**{**RESNET, **settings}))
+
+
+@pytest.mark.parametrize("name", ["ResNetModel", "ResNetForImageClassification", "ResNetBackbone"])
+def test_matches_reference_resnet(save, name):
+    reference = resnet(name)
+    folder = save(reference)
+    tower, part, state = read_part(folder, "vision", image_size=64)
+    assert part.image == {
+        "fit": "crop", "resample": "bicubic", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+    }  # fmt: skip
+    body = getattr(reference, "resnet", reference)
+    with torch.no_grad():
+        theirs = body.encoder(body.embedder(images(64))).last_hidden_state
+        assert_same(tower(images(64)), theirs.flatten(2).transpose(1, 2))
+    assert part.config.blocks == (2, 1, 2)
+    assert len(state) == len(body.embedder.state_dict()) + len(body.encoder.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layer_type": "basic"}, "layer_type is 'basic'; Ojito has only 'bottleneck'"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'; Ojito has only 'relu'"),
+        ({"downsample_in_bottleneck": True}, "downsample_in_bottleneck is 'True'; Ojito has only False"),
+        ({"downsample_in_first_stage": True}, "downsample_in_first_stage is 'True'; Ojito has only False"),
+        ({"hidden_sizes": [16, 32, 48]}, "hidden_sizes is .*; Ojito has as many as depths, each twice the one before"),
+    ],
+    ids=str,
+)
+def test_resnet_that_computes_something_else_is_refused(tmp_path, settings, message):
+    resnet(**settings).config.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=message):
+        describe_part(tmp_path, "vision")
+
+
+@pytest.mark.parametrize(("side", "fit"), [(160, "crop"), (384, "squash")])
+def test_resnet_reads_images_as_its_processor_prepares_them(tmp_path, side, fit):
+    resnet().config.save_pretrained(tmp_path)
+    transformers.ConvNextImageProcessorPil(
+        size={"shortest_edge": side}, image_mean=[0.1, 0.2, 0.3], image_std=[0.4, 0.5, 0.6], resample=2
+    ).save_pretrained(tmp_path)
+    part = describe_part(tmp_path, "vision")
+    assert part.config.image_size == side
+    assert part.image == {"fit": fit, "resample": "bilinear", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
 
 
 # ------------------------------------------------------------------------------------------------------------- decoders

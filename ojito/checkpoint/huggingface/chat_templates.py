@@ -181,7 +181,7 @@ def family_chat(template: str | None, family: Family, bos: str, begins: bool, wh
         return Chat({"bos": begins, **family.prompt(False)})
     own = family.prompt(True)
     end = family.end[0] if family.end else ""
-    written = _exported(template)
+    written = _exported(template, family)
     if written:
         begin = bool(written.pop("beginning"))
         return Chat({**own, "bos": begins or begin, **written}, end)
@@ -206,7 +206,7 @@ def family_chat(template: str | None, family: Family, bos: str, begins: bool, wh
     return Chat({**own, **around, **image, **settings}, form.end)
 
 
-def _exported(template: str) -> Settings:
+def _exported(template: str, family: Family) -> Settings:
     """The `prompt` settings, and the `beginning`, of a template that `write_folder` wrote; empty if it did not."""
     if "{{- end + after_answer -}}" not in template:
         return {}
@@ -219,6 +219,12 @@ def _exported(template: str) -> Settings:
     names = ("beginning", "user", "before_text", "separator", "before_answer", "after_answer")
     settings: Settings = {name: values[name] for name in names}
     settings |= {"trim": bool(values.get("trims", False)), "system": values.get("system", "")}
+    if "caption" in values:
+        settings["caption"] = str(values["caption"])
+    if family.any_prompt and "image_in_front" in values:
+        settings["image"] = "front" if values["image_in_front"] else "inline"
+        settings["joined"] = bool(values.get("joined", True))
+        settings["image_text"] = str(values.get("image", "<image>")).replace(family.image_token, "<image>")
     if values.get("system_known"):
         settings["user_with_system"] = f"{values['before_system']}{{system}}{values['after_system']}"
     return settings

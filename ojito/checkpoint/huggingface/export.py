@@ -14,6 +14,7 @@ import functools
 import itertools
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.nanovlm import vocabulary_ids, vocabulary_size
 from ojito.checkpoint.tensors import MAX_SHARD, write_weights
-from ojito.config import ConnectorConfig, ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
+from ojito.checkpoint.vocabulary_rows import EMBEDDING, HEAD, VOCABULARY, with_rows
+from ojito.config import ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
 from ojito.device import DTYPES
 from ojito.records import Progress
 from ojito.settings import ConfigError, differences
@@ -60,6 +62,57 @@ class Exported:
     family: str
     parameters: int
     dtype: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a model is written, weights apart.
+
+    Attributes:
+        family: The family that it is written as.
+        fields: Of its config.json, but for the ids of special tokens.
+        keys: The names of its tensors.
+        model: Its config as that of the family: with a row for the image token, and an untied head where the family
+            can have no other.
+        vocabulary: Its tokenizer, with the image token.
+        images: The fields of preprocessor_config.json.
+        chats: Whether there is a chat template.
+    """
+
+    family: Family
+    fields: dict[str, Any]
+    keys: KeyMap
+    model: ModelConfig
+    vocabulary: Vocabulary
+    images: dict[str, Any]
+    chats: bool
+
+
+def find_form(folder: Path, name: str, model: ModelConfig, processor: ProcessorConfig, marks: SpecialIds) -> Form:
+    """Find how a model is written; its tokenizer.json is written with the image token. Arguments as for `write_folder`.
+
+    Raises:
+        CheckpointError: As for `write_folder`.
+    """
+    model = _untied(name, model)
+    family, fields, keys = find_family(name, model)
+    chats = check_prompt(family, processor.prompt)
+    images = image_fields(family, fields["vision_config"]["model_type"], processor.image, model)
+    vocabulary = Vocabulary(folder / TOKENIZER, family, marks, processor.prompt.image == "front")
+    vocabulary.check_borders(processor.prompt)
+    if vocabulary.image_id >= model.decoder.vocab_size:
+        decoder = dataclasses.replace(model.decoder, vocab_size=vocabulary.image_id + 1)
+        model = dataclasses.replace(model, decoder=decoder)
+        family, fields, keys = find_family(name, model)
+    return Form(family, fields, keys, model, vocabulary, images, chats)
+
+
+def family_of(folder: Path, name: str, model: ModelConfig, processor: ProcessorConfig, marks: SpecialIds) -> str:
+    """Return the family that a model would be written as. Arguments and errors as for `find_form`."""
+    if nanovlm.fits_nanovlm(model):
+        nanovlm.write_config(model, processor, vocabulary_size(vocabulary_ids(folder)))
+        return "nanovlm"
+    return find_form(folder, name, model, processor, marks).family.model_type
 
 
 def write_folder(
@@ -95,17 +148,18 @@ def write_folder(
     dtype = _dtype(dtype)
     if nanovlm.fits_nanovlm(model):  # no family of transformers' computes the same
         return _write_nanovlm(folder, model, processor, marks, state, dtype, progress)
-    family, fields, keys = find_family(name, model)
-    chats = check_prompt(family, processor.prompt)
-    images = image_fields(family, fields["vision_config"]["model_type"], processor.image, model)
-    vocabulary = Vocabulary(folder / TOKENIZER, family, marks, model.decoder.vocab_size)
-    vocabulary.check_borders(processor.prompt)
+    form = find_form(folder, name, model, processor, marks)
+    family, fields, vocabulary, chats = form.family, form.fields, form.vocabulary, form.chats
+    ids = dict(vocabulary.ids)
+    if form.model.decoder.vocab_size > model.decoder.vocab_size:
+        ids["suppress_tokens"] = [vocabulary.image_id]
+    model, state = form.model, _fit(state, form.model)
     exported = _exported(family.model_type, state, dtype)
     jsons = {
         CONFIG: {**_config(family, fields, vocabulary), "torch_dtype": exported.dtype},
-        "generation_config.json": vocabulary.ids,
+        "generation_config.json": ids,
         "tokenizer_config.json": vocabulary.fields(model.decoder.max_positions),
-        "preprocessor_config.json": images,
+        "preprocessor_config.json": form.images,
         "processor_config.json": processor_fields(family, model),
     }
     texts = {file: json.dumps(values, indent=2, ensure_ascii=False) + "\n" for file, values in jsons.items()}
@@ -114,8 +168,20 @@ def write_folder(
     texts[CARD] = card(_facts(name, exported, family, processor, vocabulary, chats, base_model), model)
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
-    write_weights(folder, keys.to_theirs(state), max_shard, dtype, progress)
+    write_weights(folder, form.keys.to_theirs(state), max_shard, dtype, progress)
     return exported
+
+
+def _fit(state: Mapping[str, Tensor], model: ModelConfig) -> dict[str, Tensor]:
+    """Return a state dict as that of the model's config: with a head of its own, and rows for more ids.
+
+    What is read at the image token is an image's features, whatever its row; that it is never generated,
+    generation_config.json says.
+    """
+    fitted = dict(state)
+    if not model.decoder.tied_head and HEAD not in fitted:
+        fitted[HEAD] = fitted[EMBEDDING].clone()
+    return fitted | {n: with_rows(fitted[n], model.decoder.vocab_size) for n in VOCABULARY if n in fitted}
 
 
 def _write_nanovlm(
@@ -200,6 +266,9 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
     Raises:
         CheckpointError: It is of none; names the nearest, and the settings that keep it from being one.
     """
+    if not isinstance(model.vision, ViTConfig):
+        problem = f"is of no family that Hugging Face knows: none joins a {model.vision.kind} to a decoder"
+        raise CheckpointError(name, problem, KEEPS)
     ours = _plain(model)
     nearest: list[str] = []
     near = ""
@@ -222,17 +291,31 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
     )
 
 
+def _untied(name: str, model: ModelConfig) -> ModelConfig:
+    """Return the model with a head of its own, if only so it is of a family; otherwise as it is."""
+    untied = dataclasses.replace(model, decoder=dataclasses.replace(model.decoder, tied_head=False))
+    if not model.decoder.tied_head:
+        return model
+    for config in (model, untied):
+        with suppress(CheckpointError):
+            find_family(name, config)
+            return config
+    return model
+
+
 def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
     """Yield every family with every pair of its parts, and this model's config as that family writes it."""
-    seen = model.vision
-    if not isinstance(seen, ViTConfig):
-        seen = ViTConfig(image_size=16)
-        model = ModelConfig(seen, ConnectorConfig(), model.decoder)
+    if not isinstance(model.vision, ViTConfig):
+        return
     for family in (family for family in FAMILIES.values() if family.exported):
         for tower, decoder in itertools.product(family.towers, family.decoders):
             parts = {
-                "text_config": {"model_type": decoder, **DECODERS[decoder].write(model.decoder)},
-                "vision_config": {"model_type": tower, **TOWERS[tower].write(seen)},
+                "text_config": {
+                    "model_type": decoder,
+                    **DECODERS[decoder].write(model.decoder),
+                    **family.text_fields(decoder),
+                },
+                "vision_config": {"model_type": tower, **TOWERS[tower].write(model.vision)},
             }
             yield family, {"model_type": family.model_type, **family.write(model), **parts}
 

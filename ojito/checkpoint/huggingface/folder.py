@@ -21,6 +21,7 @@ from ojito.checkpoint.huggingface.families import FAMILIES, Family
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
 from ojito.checkpoint.huggingface.parts import WITH_TOWER, read_decoder, read_tower
 from ojito.checkpoint.huggingface.preprocessing import read_image_settings
+from ojito.checkpoint.huggingface.resnet import MODEL_TYPE as RESNET
 from ojito.checkpoint.huggingface.text_settings import read_family_text
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ProcessorConfig
@@ -42,7 +43,7 @@ def read(opened: OpenFolder) -> Described:
     with config_of(opened) as f:
         name = f.text("model_type")
         if name not in FAMILIES:
-            part = name in (*DECODERS, *TOWERS, *WITH_TOWER)
+            part = name in (*DECODERS, *TOWERS, *WITH_TOWER, RESNET)
             hint = "it is a part: join it with another by ojito.build" if part else known(FAMILIES)
             raise f.error("model_type", name, hint)
         return _read_family(opened, f, FAMILIES[name])

@@ -14,6 +14,8 @@ from ojito.checkpoint.huggingface.decoders import IGNORED as IN_DECODERS
 from ojito.checkpoint.huggingface.families import FAMILIES, Family
 from ojito.checkpoint.huggingface.fields import Fields, config_of, known
 from ojito.checkpoint.huggingface.preprocessing import read_image_settings
+from ojito.checkpoint.huggingface.resnet import MODEL_TYPE as RESNET
+from ojito.checkpoint.huggingface.resnet import read_resnet
 from ojito.checkpoint.huggingface.text_settings import read_decoder_text
 from ojito.checkpoint.huggingface.towers import IGNORED as IN_TOWERS
 from ojito.checkpoint.huggingface.towers import TOWERS
@@ -37,14 +39,22 @@ def read_tower(opened: OpenFolder) -> Part:
         name = f.text("model_type")
         if name in FAMILIES:
             return _tower_within(opened, f, FAMILIES[name])
+        if name == RESNET:
+            return read_resnet(opened, f)
         kind, within = WITH_TOWER.get(name, name), name in WITH_TOWER
         if kind not in TOWERS:
-            raise _no_part(f, name, "a vision tower", TOWERS, WITH_TOWER)
+            raise _no_part(f, name, "a vision tower", TOWERS, WITH_TOWER, {RESNET: None})
         vision = read(ViTConfig, TOWERS[kind].read(_half(f, name) if within else f), "vision")
         image = _read_squares(folder, TOWERS[kind].image_settings, vision.image_size)
     # By itself it had that beginning, too, before transformers 5.
-    beginnings = ("vision_model.", "") if within else ("", "vision_model.")
-    ignored = (*IN_TOWERS, r"text_model\..*", r"logit_(scale|bias)", r"(text|visual)_projection\.weight")
+    beginnings = ("vision_model.", "") if within else ("", "vision_model.", "vit.")
+    ignored: tuple[str, ...] = (
+        *IN_TOWERS,
+        r"text_model\..*",
+        r"logit_(scale|bias)",
+        r"(text|visual)_projection\.weight",
+    )
+    ignored += (r"classifier\..*",) if kind == "vit" else ()
     keys = KeyMap((Section("vision.", beginnings, TOWERS[kind].table),), ignored)
     return Part(vision, keys, image=image, name=opened.name, folder=opened)
 
@@ -118,6 +128,6 @@ def _outside(beginnings: Sequence[str]) -> str:
 
 def _no_part(f: Fields, name: str, needed: str, *among: Mapping[str, Any]) -> CheckpointError:
     """Return the error that says what the folder holds instead."""
-    kinds = {"a decoder of text": [*DECODERS], "a vision tower": [*TOWERS, *WITH_TOWER]}
+    kinds = {"a decoder of text": [*DECODERS], "a vision tower": [*TOWERS, *WITH_TOWER, RESNET]}
     found = next((f"it is {kind}, and {needed} is needed; " for kind, names in kinds.items() if name in names), "")
     return f.error("model_type", name, f"{found}{known(*among, FAMILIES)}")

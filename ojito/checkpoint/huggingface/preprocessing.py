@@ -76,6 +76,16 @@ def read_image_settings(folder: Path, usual: Mapping[str, Any], size: int) -> di
     return settings
 
 
+def image_side(folder: Path, usual: int) -> int:
+    """The side of the squares that the folder's images become, pixels, for a tower that reads any size.
+
+    Raises:
+        CheckpointError: The file is damaged, or does not make squares.
+    """
+    f = _image_fields(folder)
+    return _all_sides(f, "size", "shortest_edge", default=usual)[0]
+
+
 def _sides(f: Fields, name: str, *sides: str, default: int) -> list[int]:
     """Return the pixels of these sides of a group. Other sides are refused: they mean another way to resize."""
     if f.get(name) is None:

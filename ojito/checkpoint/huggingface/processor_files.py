@@ -82,6 +82,9 @@ def check_prompt(family: Family, prompt: PromptConfig) -> bool:
     Raises:
         CheckpointError: It writes another one; names the settings.
     """
+    if family.any_prompt:
+        _check_any_prompt(family, prompt)
+        return True
     differing = []
     for chat in (True, False):
         free = (*_FREE, *(_IN_TEMPLATE if chat and family.chats else ()))
@@ -97,10 +100,34 @@ def check_prompt(family: Family, prompt: PromptConfig) -> bool:
     return family.chats and not differing[0]
 
 
+def _check_any_prompt(family: Family, prompt: PromptConfig) -> None:
+    """Check that a chat template can write this prompt.
+
+    Raises:
+        CheckpointError: It cannot.
+    """
+    for name in ("after_images", "image_number"):
+        text = getattr(prompt, name)
+        if text:
+            problem = f"is {text!r}, and the processor of {family.model_type} writes nothing there"
+            raise CheckpointError(f"processor.prompt.{name}", problem, f"train without it, or {KEEPS}")
+
+
 def image_text(family: Family, prompt: PromptConfig) -> str:
     """How a text refers to an image."""
     return family.image_tag or prompt.image_text.replace("<image>", family.image_token)
 
+
+_IMAGES_FIRST = """\
+{%- for message in messages -%}
+    {%- if message['content'] is not string -%}
+        {%- for part in message['content'] -%}
+            {{- image if part['type'] == 'image' else '' -}}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endfor -%}
+"""
+"""What comes before a row of image=front."""
 
 _TURNS = """\
 {{- beginning -}}
@@ -130,12 +157,16 @@ _TURNS = """\
         {%- else -%}
             {{- user -}}
         {%- endif -%}
-        {%- if content[0]['type'] != 'image' -%}
+        {%- if image_in_front or content[0]['type'] != 'image' -%}
             {{- before_text -}}
         {%- endif -%}
     {%- endif -%}
     {%- for part in content -%}
-        {{- image if part['type'] == 'image' else (part['text'] | trim if trims else part['text']) -}}
+        {%- if part['type'] != 'image' -%}
+            {{- part['text'] | trim if trims else part['text'] -}}
+        {%- elif not image_in_front -%}
+            {{- image -}}
+        {%- endif -%}
     {%- endfor -%}
     {%- if message['role'] == 'assistant' -%}
         {{- end + after_answer -}}
@@ -173,6 +204,9 @@ def chat_template(family: Family, prompt: PromptConfig, bos: str, eos: str) -> s
         "end": eos,
         "after_answer": prompt.after_answer,
         "image": image_text(family, prompt),
+        "image_in_front": prompt.image == "front",
+        "joined": prompt.joined,
+        "caption": prompt.caption,
     }
     names = (f"{{%- set {name} = {json.dumps(text, ensure_ascii=False)} -%}}\n" for name, text in texts.items())
-    return "".join(names) + _TURNS
+    return "".join(names) + (_IMAGES_FIRST if prompt.image == "front" else "") + _TURNS

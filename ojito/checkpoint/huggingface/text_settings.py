@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ojito.checkpoint.huggingface.preprocessing import (
 )
 from ojito.checkpoint.huggingface.tokenizer_json import TokenizerFile
 from ojito.settings import Settings
+
+_RANGE = re.compile(r"\{(\d+)\.\.\d+\}")
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,18 @@ def read_family_text(folder: Path, config: Fields, family: Family) -> Text:
     """
     settings = read_tokenizer_settings(folder, (), config)
     chat = family_chat(read_chat_template(folder), family, settings.get("bos", ""), writes_bos(folder), str(folder))
-    added = [*family.added, *settings.get("added", ())]
+    added = [*_own_tokens(folder, config, family), *settings.get("added", ())]
     return _joined({**settings, **({"added": added} if added else {})}, chat, folder)
+
+
+def _own_tokens(folder: Path, config: Fields, family: Family) -> tuple[str, ...]:
+    """The tokens that a family adds to its vocabulary, which a model of other parts in its form has no room for."""
+    if not family.added:
+        return ()
+    last, size = config.get(family.image_id_field), config.group("text_config").get("vocab_size")
+    first = _RANGE.sub(r"\1", family.added[0])
+    full = type(last) is int and type(size) is int and last + 1 >= size
+    return () if full and first not in TokenizerFile.read(folder / TOKENIZER).names else family.added
 
 
 def read_decoder_text(folder: Path, config: Fields, family: Family | None = None) -> Text:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, models
+from tokenizers import AddedToken, Tokenizer, models, processors
 
 from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.huggingface.families import Family
@@ -33,7 +33,8 @@ class Vocabulary:
     """The tokenizer of a folder, with the tokens that a family's processor needs.
 
     Attributes:
-        image_id: The id at the places of images, which ours has no token for.
+        image_id: The id at the places of images, which ours has no token for. Beyond the model's vocabulary, if that
+            is full.
         ids: The ids that begin, end and fill a row, as config.json and generation_config.json call them.
         bos: The token that begins a row; "" where there is none.
         eos: The token that training writes after an answer.
@@ -41,17 +42,18 @@ class Vocabulary:
         template_bos: What a chat template begins with: `bos`, or "" where a processor leaves that to the tokenizer.
     """
 
-    def __init__(self, path: Path, family: Family, marks: SpecialIds, size: int) -> None:
+    def __init__(self, path: Path, family: Family, marks: SpecialIds, images_first: bool = False) -> None:
         """Read the folder's tokenizer.json, and add the image token where it lacks it.
 
         Args:
             path: The file.
             family: Whose processor it is for.
             marks: The tokens' ids.
-            size: The model's `vocab_size`.
+            images_first: Whether the token that begins a row comes after the images, so that a chat template has to
+                write it, and the tokenizer must not.
 
         Raises:
-            CheckpointError: A token is missing that the processor writes, or there is no room for the image token.
+            CheckpointError: A token is missing that the processor writes.
         """
         self._tokenizer = Tokenizer.from_buffer(path.read_bytes())  # a path would have to be UTF-8
         self._family, self._marks = family, marks
@@ -63,18 +65,14 @@ class Vocabulary:
                     f"has no {token}, which the processor of {family.model_type} writes",
                     f"name it in processor.tokenizer.special before training, or {KEEPS}",
                 )
+        begins = bool(self._tokenizer.encode("").ids)
+        if family.any_prompt and images_first and begins:
+            self._tokenizer.post_processor = processors.TemplateProcessing("$A", "$A $B", [])
         if family.image_token not in added:
             self._tokenizer.add_special_tokens([AddedToken(family.image_token, normalized=False, special=True)])
+        if family.image_token not in added or begins != bool(self._tokenizer.encode("").ids):
             path.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
-        image_id = self.id_of(family.image_token)
-        if image_id is None or image_id >= size:
-            raise CheckpointError(
-                "model.decoder.vocab_size",
-                f"a vocabulary of {size} has no room for {family.image_token}, which stands for an image in "
-                f"{family.model_type}",
-                f"make the model with decoder.vocab_size {(image_id or size) + 1} or more",
-            )
-        self.image_id = image_id
+        self.image_id = self.id_of(family.image_token) or 0  # which is there by now
         ends = list(marks.ends)
         self.ids = {
             "bos_token_id": marks.bos,
@@ -102,6 +100,9 @@ class Vocabulary:
             )
         if prompt.joined:
             return
+        if self._family.any_prompt:
+            self._check_separator(prompt)
+            return
         if not self.bos:
             raise CheckpointError(
                 "the tokenizer",
@@ -118,6 +119,17 @@ class Vocabulary:
                 "use one that puts no space before every text (processor.tokenizer.kind=characters, or a file), or "
                 f"{KEEPS}",
             )
+
+    def _check_separator(self, prompt: PromptConfig) -> None:
+        for end in ("a", "?", ".", ":", "1", "e\u0301"):
+            if self._encode(end) + self._encode(prompt.separator) != self._encode(end + prompt.separator):
+                raise CheckpointError(
+                    "processor.prompt.separator",
+                    f"the processor of {self._family.model_type} tokenizes {prompt.separator!r} with the question "
+                    f"before it, and this tokenizer then makes other tokens of {end + prompt.separator!r} than in "
+                    "training",
+                    f"train with processor.prompt.joined=true, or {KEEPS}",
+                )
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -50,6 +50,21 @@ _CLIP: Table = {
     "class_token": "embeddings.class_embedding",
     "pre_norm": "pre_layrnorm",  # the checkpoints' own spelling
 }
+# Its modules were renamed in transformers 5, but not its files.
+_VIT: Table = {
+    "stem": "embeddings.patch_embeddings.projection",
+    "class_token": Key("embeddings.cls_token", leading=2),
+    "positions.weight": Key("embeddings.position_embeddings", leading=1),
+    "blocks.*.attention_norm": "encoder.layer.*.layernorm_before",
+    "blocks.*.attention.q": "encoder.layer.*.attention.attention.query",
+    "blocks.*.attention.k": "encoder.layer.*.attention.attention.key",
+    "blocks.*.attention.v": "encoder.layer.*.attention.attention.value",
+    "blocks.*.attention.out": "encoder.layer.*.attention.output.dense",
+    "blocks.*.mlp_norm": "encoder.layer.*.layernorm_after",
+    "blocks.*.mlp.up": "encoder.layer.*.intermediate.dense",
+    "blocks.*.mlp.down": "encoder.layer.*.output.dense",
+    "norm": "layernorm",
+}
 
 
 def _read_sizes(f: Fields, activation: str, eps: float, **defaults: int) -> Settings:
@@ -130,6 +145,12 @@ def _read_clip(f: Fields) -> Settings:
     }
 
 
+def _read_vit(f: Fields) -> Settings:
+    f.demand("qkv_bias", True)
+    sizes = _read_sizes(f, "gelu", 1e-12, width=768, heads=12, patch_size=16)
+    return {**sizes, **_image_size(f, sizes["patch_size"], 224), "class_token": True}
+
+
 _STANDARD = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 _OPENAI = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
 
@@ -154,10 +175,18 @@ TOWERS: dict[str, TowerFamily] = {
             "clip_vision_model", "CLIPVisionModel", _CLIP, _read_clip, _write_square,
             {**_OPENAI, "fit": "crop", "resample": "bicubic"}, "CLIPImageProcessor",
         ),
+        TowerFamily(
+            "vit", "ViTModel", _VIT, _read_vit, _write_square, {**_STANDARD, "resample": "bilinear"},
+            "ViTImageProcessor",
+        ),
         _idefics3("idefics3_vision", "Idefics3VisionTransformer"),
         _idefics3("smolvlm_vision", "SmolVLMVisionTransformer"),
     )
 }  # fmt: skip
 
-IGNORED = (r".*\bembeddings\.position_ids", r"(.*\.)?head\.(attention|layernorm|mlp|probe)\b.*")
+IGNORED = (
+    r".*\bembeddings\.position_ids",
+    r"(.*\.)?head\.(attention|layernorm|mlp|probe)\b.*",
+    r"(.*\.)?pooler\.dense\..*",
+)
 """Constants of older files, and the pooling head, which makes one vector of an image."""

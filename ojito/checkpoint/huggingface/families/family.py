@@ -25,6 +25,10 @@ def _no_fields(model: ModelConfig) -> dict[str, Any]:
     return {}
 
 
+def _no_text_fields(decoder: str) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Family:
     """One family of vision-language models.
@@ -38,6 +42,7 @@ class Family:
         table: Key names within the connector.
         read: Its config.json, with the settings of tower and decoder, to settings that are laid over those.
         write: A model's config to the fields of config.json beside the groups of the parts.
+        text_fields: A decoder's name in `DECODERS` to more fields of its group.
         prompt: The processor's `prompt` settings of a model that was trained to chat, or was not.
         image: The processor's `image` settings where they differ from the tower's.
         added: Tokens that a text may contain and that are never split.
@@ -53,6 +58,8 @@ class Family:
         image_tag: How a text refers to an image; "" means the prompt's own `image_text`.
         chats: Whether a chat template says how turns are written.
         encoding_begins: Whether bos is left to a tokenizer that writes one by itself.
+        any_prompt: Whether its processor writes nothing but an image's tokens, so that a chat template may write any
+            prompt around them.
         processor_fields: A model's config to the fields of processor_config.json beside the class.
         tokenizer_fields: Named tokens in tokenizer_config.json.
     """
@@ -66,6 +73,7 @@ class Family:
     write: Callable[[ModelConfig], dict[str, Any]]
     prompt: Callable[[bool], Settings]
     processor_class: str
+    text_fields: Callable[[str], dict[str, Any]] = _no_text_fields
     vision: tuple[str, ...] = VISION
     language: tuple[str, ...] = LANGUAGE
     heads: tuple[str, ...] = HEADS
@@ -83,6 +91,7 @@ class Family:
     image_tag: str = "<image>"
     chats: bool = True
     encoding_begins: bool = False
+    any_prompt: bool = False
     processor_fields: Callable[[ModelConfig], dict[str, Any]] = _no_fields
     tokenizer_fields: Mapping[str, str] = field(default_factory=dict)
 

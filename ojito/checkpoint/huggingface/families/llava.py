@@ -1,4 +1,7 @@
-"""LLaVA-1.5: a CLIP tower read one layer before its last, two matrices with a GELU, LLaMA or Qwen.
+"""LLaVA: a tower read one layer before its last, two matrices with a GELU, a decoder of any kind.
+
+LLaVA-1.5 has CLIP and LLaMA. The reference's class takes whatever tower and decoder its config names, so that it is
+the form for other pairs of the same plan, too.
 
 Source: arXiv 2310.03744; transformers `LlavaForConditionalGeneration`, `LlavaProcessor`.
 """
@@ -28,6 +31,8 @@ def _read(f: Fields, vision: Settings, decoder: Settings) -> Settings:
     f.demand("projector_hidden_act", "gelu")
     connector = {"project": "mlp", "bias": f.flag("multimodal_projector_bias", default=True)}
     tied = f.flag("tie_word_embeddings", default=False) or decoder["tied_head"]  # the decoder's group may say it
+    if tied and decoder.get("positions") == "learned":
+        raise f.error("tie_word_embeddings", tied, "the reference's class cannot tie GPT-2's head to its embedding")
     return {
         "vision": {"feature_layer": layer},
         "connector": connector,
@@ -43,7 +48,8 @@ def _strategy(class_token: bool) -> str:
 
 def _write(c: ModelConfig) -> dict[str, Any]:
     return {
-        "vision_feature_layer": c.vision.feature_layer if c.vision.kind == "vit" else None,
+        # It cannot read the last layer after its norm: the layer before is the nearest that it can.
+        "vision_feature_layer": min(c.vision.feature_layer, -2) if isinstance(c.vision, ViTConfig) else None,
         "vision_feature_select_strategy": _strategy(c.vision.kind == "vit" and c.vision.class_token),
         "projector_hidden_act": "gelu",
         "multimodal_projector_bias": c.connector.bias,
@@ -74,7 +80,7 @@ LLAVA = Family(
     "llava",
     "LlavaForConditionalGeneration",
     towers=("clip_vision_model", "siglip_vision_model"),
-    decoders=("llama", "qwen2", "qwen3"),
+    decoders=("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "gpt2"),
     table={"project.0": "linear_1", "project.2": "linear_2"},
     read=_read,
     write=_write,
@@ -82,5 +88,6 @@ LLAVA = Family(
     processor_class="LlavaProcessor",
     image_tag="",
     encoding_begins=True,
+    any_prompt=True,
     processor_fields=_processor_fields,
 )

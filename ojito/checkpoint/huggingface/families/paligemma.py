@@ -1,5 +1,8 @@
 """PaliGemma 1 and 2: SigLIP, one matrix, Gemma 1 or 2; image and prompt are read in both directions (prefix-LM).
 
+The reference's class takes other decoders, too: all with rotary positions, which do not mind that it counts from 1, and
+without windows of their own.
+
 Source: arXiv 2407.07726, arXiv 2412.03555; big_vision `models/proj/paligemma`; transformers `PaliGemmaProcessor`.
 """
 
@@ -27,6 +30,11 @@ def _write(c: ModelConfig) -> dict[str, Any]:
     }
 
 
+def _text_fields(decoder: str) -> dict[str, Any]:
+    """Fields that the reference's class looks for in its decoder's config, and that only Gemma's have by themselves."""
+    return {} if decoder.startswith("gemma") else {"use_bidirectional_attention": True}
+
+
 def _prompt(chat: bool) -> Settings:
     return {"image": "front", "bos": True, "separator": "\n", "caption": "caption en"}
 
@@ -35,10 +43,11 @@ PALIGEMMA = Family(
     "paligemma",
     "PaliGemmaForConditionalGeneration",
     towers=("siglip_vision_model",),
-    decoders=("gemma", "gemma2"),
+    decoders=("gemma", "gemma2", "llama", "qwen2", "qwen3"),
     table={"project": "linear"},
     read=_read,
     write=_write,
+    text_fields=_text_fields,
     prompt=_prompt,
     added=("<loc{0000..1023}>", "<seg{000..127}>"),
     processor_class="PaliGemmaProcessor",
