@@ -120,6 +120,8 @@ def train(
     state = TrainState(pipe.model, config.train)
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
+    if getattr(source, "turns", ""):
+        display.say(f"data: {source.form} ({source.total:,} rows): {source.turns}")  # type: ignore[union-attr]
     has_split = evaluate and config.data.eval_split in getattr(source, "splits", ())
 
     def score() -> dict[str, Any]:

@@ -148,8 +148,8 @@ def test_nothing_unpickles():
 def requirements():
     """All packages that pyproject.toml names, in dependencies and extras. (tomllib came with Python 3.11 only.)"""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    lists = re.findall(r"^(?:dependencies|hf|photos|dev) = \[(.*?)\]$", text, re.M | re.S)
-    assert len(lists) == 4
+    lists = re.findall(r"^(?:dependencies|hf|photos|parquet|dev) = \[(.*?)\]$", text, re.M | re.S)
+    assert len(lists) == 5
     return set(re.findall(r'"([A-Za-z][\w-]*)', "".join(lists))) - {"ojito"}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ojito.checkpoint.saving import holds_model
-from ojito.data import BUILT_IN, read_source
-from ojito.data.files import LISTS
+from ojito.data import BUILT_IN
+from ojito.data.forms import open_form
 from ojito.errors import UsageError
 
 
@@ -28,9 +28,7 @@ def check_data(data: str) -> None:
     """Check that there is something to read, without reading the rows.
 
     Raises:
-        DataError: Nothing is there, or a file of another kind.
+        DataError: Nothing is there, or in no form that is read.
     """
-    path = Path(data)
-    if data in BUILT_IN or path.is_dir() or (path.is_file() and path.suffix.lower() in LISTS):
-        return
-    read_source(path)  # raises with what is wrong
+    if data not in BUILT_IN:
+        open_form(Path(data))  # raises with what is wrong

@@ -35,9 +35,11 @@ class DataConfig:
     """Data to learn from.
 
     Attributes:
-        path: A folder, a `.jsonl` or `.csv` file, or a built-in source: "scenes", "photos16".
+        path: A folder or a file, in any form of docs/data.md, or a built-in source: "scenes", "photos16".
         split: The split to train on, where the rows name one.
         eval_split: The split to evaluate on during training; without such rows, nothing is evaluated.
+        conversations: Whether the turns of a conversation read each other ("chat"), or are questions about their image
+            like any others ("blind"), where `processor.prompt.turns` is blind.
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
         workers: Processes that read images; 0 reads them between steps.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
@@ -48,6 +50,7 @@ class DataConfig:
     path: str = "scenes"
     split: str = "train"
     eval_split: str = "dev"
+    conversations: Literal["chat", "blind"] = "chat"
     max_bad: float = 0.05
     workers: int = 0
     cache_mb: int = 1024

@@ -49,7 +49,16 @@ def open_data(config: Config | str | Path) -> Source | Scenes:
         return Scenes(data.scenes)
     if data.path == "photos16":
         return Source("photos16", photos16())
-    return read_source(data.path, data.max_bad, pack=config.processor.prompt.turns == "blind")
+    prompt = config.processor.prompt
+    return read_source(
+        data.path,
+        data.max_bad,
+        pack=prompt.turns == "blind",
+        conversations=data.conversations,
+        system=bool(prompt.user_with_system),
+        max_tokens=prompt.max_tokens,
+        every_answer=prompt.answers == "all",
+    )
 
 
 def training_texts(source: Rows | Stream, config: Config, drawn: int = 2000) -> Iterator[str]:

@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from ojito.config import ImageConfig
 from ojito.processor.colours import to_rgb
 from ojito.processor.image_files import ImageError, TooManyPixels, check_path, damaged, open_file
+from ojito.records import StoredImage
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -103,6 +104,13 @@ def open_scaled(image: ImageLike, max_pixels: int = ImageConfig.max_pixels, leas
         if not image:
             raise ImageError(name, "are not an image", "give the whole file's bytes")
         return _decode(open_file(io.BytesIO(image), name), name, max_pixels, least_side)
+    if isinstance(image, StoredImage):
+        name = str(image)
+        try:
+            content = image.read()
+        except OSError as error:
+            raise ImageError(name, f"cannot be read ({error.strerror or error})", "check the file it is in") from None
+        return _decode(open_file(io.BytesIO(content), name), name, max_pixels, least_side)
     if isinstance(image, (str, os.PathLike)):
         name = os.fspath(image)
         try:

@@ -26,6 +26,10 @@ def turns(folder, row, **options):
     return [sample.turns for sample in read_source(jsonl(folder, row), **options).rows]
 
 
+def answers(source):
+    return [answer for sample in source.rows for turn in sample.turns for answer in turn.answers]
+
+
 def caption(*texts, kind="caption"):
     return Turn("", texts, kind)
 
@@ -45,8 +49,8 @@ def caption(*texts, kind="caption"):
         ({"question": "what?", "answers": ["dog", "pup"], "kind": "x"}, [(Turn("what?", ("dog", "pup"), "x"),)]),
         ({"question": "what?", "answer": "dog", "kind": None, "id": 7}, [(Turn("what?", ("dog",)),)]),
         (
-            {"conversations": [{"from": "human", "value": "<image>\nwhat?"}, {"from": "gpt", "value": "dog"}] * 2},
-            [(Turn("<image>\nwhat?", ("dog",), tagged=True),) * 2],
+            {"conversations": [{"from": "human", "value": "what?"}, {"from": "gpt", "value": "dog"}] * 2},
+            [(Turn("what?", ("dog",), tagged=True),) * 2],
         ),
         (
             {"conversations": [{"from": "user", "value": "hm?"}, {"from": "assistant", "value": "dog"}]},
@@ -99,7 +103,7 @@ def test_rows_know_where_they_come_from(folder):
 def test_byte_order_mark_windows_lines_blank_lines_and_duplicates_are_fine(folder):
     line = json.dumps({"image": "a.jpg", "caption": "é\u2028"}, ensure_ascii=False)
     (folder / "rows.jsonl").write_bytes(("\ufeff" + line + "\r\n\r\n  \r\n" + line).encode())
-    assert [row.turns for row in read_source(folder / "rows.jsonl").rows] == [(caption("é"),)] * 2
+    assert [row.turns for row in read_source(folder / "rows.jsonl").rows] == [(caption("é", "é"),)]
 
 
 # ------------------------------------------------------------------------------------------------------------ folders
@@ -171,7 +175,10 @@ def test_rows_without_a_split_belong_to_train(folder):
 
 
 def test_limit_takes_the_first_rows_of_a_split(folder):
-    source = read_source(jsonl(folder, *[{"image": "a.jpg", "caption": s, "split": s} for s in ("train", "dev") * 3]))
+    images = ("a.jpg", "b.png", "sub/c.webp")
+    source = read_source(
+        jsonl(folder, *[{"image": i, "caption": s, "split": s} for i in images for s in ("train", "dev")])
+    )
     assert [row.origin for row in source.samples("dev", 2)] == ["rows.jsonl:2", "rows.jsonl:4"]
     assert len(source.samples("dev", limit=9)) == len(source.samples("dev")) == 3
 
@@ -183,7 +190,7 @@ BAD = {"image": "missing.jpg", "caption": "x"}
 def test_bad_rows_within_the_budget_are_named_counted_and_skipped(folder, caplog):
     with caplog.at_level(logging.WARNING):
         source = read_source(jsonl(folder, BAD, *[GOOD] * 38, "{"))
-    assert len(source.rows) == 38
+    assert answers(source) == ["x"] * 38
     assert [problem.split(": ")[0] for problem in source.problems] == ["rows.jsonl:1", "rows.jsonl:40"]
     assert "missing.jpg: does not exist" in caplog.text
     assert "skipped 2 of 40 rows" in caplog.text
@@ -204,7 +211,7 @@ def test_bad_rows_above_the_budget_stop_and_list_the_first(folder):
 
 def test_max_bad_changes_output(folder):
     path = jsonl(folder, *[BAD] * 7, *[GOOD] * 93)
-    assert len(read_source(path, max_bad=0.07).rows) == 93
+    assert answers(read_source(path, max_bad=0.07)) == ["x"] * 93
 
 
 def test_nothing_but_bad_rows_stops_whatever_the_budget(folder):
