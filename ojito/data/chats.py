@@ -70,7 +70,7 @@ def read_messages(messages: Sequence[Any], key: str, kind: str = "") -> Chat:
         if shown and who in _ANSWERING:
             raise BadRow(f"message {number} answers with an image", "leave the image out")
         texts.append(text)
-        images += shown
+        images += [image for image in shown if image is not None]
     if len(texts) < 2:
         raise BadRow(f"{key} ends with a question", "end it with an answer from gpt")
     pairs = zip(texts[::2], texts[1::2], strict=False)  # without a last question that nobody answers
@@ -133,7 +133,7 @@ def _message(message: Any, number: int, key: str) -> tuple[str, Any]:
 
 
 def _text(content: Any, number: int, key: str) -> tuple[str, list[Any]]:
-    """The text of a message with a tag for each of its images, and the images that it names."""
+    """The text of a message with a tag for each of its images, and the images, None where the row names them."""
     name = f"message {number} of {key}"
     if not isinstance(content, list):
         return text_of({name: content}, name), []
@@ -147,7 +147,7 @@ def _text(content: Any, number: int, key: str) -> tuple[str, list[Any]]:
         elif kind in ("image", "image_url", "input_image") and isinstance(part, Mapping):
             named = next((part[k] for k in ("image", "image_url", "url", "path") if not is_absent(part.get(k))), None)
             text += IMAGE_TAG + "\n"
-            images += [] if named is None else [image_of(named)]
+            images.append(None if named is None else image_of(named))
         else:
             raise BadRow(f"{name} has a part of type {json_name(kind)}", "write parts of type text and image")
     return text_of({name: text}, name), images

@@ -105,10 +105,11 @@ def _holds_images(file: Any, name: str) -> str:
     several = arrow.types.is_list(kind) or arrow.types.is_large_list(kind)
     inner = kind.value_type if several else kind
     if arrow.types.is_struct(inner):
-        fields = [inner.field(i).name for i in range(inner.num_fields)]
+        fields = {inner.field(i).name: inner.field(i).type for i in range(inner.num_fields)}
         if "bytes" not in fields or not _has_bytes(file, name):
             return ""
-    elif not (arrow.types.is_binary(inner) or arrow.types.is_large_binary(inner)):
+        inner = fields["bytes"]
+    if not (arrow.types.is_binary(inner) or arrow.types.is_large_binary(inner)):
         return ""
     return "list" if several else "one"
 
