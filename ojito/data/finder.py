@@ -64,6 +64,7 @@ class Finder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._found: dict[str, Path] = {}
         self._listings: dict[str, Listing] = {}
 
     def find(self, name: str, hint: bool = True) -> Path:
@@ -76,6 +77,11 @@ class Finder:
         Raises:
             ImageError: It is not there (with the nearest name), a broken link, an address, or in several folders.
         """
+        if name not in self._found:  # the captions of an image, and its questions, often have a row each
+            self._found[name] = self._find(name, hint)
+        return self._found[name]
+
+    def _find(self, name: str, hint: bool) -> Path:
         if "://" in name or name[:5].lower() == "data:":
             return check_path(name)
         if self._is_file(self.folder, name):
@@ -113,6 +119,8 @@ class Finder:
         return found[0] if found else None
 
     def _is_file(self, root: Path, name: str) -> bool:
+        if "/" not in name and os.sep not in name:
+            return name in self._listing(root).files
         parent, base = os.path.split(os.path.join(root, name))
         return base in self._listing(parent).files
 

@@ -49,7 +49,7 @@ def group(rows: Iterable[Sample], blind: bool, max_tokens: int = 512, every_answ
             grouped.append(row)
             continue
         for part in _parts([*turns[key].values()], max_tokens, every_answer):
-            grouped.append(dataclasses.replace(row, turns=part))
+            grouped.append(row if part == row.turns else dataclasses.replace(row, turns=part))
     return grouped
 
 

@@ -6,6 +6,7 @@ pandas writes null there.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -38,7 +39,7 @@ OTHERS = ("qa", "split", "kind", "system")
 KEYS = (*IMAGE, *CAPTION, *QUESTIONS, *{k for keys in ANSWERS.values() for k in keys}, *CHATS, *LABEL, *OTHERS)
 """Every key that means something."""
 
-_MEANT = ("image", "caption", "captions", "question", "answer", "answers", "conversations", "qa", "split", "kind")
+_KNOWN = frozenset(KEYS)
 _NUMBERED = re.compile(r"(caption|answer)s?[_ ]?\d+")  # caption1, caption_2: columns of a table
 
 
@@ -77,7 +78,7 @@ class Keys:
         empty, others = [], []
         for name, value in row.items():
             key = spelled(name)
-            if key not in KEYS:
+            if key not in _KNOWN:
                 others.append(str(name))
             elif is_absent(value):
                 empty.append(key)
@@ -89,7 +90,10 @@ class Keys:
 
     def first(self, names: Iterable[str]) -> str:
         """The first of these keys that is there; "" if none is."""
-        return next((name for name in names if name in self.values), "")
+        for name in names:
+            if name in self.values:
+                return name
+        return ""
 
     def option(self, key: str) -> str:
         """The text of a key that may be missing.
@@ -122,6 +126,7 @@ class Keys:
         return None
 
 
+@functools.lru_cache(maxsize=1024)  # every row has the same few
 def spelled(name: Any) -> str:
     """A key as Ojito spells it."""
     return str(name).strip().lower().replace(" ", "_").replace("-", "_")

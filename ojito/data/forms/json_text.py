@@ -19,7 +19,7 @@ def loads(text: str) -> Any:
         ValueError: It holds a whole number of thousands of digits.
         RecursionError: It is nested too deeply.
     """
-    return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    return _DECODER.decode(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
@@ -33,3 +33,6 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
 
 def _constant(name: str) -> float | None:
     return None if name == "NaN" else float(name.replace("Infinity", "inf"))
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

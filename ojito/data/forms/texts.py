@@ -62,7 +62,8 @@ def _rows(root: Path, notes: list[str]) -> Iterator[RawRow]:
                 yield RawRow(at + name, BadRow("has no caption", f"write {stem}.txt, one caption a line"), folder)
                 continue
             try:
-                lines = (folder / texts[stem]).read_text(encoding="utf-8-sig").splitlines()
+                with open(f"{folder}{os.sep}{texts[stem]}", encoding="utf-8-sig") as file:  # no `Path` for each of them
+                    lines = file.read().splitlines()
             except UnicodeDecodeError:
                 yield RawRow(at + texts[stem], BadRow("is not UTF-8 text", "save it as UTF-8"), folder)
                 continue
