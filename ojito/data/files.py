@@ -11,7 +11,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 LISTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".tar")
 """Suffixes of files that are looked into for rows."""
 
-FORMS = "docs/data.md has an example of every form"
+SEE = "see docs/data.md"
 """Where a remedy sends those whose data are in no form that is read."""
 
 _SHOWN = 12  # names that a message lists

@@ -7,7 +7,7 @@ import io
 import os
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
@@ -19,7 +19,7 @@ from ojito.records import StoredImage
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-__all__ = ["ImageError", "OpenedImage", "TooManyPixels", "check_path", "open_image", "open_scaled"]
+__all__ = ["ImageError", "OpenedImage", "TooManyPixels", "check_path", "image_size", "open_image", "open_scaled"]
 
 EXACT_PIXELS = 20_000_000
 """Up to so many pixels a JPEG is decoded in full, as the references do; above, it may be decoded at a smaller scale."""
@@ -81,6 +81,31 @@ def open_image(image: ImageLike, max_pixels: int = ImageConfig.max_pixels) -> Im
         ImageError: It cannot be read for another reason.
     """
     return open_scaled(image, max_pixels).image
+
+
+def image_size(image: ImageLike) -> tuple[int, int]:
+    """Width and height of an image, upright, in pixels. Of a file, nothing is decoded but its header.
+
+    Args:
+        image: Path, encoded bytes or PIL image.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    if isinstance(image, Image.Image):
+        return image.size
+    name = f"{len(image):,} bytes" if isinstance(image, bytes) else str(image)
+    try:
+        if isinstance(image, (str, os.PathLike)):
+            content: IO[bytes] = check_path(image).open("rb")
+        else:
+            content = io.BytesIO(image if isinstance(image, bytes) else image.read())
+    except OSError as error:
+        raise ImageError(name, f"cannot be read ({error.strerror or error})", "allow it (chmod +r)") from None
+    with content:
+        opened = open_file(content, name)
+        width, height = opened.size
+        return (height, width) if _turn(opened) in _SIDEWAYS else (width, height)
 
 
 def open_scaled(image: ImageLike, max_pixels: int = ImageConfig.max_pixels, least_side: int = 0) -> OpenedImage:

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ojito.data.files import FORMS as SEE
-from ojito.data.files import IMAGES, LISTS, DataError, listed
+from ojito.data.files import SEE, DataError, is_image, listed
 from ojito.data.forms import (
     class_folders,
     coco,
@@ -79,26 +78,33 @@ def open_form(path: Path) -> Reading:
 
 
 def _unknown(place: Place) -> DataError:
-    """The error for what has no form; says what is there."""
-    if not place.is_folder:
-        return _unknown_file(place)
-    files = sorted(place.listing.files)
-    images = [name for _, names in walk(place.path) for name in names if name.lower().endswith(IMAGES)]
+    """The error for what has no form: says what is there, and what is read."""
+    problem, remedy = _folder(place) if place.is_folder else _file(place)
+    names = ", ".join(form.name for form in FORMS)
+    return DataError(place.path, problem, f"{remedy}; read are {names} ({SEE})")
+
+
+def _folder(place: Place) -> tuple[str, str]:
+    """What is wrong with a folder of no form, and what to do."""
+    images = [name for _, names in walk(place.path) for name in names if is_image(name)]
     if images:
         problem = f"holds {len(images):,} images, {listed(images, 3)}, and nothing that says what they show"
-        return DataError(place.path, problem, f"add a captions.csv, or a .txt beside each; {SEE}")
-    names = [*files, *(f"{name}/" for name in sorted(place.listing.folders))]
+        return problem, "add a captions.csv, or a .txt beside each"
+    names = [*sorted(place.listing.files), *(f"{name}/" for name in sorted(place.listing.folders))]
     problem = "is empty" if not names else f"holds nothing that is read, but {listed(names)}"
-    return DataError(place.path, problem, f"give a folder with a list of rows, or with images and their texts; {SEE}")
+    return problem, "give a folder with a list of rows, or with images and their texts"
 
 
-def _unknown_file(place: Place) -> DataError:
-    shapes = f"a list is {', '.join(suffix for suffix in LISTS)}; {SEE}"
+def _file(place: Place) -> tuple[str, str]:
+    """What is wrong with a file of no form, and what to do."""
     if place.suffix == ".json":
-        return DataError(place.path, _json(place), f"give an array of objects with image and caption; {SEE}")
+        return _json(place), "give an array of objects with image and caption"
     if place.suffix in (".tsv", ".txt"):
-        return DataError(place.path, f"begins with {place.first_line[:80]!r}, which is no table", shapes)
-    return DataError(place.path, "is no list of rows", shapes)
+        return (
+            f"begins with {place.first_line[:80]!r}, which is no table",
+            "name its columns in the first line",
+        )
+    return "is no list of rows", "give one"
 
 
 def _json(place: Place) -> str:

@@ -30,7 +30,7 @@ def read(place: Place) -> Reading | None:
     return Reading("class folders", lambda: _rows(place.path, classes), notes)
 
 
-FORM = Form("class folders", "a folder of images for each class", read)
+FORM = Form("class folders", read)
 
 
 def _classes(root: Path) -> Iterator[tuple[Path, str]]:

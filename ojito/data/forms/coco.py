@@ -36,8 +36,8 @@ def read_boxes(place: Place) -> Reading | None:
 
 _ToRow = Callable[[Mapping[str, Any], list[Mapping[str, Any]]], Union[Mapping[str, Any], BadRow]]
 
-CAPTIONS = Form("COCO captions", "a .json of images and annotations with captions", read_captions)
-BOXES = Form("COCO boxes", "a .json of images and annotations with boxes", read_boxes)
+CAPTIONS = Form("COCO captions", read_captions)
+BOXES = Form("COCO boxes", read_boxes)
 
 
 def _is_coco(value: Any, key: str) -> bool:

@@ -49,7 +49,7 @@ def imagefolder(read_file: ReadFile) -> Form:
         ]
         return _joined("imagefolder", below, read_file) if below else None
 
-    return Form("imagefolder", "a folder of images with metadata.csv, .jsonl or .parquet", read)
+    return Form("imagefolder", read)
 
 
 def lists(read_file: ReadFile) -> Form:
@@ -64,7 +64,7 @@ def lists(read_file: ReadFile) -> Form:
                 return found
         return None
 
-    return Form("folder with a list", "a folder with one file of these, or with one for each split", read)
+    return Form("folder with a list", read)
 
 
 def _lists_in(folder: Path, read_file: ReadFile) -> Reading | None:

@@ -95,12 +95,10 @@ class Form(NamedTuple):
 
     Attributes:
         name: Its name.
-        shape: What such a file or folder holds, in a few words, for messages.
         read: Returns a reading of a place that has this form, else None.
     """
 
     name: str
-    shape: str
     read: Callable[[Place], Union[Reading, None]]
 
 

@@ -51,8 +51,8 @@ def read_array(place: Place) -> Reading | None:
     return Reading("JSON arrays", lambda: (row for key, part in parts.items() for row in _array(place, part, key)))
 
 
-LINES = Form("JSON Lines", "a .jsonl file with an object a line", read_lines)
-ARRAY = Form("JSON array", "a .json file with an array of objects", read_array)
+LINES = Form("JSON Lines", read_lines)
+ARRAY = Form("JSON array", read_array)
 
 
 def _is_object(line: str) -> bool:

@@ -20,7 +20,7 @@ def read(place: Place) -> Reading | None:
     return Reading("Karpathy JSON", lambda: _rows(place, value["images"]))
 
 
-FORM = Form("Karpathy JSON", "a .json of images with sentences", read)
+FORM = Form("Karpathy JSON", read)
 
 
 def _rows(place: Place, images: list[Any]) -> Iterator[RawRow]:

@@ -56,7 +56,7 @@ def read(place: Place) -> Reading | None:
     return None if place.is_folder or place.suffix != ".parquet" else Reading("parquet", lambda: _rows(place))
 
 
-FORM = Form("parquet", "a .parquet table, such as Hugging Face's, with the extra parquet", read)
+FORM = Form("parquet", read)
 
 
 def _file(path: Path) -> Any:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ojito.data.files import FORMS, IMAGES, DataError, listed, read_text
+from ojito.data.files import IMAGES, SEE, DataError, listed, read_text
 from ojito.data.forms.form import Form, Place, RawRow, Reading
 from ojito.data.forms.json_text import loads
 from ojito.data.keys import ANSWERS, CAPTION, CHATS, IMAGE, KEYS, LABEL, QUESTIONS, BadRow, numbered, spelled
@@ -26,7 +26,7 @@ _RENAMED = {
 }  # fmt: skip
 _LISTS = {"image": "images", "caption": "captions", "answer": "answers", "response": "responses"}
 _NUMBER = re.compile(r"#\d+$")  # Flickr8k's number of the caption, after the image's name
-_REMEDY = f"name them image and caption, or image, question and answer; {FORMS}"
+_REMEDY = f"name them image and caption, or image, question and answer; {SEE}"
 
 
 def read(place: Place) -> Reading | None:
@@ -43,7 +43,7 @@ def read(place: Place) -> Reading | None:
     return Reading(_DELIMITERS[delimiter], lambda: _rows(place, delimiter, columns, named))
 
 
-FORM = Form("table", "a .csv, .tsv or .txt table with the columns image and caption, or image, question, answer", read)
+FORM = Form("table", read)
 
 
 def names_its_columns(place: Place) -> bool:

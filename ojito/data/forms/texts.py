@@ -23,7 +23,7 @@ def read(place: Place) -> Reading | None:
     return Reading("images with texts", lambda: _rows(place.path, notes), notes)
 
 
-FORM = Form("images with texts", "images with a .txt of the same name beside each", read)
+FORM = Form("images with texts", read)
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:

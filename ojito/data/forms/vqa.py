@@ -28,7 +28,7 @@ def read(place: Place) -> Reading | None:
     return Reading("VQA v2", lambda: _rows(place, part))
 
 
-FORM = Form("VQA v2", "a .json of questions and one of annotations beside it", read)
+FORM = Form("VQA v2", read)
 
 
 def _part(place: Place) -> str | None:

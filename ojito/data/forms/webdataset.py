@@ -55,7 +55,7 @@ def read(place: Place) -> Reading | None:
     return Reading("WebDataset", lambda: _rows(place))
 
 
-FORM = Form("WebDataset", "a .tar of images with .txt, .cls or .json of the same name", read)
+FORM = Form("WebDataset", read)
 
 
 def _rows(place: Place) -> Iterator[RawRow]:
