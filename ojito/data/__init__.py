@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ojito.config import Config, DataConfig
 from ojito.data.files import DataError
+from ojito.data.grouping import turns_read
 from ojito.data.loader import Batches, Rows, Stream
 from ojito.data.photos import photos16
 from ojito.data.scenes import Scenes
@@ -48,7 +49,8 @@ def open_data(config: Config | str | Path) -> Source | Scenes:
     if data.path == "scenes":
         return Scenes(data.scenes)
     if data.path == "photos16":
-        return Source("photos16", photos16())
+        photos = photos16()
+        return Source("photos16", photos, form="built in", total=len(photos), turns=turns_read(photos, blind=False))
     prompt = config.processor.prompt
     return read_source(
         data.path,

@@ -8,6 +8,7 @@ from pathlib import Path
 from ojito.errors import OjitoError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+_OTHERS = (".jfif", ".jpe", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2")
 LISTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".tar")
 """Suffixes of files that are looked into for rows."""
 
@@ -22,8 +23,11 @@ class DataError(OjitoError):
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name is that of an image, and not of a hidden file such as a Mac's `._a.jpg`."""
-    return name.lower().endswith(IMAGES) and not name.startswith(".")
+    """Whether a file's name is that of an image, and not of a hidden file such as a Mac's `._a.jpg`.
+
+    Images of forms that are not read are among them: they are named when they are opened, and not passed over.
+    """
+    return name.lower().endswith((*IMAGES, *_OTHERS)) and not name.startswith(".")
 
 
 def read_text(file: Path) -> str:

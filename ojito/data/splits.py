@@ -9,6 +9,7 @@ _NAMES = {
     **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_YEAR = re.compile(r"[-_]?20\d\d$")  # COCO's train2014
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -17,7 +18,8 @@ def split_name(name: str) -> str:
 
     Karpathy's `restval` are the images of COCO's validation set that everybody trains on.
     """
-    return _NAMES.get(name.strip().lower(), name.strip())
+    plain = _YEAR.sub("", name.strip().lower())
+    return _NAMES.get(plain, name.strip())
 
 
 def split_in(name: str) -> str:

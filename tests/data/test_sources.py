@@ -1,10 +1,12 @@
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from ojito.data import DataError, read_source
+from ojito.data import DataError, open_data, read_source
+from ojito.presets import preset
 from ojito.records import Turn
 
 
@@ -377,8 +379,6 @@ def test_limits_of_a_packed_row_change_output(folder):
 
 
 def test_folder_of_many_images_is_read_without_looking_at_each(tmp_path, monkeypatch):
-    from pathlib import Path
-
     (tmp_path / "images").mkdir()
     for number in range(500):
         (tmp_path / "images" / f"{number}.jpg").touch()
@@ -388,3 +388,28 @@ def test_folder_of_many_images_is_read_without_looking_at_each(tmp_path, monkeyp
     rows = [{"image": f"{number}.jpg", "caption": "x"} for number in range(500)]
     assert len(read_source(jsonl(tmp_path, *rows)).rows) == 500
     assert len(looked) < 20
+
+
+def test_recipe_decides_how_data_are_read(folder):
+    conversation = [{"from": "system", "value": "be short"}, *CHAT]
+    rows = [{"image": "a.jpg", "conversations": conversation}] + [
+        {"image": "a.jpg", "question": f"{n}?", "answers": ["some answer"] * 9} for n in range(9)
+    ]
+    path = jsonl(folder, *rows)
+
+    def read(*settings):
+        rows = open_data(preset("tiny", [f"data.path={path}", *settings])).rows
+        return [(len(row.turns), row.chat, row.system) for row in rows]
+
+    assert read() == [(2, True, ""), (4, False, ""), (4, False, ""), (1, False, "")]
+    assert read("data.conversations=blind") == [(5, False, ""), (4, False, ""), (1, False, "")]
+    assert read("processor.prompt.max_tokens=200") == [(2, True, "")] + [(1, False, "")] * 9
+    assert read("processor.prompt.answers=one") == [(2, True, ""), (9, False, "")]
+    assert read("processor.prompt.user_with_system='{system}:'")[0] == (2, True, "be short")
+    chat = ["processor.prompt.turns=chat", "processor.prompt.answers=one"]
+    assert read(*chat) == [(2, True, "")] + [(1, False, "")] * 9
+
+
+def test_built_in_photographs_say_what_they_are():
+    source = open_data("photos16")
+    assert (source.form, source.total, source.turns) == ("built in", 16, "16 captions of 16 images")

@@ -7,7 +7,8 @@ from ojito.data.splits import split_in, split_name
     ("name", "split"),
     [
         ("val", "dev"), ("Valid", "dev"), (" validation ", "dev"), ("dev", "dev"), ("TEST", "test"),
-        ("restval", "train"), ("training", "train"), ("test_pairs", "test_pairs"), ("", ""),
+        ("restval", "train"), ("training", "train"), ("test_pairs", "test_pairs"), ("val2014", "dev"),
+        ("test_1", "test_1"), ("", ""),
     ],
 )  # fmt: skip
 def test_names_of_splits(name, split):

@@ -274,3 +274,11 @@ def test_has_bos_and_eos_ids_change_the_tokens():
     assert made.ends == (made.eos, word)
     assert made.parse("</s>") == ["</s>"]  # it ends an answer, and is still a word
     assert Tokenizer(qwen(["<x>"]), TokenizerConfig(eos_ids=(word,))).eos == word
+
+
+def test_token_is_shown_as_its_text_or_by_its_name():
+    assert [CHARACTERS.shown(i) for i in CHARACTERS.encode("ab")] == ["a", "b"]
+    assert CHARACTERS.shown(CHARACTERS.eos) == "<eos>"
+    first, *_ = BPE.encode("😀")
+    assert BPE.shown(first)
+    assert "\ufffd" not in BPE.shown(first)

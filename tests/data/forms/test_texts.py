@@ -41,3 +41,16 @@ def test_image_without_a_text_among_others_is_bad(folder):
     folder.images("a.jpg", "b.jpg").write("a.txt", "x")
     source = folder.read(max_bad=0.5)
     assert source.problems == ["b.jpg: has no caption; write b.txt, one caption a line"]
+
+
+def test_images_of_a_kind_that_is_not_read_are_not_passed_over(folder, learned):
+    folder.images("a.jpg").write("a.txt", "x")
+    folder.write("b.TIFF", "II*")
+    folder.write("b.txt", "y")
+    assert [image for image, *_ in learned()] == ["a.jpg", "b.TIFF"]
+
+
+def test_text_in_another_encoding_is_a_bad_row(folder):
+    folder.images("a.jpg", "b.jpg").write("a.txt", "x")
+    (folder.path / "b.txt").write_bytes(b"caf\xe9")
+    assert folder.read(max_bad=0.5).problems == ["b.txt: is not UTF-8 text; save it as UTF-8"]
