@@ -42,7 +42,7 @@ def read_array(place: Place) -> Reading | None:
         return Reading("JSON array", lambda: _array(place, value, ""))
     if place.suffix != ".json" or not isinstance(value, Mapping):
         return None
-    if {*IMAGE} & {*value} and {*CAPTION, *QUESTIONS, *CHATS} & {*value}:  # a lone row
+    if _is_row(value):
         return Reading("JSON object", lambda: _array(place, [value], ""))
     whole = next((key for key in _WHOLE if is_rows(value.get(key))), "")
     parts = {key: part for key, part in value.items() if key == whole or (split_in(key) and is_rows(part))}
@@ -53,6 +53,12 @@ def read_array(place: Place) -> Reading | None:
 
 LINES = Form("JSON Lines", read_lines)
 ARRAY = Form("JSON array", read_array)
+
+
+def _is_row(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a row, and not settings that have an `image` and a `prompt`."""
+    image = any(isinstance(value.get(key), (str, list)) for key in IMAGE)
+    return image and any(isinstance(value.get(key), (str, list)) for key in (*CAPTION, *QUESTIONS, *CHATS))
 
 
 def _is_object(line: str) -> bool:

@@ -50,10 +50,11 @@ def test_numbered_files_are_parts_of_one_list(folder, learned):
 
 def test_own_log_is_no_list(folder, learned):
     folder.images("a.jpg").write("metrics.jsonl", lines({"step": 1, "loss": 3.0}))
+    folder.write("tokenizer.json", {"model": {}})
+    folder.write("processor.json", {"image": {"size": 3}, "prompt": {"caption": "describe"}})
     folder.write("a.txt", "a dog")
     assert learned() == [("a.jpg", "", ("a dog",))]
     folder.write("rows.jsonl", lines({"image": "a.jpg", "caption": "a pup"}))
-    folder.write("tokenizer.json", {"model": {}})
     folder.write("losses.csv", "step,loss\n1,3.0\n")
     assert learned() == [("a.jpg", "", ("a pup",))]
 
