@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ojito.errors import OjitoError
-from ojito.records import Sample
+from ojito.records import Sample, StoredImage
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -146,6 +146,11 @@ def _image_key(image: ImageLike, read: bool) -> bytes:
             return _file_key(str(path), status.st_size, status.st_mtime_ns)
         except (OSError, ValueError):  # whoever reads the image says so
             return _path_key(path)
+    if isinstance(image, StoredImage):
+        try:
+            return _image_key(image.read(), read)
+        except OSError:
+            return _digest(b"object", repr(image).encode(errors="surrogateescape"))
     try:
         return _digest(f"{image.mode} {image.size}".encode(), image.tobytes())
     except (OSError, AttributeError):  # no image, or a cut-off one

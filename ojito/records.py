@@ -6,7 +6,8 @@ Processor and model never import each other; they meet in `Batch`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # `ojito --help` reads this file too, and must not wait for t
     import torch
     from PIL import Image
 
-    ImageLike = Union[str, Path, bytes, Image.Image]
+    ImageLike = Union[str, Path, bytes, Image.Image, "StoredImage"]
 
 Progress = Callable[[int, int], None]
 """Progress of long work: called with how much is done, and how much there is in all."""
@@ -33,6 +34,25 @@ SHARED = 0
 
 PADDING = -1
 """The segment of padding: nobody reads it."""
+
+
+class StoredImage(ABC):
+    """An image inside another file, such as an archive, read when it is needed. Equal ones are the same image."""
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Return the encoded image.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+
+
+def image_key(image: ImageLike) -> Hashable:
+    """Key of an image that is equal for the same file, the same place in one, the same bytes or the same object."""
+    if isinstance(image, (str, Path)):
+        return str(image)
+    return image if isinstance(image, (bytes, StoredImage)) else id(image)
 
 
 @dataclass(frozen=True)
@@ -64,10 +84,11 @@ class Sample:
     """A row: zero, one or several images, and one or several turns about them.
 
     Attributes:
-        images: Paths, encoded bytes or PIL images.
+        images: Paths, encoded bytes, PIL images, or images inside other files.
         prompt: Short for a single turn without an answer, `turns=(Turn(prompt),)`.
         turns: The dialogue. Leave it empty to use `prompt`.
         system: The system message, where the dialogue has one of its own; else the processor's `prompt.system`.
+        chat: Whether the turns read each other even where the processor's prompt has blind ones: a conversation.
         split: "train", "dev", ...; empty when the data has none.
         origin: Where the row comes from ("captions.jsonl:12"), for messages.
     """
@@ -78,6 +99,7 @@ class Sample:
     split: str = ""
     origin: str = ""
     system: str = ""
+    chat: bool = False
 
     @property
     def dialogue(self) -> tuple[Turn, ...]:

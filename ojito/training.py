@@ -157,6 +157,8 @@ def train(
         check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
     display = Display(quiet)
     display.say(_announcement(pipe, config, source))
+    if getattr(source, "turns", ""):
+        display.say(f"data: {source.form} ({source.total:,} rows): {source.turns}")  # type: ignore[union-attr]
     if held.said:
         display.say(held.said)
     if pipe.device.type == "cpu":

@@ -132,8 +132,13 @@ ROWS = {
     "misspelt caption": one({"image": "a.jpg", "captoin": "a dog"}),
     "image of the wrong type": one({"image": 7, "caption": "a dog"}),
     "missing image": one({"image": "b.jpg", "caption": "a dog"}),
+    "other capitals": one({"image": "A.JPG", "caption": "a dog"}),
     "image in the network": one({"image": "https://example.org/a.jpg", "caption": "a dog"}),
     "empty caption": one({"image": "a.jpg", "caption": " "}),
+    "NaN for a caption": one('{"image": "a.jpg", "caption": NaN}'),
+    "Infinity for a caption": one('{"image": "a.jpg", "caption": Infinity}'),
+    "key that is there twice": one('{"image": "a.jpg", "caption": "a dog", "caption": "a pup"}'),
+    "more tags than images": one({"image": "a.jpg", "question": "<image><image> which?", "answer": "a dog"}),
     "half a character": one('{"image": "a.jpg", "caption": "nice \\ud83d"}'),
     "caption of the wrong type": one({"image": "a.jpg", "caption": ["a dog"]}),
     "captions of the wrong type": one({"image": "a.jpg", "captions": "a dog"}),
@@ -176,7 +181,8 @@ def folder(**files):
         Path("mine").mkdir()
         for name, content in files.items():
             (Path("mine") / name.replace("_", ".")).write_bytes(content)
-        return "\n".join(read_source("mine", max_bad=0.5).problems)
+        source = read_source("mine", max_bad=0.5)
+        return "\n".join([*source.problems, *source.notes])
 
     return action
 
@@ -184,14 +190,22 @@ def folder(**files):
 LISTS = {
     "missing": lambda: read_source("mine"),
     "misspelt": lambda: (Path("captions.jsonl").touch(), read_source("caption.jsonl")),
-    "of another kind": lambda: (Path("rows.json").touch(), read_source("rows.json")),
+    "of another kind": lambda: (Path("rows.xlsx").touch(), read_source("rows.xlsx")),
+    "JSON of no form": lambda: (
+        Path("rows.json").write_text('{"pictures": [], "words": []}'),
+        read_source("rows.json"),
+    ),
+    "packed archive": lambda: (Path("a.tar.gz").write_bytes(b"\x1f\x8b"), read_source("a.tar.gz")),
     "empty list": rows(),
     "empty folder": folder(),
     "folder with two lists": folder(a_jsonl=b"", b_jsonl=b""),
     "image without a text": folder(a_png=encoded(), a_txt=b"a dog", b_png=encoded()),
     "text without an image": folder(a_png=encoded(), a_txt=b"a dog", b_txt=b"a cat"),
-    "CSV with other columns": rows("file,text", "a.jpg,a dog", name="rows.csv"),
-    "CSV with semicolons": rows("image;caption", "a.jpg;a dog", name="rows.csv"),
+    "folder of images alone": folder(a_png=encoded(), b_png=encoded()),
+    "CSV with other columns": rows("picture,words", "a.jpg,a dog", name="rows.csv"),
+    "CSV with a column twice": rows("image,image,caption", "a.jpg,a.jpg,a dog", name="rows.csv"),
+    "CSV with a quotation mark too many": rows("image,caption", 'a.jpg,"a" dog', *["a.jpg,x"] * 19, name="rows.csv"),
+    "CSV with a quotation mark too few": rows("image,caption", 'a.jpg,"a dog', *["a.jpg,x"] * 19, name="rows.csv"),
     "CSV with a comma in a caption": rows("image,caption", "a.jpg,a dog, lying", *["a.jpg,x"] * 19, name="rows.csv"),
     "CSV that is not UTF-8": rows("image,caption", b"a.jpg,caf\xe9", name="rows.csv"),
     "more bad rows than data.max_bad": rows(*['{"image": "b.jpg", "caption": "x"}'] * 7),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.saving import check_room, holds_model
-from ojito.data import BUILT_IN, check_address, read_source
-from ojito.data.files import LISTS
+from ojito.data import BUILT_IN, check_address
+from ojito.data.forms import open_form
 from ojito.errors import UsageError
 
 
@@ -33,10 +33,8 @@ def check_data(data: str) -> None:
     """Check that there is something to read, without reading the rows.
 
     Raises:
-        DataError: Nothing is there, or a file of another kind.
+        DataError: Nothing is there, or in no form that is read.
     """
-    path = Path(data)
-    if data in BUILT_IN or path.is_dir() or (path.is_file() and path.suffix.lower() in LISTS):
-        return
-    check_address(data)
-    read_source(path)  # raises with what is wrong
+    if data not in BUILT_IN:
+        check_address(data)
+        open_form(Path(data))  # raises with what is wrong

@@ -181,7 +181,7 @@ COMMANDS = (
                 "--data",
                 type=_word,
                 metavar="PATH",
-                help="a folder, a .jsonl or .csv file, scenes, or photos16; overrides both",
+                help="a file or folder, in any form of docs/data.md, scenes, or photos16; overrides both",
             ),
             _argument("--steps", type=int, metavar="N", help="training length, in optimizer steps"),
             _argument(
@@ -201,6 +201,30 @@ COMMANDS = (
             ),
         ),
         "ojito train --preset tiny --data captions.jsonl --out runs/mine --steps 500",
+    ),
+    Command(
+        "data",
+        "show what is understood of data: rows, splits, kinds, lengths, images, and what is wrong",
+        "ojito.commands.data",
+        (
+            _argument(
+                "data", type=_word, metavar="PATH", help="a file or folder, in any form of docs/data.md, or photos16"
+            ),
+            _argument(
+                "--html", type=_word, metavar="FILE", help="also write a web page of examples, such as data.html"
+            ),
+            _argument(
+                "--preset",
+                type=_word,
+                metavar="NAME",
+                help="read as training this preset does; the page shows tokens, and which of them are learned",
+            ),
+            _argument("--model", type=_word, metavar="MODEL", help="the same for a model folder, or owner/name"),
+            _argument(
+                "--examples", type=int, default=24, metavar="N", help="examples of the page and of --json (default 24)"
+            ),
+        ),
+        "ojito data captions.jsonl --preset tiny --html data.html",
     ),
     Command(
         "build",
@@ -318,7 +342,7 @@ COMMANDS = (
                 "data",
                 type=_word,
                 metavar="DATA",
-                help="a folder, a .jsonl or .csv file, scenes, or photos16",
+                help="a file or folder, in any form of docs/data.md, scenes, or photos16",
             ),
             _argument(
                 "--split",

@@ -36,12 +36,14 @@ class DataConfig:
     """Data to learn from.
 
     Attributes:
-        path: A folder, a `.jsonl` or `.csv` file, or a built-in source: "scenes", "photos16".
+        path: A folder or a file, in any form of docs/data.md, or a built-in source: "scenes", "photos16".
         split: The split to train on, where the rows name one.
         eval_split: The split to evaluate on during training; of dev, val, valid, validation and test, one stands for
             another that is not there. Without such rows, nothing is evaluated.
         hold_out: Share of the rows that is kept from training, by image, to score the model on, where the rows name no
             split; they become the split `eval_split`. 20 rows at least, none of fewer than 40; 0 holds nothing out.
+        conversations: Whether the turns of a conversation read each other ("chat"), or are questions about their image
+            like any others ("blind"), where `processor.prompt.turns` is blind.
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
         workers: Processes that read images; 0 reads them between steps.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
@@ -58,6 +60,7 @@ class DataConfig:
     split: str = "train"
     eval_split: str = "dev"
     hold_out: float = 0.05
+    conversations: Literal["chat", "blind"] = "chat"
     max_bad: float = 0.05
     workers: int = 0
     cache_mb: int = 1024

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ojito.config import Config, DataConfig
 from ojito.data.files import DataError
+from ojito.data.grouping import turns_read
 from ojito.data.hold_out import HoldOut, find_split, hold_out, mark_held_out
 from ojito.data.loader import Batches, Rows, Stream
 from ojito.data.photos import photos16
@@ -54,8 +55,18 @@ def open_data(config: Config | str | Path) -> Source | Scenes:
     if data.path == "scenes":
         return Scenes(data.scenes)
     if data.path == "photos16":
-        return Source("photos16", photos16())
-    return read_source(data.path, data.max_bad, pack=config.processor.prompt.turns == "blind")
+        photos = photos16()
+        return Source("photos16", photos, form="built in", total=len(photos), turns=turns_read(photos, blind=False))
+    prompt = config.processor.prompt
+    return read_source(
+        data.path,
+        data.max_bad,
+        pack=prompt.turns == "blind",
+        conversations=data.conversations,
+        system=bool(prompt.user_with_system),
+        max_tokens=prompt.max_tokens,
+        every_answer=prompt.answers == "all",
+    )
 
 
 def check_address(path: str) -> None:

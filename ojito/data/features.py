@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ojito.processor import ImageError
 from ojito.processor.tiles import Encoded
-from ojito.records import Sample
+from ojito.records import Sample, image_key
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -39,8 +39,8 @@ class Features:
         self, images: Sequence[ImageLike], views: int, shape: tuple[int, int], most: int, path: Path | None = None
     ) -> None:
         self.views = views
-        self._rows = {_key(image): row for row, image in enumerate(images)}
-        self._problems: dict[object, ImageError] = {}
+        self._rows = {image_key(image): row for row, image in enumerate(images)}
+        self._problems: dict[Hashable, ImageError] = {}
         sizes = (len(images), views, *shape)
         self.in_file = path is not None and math.prod(sizes) * _DTYPE.itemsize > most
         if self.in_file and path is not None:
@@ -54,11 +54,11 @@ class Features:
 
     def put(self, image: ImageLike, patches: Tensor) -> None:
         """Keep the patches (views, P, D) of an image."""
-        self._patches[self._rows[_key(image)]] = patches.to(self._patches)
+        self._patches[self._rows[image_key(image)]] = patches.to(self._patches)
 
     def put_problem(self, image: ImageLike, problem: ImageError) -> None:
         """Keep why an image cannot be read, for the rows that show it."""
-        self._problems[_key(image)] = problem
+        self._problems[image_key(image)] = problem
 
     def read(self, image: ImageLike, view: int = 0) -> Encoded:
         """The patches of one view of an image.
@@ -66,7 +66,7 @@ class Features:
         Raises:
             ImageError: It cannot be read.
         """
-        key = _key(image)
+        key = image_key(image)
         if key in self._problems:
             raise self._problems[key]
         return Encoded(self._patches[self._rows[key], view])
@@ -74,13 +74,8 @@ class Features:
 
 def distinct_images(samples: Iterable[Sample]) -> list[ImageLike]:
     """Each image of these samples once, in the order in which they first come."""
-    found: dict[object, ImageLike] = {}
+    found: dict[Hashable, ImageLike] = {}
     for sample in samples:
         for image in sample.images:
-            found.setdefault(_key(image), image)
+            found.setdefault(image_key(image), image)
     return list(found.values())
-
-
-def _key(image: ImageLike) -> object:
-    """Key that is equal for the same file, the same bytes or the same object."""
-    return image if isinstance(image, bytes) else str(image) if isinstance(image, (str, Path)) else id(image)

@@ -11,7 +11,7 @@ import itertools
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -28,7 +28,7 @@ from ojito.processor import ImageError, Processor, RowError, TooLongError
 from ojito.processor.augment import vary
 from ojito.processor.prompts import Row
 from ojito.processor.tiles import Encoded, Tiles
-from ojito.records import Batch, Sample
+from ojito.records import Batch, Sample, StoredImage, image_key
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -243,22 +243,22 @@ class _StreamSampler:
 
 
 class _Cache:
-    """Decoded images by path, until the memory is used up; the images after that are decoded every time."""
+    """Decoded images of files, until the memory is used up; the images after that are decoded every time."""
 
     def __init__(self, read: Callable[[ImageLike], Tiles], capacity: int) -> None:
         self._read, self._left = read, capacity  # bytes
-        self._images: dict[str, Tiles] = {}
+        self._images: dict[Hashable, Tiles] = {}
 
     def __call__(self, image: ImageLike) -> Tiles:
-        if not isinstance(image, (str, Path)):
+        if not isinstance(image, (str, Path, StoredImage)):
             return self._read(image)
-        name = str(image)
-        tiles = self._images.get(name)
+        key = image_key(image)
+        tiles = self._images.get(key)
         if tiles is None:
             tiles = self._read(image)
             if tiles.pixels.nbytes <= self._left:
                 self._left -= tiles.pixels.nbytes
-                self._images[name] = tiles
+                self._images[key] = tiles
         return tiles
 
 

@@ -6,184 +6,176 @@
     {"image": "a.jpg", "qa": [{"question": ..., "answer": ...}, ...]}  several questions, beside captions or alone
     {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\\nwhat?"}, {"from": "gpt", ...}]}
 
-"split" and "kind" may stand in any row; other keys are left alone. Paths are relative to the file.
+"split" and "kind" may stand in any row; other keys are left alone. `keys` has the names that other tools give to these,
+`chats` the forms of conversations. Paths are relative to the file.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ojito.errors import OjitoError, nearest_name
-from ojito.processor.images import check_path
+from ojito.data.chats import Chat, image_of, read_messages, read_texts
+from ojito.data.keys import (
+    ANSWERS,
+    CAPTION,
+    CHATS,
+    IMAGE,
+    LABEL,
+    QUESTIONS,
+    BadRow,
+    Keys,
+    all_texts,
+    json_name,
+    list_of,
+    text_of,
+    texts_of,
+)
+from ojito.data.splits import split_name
+from ojito.processor.prompts import IMAGE_TAG
 from ojito.records import Sample, Turn
 
-KEYS = ("image", "caption", "captions", "question", "answer", "answers", "conversations", "qa", "split", "kind")
-_ASKING, _ANSWERING = ("human", "user"), ("gpt", "assistant")  # roles in conversations
+WHAT = "what is it?"
+"""The question that a class answers, where data have classes and no questions."""
+
+Find = Callable[[str], Path]
+"""Finds an image by the name that a row has for it."""
 
 
-class BadRow(OjitoError):
-    """A row that cannot be used; `read_source` adds where it stands."""
-
-    def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__("", problem, remedy)
-
-    def __reduce__(self) -> tuple[type[BadRow], tuple[str, str]]:
-        return type(self), (self.problem, self.remedy)
-
-
-def samples_of(row: Mapping[str, Any], folder: Path, origin: str, pack: bool, hints: bool) -> list[Sample]:
-    """Return the samples of a row.
+def samples_of(row: Mapping[str, Any], find: Find, origin: str) -> list[Sample]:
+    """Return the samples of a row: each caption turn, question or conversation apart.
 
     Args:
         row: Keys and values as the file has them.
-        folder: The folder that paths are relative to.
+        find: Finds an image by its name.
         origin: Where the row stands, "captions.jsonl:12".
-        pack: Whether captions and questions become one sample.
-        hints: Whether to look for the nearest name of an image that is missing.
 
     Raises:
         BadRow: Something is missing, misspelt or of the wrong type.
         ImageError: An image is not there.
     """
-    images = _images(row, folder, hints)
-    split = _option(row, "split")
-    dialogues = _dialogues(row)
-    if pack:
-        dialogues = [tuple(turn for turns in dialogues for turn in turns)]
-    return [Sample(images, turns=turns, split=split, origin=origin) for turns in dialogues]
+    keys = Keys.of(row)
+    chats = _chats(keys)
+    images = _images(keys, [image for chat in chats for image in chat.images], find)
+    split = split_name(keys.option("split"))
+    samples = []
+    for chat in chats:
+        _check_tags(chat, len(images))
+        together = len(chat.turns) > 1 or bool(chat.system)
+        samples.append(Sample(images, turns=chat.turns, split=split, origin=origin, system=chat.system, chat=together))
+    return samples
 
 
-def join_captions(rows: Iterable[Sample]) -> list[Sample]:
-    """Join captions of one image, which a CSV has on several lines, into one sample; packed questions come along."""
-    joined: dict[Any, Sample] = {}
-    for number, row in enumerate(rows):
-        turn = row.turns[0]
-        key = (*row.images, row.split, turn.kind) if not turn.prompt else number
-        if key in joined:
-            first, *questions = joined[key].turns
-            turn = dataclasses.replace(turn, answers=first.answers + turn.answers)
-            row = dataclasses.replace(joined[key], turns=(turn, *questions, *row.turns[1:]))
-        joined[key] = row
-    return list(joined.values())
+def _images(keys: Keys, named: list[Any], find: Find) -> list[Any]:
+    key = keys.first(IMAGE)
+    if key == "image" and "images" in keys.values:
+        raise BadRow("has both image and images", "write one of them")
+    if key:
+        value = keys.values[key]
+        values = value if isinstance(value, list) else [value]
+    else:
+        values = named
+        near = keys.misspelt(("image", "images", "file_name"))
+        if near or (not named and _needs_image(keys)):
+            raise keys.lacks("image", 'write "image": [] for a row of text alone')
+    found = []
+    for image in map(image_of, values):
+        found.append(find(image) if isinstance(image, str) else image)
+    return found
 
 
-def json_name(value: Any) -> str:
-    """Name of a JSON value in messages: "a list", "null", "3"."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, (list, dict)):
-        return "a list" if isinstance(value, list) else "an object"
-    return f"{value!r}"[:40]
+def _needs_image(keys: Keys) -> bool:
+    """Whether a row without an image says something about one."""
+    return not (keys.first(CHATS) or keys.first(QUESTIONS) or "qa" in keys.values)
 
 
-def _images(row: Mapping[str, Any], folder: Path, hints: bool) -> list[Path]:
-    if "image" not in row:
-        raise _lacks(row, "image", 'write "image": [] for a row of text alone')
-    names = row["image"] if isinstance(row["image"], list) else [row["image"]]
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise BadRow(f"image is {json_name(name)}, not a path", "write the image's file name")
-    return [check_path(name if "://" in name else folder / name, hints) for name in names]
-
-
-def _dialogues(row: Mapping[str, Any]) -> list[tuple[Turn, ...]]:
+def _chats(keys: Keys) -> list[Chat]:
     """Captions, questions and conversation of a row, which may hold all of them side by side."""
-    kind = _option(row, "kind")
-    found: list[tuple[Turn, ...]] = []
-    if "caption" in row or "captions" in row:
-        found.append((Turn("", _answers(row, "caption", "captions"), kind or "caption"),))
-    if "question" in row:
-        found.append((_question(row, kind),))
-    if "qa" in row:
-        for number, entry in enumerate(_list(row, "qa"), 1):
+    kind = keys.option("kind")
+    found = []
+    captions = _captions(keys)
+    if captions:
+        found.append(Chat((Turn("", captions, kind or "caption"),)))
+    question = next((name for name in QUESTIONS if _asks(keys, name)), "")
+    if question == "prompt" and isinstance(keys.values.get(question), list):
+        messages = list_of(keys.values, "prompt") + list_of(keys.values, "completion")
+        found.append(_with_system(read_messages(messages, "prompt", kind), keys))
+    elif question:
+        found.append(_with_system(Chat((_question(keys, question, kind),)), keys))
+    if "qa" in keys.values:
+        for number, entry in enumerate(list_of(keys.values, "qa"), 1):
             if not isinstance(entry, Mapping):
                 raise BadRow(
                     f"qa {number} is {json_name(entry)}, not an object", 'write {"question": ..., "answer": ...}'
                 )
-            found.append((_question(entry, kind),))
-    if "conversations" in row:
-        found.append(_conversation(_list(row, "conversations"), kind))
+            inner = Keys.of(entry)
+            found.append(Chat((_question(inner, "question", inner.option("kind") or kind),)))
+    for name in CHATS:
+        if name == "texts" and name in keys.values:
+            found.append(read_texts(list_of(keys.values, name), kind))
+        elif name in keys.values:
+            found.append(_with_system(read_messages(list_of(keys.values, name), name, kind), keys))
+    label = keys.first(LABEL)
+    if not found and label:
+        found.append(Chat((Turn(WHAT, (text_of(keys.values, label),), kind or "class"),)))
+    asked = keys.first(QUESTIONS)
+    if not found and asked:
+        raise keys.lacks(ANSWERS[asked][0], "write one")
     if not found:
-        raise _lacks(row, "caption, question, qa or conversations", "write one of them")
+        raise keys.lacks("caption, question, qa or conversations", "write one of them")
     return found
 
 
-def _question(row: Mapping[str, Any], kind: str) -> Turn:
-    if "question" not in row:
-        raise _lacks(row, "question", "write one")
-    if "answer" not in row and "answers" not in row:
-        raise _lacks(row, "answer", "write one, or a list of answers")
-    return Turn(_text(row, "question"), _answers(row, "answer", "answers"), _option(row, "kind") or kind)
+def _captions(keys: Keys) -> tuple[str, ...]:
+    if "caption" in keys.values or "captions" in keys.values:
+        return texts_of(keys.values, "caption", "captions")
+    other = keys.first(CAPTION)
+    if not other or keys.first((*QUESTIONS, *CHATS)):  # other tools' "text" beside a chat is the chat as one text
+        return ()
+    value = keys.values[other]
+    return all_texts(other, value) if isinstance(value, list) and value else (text_of(keys.values, other),)
 
 
-def _conversation(messages: list[Any], kind: str) -> tuple[Turn, ...]:
-    texts: list[str] = []
-    for number, message in enumerate(messages, 1):
-        if not isinstance(message, Mapping) or "from" not in message or "value" not in message:
-            raise BadRow(f"message {number} of conversations lacks from or value", "write both")
-        roles = _ANSWERING if len(texts) % 2 else _ASKING
-        if message["from"] not in roles:
-            raise BadRow(
-                f"message {number} is from {message['from']!r}, not {roles[0]}", "let human and gpt take turns"
-            )
-        texts.append(_text(message, "value"))
-    if not texts or len(texts) % 2:
-        raise BadRow("conversations ends with a question", "end it with an answer from gpt")
-    pairs = zip(texts[::2], texts[1::2], strict=True)
-    return tuple(Turn(question, (answer,), kind, tagged=True) for question, answer in pairs)
+def _asks(keys: Keys, name: str) -> bool:
+    """Whether a row asks something under this key. PaliGemma's suffix without a prefix is a caption."""
+    if name == "question":
+        return name in keys.values
+    return bool(keys.first(ANSWERS[name])) and (name in keys.values or name == "prefix")
 
 
-def _answers(row: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:
-    if one in row and many in row:
-        raise BadRow(f"has both {one} and {many}", "write one of them")
-    if one in row:
-        return (_text(row, one),)
-    values = _list(row, many)
-    return tuple(_text({f"{many}[{i}]": value}, f"{many}[{i}]") for i, value in enumerate(values))
+def _question(keys: Keys, name: str, kind: str) -> Turn:
+    values = keys.values
+    if name == "prefix" and name not in values:
+        return Turn("", (text_of(values, "suffix"),), kind or "caption")
+    if name not in values:
+        raise keys.lacks(name, "write one")
+    if "answer" in values and "answers" in values and name == "question":
+        raise BadRow("has both answer and answers", "write one of them")
+    given = keys.first(ANSWERS[name])
+    if not given:
+        raise keys.lacks(ANSWERS[name][0], "write one, or a list of answers")
+    value = values[given]
+    several = isinstance(value, list) and given not in ("answer", "response", "completion", "suffix")
+    if given in ("answers", "responses") and not several:
+        list_of(values, given)  # says that it is no list
+    answers = all_texts(given, list_of(values, given)) if several else (text_of(values, given),)
+    prompt = text_of(values, name)
+    return Turn(prompt, answers, kind, tagged=IMAGE_TAG in prompt)
 
 
-def _list(row: Mapping[str, Any], key: str) -> list[Any]:
-    value = row[key]
-    if not isinstance(value, list):
-        raise BadRow(f"{key} is {json_name(value)}, not a list", "write [...]")
-    if not value:
-        raise BadRow(f"{key} is an empty list", "give at least one")
-    return value
+def _with_system(chat: Chat, keys: Keys) -> Chat:
+    """The conversation with the system message that stands in a key of its own."""
+    system = keys.option("system")
+    return Chat(chat.turns, system, chat.images) if system and not chat.system else chat
 
 
-def _text(row: Mapping[str, Any], key: str) -> str:
-    """Return text; a number is one, too: `"answer": 2` is plain enough."""
-    value = row[key]
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        several = isinstance(value, list) and key in ("caption", "answer")
-        raise BadRow(
-            f"{key} is {json_name(value)}, not text", f"write {key}s for several" if several else 'write it in "quotes"'
-        )
-    text = str(value).strip()
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # JSON can write half of a surrogate pair, and no tokenizer can read it
-        half = text[error.start]
-        raise BadRow(f"{key} holds half a character, {half!r}", "write the whole character or remove it") from None
-    if not text:
-        raise BadRow(f"{key} is empty", "write something")
-    return text
+def _check_tags(chat: Chat, images: int) -> None:
+    """Check that a text asks for as many images as there are, if it asks for any.
 
-
-def _option(row: Mapping[str, Any], key: str) -> str:
-    """Return text that may be missing or empty."""
-    return _text(row, key) if row.get(key) not in (None, "") else ""
-
-
-def _lacks(row: Mapping[str, Any], key: str, remedy: str) -> BadRow:
-    """The error for a missing key; names the key that probably meant it."""
-    wanted = key.replace(" or ", ", ").split(", ")
-    for name in row:
-        near = nearest_name(str(name).lower(), wanted)
-        if near and name not in KEYS:
-            return BadRow(f"has no {key}", f"did you mean {near!r} by {name!r}?")
-    return BadRow(f"has no {key}", remedy)
+    Raises:
+        BadRow: It does not.
+    """
+    tags = sum(turn.prompt.count(IMAGE_TAG) for turn in chat.turns)
+    if tags and tags != images:
+        raise BadRow(f"the text has {tags} {IMAGE_TAG} tags, and there are {images} images", "make them agree")

@@ -1,18 +1,27 @@
 """Your own images and words: a folder or a list of rows, read into samples. Bad rows are named, counted and skipped.
 
-`files` reads the lines, `rows` says what may be in one.
+`forms` recognizes and reads files and folders, `rows` says what may be in a row, `grouping` joins rows about one image.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from ojito.data.files import DataError, find_file, raw_rows
-from ojito.data.rows import BadRow, join_captions, samples_of
+from ojito.data.files import DataError
+from ojito.data.finder import Finder
+from ojito.data.forms import Reading, open_form
+from ojito.data.grouping import group, turns_read
+from ojito.data.keys import BadRow
+from ojito.data.rows import samples_of
+from ojito.data.splits import split_name
 from ojito.errors import OjitoError
 from ojito.processor.images import ImageError
 from ojito.records import Sample
@@ -27,13 +36,21 @@ class Source:
 
     Attributes:
         name: Where they come from, for messages.
-        rows: The good rows.
+        rows: The good rows; those about one image are one.
         problems: The bad rows, "captions.jsonl:12: what is wrong; what to do".
+        form: The form of the data, "JSON Lines".
+        total: Rows as the data have them, the bad ones among them.
+        turns: How questions, captions and conversations are read, in one line.
+        notes: What was passed over, and why.
     """
 
     name: str
     rows: list[Sample]
     problems: list[str] = field(default_factory=list)
+    form: str = ""
+    total: int = 0
+    turns: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def splits(self) -> dict[str, int]:
@@ -44,14 +61,14 @@ class Source:
         """Return the rows of a split, in their order.
 
         Args:
-            split: Its name.
+            split: Its name; val, valid and validation are "dev".
             limit: How many at most; None for all. Where there are more, they are drawn.
             seed: Decides which are drawn: the first rows of a file are seldom like the others.
 
         Raises:
             DataError: There are none.
         """
-        found = [row for row in self.rows if (row.split or "train") == split]
+        found = [row for row in self.rows if (row.split or "train") in (split, split_name(split))]
         if not found:
             known = ", ".join(f"{name} ({count})" for name, count in self.splits.items())
             raise DataError(self.name, f"has no split {split!r}", f"it has {known}")
@@ -61,34 +78,49 @@ class Source:
         return [found[number] for number in sorted(drawn)]
 
 
-def read_source(path: Path | str, max_bad: float = 0.05, pack: bool = False) -> Source:
-    """Read the rows of a folder, a `.jsonl` or a `.csv` file.
+def read_source(
+    path: Path | str,
+    max_bad: float = 0.05,
+    pack: bool = False,
+    *,
+    conversations: Literal["chat", "blind"] = "chat",
+    system: bool = True,
+    max_tokens: int = 512,
+    every_answer: bool = True,
+) -> Source:
+    """Read the rows of a file or folder, in any of the forms of docs/data.md. Rows about one image become one.
 
     Args:
-        path: The file, or a folder with `captions.csv`, a `.jsonl` file, or images and a `.txt` of the same name
-            beside each, one caption a line.
+        path: The file or folder.
         max_bad: Share of bad rows that is skipped.
         pack: Puts captions and independent questions about an image into one sample, so that it is encoded once: for
             prompts with turns=blind. In a chat they would read each other's answers, and are samples of their own.
+        conversations: Whether the turns of a conversation read each other, or are questions like any other.
+        system: Whether there is a place for system messages; else they are left out and counted.
+        max_tokens: The most tokens of text in a row; what is packed stays below it.
+        every_answer: Whether a row has all answers to a question, or one of them.
 
     Raises:
         DataError: Nothing to read there, or more bad rows than `max_bad`.
     """
-    file = find_file(Path(path))
-    folder, name = (file, str(path)) if file.is_dir() else (file.parent, file.name)
+    path = Path(path)
+    reading = open_form(path)
+    name = str(path) if path.is_dir() else path.name
     rows: list[Sample] = []
     problems: list[str] = []
-    total = 0
-    for origin, row in raw_rows(file):
+    total = unheard = 0
+    for origin, found in _read_rows(reading):
         total += 1
-        try:
-            if isinstance(row, BadRow):
-                raise row
-            rows.extend(samples_of(row, folder, origin, pack, hints=len(problems) < _SHOWN))
-        except (BadRow, ImageError) as error:
-            problems.append(problem_line(origin, error))
-    if file.suffix.lower() == ".csv":
-        rows = join_captions(rows)
+        if isinstance(found, OjitoError):
+            problems.append(problem_line(origin, found))
+            continue
+        for sample in found:
+            if conversations == "blind" and sample.chat:
+                sample = dataclasses.replace(sample, chat=False)
+            if sample.system and not system:
+                unheard += 1
+                sample = dataclasses.replace(sample, system="", chat=sample.chat and len(sample.turns) > 1)
+            rows.append(sample)
     check_budget(name, problems, total, max_bad)
     if problems and not rows:
         raise all_bad(name, problems)
@@ -97,7 +129,29 @@ def read_source(path: Path | str, max_bad: float = 0.05, pack: bool = False) -> 
         log.warning("%s: skipped %d of %d rows%s", name, len(problems), total, first)
     if not rows:
         raise DataError(name, "holds no rows", 'write for example {"image": "a.jpg", "caption": "a red ball"}')
-    return Source(name, rows, problems)
+    notes = [*reading.notes]
+    if unheard:
+        place = "processor.prompt.user_with_system has no place for them"
+        notes.append(f"{unheard:,} system messages were left out: {place}")
+    for note in notes:
+        log.warning("%s: %s", name, note)
+    rows = group(rows, pack, max_tokens, every_answer)
+    return Source(name, rows, problems, reading.form, total, turns_read(rows, pack), notes)
+
+
+def _read_rows(reading: Reading) -> Iterator[tuple[str, list[Sample] | OjitoError]]:
+    """The samples of each row, or what is wrong with it."""
+    finders: dict[Path, Finder] = {}
+    wrong = 0
+    for origin, values, folder in reading.rows():
+        finder = finders.get(folder) or finders.setdefault(folder, Finder(folder))
+        try:
+            if isinstance(values, BadRow):
+                raise values
+            yield origin, samples_of(values, partial(finder.find, hint=wrong < _SHOWN), origin)
+        except (BadRow, ImageError) as error:
+            wrong += 1
+            yield origin, error
 
 
 def problem_line(origin: str, error: OjitoError) -> str:

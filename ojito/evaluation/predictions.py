@@ -11,6 +11,7 @@ from typing import Any
 from ojito.errors import OjitoError
 from ojito.evaluation.report import write_page
 from ojito.evaluation.runner import Graded, Report
+from ojito.records import StoredImage
 
 PREDICTIONS, SCORES, PAGE = "predictions.jsonl", "scores.json", "report.html"
 
@@ -73,5 +74,5 @@ def write_evaluation(folder: Path | str, report: Report, scores: Mapping[str, An
 
 def _images(one: Graded) -> Any:
     """The path of the image, or of several; null for one that has none."""
-    paths = [str(image) if isinstance(image, (str, Path)) else None for image in one.sample.images]
+    paths = [str(image) if isinstance(image, (str, Path, StoredImage)) else None for image in one.sample.images]
     return paths[0] if len(paths) == 1 else paths or None

@@ -23,6 +23,7 @@ from ojito.evaluation.chance import kinds_at_chance
 from ojito.evaluation.confusion import Confused, confusion
 from ojito.evaluation.runner import Graded, Report, Scores, by_kind
 from ojito.processor.images import open_image
+from ojito.records import image_key
 
 Tile = tuple[str, str, str]
 """A number on top of the page: its value, its name, a remark."""
@@ -249,7 +250,7 @@ def _cards(graded: Sequence[Graded], most: int, seed: int) -> str:
     for one in graded:
         if one.sample.images:
             image = one.sample.images[0]
-            groups.setdefault(str(image) if isinstance(image, (str, Path)) else id(image), []).append(one)
+            groups.setdefault(image_key(image), []).append(one)
     every = [*groups.values()]
     if len(every) <= most:
         return "".join(_card(group) for group in _in_turn(every)[:most])

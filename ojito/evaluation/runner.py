@@ -11,7 +11,6 @@ import dataclasses
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from PIL import Image
@@ -21,7 +20,7 @@ from ojito.errors import OjitoError
 from ojito.evaluation.metrics.captions import is_caption, overlap
 from ojito.evaluation.metrics.words import normalize
 from ojito.processor import ImageError, RowError
-from ojito.records import Progress, Sample, Turn
+from ojito.records import Progress, Sample, Turn, image_key
 
 if TYPE_CHECKING:
     from ojito.generate import Finish
@@ -323,7 +322,7 @@ def _prompt_order(question: Sample) -> tuple[int, int, str]:
 
 def _identity(images: Sequence[ImageLike]) -> tuple[object, ...]:
     """Key that is equal for the same files or the same objects."""
-    return tuple(str(image) if isinstance(image, (str, Path)) else id(image) for image in images)
+    return tuple(image_key(image) for image in images)
 
 
 def _per_kind(graded: Iterable[Graded]) -> dict[str, Any]:

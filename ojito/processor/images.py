@@ -7,18 +7,19 @@ import io
 import os
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from ojito.config import ImageConfig
 from ojito.processor.colours import to_rgb
 from ojito.processor.image_files import ImageError, TooManyPixels, check_path, damaged, open_file
+from ojito.records import StoredImage
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
 
-__all__ = ["ImageError", "OpenedImage", "TooManyPixels", "check_path", "open_image", "open_scaled"]
+__all__ = ["ImageError", "OpenedImage", "TooManyPixels", "check_path", "image_size", "open_image", "open_scaled"]
 
 EXACT_PIXELS = 20_000_000
 """Up to so many pixels a JPEG is decoded in full, as the references do; above, it may be decoded at a smaller scale."""
@@ -82,6 +83,31 @@ def open_image(image: ImageLike, max_pixels: int = ImageConfig.max_pixels) -> Im
     return open_scaled(image, max_pixels).image
 
 
+def image_size(image: ImageLike) -> tuple[int, int]:
+    """Width and height of an image, upright, in pixels. Of a file, nothing is decoded but its header.
+
+    Args:
+        image: Path, encoded bytes or PIL image.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    if isinstance(image, Image.Image):
+        return image.size
+    name = f"{len(image):,} bytes" if isinstance(image, bytes) else str(image)
+    try:
+        if isinstance(image, (str, os.PathLike)):
+            content: IO[bytes] = check_path(image).open("rb")
+        else:
+            content = io.BytesIO(image if isinstance(image, bytes) else image.read())
+    except OSError as error:
+        raise ImageError(name, f"cannot be read ({error.strerror or error})", "allow it (chmod +r)") from None
+    with content:
+        opened = open_file(content, name)
+        width, height = opened.size
+        return (height, width) if _turn(opened) in _SIDEWAYS else (width, height)
+
+
 def open_scaled(image: ImageLike, max_pixels: int = ImageConfig.max_pixels, least_side: int = 0) -> OpenedImage:
     """As `open_image`, and a large JPEG is decoded at a half, a quarter or an eighth where that is enough.
 
@@ -103,6 +129,13 @@ def open_scaled(image: ImageLike, max_pixels: int = ImageConfig.max_pixels, leas
         if not image:
             raise ImageError(name, "are not an image", "give the whole file's bytes")
         return _decode(open_file(io.BytesIO(image), name), name, max_pixels, least_side)
+    if isinstance(image, StoredImage):
+        name = str(image)
+        try:
+            content = image.read()
+        except OSError as error:
+            raise ImageError(name, f"cannot be read ({error.strerror or error})", "check the file it is in") from None
+        return _decode(open_file(io.BytesIO(content), name), name, max_pixels, least_side)
     if isinstance(image, (str, os.PathLike)):
         name = os.fspath(image)
         try:

@@ -239,6 +239,11 @@ class Tokenizer:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text.removeprefix(" ") if self._spaced else text
 
+    def shown(self, token: int) -> str:
+        """The text of one token for a reader; of a special one, and of half a character, its name in the vocabulary."""
+        text = self.decode([token])
+        return text if text and "\ufffd" not in text else str(self._tokenizer.id_to_token(token))
+
     def _named(self, setting: str, name: str, origin: str) -> int:
         """The id of a token that the recipe names; from now on, it is a special one."""
         found: int | None = self._tokenizer.token_to_id(name)

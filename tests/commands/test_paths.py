@@ -43,7 +43,7 @@ def test_file_in_the_way_is_named(refused, words, tmp_path, command):
     ("data", "said"),
     [
         ("{tmp}/gone", "gone: does not exist; check the path, or use scenes or photos16"),
-        ("{tmp}/rows.json", "rows.json: is neither .jsonl nor .csv"),
+        ("{tmp}/rows.xlsx", "rows.xlsx: is no list of rows"),
     ],
 )
 @pytest.mark.parametrize("command", ["eval owner/name {data}", "train --from owner/name --data {data}"])
@@ -51,5 +51,5 @@ def test_data_that_are_not_there_are_named_before_a_model_is_fetched(
     refused, tmp_path, monkeypatch, command, data, said
 ):
     monkeypatch.setattr("ojito.loading.download", lambda *args: pytest.fail("fetched"))
-    (tmp_path / "rows.json").write_text("[]")
+    (tmp_path / "rows.xlsx").write_text("x")
     assert said in refused(*command.format(data=data.format(tmp=tmp_path)).split())

@@ -421,3 +421,9 @@ def test_train_and_eval_read_real_photographs(run, data_folder, recipe, tmp_path
 )
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, tmp_path, words, said):
     assert said in refused(*words.format(tmp=tmp_path).split())
+
+
+def test_first_lines_say_how_data_are_read(run, images, recipe, tmp_path):
+    code, _, said = run("train", "--config", recipe, "--data", images, "--out", tmp_path / "m", "--steps", 1)
+    assert code == 0
+    assert "data: JSON Lines (8 rows): 8 captions of 8 images\n" in said

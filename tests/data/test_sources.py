@@ -1,10 +1,12 @@
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from ojito.data import DataError, read_source
+from ojito.data import DataError, open_data, read_source
+from ojito.presets import preset
 from ojito.records import Turn
 
 
@@ -26,6 +28,10 @@ def turns(folder, row, **options):
     return [sample.turns for sample in read_source(jsonl(folder, row), **options).rows]
 
 
+def answers(source):
+    return [answer for sample in source.rows for turn in sample.turns for answer in turn.answers]
+
+
 def caption(*texts, kind="caption"):
     return Turn("", texts, kind)
 
@@ -45,8 +51,8 @@ def caption(*texts, kind="caption"):
         ({"question": "what?", "answers": ["dog", "pup"], "kind": "x"}, [(Turn("what?", ("dog", "pup"), "x"),)]),
         ({"question": "what?", "answer": "dog", "kind": None, "id": 7}, [(Turn("what?", ("dog",)),)]),
         (
-            {"conversations": [{"from": "human", "value": "<image>\nwhat?"}, {"from": "gpt", "value": "dog"}] * 2},
-            [(Turn("<image>\nwhat?", ("dog",), tagged=True),) * 2],
+            {"conversations": [{"from": "human", "value": "what?"}, {"from": "gpt", "value": "dog"}] * 2},
+            [(Turn("what?", ("dog",), tagged=True),) * 2],
         ),
         (
             {"conversations": [{"from": "user", "value": "hm?"}, {"from": "assistant", "value": "dog"}]},
@@ -99,7 +105,7 @@ def test_rows_know_where_they_come_from(folder):
 def test_byte_order_mark_windows_lines_blank_lines_and_duplicates_are_fine(folder):
     line = json.dumps({"image": "a.jpg", "caption": "é\u2028"}, ensure_ascii=False)
     (folder / "rows.jsonl").write_bytes(("\ufeff" + line + "\r\n\r\n  \r\n" + line).encode())
-    assert [row.turns for row in read_source(folder / "rows.jsonl").rows] == [(caption("é"),)] * 2
+    assert [row.turns for row in read_source(folder / "rows.jsonl").rows] == [(caption("é", "é"),)]
 
 
 # ------------------------------------------------------------------------------------------------------------ folders
@@ -171,7 +177,9 @@ def test_rows_without_a_split_belong_to_train(folder):
 
 
 def test_limit_draws_rows_of_a_split_by_seed_and_keeps_their_order(folder):
-    source = read_source(jsonl(folder, *[{"image": "a.jpg", "caption": s, "split": s} for s in ("train", "dev") * 3]))
+    images = ("a.jpg", "b.png", "sub/c.webp")
+    rows = [{"image": image, "caption": split, "split": split} for image in images for split in ("train", "dev")]
+    source = read_source(jsonl(folder, *rows))
     drawn = {tuple(row.origin[-1] for row in source.samples("dev", 2, seed)) for seed in range(20)}
     assert drawn == {("2", "4"), ("2", "6"), ("4", "6")}
     assert source.samples("dev", 2) == source.samples("dev", 2, seed=0)
@@ -185,7 +193,7 @@ BAD = {"image": "missing.jpg", "caption": "x"}
 def test_bad_rows_within_the_budget_are_named_counted_and_skipped(folder, caplog):
     with caplog.at_level(logging.WARNING):
         source = read_source(jsonl(folder, BAD, *[GOOD] * 38, "{"))
-    assert len(source.rows) == 38
+    assert answers(source) == ["x"] * 38
     assert [problem.split(": ")[0] for problem in source.problems] == ["rows.jsonl:1", "rows.jsonl:40"]
     assert "missing.jpg: does not exist" in caplog.text
     assert "skipped 2 of 40 rows" in caplog.text
@@ -206,7 +214,7 @@ def test_bad_rows_above_the_budget_stop_and_list_the_first(folder):
 
 def test_max_bad_changes_output(folder):
     path = jsonl(folder, *[BAD] * 7, *[GOOD] * 93)
-    assert len(read_source(path, max_bad=0.07).rows) == 93
+    assert answers(read_source(path, max_bad=0.07)) == ["x"] * 93
 
 
 def test_nothing_but_bad_rows_stops_whatever_the_budget(folder):
@@ -248,3 +256,161 @@ def test_many_missing_images_in_a_large_folder_are_told_quickly(folder):
     assert (
         "did you mean" not in source.problems[-1]
     )  # looking for the nearest of many names, 3,000 times, takes minutes
+
+
+# ------------------------------------------------------------------------------------------- rows as other tools write
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"file_name": "a.jpg", "text": "a dog"}, caption("a dog")),
+        ({"Image": "a.jpg", "Caption": "a dog"}, caption("a dog")),
+        ({"image": "a.jpg", "prefix": "what?", "suffix": "dog"}, Turn("what?", ("dog",))),
+        ({"image": "a.jpg", "prefix": "", "suffix": "dog"}, caption("dog")),
+        ({"image": "a.jpg", "prompt": "what?", "completion": "dog"}, Turn("what?", ("dog",))),
+        ({"images": ["a.jpg"], "query": "what?", "response": "dog"}, Turn("what?", ("dog",))),
+        ({"images": ["a.jpg"], "query": "what?", "responses": ["dog", "pup"]}, Turn("what?", ("dog", "pup"))),
+        ({"image": "a.jpg", "query": "what?", "label": ["dog"]}, Turn("what?", ("dog",))),
+        ({"image": "a.jpg", "question": "what?", "answers": [{"answer": "dog"}] * 2}, Turn("what?", ("dog", "dog"))),
+        ({"image": "a.jpg", "label": "dog"}, Turn("what is it?", ("dog",), "class")),
+        ({"image": {"path": "a.jpg", "bytes": None}, "caption": "a dog"}, caption("a dog")),
+        ({"image": "a.jpg", "question": "<image>\nwhat?", "answer": "dog"}, Turn("<image>\nwhat?", ("dog",), "", True)),
+        ({"image": "a.jpg", "caption": "a dog", "prompt": "a drawing of"}, caption("a dog")),
+        (
+            {
+                "image": "a.jpg",
+                "prompt": [{"role": "user", "content": "what?"}],
+                "completion": [{"role": "assistant", "content": "dog"}],
+            },
+            Turn("what?", ("dog",), "", True),
+        ),
+        (
+            {"messages": [
+                {"role": "user", "content": [{"type": "image", "image": "a.jpg"}, {"type": "text", "text": "what?"}]},
+                {"role": "assistant", "content": "dog"},
+            ]},
+            Turn("<image>\nwhat?", ("dog",), "", True),
+        ),
+    ],
+)  # fmt: skip
+def test_keys_of_other_tools(folder, row, expected):
+    (sample,) = read_source(jsonl(folder, row)).rows
+    assert (sample.images, sample.turns, sample.chat) == ([folder / "a.jpg"], (expected,), False)
+
+
+CHAT = [{"from": "human", "value": "say two"}, {"from": "gpt", "value": "two"}] * 2
+
+
+@pytest.mark.parametrize("row", [{"conversations": CHAT}, {"question": "q", "answer": "a"}, {"messages": CHAT}])
+@pytest.mark.parametrize("image", [{}, {"image": None}, {"image": []}])
+def test_row_without_an_image_is_text_alone(folder, row, image):
+    (sample,) = read_source(jsonl(folder, {**row, **image, "id": 3, "model": "", "title": "x"})).rows
+    assert list(sample.images) == []
+
+
+@pytest.mark.parametrize("row", [{"caption": "x"}, {"imgae": "a.jpg", "question": "q", "answer": "a"}])
+def test_row_that_lacks_its_image_is_bad(folder, row):
+    with pytest.raises(DataError, match="has no image"):
+        read_source(jsonl(folder, row))
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_conversation_is_a_chat_unless_told_otherwise(folder, pack):
+    path = jsonl(folder, {"image": "a.jpg", "conversations": CHAT}, {"image": "a.jpg", "question": "q", "answer": "a"})
+    assert [(len(row.turns), row.chat) for row in read_source(path, pack=pack).rows] == [(2, True), (1, False)]
+    blind = read_source(path, pack=pack, conversations="blind").rows
+    asked = [turn.prompt for row in blind for turn in row.turns]
+    assert (asked, {row.chat for row in blind}) == (["say two", "q"], {False})
+
+
+def test_system_message_is_kept_where_there_is_a_place_for_it(folder):
+    one = {"image": "a.jpg", "conversations": [{"from": "system", "value": "be short"}, *CHAT[:2]]}
+    path = jsonl(folder, one, {"image": "a.jpg", "system": "be kind", "question": "q", "answer": "a"})
+    assert [(row.system, row.chat) for row in read_source(path).rows] == [("be short", True), ("be kind", True)]
+    source = read_source(path, system=False)
+    assert [(row.system, row.chat) for row in source.rows] == [("", False)] * 2
+    assert source.notes == ["2 system messages were left out: processor.prompt.user_with_system has no place for them"]
+
+
+@pytest.mark.parametrize("images", [[], ["a.jpg"], ["a.jpg", "b.png", "sub/c.webp"]])
+def test_tags_that_do_not_fit_the_images_make_a_bad_row(folder, images):
+    row = {"image": images, "question": "<image><image>which?", "answer": "the first"}
+    with pytest.raises(DataError, match=rf"the text has 2 <image> tags, and there are {len(images)} images"):
+        read_source(jsonl(folder, row))
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev"])
+def test_split_has_several_names(folder, name):
+    source = read_source(jsonl(folder, {"image": "a.jpg", "caption": "x", "split": name}))
+    assert source.splits == {"dev": 1}
+    assert [len(source.samples(split)) for split in ("dev", "val", "validation")] == [1, 1, 1]
+
+
+def test_csv_and_json_lines_give_the_same_samples_for_the_same_rows(folder):
+    rows = [
+        {"image": "a.jpg", "caption": "a dog", "question": "what?", "answer": "dog", "split": "val"},
+        {"image": "a.jpg", "caption": "a pup", "question": "what?", "answer": "pup", "split": "val"},
+        {"image": "b.png", "caption": "a cat", "question": "", "answer": "", "split": ""},
+    ]
+    lines = "\n".join(",".join(row.values()) for row in rows)
+    (folder / "rows.csv").write_text(f"{','.join(rows[0])}\n{lines}\n")
+    for pack in (False, True):
+        csv, json_lines = (read_source(path, pack=pack) for path in (folder / "rows.csv", jsonl(folder, *rows)))
+        assert [(s.images, s.turns, s.split) for s in csv.rows] == [
+            (s.images, s.turns, s.split) for s in json_lines.rows
+        ]
+        assert (csv.turns, csv.splits) == (json_lines.turns, json_lines.splits)
+
+
+def test_source_says_what_it_read(folder):
+    rows = [{"image": image, "caption": c} for image in ("a.jpg", "b.png") for c in ("x", "y")]
+    source = read_source(jsonl(folder, *rows, BAD), max_bad=0.5)
+    assert (source.form, source.total, source.turns) == ("JSON Lines", 5, "4 captions of 2 images")
+
+
+def test_limits_of_a_packed_row_change_output(folder):
+    rows = [{"image": "a.jpg", "question": f"{n}?", "answers": ["some answer"] * 9} for n in range(9)]
+    path = jsonl(folder, *rows)
+    counts = [
+        len(read_source(path, pack=True, **options).rows)
+        for options in ({}, {"max_tokens": 200}, {"every_answer": False})
+    ]
+    assert counts == [3, 9, 1]
+
+
+def test_folder_of_many_images_is_read_without_looking_at_each(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for number in range(500):
+        (tmp_path / "images" / f"{number}.jpg").touch()
+    looked = []
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **more: looked.append(path) or real(path, **more))
+    rows = [{"image": f"{number}.jpg", "caption": "x"} for number in range(500)]
+    assert len(read_source(jsonl(tmp_path, *rows)).rows) == 500
+    assert len(looked) < 20
+
+
+def test_recipe_decides_how_data_are_read(folder):
+    conversation = [{"from": "system", "value": "be short"}, *CHAT]
+    rows = [{"image": "a.jpg", "conversations": conversation}] + [
+        {"image": "a.jpg", "question": f"{n}?", "answers": ["some answer"] * 9} for n in range(9)
+    ]
+    path = jsonl(folder, *rows)
+
+    def read(*settings):
+        rows = open_data(preset("tiny", [f"data.path={path}", *settings])).rows
+        return [(len(row.turns), row.chat, row.system) for row in rows]
+
+    assert read() == [(2, True, ""), (4, False, ""), (4, False, ""), (1, False, "")]
+    assert read("data.conversations=blind") == [(5, False, ""), (4, False, ""), (1, False, "")]
+    assert read("processor.prompt.max_tokens=200") == [(2, True, "")] + [(1, False, "")] * 9
+    assert read("processor.prompt.answers=one") == [(2, True, ""), (9, False, "")]
+    assert read("processor.prompt.user_with_system='{system}:'")[0] == (2, True, "be short")
+    chat = ["processor.prompt.turns=chat", "processor.prompt.answers=one"]
+    assert read(*chat) == [(2, True, "")] + [(1, False, "")] * 9
+
+
+def test_built_in_photographs_say_what_they_are():
+    source = open_data("photos16")
+    assert (source.form, source.total, source.turns) == ("built in", 16, "16 captions of 16 images")

@@ -16,9 +16,10 @@ from ojito.settings import ConfigError
 @pytest.fixture
 def rows(tmp_path):
     """A file with four rows in two splits."""
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    for n in range(4):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{n}.png")
     lines = [
-        {"image": "a.png", "caption": f"text {n}", "question": "q", "answer": "a", "split": split}
+        {"image": f"{n}.png", "caption": f"text {n}", "question": "q", "answer": "a", "split": split}
         for n, split in enumerate(("train", "train", "dev", "dev"))
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -39,7 +40,7 @@ def test_split_is_that_of_the_recipe_unless_one_is_named(rows):
 
 
 def test_only_split_is_taken_whatever_its_name(tmp_path, rows):
-    (tmp_path / "one.jsonl").write_text('{"image": "a.png", "caption": "x", "split": "mine"}')
+    (tmp_path / "one.jsonl").write_text('{"image": "0.png", "caption": "x", "split": "mine"}')
     assert open_held_out(pipe(), tmp_path / "one.jsonl").split == "mine"
 
 

@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 
 from ojito.config import ImageConfig
 from ojito.processor.image_files import ImageError, TooManyPixels
-from ojito.processor.images import EXACT_PIXELS, OpenedImage, open_image, open_scaled
+from ojito.processor.images import EXACT_PIXELS, OpenedImage, image_size, open_image, open_scaled
 from ojito.processor.pixels import raw_pixels
+from ojito.records import StoredImage
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(NOISE)  # 60 wide, 40 high
@@ -429,3 +430,55 @@ def test_photographs_of_todays_telephones_are_within_the_limit_and_twice_that_ca
     ):  # there is only a header: the limit is out of the way
         open_image(largest, 200_000_000)
     assert isinstance(open_scaled(PHOTO), OpenedImage)
+
+
+# --------------------------------------------------------------------------- images within other files, and their sizes
+
+
+class Kept(StoredImage):
+    """An image that an archive keeps."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def __str__(self):
+        return "a.tar/1.png"
+
+    def read(self):
+        if not self.content:
+            raise FileNotFoundError(2, "No such file or directory")
+        return self.content
+
+
+def test_image_within_a_file_is_read_as_its_bytes_are():
+    content = encoded(Image.effect_noise((20, 10), 90).convert("RGB"))
+    assert open_image(Kept(content)).tobytes() == open_image(content).tobytes()
+    with pytest.raises(TooManyPixels, match=r"a.tar/1.png: has 20 x 10 = 200 pixels"):
+        open_image(Kept(content), max_pixels=199)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"x" * 9, "is not an image"), (b"", r"cannot be read \(No such file")])
+@pytest.mark.parametrize("opened", [open_image, image_size])
+def test_image_within_a_file_that_cannot_be_read_is_named(opened, content, said):
+    with pytest.raises(ImageError, match=f"a.tar/1.png: {said}"):
+        opened(Kept(content))
+
+
+def test_size_is_that_of_the_upright_image(tmp_path):
+    content = sideways()
+    (tmp_path / "a.jpg").write_bytes(content)
+    upright = open_image(content).size
+    for image in (content, tmp_path / "a.jpg", str(tmp_path / "a.jpg"), Kept(content), open_image(content)):
+        assert image_size(image) == upright
+
+
+def test_size_needs_no_more_than_the_header():
+    content = encoded(Image.effect_noise((200, 100), 90).convert("RGB"))
+    assert image_size(content[:100]) == (200, 100)
+    with pytest.raises(ImageError, match="is damaged"):
+        open_image(content[:100])
+
+
+def test_size_of_a_missing_image_is_an_error():
+    with pytest.raises(ImageError, match=r"gone.jpg: does not exist"):
+        image_size("gone.jpg")

@@ -316,3 +316,11 @@ def test_characters_without_an_entry_are_found_in_every_kind_of_file(kind):
 def test_characters_of_a_vocabulary_of_bytes_are_not_looked_for():
     learned = Tokenizer.train(TokenizerConfig(), ["a b"], 300)
     assert learned.missing(pytest.fail(text) for text in ["looked at"]) == {}
+
+
+def test_token_is_shown_as_its_text_or_by_its_name():
+    assert [CHARACTERS.shown(i) for i in CHARACTERS.encode("ab")] == ["a", "b"]
+    assert CHARACTERS.shown(CHARACTERS.eos) == "<eos>"
+    first, *_ = BPE.encode("😀")
+    assert BPE.shown(first)
+    assert "\ufffd" not in BPE.shown(first)

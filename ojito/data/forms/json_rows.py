@@ -1,0 +1,106 @@
+"""JSON Lines, an object a line; and JSON arrays of objects, in a `.json` or a `.jsonl` file.
+
+    {"image": "a.jpg", "caption": "a red kite"}
+    {"image": "a.jpg", "question": "what is it?", "answer": "a kite", "split": "dev"}
+
+A JSON object of such arrays, one for each split or one called "data", is read, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ojito.data.files import DataError
+from ojito.data.forms.form import Form, Place, RawRow, Reading, is_rows
+from ojito.data.forms.json_text import loads
+from ojito.data.keys import CAPTION, CHATS, IMAGE, QUESTIONS, BadRow, json_name
+from ojito.data.splits import split_in
+
+_SUFFIXES = (".json", ".jsonl", ".ndjson")
+_WHOLE = ("data", "rows", "samples", "examples")  # keys of an object whose array is all there is
+
+
+def read_lines(place: Place) -> Reading | None:
+    """Read an object a line; any file that is called .jsonl, and a .json whose lines are objects."""
+    if place.suffix not in _SUFFIXES or place.is_folder:
+        return None
+    if place.head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[") and isinstance(place.value, list):
+        return None
+    if place.suffix == ".json" and (place.value is not None or not _is_object(place.first_line)):
+        return None
+    return Reading("JSON Lines", lambda: _lines(place))
+
+
+def read_array(place: Place) -> Reading | None:
+    """Read an array of objects, an object of such arrays, or one object that is a row."""
+    if place.suffix not in _SUFFIXES or place.is_folder:
+        return None
+    value = place.value
+    if isinstance(value, list):
+        return Reading("JSON array", lambda: _array(place, value, ""))
+    if place.suffix != ".json" or not isinstance(value, Mapping):
+        return None
+    if _is_row(value):
+        return Reading("JSON object", lambda: _array(place, [value], ""))
+    whole = next((key for key in _WHOLE if is_rows(value.get(key))), "")
+    parts = {key: part for key, part in value.items() if key == whole or (split_in(key) and is_rows(part))}
+    if not parts:
+        return None
+    return Reading("JSON arrays", lambda: (row for key, part in parts.items() for row in _array(place, part, key)))
+
+
+LINES = Form("JSON Lines", read_lines)
+ARRAY = Form("JSON array", read_array)
+
+
+def _is_row(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a row, and not settings that have an `image` and a `prompt`."""
+    image = any(isinstance(value.get(key), (str, list)) for key in IMAGE)
+    return image and any(isinstance(value.get(key), (str, list)) for key in (*CAPTION, *QUESTIONS, *CHATS))
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _lines(place: Place) -> Iterator[RawRow]:
+    try:
+        content = place.path.read_bytes()
+    except OSError as error:
+        raise DataError(place.path, f"cannot be read ({error.strerror})", "allow it (chmod +r)") from None
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if line.strip():
+            yield RawRow(f"{place.path.name}:{number}", _line(line), place.path.parent)
+
+
+def _line(line: bytes) -> Mapping[str, Any] | BadRow:
+    try:
+        return _row(loads(line.decode("utf-8")))
+    except UnicodeDecodeError:
+        return BadRow("is not UTF-8 text", "save the file as UTF-8")
+    except json.JSONDecodeError as error:
+        return BadRow(f"is not JSON ({error.msg}, column {error.colno})", "mend the line")
+    except ValueError:  # Python refuses to read a whole number of thousands of digits
+        return BadRow("holds a number of more digits than can be read", "mend the line")
+    except RecursionError:
+        return BadRow("is nested too deeply", "mend the line")
+
+
+def _array(place: Place, values: list[Any], key: str) -> Iterator[RawRow]:
+    for number, value in enumerate(values, 1):
+        row = _row(value)
+        if split_in(key) and isinstance(row, Mapping):
+            row = {"split": split_in(key), **row}
+        name = f"{place.path.name} {key}".rstrip()
+        yield RawRow(f"{name} row {number}", row, place.path.parent)
+
+
+def _row(value: Any) -> Mapping[str, Any] | BadRow:
+    if isinstance(value, (dict, BadRow)):
+        return value
+    return BadRow(f"is {json_name(value)}, not an object", "write {...}")
