@@ -97,7 +97,7 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace | None]:
         flags = [name for argument in (*command.arguments, *COMMON) for name in argument.names if name[0] == "-"]
         flag = unknown[0].partition("=")[0]
         remedy = nearest(flag, flags) if flag.startswith("-") else f"see `{parser.prog} --help`"
-        if flag.startswith("--") and any("settings" in argument.names for argument in command.arguments):
+        if flag.startswith("--") and command.name in ("train", "build"):  # which take a whole recipe
             from ojito.commands.hints import meant_by_flag  # not at the top: `--help` needs no YAML
 
             remedy = meant_by_flag(words, unknown[0]) or remedy

@@ -150,19 +150,19 @@ def train(
     pipe.learned = functools.partial(_learned, source, config, held.rows, pipe.learned or before)
 
     _tell_missing(pipe.processor.tokenizer, config, source)
+    display = Display(quiet)
+    if pipe.device.type == "cpu":
+        on_step = _watching_threads(config, on_step, display)
     features = _encode(pipe, config, source, folder, quiet)
     batches = Batches(source, pipe.processor, config.data, config.train, features=features)
     state = TrainState(pipe.model, config.train)
     if folder is not None:
         check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
-    display = Display(quiet)
     display.say(_announcement(pipe, config, source))
     if getattr(source, "turns", ""):
         display.say(f"data: {source.form} ({source.total:,} rows): {source.turns}")  # type: ignore[union-attr]
     if held.said:
         display.say(held.said)
-    if pipe.device.type == "cpu":
-        on_step = _watching_threads(config, on_step, display)
     known = getattr(source, "splits", ())
     split = find_split(known, config.data.eval_split)
     has_split = evaluate and split in known

@@ -64,8 +64,6 @@ def open_data(config: Config | str | Path) -> Source | Scenes:
         pack=prompt.turns == "blind",
         conversations=data.conversations,
         system=bool(prompt.user_with_system),
-        max_tokens=prompt.max_tokens,
-        every_answer=prompt.answers == "all",
     )
 
 

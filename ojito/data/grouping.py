@@ -8,25 +8,19 @@ conversation stays as it is: its turns read each other.
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ojito.processor.prompts import without_tags
 from ojito.records import Sample, Turn
 
-_SHORT = re.compile(r"[A-Za-z ]+")  # in words, a token is two letters or more; of anything else it may be a byte
-_AROUND = 4  # tokens around an answer: separator, end
 
-
-def group(rows: Iterable[Sample], blind: bool, max_tokens: int = 512, every_answer: bool = True) -> list[Sample]:
+def group(rows: Iterable[Sample], blind: bool) -> list[Sample]:
     """Join the rows about each image.
 
     Args:
         rows: Samples, as the rows of a file make them.
         blind: Whether questions about one image become turns of one sample.
-        max_tokens: The most tokens of text in a row; samples are split where, by a careful guess, they would have more.
-        every_answer: Whether all answers of a turn are written into the row, or one of them.
     """
     joined: dict[Any, Sample] = {}
     turns: dict[Any, dict[Any, Turn]] = {}
@@ -43,14 +37,10 @@ def group(rows: Iterable[Sample], blind: bool, max_tokens: int = 512, every_answ
             if asked in known:
                 turn = dataclasses.replace(known[asked], answers=known[asked].answers + turn.answers)
             known[asked] = turn
-    grouped = []
-    for key, row in joined.items():
-        if key not in turns:
-            grouped.append(row)
-            continue
-        for part in _parts([*turns[key].values()], max_tokens, every_answer):
-            grouped.append(row if part == row.turns else dataclasses.replace(row, turns=part))
-    return grouped
+    return [
+        dataclasses.replace(row, turns=tuple(turns[key].values())) if key in turns else row
+        for key, row in joined.items()
+    ]
 
 
 def turns_read(rows: Sequence[Sample], blind: bool) -> str:
@@ -73,32 +63,6 @@ def turns_read(rows: Sequence[Sample], blind: bool) -> str:
     if alone:
         parts.append(f"{_count(alone, 'row')} of text alone")
     return "; ".join(parts)
-
-
-def _parts(turns: list[Turn], max_tokens: int, every_answer: bool) -> Iterator[tuple[Turn, ...]]:
-    """The turns in parts that fit into a row each; references of one question are never parted."""
-    part: list[Turn] = []
-    left = float(max_tokens)
-    for turn in turns:
-        needed = _guess(turn, every_answer)
-        if part and needed > left:
-            yield tuple(part)
-            part, left = [], float(max_tokens)
-        part.append(turn)
-        left -= needed
-    yield tuple(part)
-
-
-def _guess(turn: Turn, every_answer: bool) -> float:
-    """Tokens that a turn takes, rather too many than too few."""
-    answers = [_tokens(answer) for answer in turn.answers] or [0.0]
-    asked = _tokens(turn.prompt or "caption") + _AROUND
-    return asked * len(answers) + sum(answers) if every_answer else asked + max(answers)
-
-
-def _tokens(text: str) -> float:
-    letters = sum(map(len, _SHORT.findall(text)))
-    return letters / 2 + len(text.encode()) - letters
 
 
 def _count(number: int, what: str) -> str:

@@ -79,7 +79,7 @@ def _halves(row: Sample, processor: Processor) -> list[Sample]:
     """The row in two, where its turns, or the answers of its only turn, are learned independently."""
     prompt = processor.config.prompt
     turns = row.turns
-    if prompt.turns != "blind":
+    if prompt.turns != "blind" or row.chat:
         return []
     if len(turns) == 1 and prompt.answers == "all":
         (turn,) = turns

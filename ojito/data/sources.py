@@ -85,8 +85,6 @@ def read_source(
     *,
     conversations: Literal["chat", "blind"] = "chat",
     system: bool = True,
-    max_tokens: int = 512,
-    every_answer: bool = True,
 ) -> Source:
     """Read the rows of a file or folder, in any of the forms of docs/data.md. Rows about one image become one.
 
@@ -97,8 +95,6 @@ def read_source(
             prompts with turns=blind. In a chat they would read each other's answers, and are samples of their own.
         conversations: Whether the turns of a conversation read each other, or are questions like any other.
         system: Whether there is a place for system messages; else they are left out and counted.
-        max_tokens: The most tokens of text in a row; what is packed stays below it.
-        every_answer: Whether a row has all answers to a question, or one of them.
 
     Raises:
         DataError: Nothing to read there, or more bad rows than `max_bad`.
@@ -135,7 +131,7 @@ def read_source(
         notes.append(f"{unheard:,} system messages were left out: {place}")
     for note in notes:
         log.warning("%s: %s", name, note)
-    rows = group(rows, pack, max_tokens, every_answer)
+    rows = group(rows, pack)
     return Source(name, rows, problems, reading.form, total, turns_read(rows, pack), notes)
 
 

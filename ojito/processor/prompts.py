@@ -26,7 +26,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import random
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Union
@@ -98,11 +97,6 @@ class Row:
         self.prefix.extend([prefix] * count)
         return start + count
 
-    def cut(self, length: int) -> None:
-        """Keep so many of the first tokens."""
-        for values in (self.tokens, self.targets, self.positions, self.segments, self.prefix):
-            del values[length:]
-
 
 class RowWriter:
     """Samples to rows, as the recipe's `processor.prompt` says.
@@ -169,32 +163,6 @@ class RowWriter:
             dialogue = tuple(
                 dataclasses.replace(turn, answers=(answer,)) for turn in dialogue for answer in turn.answers or ("",)
             )
-        elif blind and training:
-            drawn = [_answer(sample, number, turn, rng) for number, turn in enumerate(dialogue, 1)]
-            dialogue = tuple(dataclasses.replace(t, answers=(a,)) for t, a in zip(dialogue, drawn, strict=True))
-        start = len(row.tokens)
-        self._add_turns(row, sample, dialogue, images, system, training, rng, blind, at)
-        if blind and training and len(dialogue) > 1:
-            kept = self._fitting(row, dialogue, rng)
-            if len(kept) < len(dialogue):
-                row.cut(start)
-                self._add_turns(row, sample, kept, images, system, training, rng, blind, at)
-        self._check_length(row, sample, room=0 if training else 1)
-        return row
-
-    def _add_turns(
-        self,
-        row: Row,
-        sample: Sample,
-        dialogue: tuple[Turn, ...],
-        images: Iterator[list[Piece]],
-        system: str,
-        training: bool,
-        rng: random.Random | None,
-        blind: bool,
-        at: int,
-    ) -> None:
-        """Append the turns of a dialogue, the first of them at this position."""
         learn_all, shared = self.config.loss == "all", at
         for number, turn in enumerate(dialogue, 1):
             first, last = blind or number == 1, blind or number == len(dialogue)
@@ -211,25 +179,8 @@ class RowWriter:
                 at = self._add(row, answer, segment=segment, start=at, prefix=False, learn=training)
                 if last:
                     at = self._add(row, self._after_answer, segment=segment, start=at, prefix=False, learn=learn_all)
-
-    def _fitting(self, row: Row, dialogue: tuple[Turn, ...], rng: random.Random | None) -> tuple[Turn, ...]:
-        """The blind turns that fit into `max_tokens` together: all, or some of them, drawn anew every time.
-
-        A turn that is too long by itself stays, so that its row is refused and named.
-        """
-        lengths = Counter(row.segments)
-        room = self.config.max_tokens - lengths[SHARED] + row.tokens.count(IMAGE)
-        order = list(range(len(dialogue)))
-        if sum(lengths[number + 1] for number in order) <= room or any(lengths[n + 1] > room for n in order):
-            return dialogue
-        if rng:
-            rng.shuffle(order)
-        kept = []
-        for number in order:
-            if lengths[number + 1] <= room:
-                room -= lengths[number + 1]
-                kept.append(number)
-        return tuple(dialogue[number] for number in sorted(kept))
+        self._check_length(row, sample, room=0 if training else 1)
+        return row
 
     def surely_fits(self, sample: Sample) -> bool:
         """Whether a row of training has so few bytes of text that it fits, however they are tokenized."""

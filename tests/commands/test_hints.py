@@ -28,7 +28,7 @@ from ojito.settings import places
         ("batch_size=8", "write train.batch_size=8"),
         ("learning_rate=1", "write train.lr=1"),
         ("vocab_size=9", "write model.decoder.vocab_size=9 or processor.tokenizer.vocab_size=9"),
-        ("decoder.layers=3", "decoder: unknown setting; did you mean model.decoder?"),
+        ("decoder.layers=3", "decoder: unknown setting; did you mean model.decoder or pretrained.decoder?"),
         ("data=photos/", "data=photos/: is a flag, not a setting; write --data photos/"),
         ("out=here", "write --out here"),
         ("photos/", "photos/: is not a setting; write --data photos/"),

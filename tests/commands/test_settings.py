@@ -24,6 +24,7 @@ def test_kinds_of_a_group_are_listed_apart(run):
     assert [line for line in out.splitlines() if line.startswith("model.vision")] == [
         "model.vision, kind: vit",
         "model.vision, kind: resnet",
+        "model.vision, kind: efficientnet",
     ]
     assert "  model.vision.stem_width=64  (whole number)" in out
 

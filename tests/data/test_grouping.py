@@ -2,10 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ojito.config import PromptConfig, TokenizerConfig
 from ojito.data.grouping import group, turns_read
-from ojito.processor import Tokenizer
-from ojito.processor.prompts import RowWriter
 from ojito.records import Sample, Turn
 
 A, B = [Path("a.jpg")], [Path("b.jpg")]
@@ -73,32 +70,9 @@ def test_row_keeps_the_origin_of_its_first_line():
     assert [(row.origin, row.split) for row in group(rows, blind=True)] == [("rows:1", "dev")]
 
 
-def longest(samples, config, texts):
-    """Tokens of text of the longest row, with the worst of tokenizers: a token a character."""
-    tokenizer = Tokenizer.train(TokenizerConfig(kind="bpe", vocab_size=400), texts, 400)
-    writer = RowWriter(config, tokenizer, image_tokens=0)
-    return max(len(writer.write(sample, training=True).tokens) for sample in samples)
-
-
-@pytest.mark.parametrize("answers", ["one", "all"])
-def test_many_questions_about_an_image_become_rows_that_fit(answers):
-    rows = [ask(f"what is thing number {n}?", f"it is a thing of kind {n % 7}", "a thing") for n in range(120)]
-    samples = group(rows, blind=True, every_answer=answers == "all")
-    assert 1 < len(samples) < 60
-    assert [turn for sample in samples for turn in sample.turns] == [row.turns[0] for row in rows]
-    config = PromptConfig(turns="blind", answers=answers)
-    assert longest(samples, config, [row.turns[0].prompt for row in rows]) <= config.max_tokens
-
-
 def test_references_of_a_question_are_never_parted():
     (sample,) = group([caption(f"a caption of some words, number {n}") for n in range(200)], blind=True)
     assert len(sample.turns[0].answers) == 200
-
-
-@pytest.mark.parametrize(("options", "count"), [({}, 2), ({"max_tokens": 99}, 8), ({"every_answer": False}, 1)])
-def test_limits_change_output(options, count):
-    rows = [ask(f"question {n}?", *["some answer"] * 6) for n in range(8)]
-    assert len(group(rows, blind=True, **options)) == count
 
 
 def test_line_says_how_turns_are_read():

@@ -369,16 +369,6 @@ def test_source_says_what_it_read(folder):
     assert (source.form, source.total, source.turns) == ("JSON Lines", 5, "4 captions of 2 images")
 
 
-def test_limits_of_a_packed_row_change_output(folder):
-    rows = [{"image": "a.jpg", "question": f"{n}?", "answers": ["some answer"] * 9} for n in range(9)]
-    path = jsonl(folder, *rows)
-    counts = [
-        len(read_source(path, pack=True, **options).rows)
-        for options in ({}, {"max_tokens": 200}, {"every_answer": False})
-    ]
-    assert counts == [3, 9, 1]
-
-
 def test_folder_of_many_images_is_read_without_looking_at_each(tmp_path, monkeypatch):
     (tmp_path / "images").mkdir()
     for number in range(500):
@@ -402,10 +392,8 @@ def test_recipe_decides_how_data_are_read(folder):
         rows = open_data(preset("tiny", [f"data.path={path}", *settings])).rows
         return [(len(row.turns), row.chat, row.system) for row in rows]
 
-    assert read() == [(2, True, ""), (4, False, ""), (4, False, ""), (1, False, "")]
-    assert read("data.conversations=blind") == [(5, False, ""), (4, False, ""), (1, False, "")]
-    assert read("processor.prompt.max_tokens=200") == [(2, True, "")] + [(1, False, "")] * 9
-    assert read("processor.prompt.answers=one") == [(2, True, ""), (9, False, "")]
+    assert read() == [(2, True, ""), (9, False, "")]
+    assert read("data.conversations=blind") == [(10, False, "")]
     assert read("processor.prompt.user_with_system='{system}:'")[0] == (2, True, "be short")
     chat = ["processor.prompt.turns=chat", "processor.prompt.answers=one"]
     assert read(*chat) == [(2, True, "")] + [(1, False, "")] * 9

@@ -116,8 +116,8 @@ def test_nothing_is_said_where_nobody_knows(images, tmp_path):
 def test_another_usual_name_of_a_split_is_understood(tmp_path, images):
     lines = [{"image": f"{n}.png", "caption": "x", "split": s} for n, s in enumerate(("train", "valid", "test"))]
     (tmp_path / "images.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert open_held_out(pipe(), tmp_path / "images.jsonl").split == "valid"
-    assert open_held_out(pipe(), tmp_path / "images.jsonl", "val").split == "valid"
+    assert open_held_out(pipe(), tmp_path / "images.jsonl").split == "dev"
+    assert open_held_out(pipe(), tmp_path / "images.jsonl", "val").split == "dev"
     assert open_held_out(pipe(), tmp_path / "images.jsonl", "test").split == "test"
 
 

@@ -515,30 +515,6 @@ def test_chat_among_blind_turns_is_written_as_a_chat():
     assert draw(replace(TWO, chat=True), CHAT) == draw(TWO, CHAT)
 
 
-def test_packed_turns_beyond_the_limit_are_drawn_anew_every_time():
-    sample = Sample(["p"], turns=tuple(Turn(letter, ("ab",)) for letter in "defgh"))  # each takes d|ab$, 5 tokens
-    config = replace(BLIND, max_tokens=1 + 3 * 5)
-    rows = {drawn(write(sample, config, rng=random.Random(seed)).tokens) for seed in range(20)}
-    assert len(rows) > 5
-    assert all(len(row) == 2 + 1 + 15 and [*row[3::5]] == sorted(row[3::5]) for row in rows)
-    assert drawn(write(sample, config).tokens) == "ii^d|ab$e|ab$f|ab$"
-    assert draw(sample, config)[1:] == draw(replace(sample, turns=sample.turns[:3]), BLIND)[1:]
-
-
-def test_captions_beyond_the_limit_are_drawn_too():
-    sample = Sample(["p"], turns=(Turn("", ("ab", "de", "fg")),))
-    config = replace(BLIND, answers="all", max_tokens=12)
-    rows = {drawn(write(sample, config, rng=random.Random(seed)).tokens) for seed in range(20)}
-    assert rows == {"ii^c|ab$c|de$", "ii^c|ab$c|fg$", "ii^c|de$c|fg$"}
-
-
-def test_answer_that_was_drawn_is_the_one_that_is_measured():
-    turns = tuple(Turn(letter, ("a", "abab")) for letter in "defgh")
-    for seed in range(20):
-        row = write(Sample(["p"], turns=turns), replace(BLIND, max_tokens=12), rng=random.Random(seed))
-        assert len(row.tokens) - 2 <= 12
-
-
 def test_turn_that_is_too_long_by_itself_is_refused_with_its_row():
     sample = Sample(["p"], turns=(QA, Turn("q", ("ab" * 9,))), origin="rows:7")
     with pytest.raises(RowError, match=r"rows:7: has \d+ tokens of text, more than processor.prompt.max_tokens 12"):
