@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito import Sample, Turn, demo, load, training
+from ojito import Sample, Turn, demo, load
 from ojito.data import training_texts
 from ojito.evaluation import Graded, Report
 from ojito.presets import preset
@@ -25,7 +25,7 @@ PRESET_MINUTES = preset("tiny").train.minutes
 
 def learn_from_few_texts(monkeypatch):
     # The tokenizer's 2,000 scenes are most of the time that the demo takes besides training.
-    monkeypatch.setattr(training, "training_texts", functools.partial(training_texts, drawn=40))
+    monkeypatch.setattr("ojito.training.begin.training_texts", functools.partial(training_texts, drawn=40))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def quick(monkeypatch, tmp_path):
             met.asked.append(SimpleNamespace(samples=samples, controls=controls, seed=seed))
             return evaluations[len(met.asked) - 1]
 
-        monkeypatch.setattr(training, "fit", fit)
+        monkeypatch.setattr("ojito.training.run.fit", fit)
         monkeypatch.setattr(demo, "evaluate", evaluate)
         met.scores = demo.run(tmp_path, say=met.lines.append, **{"device": "cpu", **options})
         return met
@@ -236,6 +236,6 @@ def test_demo_runs_where_it_is_told(quick):
 def test_demo_that_is_interrupted_at_once_replaces_nothing(quick, monkeypatch, tmp_path):
     quick(short=True)
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
-    monkeypatch.setattr(training, "fit", lambda *args, **options: History(interrupted=True))
+    monkeypatch.setattr("ojito.training.run.fit", lambda *args, **options: History(interrupted=True))
     assert demo.run(tmp_path, short=True, device="cpu", seed=1, say=lambda text: None) is None
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before

@@ -272,7 +272,7 @@ def test_seed_of_training_draws_the_rows_of_an_evaluation(train, many, monkeypat
         drawn.append([row.origin for row in rows])
         return Report(())
 
-    monkeypatch.setattr("ojito.training.evaluate_pipeline", evaluate)
+    monkeypatch.setattr("ojito.training.scoring.evaluate", evaluate)
     lines = [
         json.loads(line) | {"split": split} for line in many.read_text().splitlines() for split in ("train", "dev")
     ]
@@ -408,7 +408,7 @@ def test_folder_that_cannot_be_written_is_found_before_the_model_is_made(train, 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    monkeypatch.setattr("ojito.training.prepare", lambda *args: pytest.fail("made"))
+    monkeypatch.setattr("ojito.training.begin.prepare", lambda *args: pytest.fail("made"))
     with pytest.raises(OjitoError, match=r"mine: cannot be written \(Permission denied\); give another folder"):
         train(out=tmp_path / "new" / "mine")
     assert not (tmp_path / "new").exists()
@@ -423,7 +423,7 @@ def test_ruined_weights_are_never_saved(train, tmp_path, capsys, monkeypatch):
 
 
 def test_signal_while_data_are_opened_ends_the_run_at_once(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("ojito.training.open_data", lambda config: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("ojito.training.begin.open_data", lambda config: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt) as caught:
         train(out=tmp_path / "mine")
     assert caught.value.signal == signal.SIGTERM
@@ -455,7 +455,7 @@ def test_signal_within_the_save_of_a_run_that_is_over_leaves_out_the_evaluation(
 
 
 def test_signal_within_the_last_evaluation_leaves_the_model(train, dev, tmp_path, monkeypatch):
-    monkeypatch.setattr("ojito.training.evaluate_pipeline", lambda *args, **_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("ojito.training.scoring.evaluate", lambda *args, **_: signal.raise_signal(signal.SIGTERM))
     result = train(data=dev, out=tmp_path / "mine")
     assert (result.history.interrupted, result.history.signal, result.scores) == (True, signal.SIGTERM, None)
     assert ojito.load(tmp_path / "mine", device="cpu")
@@ -529,7 +529,7 @@ def test_threads_are_measured_and_looked_at_again_in_a_run_of_minutes(train, mon
         used.append(torch.get_num_threads())
         return "stop" if len(used) == 3 else None
 
-    monkeypatch.setattr("ojito.training.Threads", Measured)
+    monkeypatch.setattr("ojito.training.said.Threads", Measured)
     train(settings=[f"train.minutes={minutes}"], on_step=step, quiet=False)
     assert used == met
     assert torch.get_num_threads() == before

@@ -109,6 +109,21 @@ class Display(AbstractContextManager["Display"]):
             if self._bar:
                 self._bar.start()
 
+    @contextmanager
+    def progress(self, doing: str) -> Iterator[Progress]:
+        """Progress of other work of the run: a bar on a terminal, a line now and then elsewhere."""
+        last = time.monotonic()
+        with progress_bar(doing, self._quiet) as bar:
+
+            def report(done: int, total: int) -> None:
+                nonlocal last
+                bar(done, total)
+                if not self._console.is_terminal and time.monotonic() - last >= LINE_EVERY:
+                    last = time.monotonic()
+                    self.say(f"{done / max(total, 1):4.0%}  {doing}, {done:,} of {total:,}")
+
+            yield report
+
     def say(self, text: str) -> None:
         """Print one line that stays."""
         if not self._quiet:

@@ -128,3 +128,14 @@ def test_metrics_that_fill_the_disk_do_not_end_the_run(tmp_path, caplog):
         metrics.write({"step": 2})
     (record,) = caplog.records
     assert "cannot be written (No space left on device); training goes on without it" in record.getMessage()
+
+
+def test_other_work_of_a_run_is_told_now_and_then_where_there_is_no_terminal(monkeypatch):
+    monkeypatch.setattr("ojito.trainer.progress.LINE_EVERY", 0.0)
+    stream = io.StringIO()
+    with Display(stream=stream).progress("encoding images") as report:
+        report(30, 60)
+    assert stream.getvalue() == " 50%  encoding images, 30 of 60\n"
+    with Display(quiet=True, stream=stream).progress("encoding images") as report:
+        report(60, 60)
+    assert stream.getvalue().count("\n") == 1

@@ -1,0 +1,197 @@
+"""`train`: one run, from a recipe to a saved model and its scores."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ojito.checkpoint.description import Described
+from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.learned_file import read_learned
+from ojito.checkpoint.saving import check_room, free_beside, holds_model
+from ojito.config import Config
+from ojito.data import Batches, hold_out
+from ojito.device import pick_device
+from ojito.learned import Learned
+from ojito.parts import with_pretrained
+from ojito.pipeline import Pipeline
+from ojito.threads import keeping_threads
+from ojito.trainer import History, TrainState, fit
+from ojito.trainer.interrupts import interrupts
+from ojito.trainer.loop import OnLine, OnStep
+from ojito.trainer.progress import Display, progress_bar
+from ojito.training.begin import Data, begin, complete_recipe, encode_frozen, open_rows
+from ojito.training.said import announcement, tell_missing, watching_threads
+from ojito.training.scoring import Scoring, last_scores, learned_of
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Result of a training run.
+
+    Attributes:
+        pipeline: The trained model, ready to answer.
+        history: Steps, seconds, losses and evaluations of the run.
+        scores: Scores on `data.eval_split` after the last step; None where nothing was evaluated.
+        problems: Rows that were left out, each with where it stands, what is wrong and what to do.
+        out: The folder where the model was saved; None where it was not.
+        split: The split that it was scored on; empty where the data have none.
+        held_out: Rows that were held out of the training data for that, see `data.hold_out`.
+        learned: Rows that it was scored on although their images were among those that it was trained on.
+    """
+
+    pipeline: Pipeline
+    history: History
+    scores: dict[str, Any] | None
+    problems: tuple[str, ...]
+    out: Path | None
+    split: str = ""
+    held_out: int = 0
+    learned: int = 0
+
+
+@interrupts()
+@keeping_threads()
+def train(
+    start: str | Path | Config | Pipeline = "tiny",
+    data: Data | None = None,
+    *,
+    out: Path | str | None = None,
+    settings: Iterable[str] = (),
+    weights: Path | str | Described | None = None,
+    device: torch.device | str = "auto",
+    force: bool = False,
+    evaluate: bool = True,
+    on_step: OnStep | None = None,
+    on_log: OnLine | None = None,
+    on_eval: OnLine | None = None,
+    metrics: Path | str | None = None,
+    quiet: bool = False,
+) -> TrainResult:
+    """Train a model on your own data: a new one, or one that has learned before.
+
+        result = ojito.train("tiny", "captions.jsonl", out="runs/mine", settings=["train.steps=500"])
+        print(result.scores, result.pipeline.caption("photo.jpg"))
+
+    Ctrl-C, SIGTERM and SIGHUP end the run as if it were over: what was learned is saved, which a second signal does not
+    undo. So does a callback that returns "stop". If the run fails, the weights of the last good step are saved in
+    `out`; where a model is there already, in a folder beside it, "mine-failed".
+
+    Args:
+        start: A preset's name or a recipe (`Config`) for a new model with random weights. Or a model to go on with: a
+            folder, "owner/name" on the Hugging Face Hub, or a `Pipeline`, which is trained in place.
+        data: A folder, a `.jsonl` or `.csv` file, "scenes", "photos16"; what `open_data` returned; or a list of
+            samples. None takes the recipe's `data.path`.
+        out: The folder for the model, its recipe and metrics.jsonl; None saves nothing.
+        settings: Over the recipe, each "train.lr=3e-4".
+        weights: With a recipe as `start`, a folder whose weights and tokenizer the model begins with, or what
+            `describe` returned for it.
+        device: "auto" is the GPU where there is one; a `Pipeline` stays where it is.
+        force: Whether a model in `out` is replaced.
+        evaluate: Whether to score the model on `data.eval_split`, every `train.eval_every` steps and at the end.
+        on_step: Called after every step with the `TrainState`. May return "stop", as the next two.
+        on_log: Called with each line of the log: step, loss, lr, samples_per_second, seconds.
+        on_eval: Called with the scores of each evaluation that `train.eval_every` asks for.
+        metrics: The folder for metrics.jsonl, if not `out`.
+        quiet: Shows no progress.
+
+    Raises:
+        OjitoError: An argument that cannot be used, too little memory, no such device.
+        ConfigError: A setting that cannot be used.
+        CheckpointError: The model to go on with cannot be read, or `out` holds one.
+        DataError: The data cannot be read, or hold too many bad rows.
+        TrainingError: Too many steps in a row without a finite loss and gradient.
+    """
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        _check_out(folder, force)
+    config, base = complete_recipe(start, weights, settings, data, quiet)
+    torch_device = start.device if isinstance(start, Pipeline) and device == "auto" else pick_device(device)
+    new = base is None and not isinstance(start, Pipeline)
+    if new:
+        with progress_bar("fetching parts", quiet) as report:
+            config = with_pretrained(config, report)
+    before = None if new else read_learned(base.path) if base else start.learned or Learned(before=True)  # type: ignore[union-attr]
+    held = hold_out(open_rows(config, data), config.data, config.train.seed, before)
+    pipe = begin(start, config, base, held.source, torch_device, quiet)
+    # All images are read for it: not before the first step, where there may be many.
+    pipe.learned = functools.partial(learned_of, held.source, config, held.rows, pipe.learned or before)
+    state = TrainState(pipe.model, config.train)
+    if folder is not None:
+        check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
+
+    display = Display(quiet)
+    for line in announcement(pipe, config, held.source):
+        display.say(line)
+    if held.said:
+        display.say(held.said)
+    tell_missing(pipe.processor.tokenizer, config, held.source)
+    if pipe.device.type == "cpu":
+        on_step = watching_threads(config, on_step, display)
+    features = encode_frozen(pipe, config, held.source, folder, display)
+    batches = Batches(held.source, pipe.processor, config.data, config.train, features=features)
+    scoring = Scoring(pipe, config, held.source, display)
+    asks = evaluate and scoring.possible
+    try:
+        history = fit(
+            state,
+            batches,
+            out=folder if metrics is None else metrics,
+            evaluate=scoring.score if asks else None,
+            on_step=on_step,
+            on_log=on_log,
+            on_eval=on_eval,
+            quiet=quiet,
+        )
+    except BaseException:
+        if folder is not None and state.clock.step:
+            _save_after_failure(pipe, state, folder, display)
+        raise
+    if folder is not None and history.steps:
+        pipe.save(folder)
+    scores = last_scores(history)
+    try:
+        with interrupts() as signals, signals.raising():
+            if scores is None and asks and not history.interrupted:
+                scores = scoring.score()
+    except KeyboardInterrupt as error:
+        history.interrupt(error)
+    scores = scores if scores and scores["n"] else None
+    return TrainResult(
+        pipe,
+        history,
+        scores,
+        problems=tuple(dict.fromkeys([*batches.problems, *scoring.problems])),
+        out=folder if history.steps else None,
+        split=scoring.split if asks else "",
+        held_out=len(held.rows),
+        learned=scoring.learned_among_them() if scores else 0,
+    )
+
+
+def _check_out(out: Path, force: bool) -> None:
+    """Check that a model may be written there, before training takes its time."""
+    there = next((path for path in (out, *out.parents) if path.exists()), out)
+    if there.exists() and not there.is_dir():
+        raise CheckpointError(str(out), "is a file" if there == out else f"is in {there}, a file", "give a folder")
+    if holds_model(out) and not force:
+        raise CheckpointError(str(out), "holds a model already", "choose another folder, or replace it with force=True")
+    check_room(out)
+
+
+def _save_after_failure(pipe: Pipeline, state: TrainState, out: Path, display: Display) -> None:
+    """Keep what a run learned that failed, but not in place of a model that was there before."""
+    if not state.sound:
+        display.say("ojito: nothing was saved: the weights give no finite loss, and none from before them are left")
+        return
+    folder = free_beside(out) if holds_model(out) else out
+    try:
+        pipe.save(folder)
+        display.say(f"ojito: the last good weights are in {folder}")
+    except CheckpointError as error:  # the failure of the run is what is told at the end
+        display.say(f"ojito: the last good weights are lost: {error}")

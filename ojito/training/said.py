@@ -1,0 +1,77 @@
+"""What a run says before its first step."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+
+from ojito.config import Config
+from ojito.data import Rows, Stream, training_texts
+from ojito.errors import one_line
+from ojito.pipeline import Pipeline
+from ojito.processor import Tokenizer
+from ojito.threads import Threads
+from ojito.trainer import TrainState
+from ojito.trainer.loop import OnStep
+from ojito.trainer.progress import Display
+
+log = logging.getLogger(__name__)
+_LOOKED_THROUGH = 200_000  # texts, for characters that the tokenizer has no entry for
+
+
+def announcement(pipe: Pipeline, config: Config, source: Rows | Stream) -> list[str]:
+    """Return the lines that announce the run: model, length, and how the data were read."""
+    rows = "endless" if isinstance(source, Stream) else f"{len(source.samples(config.data.split))} rows"
+    train = config.train
+    length = [f"{train.steps} steps"] * (train.steps > 0) + [f"{train.minutes:g} minutes"] * (train.minutes > 0)
+    parameters = sum(parameter.numel() for parameter in pipe.model.parameters())
+    lines = [
+        f"training {config.name} ({parameters:,} parameters) on {source.name} ({rows}), {pipe.device}: "
+        + " or ".join(length)
+    ]
+    if getattr(source, "turns", ""):
+        lines.append(f"data: {source.form} ({source.total:,} rows): {source.turns}")  # type: ignore[union-attr]
+    return lines
+
+
+def tell_missing(tokenizer: Tokenizer, config: Config, source: Rows | Stream) -> None:
+    """Say which characters of the data the tokenizer has no entry for."""
+    missing = tokenizer.missing(itertools.islice(training_texts(source, config, drawn=200), _LOOKED_THROUGH))
+    if not missing:
+        return
+    asked = config.processor.tokenizer
+    if asked.kind == "characters" and len(missing) + tokenizer.size > (
+        asked.vocab_size or config.model.decoder.vocab_size
+    ):
+        keys = ["processor.tokenizer.vocab_size"] * bool(asked.vocab_size) + ["model.decoder.vocab_size"]
+        remedy = f"a new model has room for them with {' and '.join(keys)} at {tokenizer.size + len(missing)}"
+    else:
+        remedy = "a new model with processor.tokenizer.kind=bpe has an entry for every byte"
+    log.warning(
+        "%d different characters, %s in all, have no entry in the tokenizer, and are neither read nor written "
+        "(the most frequent: %s); %s",
+        len(missing), f"{sum(missing.values()):,}", one_line(" ".join([*missing][:8])), remedy,
+    )  # fmt: skip
+
+
+def watching_threads(config: Config, on_step: OnStep | None, display: Display) -> OnStep | None:
+    """Choose the number of threads; return `on_step`, which in a run of some minutes looks at it again.
+
+    A run of some steps keeps its number, so that it can be repeated to the bit.
+    """
+    threads = Threads(config.train.threads)
+
+    def tell() -> None:
+        if threads.count < threads.most and not config.train.threads:
+            display.say(
+                f"computing with {threads.count} of {threads.most} threads, which is faster while other processes "
+                f"keep the cores busy (train.threads={threads.most} takes all)"
+            )
+
+    def watching(state: TrainState) -> object:
+        if threads.again():
+            tell()
+        return on_step(state) if on_step else None
+
+    tell()
+    return watching if config.train.minutes else on_step

@@ -1,0 +1,84 @@
+"""Scores of a model while it is trained, on rows that it does not learn."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ojito.config import Config
+from ojito.data import Rows, Source, Stream, find_split
+from ojito.evaluation import NothingAskedError, evaluate
+from ojito.learned import Learned
+from ojito.pipeline import Pipeline
+from ojito.records import Sample
+from ojito.trainer import History
+from ojito.trainer.progress import Display
+
+_DRAWN = 50  # rows of a source without end, which show its kinds of questions
+
+
+class Scoring:
+    """Asks the rows of `data.eval_split`, or of another usual name of it; the same rows every time.
+
+    Args:
+        pipe: The model.
+        config: The recipe.
+        source: The rows.
+        display: Names the rows that cannot be asked.
+
+    Attributes:
+        split: The split.
+        possible: Whether the data have it.
+        problems: Rows that could not be asked, each once.
+    """
+
+    def __init__(self, pipe: Pipeline, config: Config, source: Rows | Stream, display: Display) -> None:
+        self._pipe, self._config, self._source, self._display = pipe, config, source, display
+        known = getattr(source, "splits", ())
+        self.split = find_split(known, config.data.eval_split)
+        self.possible = self.split in known
+        self.problems: list[str] = []
+
+    def rows(self) -> list[Sample]:
+        """The rows, at most `train.eval_samples` of them, drawn by the recipe's seed."""
+        train = self._config.train
+        seed = {"seed": train.seed} if isinstance(self._source, Source) else {}
+        return self._source.samples(self.split, train.eval_samples, **seed)  # type: ignore[union-attr]
+
+    def score(self) -> dict[str, Any]:
+        """Return the scores, {"n": 0} if no row can be asked: what was learned is not to be lost for want of one."""
+        values: dict[str, Any] = {"n": 0}
+        rows = self.rows()
+        try:
+            with self._display.progress("evaluating") as progress:
+                report = evaluate(self._pipe, rows, controls=(), progress=progress)
+            found, values = report.problems, report.scores.to_dict()
+        except NothingAskedError as error:
+            found = error.details or (str(error),)
+        for problem in found:
+            if problem not in self.problems:
+                self.problems.append(problem)
+                self._display.say(f"not asked in the evaluation: {problem}")
+        return values
+
+    def learned_among_them(self) -> int:
+        """Return how many of the rows show an image that the model has learned."""
+        learned = self._pipe.learned
+        return learned.count(self.rows()) if learned and isinstance(self._source, Source) else 0
+
+
+def last_scores(history: History) -> dict[str, Any] | None:
+    """Return the scores of an evaluation after the very last step, if there was one that asked anything."""
+    last: Mapping[str, Any] = history.evaluations[-1] if history.evaluations else {}
+    if last.get("step") != history.steps:
+        return None
+    return {name: score for name, score in last.items() if name not in ("step", "seconds")}
+
+
+def learned_of(source: Rows | Stream, config: Config, held_out: Sequence[Sample], before: Learned | None) -> Learned:
+    """Return what the model will have learned; of a source without end, a few rows tell the kinds of its questions."""
+    if isinstance(source, Stream):
+        some = itertools.islice(source.stream(config.data.split, config.train.seed), _DRAWN)
+        return Learned.of(some, before=before, keys=False)
+    return Learned.of(source.samples(config.data.split), held_out, before)
