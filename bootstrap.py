@@ -22,7 +22,7 @@ LINT_IMPORTS = "import sys, importlinter.cli as cli; sys.exit(cli.lint_imports(n
 # command: (description, extra that it needs, arguments of the interpreter in .venv)
 COMMANDS: Dict[str, Tuple[str, str, List[List[str]]]] = {  # noqa: UP006
     "demo": ("train the tiny model, and report what it sees", "photos", [["-m", "ojito", "demo"]]),
-    "test": ("run the tests, without the slow ones", "dev", [["-m", "pytest", "-m", "not slow"]]),
+    "test": ("run the tests, without the slow ones", "dev", [["-m", "pytest", "-n", "2", "-m", "not slow"]]),
     "test-slow": ("run the slow tests", "dev", [["-m", "pytest", "-m", "slow"]]),
     "full-size": ("load and ask a model of 2.9 billion parameters", "dev", [["-m", "benchmarks.full_size"]]),
     "lint": (

@@ -163,7 +163,7 @@ def test_lint_stops_at_the_first_linter_that_complains(machine):
 
 def test_slow_tests_are_run_apart(machine):
     machine.run("test", "-x")
-    assert machine.calls[-1] == "-m pytest -m not slow -x"
+    assert machine.calls[-1] == "-m pytest -n 2 -m not slow -x"
     machine.run("test-slow")
     assert machine.calls[-1] == "-m pytest -m slow"
 

@@ -441,7 +441,7 @@ def edit(path, change):
         (lambda m: m["decoder"].update(mlp_dim=10**30), "beyond any memory"),
         (lambda m: m["decoder"].update(mlp_dim=65), "differing"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_config_that_lies_is_an_error_before_memory_is_taken(pipe, tmp_path, change, message):
     pipe.save(tmp_path)
