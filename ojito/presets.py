@@ -101,9 +101,9 @@ def _photos() -> Settings:
     lite2 = PACKAGED["efficientnet-lite2"]
     return {
         "model": {
-            "vision": {**write(lite2.config), "image_size": 192},
+            "vision": {**write(lite2.config), "image_size": 160},
             "connector": {"norm": "rms", "project": "mlp"},
-            "decoder": {**tiny["model"]["decoder"], "vocab_size": 2048, "dropout": 0.1},
+            "decoder": {**tiny["model"]["decoder"], "vocab_size": 2048},
         },
         "processor": {**tiny["processor"], "image": {**lite2.image}},
         "data": {"path": "captions.jsonl", "flip": True},
