@@ -15,10 +15,11 @@ from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.packaged import PACKAGED, read_packaged
 from ojito.checkpoint.tensors import read_weights
 from ojito.checkpoint.vocabulary_rows import VOCABULARY, with_rows
-from ojito.config import Config, DecoderConfig
-from ojito.errors import OjitoError
+from ojito.config import Config, DecoderConfig, ViTConfig
+from ojito.errors import OjitoError, nearest_name
 from ojito.loading import find_folder, find_preset, naming_settings
 from ojito.model import VLM
+from ojito.presets import PRESETS
 from ojito.records import Progress
 from ojito.settings import read, write
 
@@ -47,6 +48,9 @@ def find_part(kind: PartKind, name: Path | str, progress: Progress | None = None
         part = describe_part(opened, kind)
         opened.check_layers(part.config)
         return part
+    known = [*PACKAGED, *PRESETS] if kind == "vision" else []
+    if known and str(name) not in PRESETS and (near := nearest_name(str(name), known)):
+        raise OjitoError(f"vision {name}", "is no vision tower", f"did you mean {near}? `ojito parts` lists them")
     recipe = find_preset(str(name))
     if kind == "decoder":
         raise OjitoError(
@@ -95,7 +99,7 @@ def with_pretrained(config: Config, progress: Progress | None = None) -> Config:
     """Return a recipe with the sizes, image statistics, tokenizer and prompt of the parts that it begins with.
 
     Args:
-        config: The recipe. It keeps its image size, as far as the tower takes any.
+        config: The recipe. It keeps its image size where the tower takes any.
         progress: As for `load`.
 
     Raises:
@@ -104,7 +108,12 @@ def with_pretrained(config: Config, progress: Progress | None = None) -> Config:
     """
     if config.pretrained.vision:
         part = find_part("vision", config.pretrained.vision, progress)
-        kept = {n: v for n, v in write(config.model.vision).items() if n in _KEPT and n in write(part.config)}
+        if not part.folder and not part.packaged:
+            problem = f"{part.name} is a preset, whose tower has random weights"
+            raise OjitoError("pretrained.vision", problem, "choose one of `ojito parts`, or a folder")
+        # Convolutions read an image of any size; a table of positions is for one.
+        decided = ("head_width", "dropout") if isinstance(part.config, ViTConfig) else ("image_size", "head_width")
+        kept = {n: v for n, v in write(config.model.vision).items() if n in decided and n in write(part.config)}
         values: dict[str, Any] = write(config)
         values["model"]["vision"] = {**write(part.config), **kept}
         values["processor"]["image"] = {**values["processor"]["image"], **part.image}
@@ -117,9 +126,6 @@ def with_pretrained(config: Config, progress: Progress | None = None) -> Config:
         values["processor"]["prompt"] = {**values["processor"]["prompt"], **part.prompt}
         config = read(Config, values)
     return config
-
-
-_KEPT = ("image_size", "head_width", "dropout")  # of a tower: what the recipe decides
 
 
 def load_pretrained(model: VLM, config: Config, progress: Progress | None = None) -> None:

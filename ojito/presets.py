@@ -106,7 +106,7 @@ def _photos() -> Settings:
             "decoder": {**tiny["model"]["decoder"], "vocab_size": 2048},
         },
         "processor": {**tiny["processor"], "image": {**lite2.image}},
-        "data": {"path": "captions.jsonl", "flip": True},
+        "data": {"path": "captions.jsonl"},
         "train": {**tiny["train"], "freeze": ["vision"]},
         "pretrained": {"vision": "efficientnet-lite2"},
     }

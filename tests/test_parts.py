@@ -12,7 +12,7 @@ from ojito.errors import OjitoError
 from ojito.parts import find_part, with_pretrained
 from ojito.settings import override, read, write
 from ojito.training import prepare
-from tests.public_parts import SMOLLM
+from tests.public_parts import SMOLLM, TOWER
 
 LITE = "efficientnet-lite0"
 
@@ -73,8 +73,17 @@ def test_trained_model_goes_on_from_its_own_weights_not_the_parts(parts, caption
 
 
 def test_part_of_no_name_is_refused():
-    with pytest.raises(OjitoError, match="efficientnet-lite7"):
+    with pytest.raises(OjitoError, match="efficientnet-lite7: is no vision tower; did you mean efficientnet-lite"):
         find_part("vision", "efficientnet-lite7")
+
+
+def test_preset_is_no_pretrained_part():
+    with pytest.raises(OjitoError, match=r"pretrained\.vision: tiny is a preset, whose tower has random weights"):
+        with_pretrained(recipe(vision="tiny"))
+
+
+def test_tower_with_positions_decides_on_the_image_size(parts):
+    assert with_pretrained(recipe(vision=str(parts / "siglip"))).model.vision == TOWER
 
 
 @pytest.mark.skipif(PACKAGED["efficientnet-lite2"].find() is None, reason="its package is not installed")

@@ -51,8 +51,8 @@ class DataConfig:
             left, right and writing do not matter.
         crop: The least share of an image's area that a row shows, drawn anew every time; 1 always shows all of it.
         views: Where the vision tower does not learn (`train.freeze`), it encodes so many views of each image before
-            the first step, and the steps draw from them: the image, and with more, mirrored with `flip` and cropped
-            with `crop`. They lie in `cache_mb` of memory, or in a file in the model's folder. 0 encodes every image
+            the first step, and the steps draw from them: the image, mirrored with `flip`, and cropped with `crop`; at
+            least one of each that is asked for. They lie in `cache_mb` of memory, or in a file in the model's folder. 0 encodes every image
             anew in every step.
     """
 
@@ -77,6 +77,11 @@ class DataConfig:
         if not 0 < self.crop <= 1:
             raise ConfigError("crop", f"{self.crop} is no share of an image", "use for example 0.7, or 1 for no crop")
         fraction(self, "hold_out")
+
+    @property
+    def encoded_views(self) -> int:
+        """Views of each image that a frozen vision tower encodes before the first step; 0 means none."""
+        return max(self.views, 1 + self.flip + (self.crop < 1)) if self.views else 0
 
 
 Part = Literal["vision", "connector", "decoder"]

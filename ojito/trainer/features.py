@@ -38,7 +38,7 @@ def encode_images(
     path: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Features:
-    """Encode `config.views` views of each image: the image itself, then mirrored and cropped ones.
+    """Encode `config.encoded_views` views of each image: the image itself, then mirrored and cropped ones.
 
     Args:
         model: Its vision tower does the work.
@@ -54,8 +54,8 @@ def encode_images(
     fold_norms(tower)
     device, dtype = model.device, next(model.vision.parameters()).dtype
     shape = (model.config.vision.grid**2, model.config.vision.width)
-    features = Features(images, config.views, shape, config.cache_mb * 2**20, path)
-    each = max(1, _SQUARES // config.views)
+    features = Features(images, config.encoded_views, shape, config.cache_mb * 2**20, path)
+    each = max(1, _SQUARES // config.encoded_views)
     for start in range(0, len(images), each):
         squares: list[Tensor] = []
         read: list[ImageLike] = []
@@ -69,7 +69,7 @@ def encode_images(
             read.append(image)
         if squares:
             pixels = normalize(torch.cat(squares), processor.config.image).to(device, dtype)
-            patches = tower(pixels).unflatten(0, (len(read), config.views))
+            patches = tower(pixels).unflatten(0, (len(read), config.encoded_views))
             for image, one in zip(read, patches, strict=True):
                 features.put(image, one)
         progress(min(start + each, len(images)), len(images))
@@ -80,7 +80,7 @@ def views_of(image: Tiles, config: DataConfig, seed: str) -> Tensor:
     """The views (views, 3, size, size) of an image that is one square: itself, its mirror image, and others."""
     rng = random.Random(seed)
     made = [image]
-    for number in range(1, config.views):
+    for number in range(1, config.encoded_views):
         crop = config.crop if number > int(config.flip) else 1.0
         made.append(vary(image, config.flip and number % 2 == 1, crop, rng))
     return torch.cat([one.pixels for one in made])

@@ -172,7 +172,7 @@ def encode_frozen(
         return None
     path = None if folder is None else folder / "features.bin"
     images = distinct_images(source.samples(config.data.split))
-    views = f", {config.data.views} views of each," * (config.data.views > 1)
+    views = f", {config.data.encoded_views} views of each," * (config.data.encoded_views > 1)
     display.say(f"encoding {len(images):,} images{views} with the vision tower, which does not learn")
     with display.progress("encoding images") as report:
         return encode_images(

@@ -127,3 +127,18 @@ def test_progress_counts_every_image(model, processor, rows):
     images = distinct_images(rows)
     encode_images(model, processor, images, DataConfig(path="x"), progress=lambda *call: calls.append(call))
     assert calls[-1] == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({}, 1),
+        ({"flip": True}, 2),
+        ({"crop": 0.5}, 2),
+        ({"flip": True, "crop": 0.5}, 3),
+        ({"flip": True, "views": 5}, 5),
+        ({"flip": True, "views": 0}, 0),
+    ],
+)
+def test_what_is_asked_for_has_a_view_of_its_own(settings, count):
+    assert DataConfig(path="x", **settings).encoded_views == count
