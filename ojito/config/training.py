@@ -52,8 +52,8 @@ class DataConfig:
         crop: The least share of an image's area that a row shows, drawn anew every time; 1 always shows all of it.
         views: Where the vision tower does not learn (`train.freeze`), it encodes so many views of each image before
             the first step, and the steps draw from them: the image, mirrored with `flip`, and cropped with `crop`; at
-            least one of each that is asked for. They lie in `cache_mb` of memory, or in a file in the model's folder. 0 encodes every image
-            anew in every step.
+            least one of each that is asked for. They lie in `cache_mb` of memory, or in a file in the model's folder.
+            0 encodes every image anew in every step.
     """
 
     path: str = "scenes"
