@@ -50,6 +50,18 @@ def fitting_rows(name: str, rows: Sequence[Sample], processor: Processor) -> tup
     return good, [str(error) for error in errors]
 
 
+def first_fitting(row: Sample, processor: Processor) -> Sample:
+    """Return the row, or the first of those that training divides it into.
+
+    Raises:
+        TooLongError: Nothing of it fits.
+    """
+    errors: list[TooLongError] = []
+    for part in _fitting(row, processor, errors):
+        return part
+    raise errors[0]
+
+
 def _fitting(row: Sample, processor: Processor, errors: list[TooLongError]) -> Iterator[Sample]:
     """Yield what can be written of a row; add an error for each text that cannot."""
     every = processor.config.prompt.answers == "all"

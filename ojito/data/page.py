@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
+from ojito.data.lengths import first_fitting
 from ojito.data.overview import Overview
 from ojito.processor import ImageError, Processor, RowError
 from ojito.processor.images import open_image
@@ -92,10 +93,12 @@ def _tokens(sample: Sample, processor: Processor | None) -> str:
     if processor is None:
         return ""
     try:
-        row = processor.row(sample, training=True)
+        part = first_fitting(sample, processor)
+        row = processor.row(part, training=True)
     except (ImageError, RowError) as error:
         return f'<div class="tokens wrong">{escape(str(error))}</div>'
-    return "".join(f'<div class="tokens">{"".join(spans)}</div>' for spans in _lines(row, processor))
+    divided = "" if part is sample else "<p>Too long for one row: training divides it, and this is the first part.</p>"
+    return divided + "".join(f'<div class="tokens">{"".join(spans)}</div>' for spans in _lines(row, processor))
 
 
 def _lines(row: Row, processor: Processor) -> Iterator[list[str]]:

@@ -79,3 +79,16 @@ def test_row_that_training_would_refuse_says_so(sample):
     assert "more than processor.prompt.max_tokens 5" in html(sample, processor(max_tokens=5))
     (sample.images[0]).write_text("x")
     assert "is not an image" in html(sample)
+
+
+def test_row_that_training_divides_is_shown_as_its_first_part(sample):
+    many = Sample(sample.images, turns=tuple(Turn("what?", ("a dog grass",)) for _ in range(20)), origin="rows:1")
+    text = html(many, processor(turns="blind", max_tokens=100))
+    assert "training divides it" in text
+    assert "raise the limit" not in text
+    assert 2 <= len(lines(text)) < 12
+    assert "training divides it" not in html(sample, processor(turns="blind", max_tokens=100))
+
+
+def test_row_that_nothing_can_be_made_of_says_why(sample):
+    assert "raise the limit" in html(sample, processor(turns="blind", max_tokens=3))
