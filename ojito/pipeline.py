@@ -366,8 +366,9 @@ class Pipeline:
     ) -> Exported:
         """Write the folder that transformers loads: weights, configs, tokenizer, processor and a model card.
 
-        All or nothing. `load` reads it, too; it has no place for the recipe. A nanoVLM is written as its own code
-        loads it: in one file, without a card. A card, README.md, that is in the folder is somebody's, and stays.
+        All or nothing. `load` reads it, too, with what the model has learned; it has no place for the recipe. A nanoVLM
+        is written as its own code loads it: in one file, without a card. A card, README.md, that is in the folder is
+        somebody's, and stays.
 
         Args:
             folder: Where to.
@@ -393,6 +394,8 @@ class Pipeline:
         marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
         with staged_save(folder, keep=(CARD,)) as staging:
             tokenizer.save(staging / TOKENIZER_FILE)
+            if self.learned:
+                write_learned(staging, self.learned)
             return write_folder(
                 staging, self.name, self.model.config, self.processor.config, marks, self.model.state_dict(),
                 dtype, max_shard, base_model, progress,

@@ -13,6 +13,9 @@ from ojito.config import Config, only_length
 from ojito.errors import nearest
 from ojito.settings import ConfigError, Settings, is_yaml_file, merge, override, read, read_yaml, write
 
+OWN_DATA = "captions.jsonl"
+"""Path of a preset that is for the user's own images."""
+
 # ------------------------------------------------------------------------------------------- towers, decoders, families
 
 _VIT_B = {"image_size": 224, "patch_size": 16, "width": 768, "layers": 12, "heads": 12, "mlp_dim": 3072}
@@ -103,10 +106,15 @@ def _photos() -> Settings:
         "model": {
             "vision": {**write(lite2.config), "image_size": 160},
             "connector": {"norm": "rms", "project": "mlp"},
-            "decoder": {**tiny["model"]["decoder"], "vocab_size": 2048},
+            "decoder": {
+                **tiny["model"]["decoder"],
+                "vocab_size": 2048,
+                "dropout": 0.1,
+                "attention_dropout": False,
+            },
         },
         "processor": {**tiny["processor"], "image": {**lite2.image}},
-        "data": {"path": "captions.jsonl"},
+        "data": {"path": OWN_DATA},
         "train": {**tiny["train"], "freeze": ["vision"]},
         "pretrained": {"vision": "efficientnet-lite2"},
     }

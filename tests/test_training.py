@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import ojito
+from ojito.checkpoint.files import CheckpointError
 from ojito.config import DataConfig, TokenizerConfig
 from ojito.data import Batches, Scenes, open_data
 from ojito.errors import OjitoError
@@ -388,6 +389,24 @@ def test_save_that_fails_at_the_end_leaves_the_model_before_it(train, tmp_path, 
     with pytest.raises(OjitoError, match=r"cannot be written \(No space left on device\); free the disk, or save else"):
         train(out=tmp_path / "mine", force=True, metrics=tmp_path / "log", settings=["train.seed=5"])
     assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
+
+
+def test_model_that_cannot_be_saved_any_more_is_saved_elsewhere(train, tmp_path, monkeypatch):
+    save, spare = Pipeline.save, tmp_path / "spare"
+    spare.mkdir()
+
+    def full(pipe, folder):
+        if Path(folder) == tmp_path / "mine":
+            raise CheckpointError(folder, "cannot be written (No space left on device)", "free the disk")
+        save(pipe, folder)
+
+    monkeypatch.setattr(Pipeline, "save", full)
+    monkeypatch.setattr("tempfile.tempdir", str(spare))
+    with pytest.raises(CheckpointError, match=r"No space left on device\); the model is in .*ojito-") as caught:
+        train(out=tmp_path / "mine")
+    (folder,) = spare.iterdir()
+    assert str(folder) in str(caught.value)
+    assert ojito.load(folder, device="cpu")
 
 
 @pytest.mark.parametrize("free", [100, 10**9])

@@ -19,6 +19,7 @@ from ojito.evaluation.chance import kinds_at_chance
 from ojito.evaluation.confusion import confusion
 from ojito.evaluation.predictions import make_folder, write_evaluation
 from ojito.evaluation.report import page, read_losses, write_page
+from ojito.generate import make_options
 from ojito.pipeline import Pipeline
 from ojito.settings import override, read, write
 
@@ -34,6 +35,7 @@ def run(args: Namespace) -> int:
     check_data(args.data)
     folder = None if args.out is None else make_folder(args.out)
     seed = args.seed or 0
+    options = make_options(None, {"beams": args.beams, "length_penalty": args.length_penalty})
     pipe, settings = _with_pixels(load_model(args), args.settings)
     held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
     if held_out.said:  # first of all, and before the time that the questions take
@@ -45,18 +47,22 @@ def run(args: Namespace) -> int:
             controls=() if args.no_controls else ("blank", "exchanged"),
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
+            options=options,
             seed=seed,
             progress=report_progress,
         )
     baselines, split = held_out_baselines(held_out, seed), held_out.split
     values: dict[str, Any] = {"model": args.model, "data": args.data, "split": split}
+    if options.beams > 1:
+        values.update(beams=options.beams, length_penalty=options.length_penalty)
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
     if baselines:
         values["baselines"] = dataclasses.asdict(baselines)
     if args.json:
         print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
-        print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions\n")
+        searched = f", {options.beams} beams" * (options.beams > 1)
+        print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
     if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores
         about = f"The answers of {args.model} to the questions of {args.data}, split {split}."

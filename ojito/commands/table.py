@@ -86,6 +86,17 @@ MAX_PIXELS = _argument(
     "--max-pixels", type=_pixels, metavar="N", help="refuse larger images (default: the limit in the model's settings)"
 )
 
+BEAMS = (
+    _argument("--beams", type=int, default=1, metavar="N", help="beams of beam search, such as 4; 1 (default) is none"),
+    _argument(
+        "--length-penalty",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="with --beams: above 1 (default), longer answers are favoured, below, shorter ones",
+    ),
+)
+
 SAMPLING = (
     _argument("--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"),
     _argument(
@@ -96,14 +107,7 @@ SAMPLING = (
     ),
     _argument("--top-k", type=int, metavar="K", help="sample among the K likeliest tokens"),
     _argument("--top-p", type=float, metavar="P", help="sample among the likeliest tokens that add up to P"),
-    _argument("--beams", type=int, default=1, metavar="N", help="beams of beam search, such as 4; 1 (default) is none"),
-    _argument(
-        "--length-penalty",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="with --beams: above 1 (default), longer answers are favoured, below, shorter ones",
-    ),
+    *BEAMS,
     _argument(
         "--repetition-penalty",
         type=float,
@@ -370,7 +374,8 @@ COMMANDS = (
                 metavar="N",
                 help="longest answer, in tokens (default: what the longest expected answer takes, 64 at least)",
             ),
-            _argument("--batch-size", type=int, default=64, metavar="N", help="questions per batch (default 64)"),
+            *BEAMS,
+            _argument("--batch-size", type=int, default=64, metavar="N", help="answers per batch (default 64)"),
             _argument(
                 "settings",
                 nargs="*",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ojito.commands.hints import check_words
 from ojito.config import Config, only_length
 from ojito.errors import UsageError
-from ojito.presets import settings_of
+from ojito.presets import OWN_DATA, settings_of
 from ojito.settings import ConfigError, merge, override, read, read_yaml, to_yaml, write
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def run(args: Namespace) -> int:
 
     out = Path(f"runs/{config.name}" if args.out is None else args.out)
     check_place(out, args.force)
+    _check_own_data(args, config)
     check_data(config.data.path)
     from ojito.training import train
 
@@ -56,6 +57,17 @@ def run(args: Namespace) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the terminal that would read it is closed
     return SIGNALLED + result.history.signal if result.history.interrupted else 0
+
+
+def _check_own_data(args: Namespace, config: Config) -> None:
+    """Say that data are needed, where a preset is for the user's own.
+
+    Raises:
+        UsageError: They are needed.
+    """
+    path = config.data.path
+    if path == OWN_DATA and args.data is None and not Path(path).exists():
+        raise UsageError("", f"{config.name} has no images of its own", "give yours: --data FILE_OR_FOLDER")
 
 
 def check_flags(args: Namespace) -> None:

@@ -55,7 +55,8 @@ class ViTConfig:
         feature_layer: The layer that patches are taken from, counted from the end: -1 the last, after the last norm;
             -2 the one before it, as it is (LLaVA).
         final_norm: Whether there is a last norm.
-        dropout: Share of attention weights, embeddings and outputs of attention and MLP set to 0 in training.
+        dropout: Share of embeddings, outputs of attention and MLP, and attention weights set to 0 in training.
+        attention_dropout: Whether attention weights are among them. On a CPU that takes longer than all the others.
     """
 
     kind: Literal["vit"] = "vit"
@@ -78,6 +79,7 @@ class ViTConfig:
     stem_widths: tuple[int, ...] = ()
     stem_bias: bool = True
     dropout: float = 0.0
+    attention_dropout: bool = True
 
     def __post_init__(self) -> None:
         positive(self, "image_size", "patch_size", "width", "heads", "mlp_dim", "norm_eps", "stem_widths")
@@ -241,7 +243,8 @@ class DecoderConfig:
         mask: "causal" throughout; or image and prompt in both directions, window or not, and the answer causal
             ("prefix", PaliGemma); or each image in both directions, within the window, and all text causal ("image",
             Gemma 3).
-        dropout: Share of attention weights, embeddings and outputs of attention and MLP set to 0 in training.
+        dropout: Share of embeddings, outputs of attention and MLP, and attention weights set to 0 in training.
+        attention_dropout: Whether attention weights are among them. On a CPU that takes longer than all the others.
     """
 
     vocab_size: int = 32000
@@ -274,6 +277,7 @@ class DecoderConfig:
     full_every: int = 2
     mask: Literal["causal", "prefix", "image"] = "causal"
     dropout: float = 0.0
+    attention_dropout: bool = True
 
     def __post_init__(self) -> None:
         positive(self, "vocab_size", "width", "layers", "heads", "mlp_dim", "max_positions", "norm_eps", "rope_theta")

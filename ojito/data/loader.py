@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _LOCATION = re.compile(r"<loc[0-9]{4}>")  # as `locate/boxes.py` writes it
+_BUCKET = 16  # batches in which rows are sorted by length
 _PATIENCE = 1000  # rows without a good one among them, at least, before the search ends where data.max_bad=1
 
 
@@ -115,7 +116,7 @@ class Batches(Iterator[Batch]):
             self.problems += source.problems
             rows, too_long = fitting_rows(source.name, source.samples(config.split), processor)
             self.problems += too_long
-            sampler = _RowSampler(rows, train.seed)
+            sampler = _RowSampler(rows, train)
             if config.flip:
                 _check_flip(self._name, sampler.rows)
             self._total = len(sampler.rows)
@@ -205,13 +206,17 @@ class _Sampler(Protocol):
 class _RowSampler:
     """Sampler of rows: epoch after epoch, each in its own order. A batch may reach over the end of one into the next.
 
+    Rows with about as much text share a batch, since what is padded to the longest costs as much as what is not: of
+    every few hundred rows in random order, those of one length go together, and these batches have a random order.
+
     Args:
         rows: All rows of the split.
-        seed: Seed of the orders.
+        train: The recipe's `train`: the seed of the orders, and the rows of a step.
     """
 
-    def __init__(self, rows: Sequence[Sample], seed: int) -> None:
-        self.rows, self._seed = rows, seed
+    def __init__(self, rows: Sequence[Sample], train: TrainConfig) -> None:
+        self.rows, self._seed, self._size = rows, train.seed, train.batch_size
+        self._lengths = [sum(len(text) for turn in row.turns for text in (turn.prompt, *turn.answers)) for row in rows]
         self._orders: dict[int, list[int]] = {}
 
     def __call__(self, start: int, count: int) -> Iterator[tuple[int, Sample]]:
@@ -223,9 +228,22 @@ class _RowSampler:
     def _order(self, epoch: int) -> list[int]:
         if epoch not in self._orders:
             order = list(range(len(self.rows)))
-            random.Random(f"{self._seed} epoch {epoch}").shuffle(order)
-            self._orders = {epoch: order}
+            rng = random.Random(f"{self._seed} epoch {epoch}")
+            rng.shuffle(order)
+            begun = -epoch * len(order) % self._size  # rows of a batch that the epoch before began
+            parts = [
+                order[start : start + _BUCKET * self._size] for start in range(begun, len(order), _BUCKET * self._size)
+            ]
+            self._orders = {epoch: order[:begun] + [row for part in parts for row in self._by_length(part, rng)]}
         return self._orders[epoch]
+
+    def _by_length(self, rows: list[int], rng: random.Random) -> Iterator[int]:
+        """The rows in batches of about one length; what is left over, less than a batch, comes last."""
+        rows = sorted(rows, key=self._lengths.__getitem__)
+        batches = [rows[start : start + self._size] for start in range(0, len(rows), self._size)]
+        last = [] if len(batches[-1]) == self._size else batches.pop()
+        rng.shuffle(batches)
+        return itertools.chain(*batches, last)
 
 
 class _StreamSampler:

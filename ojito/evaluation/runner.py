@@ -19,6 +19,7 @@ from ojito.data.sources import problem_line
 from ojito.errors import OjitoError
 from ojito.evaluation.metrics.captions import is_caption, overlap
 from ojito.evaluation.metrics.words import normalize
+from ojito.generate import GenerateOptions
 from ojito.processor import ImageError, RowError
 from ojito.records import Progress, Sample, Turn, image_key
 
@@ -150,10 +151,11 @@ def evaluate(
     controls: Sequence[Control] = ("blank", "exchanged"),
     batch_size: int = 64,
     max_new_tokens: int | None = None,
+    options: GenerateOptions | None = None,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Report:
-    """Ask each turn that has answers, greedily, and grade the model's answers.
+    """Ask each turn that has answers, and grade the model's answers.
 
     In a dialogue, a question follows the turns before it with their true answers.
 
@@ -161,9 +163,11 @@ def evaluate(
         pipe: The model.
         samples: Rows with answers; turns without are not asked.
         controls: What to ask again.
-        batch_size: Questions asked at once.
+        batch_size: Rows answered at once; a question takes as many as it has beams.
         max_new_tokens: The most that one answer may take; None for what the longest of the expected answers takes and
             a few more, 64 at least.
+        options: How to answer, but for the length: greedily, if left out. A question keeps its random numbers in the
+            controls: it draws with the options' seed and its own number.
         seed: Seed of the exchange of images.
         progress: Called with the questions that are done, and with all of them.
 
@@ -181,7 +185,8 @@ def evaluate(
             "samples", f"none of {len(samples)} has a turn with answers", "give at least one to score against"
         )
     limit = _limit(questions, pipe) if max_new_tokens is None else max_new_tokens
-    grader = _Grader(pipe, batch_size, limit, progress)
+    options = dataclasses.replace(options or GenerateOptions(), max_new_tokens=limit)
+    grader = _Grader(pipe, max(1, batch_size // options.beams), options, progress)
     grader.numbers = {id(question.turns): number for number, question in enumerate(questions)}
     grader.total = len(questions) * (1 + len(controls))  # until it is known which of them have images
     graded = [one for one in grader.grade(questions) if one]
@@ -252,11 +257,11 @@ class _Grader:
         numbers: The number of each question, by the identity of its turns, which its controls share.
     """
 
-    def __init__(self, pipe: Pipeline, batch_size: int, max_new_tokens: int, progress: Progress) -> None:
+    def __init__(self, pipe: Pipeline, batch_size: int, options: GenerateOptions, progress: Progress) -> None:
         self.problems: list[str] = []
         self.total = 0
         self.numbers: dict[int, int] = {}
-        self._pipe, self._batch_size, self._max_new_tokens = pipe, batch_size, max_new_tokens
+        self._pipe, self._batch_size, self._options = pipe, batch_size, options
         self._done, self._progress = 0, progress
 
     def grade(self, questions: Sequence[Sample]) -> list[Graded | None]:
@@ -276,7 +281,11 @@ class _Grader:
 
     def _answers(self, batch: list[Sample]) -> list[Answer | None]:
         try:
-            return [*self._pipe.generate(batch, max_new_tokens=self._max_new_tokens, batch_size=len(batch))]
+            options = [
+                dataclasses.replace(self._options, seed=self._options.seed + self.numbers[id(question.turns)])
+                for question in batch
+            ]
+            return [*self._pipe.generate(batch, options, batch_size=len(batch))]
         except (ImageError, RowError) as error:
             if len(batch) > 1:  # one bad row must not cost the others their answers
                 return [answer for sample in batch for answer in self._answers([sample])]

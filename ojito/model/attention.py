@@ -46,19 +46,20 @@ def attend(
         dropout: Share of the weights that are dropped.
         tap: Module that the weights (B, H, T, S) pass, in the eager form; None means none.
     """
-    if softcap or tap is not None or prefers_eager(q, k):
+    if softcap or tap is not None or prefers_eager(q, k, dropout):
         return attend_eager(q, k, v, mask, scale, softcap, dropout, tap)
     return attend_sdpa(q, k, v, mask, scale, dropout)
 
 
-def prefers_eager(q: Tensor, k: Tensor) -> bool:
-    """Whether the eager form is the faster one: for training on the CPU, at short lengths.
+def prefers_eager(q: Tensor, k: Tensor, dropout: float = 0.0) -> bool:
+    """Whether the eager form is the faster one: for training on the CPU, at short lengths, in bfloat16 or with dropout.
 
     Where a CPU multiplies bfloat16 fast (AMX), the fused form's backward pass takes more than half of a small model's
-    step, and the eager form doubles its speed. On an AVX2 CPU a step of `tiny` takes as long with either, although
-    the fused form alone is the faster (`benchmarks/attention.py`). Without a backward pass the fused form wins.
+    step, and the eager form doubles its speed. In float32 the fused form takes half the time of the eager one
+    (`benchmarks/attention.py`), but with dropout there is no fused form on a CPU. Without a backward pass it wins.
     """
-    return q.device.type == "cpu" and q.requires_grad and q.shape[2] * k.shape[2] <= 192 * 192
+    slow = q.dtype == torch.bfloat16 or bool(dropout)
+    return q.device.type == "cpu" and q.requires_grad and slow and q.shape[2] * k.shape[2] <= 192 * 192
 
 
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0) -> Tensor:

@@ -128,7 +128,7 @@ class Block(nn.Module):
             norm_eps=config.norm_eps,
             scale=config.score_scale,
             softcap=config.attention_softcap,
-            dropout=config.dropout,
+            dropout=config.dropout * config.attention_dropout,
             layer=layer,
         )
         self.mlp_norm = make_norm(config.norm, config.width, config.norm_eps)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.config import EfficientNetConfig
@@ -32,7 +31,9 @@ class EfficientNet(nn.Module):
         super().__init__()
         kernel, stride = STEM
         padding = same_padding(config.image_size, kernel, stride)
-        self.stem = ConvNorm(3, config.stem_width, kernel, stride, padding=padding, norm_eps=config.norm_eps)
+        self.stem = ConvNorm(
+            3, config.stem_width, kernel, stride, padding=padding, activation="relu6", norm_eps=config.norm_eps
+        )
         size, width_in = -(-config.image_size // stride), config.stem_width
         self.stages = nn.ModuleList()
         for (kernel, first_stride, expansion), width, num_blocks in zip(
@@ -44,15 +45,19 @@ class EfficientNet(nn.Module):
                 blocks.append(MBConv(width_in, width, kernel, stride, expansion, size, config.norm_eps))
                 size, width_in = -(-size // stride), width
             self.stages.append(nn.Sequential(*blocks))
-        self.head = ConvNorm(width_in, config.head_width, 1, norm_eps=config.norm_eps) if config.head_width else None
+        self.head = (
+            ConvNorm(width_in, config.head_width, 1, activation="relu6", norm_eps=config.norm_eps)
+            if config.head_width
+            else None
+        )
 
     def forward(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
         """Patches of the images."""
-        features = F.relu6(self.stem(images))
+        features = self.stem(images)
         for stage in self.stages:
             features = stage(features)
         if self.head is not None:
-            features = F.relu6(self.head(features))
+            features = self.head(features)
         return features.flatten(2).transpose(1, 2)
 
 
@@ -68,13 +73,13 @@ class MBConv(nn.Module):
         super().__init__()
         wide = width_in * expansion
         padding = same_padding(size, kernel, stride)
-        self.expand = ConvNorm(width_in, wide, 1, norm_eps=norm_eps) if expansion > 1 else None
-        self.look = ConvNorm(wide, wide, kernel, stride, groups=wide, padding=padding, norm_eps=norm_eps)
+        self.expand = ConvNorm(width_in, wide, 1, activation="relu6", norm_eps=norm_eps) if expansion > 1 else None
+        self.look = ConvNorm(wide, wide, kernel, stride, wide, padding, "relu6", norm_eps)
         self.project = ConvNorm(wide, width, 1, norm_eps=norm_eps)
         self.adds = stride == 1 and width_in == width
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
-        wide = features if self.expand is None else F.relu6(self.expand(features))
-        made = self.project(F.relu6(self.look(wide)))
+        wide = features if self.expand is None else self.expand(features)
+        made = self.project(self.look(wide))
         return made + features if self.adds else made

@@ -22,7 +22,7 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.stem = ConvNorm(3, config.stem_width, 7, stride=2)
+        self.stem = ConvNorm(3, config.stem_width, 7, stride=2, activation="relu")
         self.stages = nn.ModuleList()
         width_in = config.stem_width
         for i, num_blocks in enumerate(config.blocks):
@@ -36,7 +36,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
         """Patches of the images."""
-        features = F.relu(self.stem(images))
+        features = self.stem(images)
         features = F.max_pool2d(features, 3, stride=2, padding=1)
         for stage in self.stages:
             features = stage(features)
@@ -48,13 +48,13 @@ class Bottleneck(nn.Module):
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
-        self.narrow = ConvNorm(width_in, width // 4, 1)
-        self.look = ConvNorm(width // 4, width // 4, 3, stride)
+        self.narrow = ConvNorm(width_in, width // 4, 1, activation="relu")
+        self.look = ConvNorm(width // 4, width // 4, 3, stride, activation="relu")
         self.widen = ConvNorm(width // 4, width, 1)
         reshapes = stride != 1 or width_in != width
         self.shortcut = ConvNorm(width_in, width, 1, stride) if reshapes else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
-        branch = self.widen(F.relu(self.look(F.relu(self.narrow(features)))))
+        branch = self.widen(self.look(self.narrow(features)))
         return F.relu(branch + self.shortcut(features))

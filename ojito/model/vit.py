@@ -81,7 +81,7 @@ class EncoderBlock(nn.Module):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.width, config.norm_eps)
-        self.attention = Attention(config.width, config.heads, dropout=config.dropout)
+        self.attention = Attention(config.width, config.heads, dropout=config.dropout * config.attention_dropout)
         self.mlp_norm = nn.LayerNorm(config.width, config.norm_eps)
         self.mlp = PlainMLP(config.width, config.mlp_dim, config.activation, bias=True)
         self.dropout = nn.Dropout(config.dropout)

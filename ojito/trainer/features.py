@@ -49,7 +49,7 @@ def encode_images(
         path: A file for what is more than `config.cache_mb`.
         progress: Called with the number of images done, and of all.
     """
-    # A tower that does not learn needs no batch norms of its own, and takes a fifth less time without.
+    # The model keeps its own tower, which is saved, and may learn another time.
     tower = copy.deepcopy(model.vision).eval()
     fold_norms(tower)
     device, dtype = model.device, next(model.vision.parameters()).dtype
@@ -68,7 +68,8 @@ def encode_images(
             squares.append(views_of(tiles, config, f"{seed} views {number}"))
             read.append(image)
         if squares:
-            pixels = normalize(torch.cat(squares), processor.config.image).to(device, dtype)
+            pixels = normalize(torch.cat(squares), processor.config.image)
+            pixels = pixels.to(device, dtype, memory_format=torch.channels_last)
             patches = tower(pixels).unflatten(0, (len(read), config.encoded_views))
             for image, one in zip(read, patches, strict=True):
                 features.put(image, one)

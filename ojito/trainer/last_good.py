@@ -24,7 +24,7 @@ class LastGood:
 
     def __init__(self, model: VLM) -> None:
         self._model = model
-        self._changing = [p for p in model.parameters() if p.requires_grad] + [*model.buffers()]
+        self._changing = [p for p in model.parameters() if p.requires_grad] + moving_buffers(model)
         self._small = sum(tensor.nbytes for tensor in self._changing) <= MOST
         self._copy: list[Tensor] = []
         self._batch: Batch | None = None
@@ -58,6 +58,12 @@ class LastGood:
         for copy, tensor in zip(self._copy, self._changing, strict=self._small):
             tensor.copy_(copy)
         return bool(self._copy) and self.proves()
+
+
+def moving_buffers(model: VLM) -> list[Tensor]:
+    """The buffers that a step changes: the running statistics of batch norms in training mode."""
+    training = (module for module in model.modules() if module.training)
+    return [buffer for module in training for buffer in module.buffers(recurse=False)]
 
 
 def is_finite(tensors: list[Tensor]) -> bool:

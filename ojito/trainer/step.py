@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ojito.records import Batch
-from ojito.trainer.last_good import is_finite
+from ojito.trainer.last_good import is_finite, moving_buffers
 from ojito.trainer.loss import count_labels, token_loss
 from ojito.trainer.optim import set_rate
 from ojito.trainer.state import TrainState
@@ -58,7 +58,8 @@ def gradients(state: TrainState, batches: Sequence[Batch]) -> Step:
     model, device = state.model, state.device
     # One count for all micro-batches, so that accumulation changes memory and time but never the gradient.
     labels = sum(count_labels(batch) for batch in batches)
-    statistics = [buffer.clone() for buffer in model.buffers()]
+    buffers = moving_buffers(model)
+    statistics = [buffer.clone() for buffer in buffers]
     loss = torch.zeros((), device=device)
     finite = False
     try:
@@ -69,10 +70,10 @@ def gradients(state: TrainState, batches: Sequence[Batch]) -> Step:
             loss += part.detach()
         norm = nn.utils.clip_grad_norm_(state.learning, state.config.clip or math.inf)
         total = float(loss)
-        finite = math.isfinite(total) and math.isfinite(float(norm)) and is_finite([*model.buffers()])
+        finite = math.isfinite(total) and math.isfinite(float(norm)) and is_finite(buffers)
     finally:
         if not finite:  # or interrupted: the forward pass has moved batch norm's running statistics already
-            for buffer, before in zip(model.buffers(), statistics, strict=True):
+            for buffer, before in zip(buffers, statistics, strict=True):
                 buffer.copy_(before)
     return Step(total, labels, sum(len(batch.tokens) for batch in batches), finite)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +155,7 @@ def train(
             _save_after_failure(pipe, state, folder, display)
         raise
     if folder is not None and history.steps:
-        pipe.save(folder)
+        _save(pipe, folder)
     scores = last_scores(history)
     try:
         with interrupts() as signals, signals.raising():
@@ -182,6 +184,22 @@ def _check_out(out: Path, force: bool) -> None:
     if holds_model(out) and not force:
         raise CheckpointError(str(out), "holds a model already", "choose another folder, or replace it with force=True")
     check_room(out)
+
+
+def _save(pipe: Pipeline, out: Path) -> None:
+    """Save the model; if it cannot be saved there any more, in the folder for temporary files."""
+    try:
+        pipe.save(out)
+    except CheckpointError as error:
+        spare = Path(tempfile.mkdtemp(prefix="ojito-"))
+        try:
+            pipe.save(spare)
+        except CheckpointError:
+            shutil.rmtree(spare, ignore_errors=True)
+            raise error from None
+        raise CheckpointError(
+            error.where, error.problem, f"the model is in {spare}: move it before it is cleared"
+        ) from error
 
 
 def _save_after_failure(pipe: Pipeline, state: TrainState, out: Path, display: Display) -> None:

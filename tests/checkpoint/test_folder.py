@@ -12,7 +12,9 @@ import ojito
 from ojito.checkpoint import files, tensors
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, describe_part
+from ojito.learned import Learned
 from ojito.loading import check_settings
+from ojito.records import Sample
 from tests.hostile.good_folders import make
 
 ONCE = {"config.json": 1, "header": 1}
@@ -91,3 +93,11 @@ def test_public_model_is_written_where_the_name_is_not_utf8_and_read_under_anoth
         describe(latin1 / "out")
     (latin1 / "out").rename(tmp_path / "renamed")
     assert describe(tmp_path / "renamed").model == pipe.model.config
+
+
+def test_export_keeps_what_was_learned(tmp_path):
+    make(tmp_path / "llava", "llava")
+    pipe = ojito.load(tmp_path / "llava", "cpu", "float32")
+    pipe.learned = Learned.of([Sample([b"a"])])
+    pipe.export(tmp_path / "out")
+    assert ojito.load(tmp_path / "out", "cpu", "float32").learned == pipe.learned

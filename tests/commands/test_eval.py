@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ojito.pipeline import Pipeline
+
 
 def test_eval_scores_a_split_with_controls_and_baselines(run, trained, images):
     code, said, _ = run("eval", trained, images / "captions.jsonl", "--split", "dev", "--json")
@@ -140,3 +142,31 @@ def test_report_that_cannot_be_written_costs_no_scores(run, trained, images):
 )
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, images, words, said):
     assert said in refused(*words.format(model=trained, images=images).split())
+
+
+def test_eval_with_beams_searches_and_says_so(run, trained, images):
+    words = ("eval", trained, images, "--no-controls")
+    plain = json.loads(run(*words, "--json")[1])
+    assert "beams" not in plain
+    searched = json.loads(run(*words, "--beams", "3", "--length-penalty", "0.5", "--json")[1])
+    assert (searched["beams"], searched["length_penalty"]) == (3, 0.5)
+    assert ", 3 beams" in run(*words, "--beams", "3")[1]
+
+
+def test_eval_hands_on_beams_and_length_penalty(run, trained, images, monkeypatch):
+    given = []
+    known = Pipeline.generate
+
+    def spy(self, samples, options, **keywords):
+        given.extend(options)
+        return known(self, samples, options, **keywords)
+
+    monkeypatch.setattr(Pipeline, "generate", spy)
+    run("eval", trained, images, "--no-controls", "--beams", "3", "--length-penalty", "0.5")
+    assert {(one.beams, one.length_penalty) for one in given} == {(3, 0.5)}
+
+
+def test_eval_refuses_a_length_penalty_without_beams_before_it_loads(run):
+    code, _, said = run("eval", "nowhere", "photos16", "--length-penalty", "0.5")
+    assert code == 2
+    assert "length_penalty" in said

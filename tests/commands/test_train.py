@@ -427,3 +427,12 @@ def test_first_lines_say_how_data_are_read(run, images, recipe, tmp_path):
     code, _, said = run("train", "--config", recipe, "--data", images, "--out", tmp_path / "m", "--steps", 1)
     assert code == 0
     assert "data: JSON Lines (8 rows): 8 captions of 8 images\n" in said
+
+
+def test_preset_for_own_images_asks_for_them(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "photos has no images of its own; give yours: --data FILE_OR_FOLDER" in refused(
+        "train", "--preset", "photos"
+    )
+    (tmp_path / "captions.jsonl").write_text('{"image": "gone.png", "caption": "x"}')
+    assert "no images of its own" not in refused("train", "--preset", "photos", "--device", "cuda:77")

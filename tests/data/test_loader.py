@@ -65,6 +65,28 @@ def test_epoch_that_is_no_multiple_of_the_batch_goes_on_into_the_next(tmp_path):
     assert sorted(drawn[:6]) == sorted(drawn[6:]) == list(range(6))
 
 
+def test_rows_of_one_length_share_a_batch():
+    texts = ["ab" * n for n in range(1, 29)]
+    epoch = [answers(batch) for batch in take(Source("rows", [Sample(turns=(Turn("", (t,)),)) for t in texts]), 7)]
+    assert sorted(text for batch in epoch for text in batch) == texts
+    assert {max(map(len, batch)) - min(map(len, batch)) for batch in epoch} == {6}
+    shortest = [min(map(len, batch)) for batch in epoch]
+    assert shortest != sorted(shortest)
+
+
+def test_batch_that_goes_on_into_the_next_epoch_takes_no_other_out_of_step():
+    rows = Source("rows", [Sample(turns=(Turn("", ("ab" * n,)),)) for n in range(1, 31)])  # 7 batches, and half of one
+    spread = [max(map(len, batch)) - min(map(len, batch)) for batch in map(answers, take(rows, 15))]
+    assert [number for number, width in enumerate(spread) if width > 10] == [7]
+
+
+def test_accumulation_divides_a_batch_of_rows_of_one_length(tmp_path):
+    rows = Source("rows", [Sample(turns=(Turn("", ("ab" * n,)),)) for n in range(1, 31)])
+    whole = [text for batch in take(rows, 12) for text in answers(batch)]
+    halves = [text for batch in take(rows, 24, train=replace(TRAIN, accumulate=2)) for text in answers(batch)]
+    assert halves == whole
+
+
 def test_batch_may_be_larger_than_the_source(tmp_path):
     (batch,) = take(image_rows(tmp_path, 3), 1, train=replace(TRAIN, batch_size=9))
     assert sorted(numbers(batch)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]

@@ -11,6 +11,7 @@ from PIL import Image
 from ojito.config import DecoderConfig, ImageConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.evaluation import Graded, Report, Scores, evaluate, overlap
 from ojito.evaluation.runner import blank_image, by_kind, exchange_images
+from ojito.generate import GenerateOptions, Temperature
 from ojito.model import VLM
 from ojito.pipeline import Answer, Pipeline
 from ojito.processor import Processor, RowError, Tokenizer
@@ -32,15 +33,16 @@ class Eye:
         batches: What it was asked, batch by batch.
         seen: The samples, in the order in which they were asked.
         limits: The numbers of tokens that an answer could take.
+        seeds: Of each question, by its text.
     """
 
     def __init__(self, answer=None):
-        self.batches, self.seen, self.limits = [], [], set()
+        self.batches, self.seen, self.limits, self.seeds = [], [], set(), []
         tokenizer = SimpleNamespace(encode=list)
         self.processor = SimpleNamespace(config=ProcessorConfig(image=ImageConfig(mean=MEAN)), tokenizer=tokenizer)
         self._answer = answer or self._colour
 
-    def generate(self, samples, *, max_new_tokens, batch_size):
+    def generate(self, samples, options, *, batch_size):
         assert batch_size == len(samples)  # it is the evaluation that makes the batches
         for sample in samples:
             if sample.dialogue[-1].prompt == "too long":
@@ -50,7 +52,9 @@ class Eye:
         self.batches.append([sample.dialogue[-1].prompt for sample in samples])
         self.seen += samples
         said = [self._answer(sample) for sample in samples]
+        (max_new_tokens,) = {one.max_new_tokens for one in options}
         self.limits.add(max_new_tokens)
+        self.seeds += [(sample.dialogue[-1].prompt, one.seed) for sample, one in zip(samples, options, strict=True)]
         return [Answer(t[:max_new_tokens], (), "length" if len(t) > max_new_tokens else "eos") for t in said]
 
     def _colour(self, sample):
@@ -422,6 +426,29 @@ def test_grades_are_what_a_pipeline_answers(pipe, noisy, batch_size):
     for graded in (report.blank, report.exchanged):
         assert given(graded) == [str(a) for a in pipe.generate([one.sample for one in graded], max_new_tokens=7)]
         assert given(graded) != given(report.graded)
+
+
+def test_options_decide_how_a_pipeline_answers(pipe, noisy):
+    def answers(**options):
+        return given(evaluate(pipe, noisy, controls=(), options=GenerateOptions(**options), max_new_tokens=7).graded)
+
+    assert answers(beams=3) == [str(answer) for answer in pipe.generate(noisy, beams=3, max_new_tokens=7)]
+    assert answers(beams=3) != answers()
+    sampled = {seed: answers(sampler=Temperature(2.0), seed=seed) for seed in (0, 0, 5)}
+    assert sampled[0] == [str(a) for a in pipe.generate(noisy, temperature=2.0, max_new_tokens=7)]
+    assert sampled[0] != sampled[5]
+
+
+def test_a_question_draws_with_a_seed_of_its_own_and_keeps_it_in_the_controls(eye):
+    turns = {prompt: (Turn(prompt, ("x",)),) for prompt in "abc"}
+    samples = [Sample([plain(rgb)], turns=turns[p]) for p, rgb in zip(turns, list(COLOURS.values())[:3], strict=True)]
+    evaluate(eye, samples, batch_size=2, options=GenerateOptions(seed=40))
+    assert sorted(eye.seeds) == [("a", 40)] * 3 + [("b", 41)] * 3 + [("c", 42)] * 3
+
+
+def test_beams_make_batches_smaller(eye, samples):
+    evaluate(eye, samples[:3], controls=(), batch_size=8, options=GenerateOptions(beams=4))
+    assert [len(batch) for batch in eye.batches] == [2, 1]
 
 
 def test_answers_of_a_pipeline_are_as_long_as_allowed(pipe, noisy):

@@ -57,20 +57,24 @@ def test_attend_is_either_form(requires_grad):
 
 
 @pytest.mark.parametrize(
-    ("length", "requires_grad", "softcap", "form"),
+    ("length", "options", "form"),
     [
-        (7, True, 0.0, "attend_eager"),
-        (7, False, 0.0, "attend_sdpa"),
-        (7, False, 5.0, "attend_eager"),  # the fused form cannot
-        (300, True, 0.0, "attend_sdpa"),
+        (7, {}, "attend_sdpa"),
+        (7, {"softcap": 5.0}, "attend_eager"),  # the fused form cannot
+        (7, {"dropout": 0.1}, "attend_eager"),
+        (7, {"dropout": 0.1, "requires_grad": False}, "attend_sdpa"),
+        (7, {"dtype": torch.bfloat16}, "attend_eager"),
+        (7, {"dtype": torch.bfloat16, "requires_grad": False}, "attend_sdpa"),
+        (300, {"dtype": torch.bfloat16}, "attend_sdpa"),
+        (300, {"dropout": 0.1}, "attend_sdpa"),
     ],
 )
-def test_form_is_written_for_training_at_short_lengths_only(monkeypatch, length, requires_grad, softcap, form):
+def test_form_is_eager_for_training_at_short_lengths_in_bfloat16_or_with_dropout(monkeypatch, length, options, form):
     used = []
     for name in ("attend_eager", "attend_sdpa"):
         monkeypatch.setattr(attention, name, lambda q, *_, name=name: used.append(name) or q)
-    q = torch.randn(1, 2, length, K, requires_grad=requires_grad)
-    attend(q, q, q, None, 0.3, softcap)
+    q = torch.randn(1, 2, length, K, dtype=options.get("dtype"), requires_grad=options.get("requires_grad", True))
+    attend(q, q, q, None, 0.3, options.get("softcap", 0.0), options.get("dropout", 0.0))
     assert used == [form]
 
 

@@ -6,7 +6,7 @@ import torch
 from ojito.config import ResNetConfig
 from ojito.model import VLM
 from ojito.trainer import last_good
-from ojito.trainer.last_good import LastGood, is_finite
+from ojito.trainer.last_good import LastGood, is_finite, moving_buffers
 
 
 @pytest.fixture
@@ -69,3 +69,13 @@ def test_finite_means_all_numbers():
     assert is_finite([])
     assert is_finite([torch.ones(3), torch.arange(2)])
     assert not is_finite([torch.ones(3), torch.tensor([1.0, float("inf")])])
+
+
+def test_buffers_move_in_training_mode_only(tiny_config):
+    resnet = ResNetConfig(image_size=16, stem_width=4, blocks=(1, 1), width=32)
+    model = VLM(dataclasses.replace(tiny_config.model, vision=resnet))
+    norms = [module for module in model.vision.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    moving = moving_buffers(model)
+    assert all(any(buffer is one for one in moving) for norm in norms for buffer in norm.buffers())
+    model.vision.eval()
+    assert not any(buffer is one for one in moving_buffers(model) for buffer in model.vision.buffers())

@@ -319,6 +319,7 @@ def _read_gpt2(f: Fields) -> Settings:
         "bias": True,
         "tied_head": f.flag("tie_word_embeddings", default=True),
         "dropout": f.number("resid_pdrop", default=0.1),
+        "attention_dropout": f.number("attn_pdrop", default=0.1) > 0,
     }
 
 
@@ -334,7 +335,7 @@ def _write_gpt2(c: DecoderConfig) -> dict[str, Any]:
         "layer_norm_epsilon": c.norm_eps,
         "resid_pdrop": c.dropout,
         "embd_pdrop": c.dropout,
-        "attn_pdrop": c.dropout,
+        "attn_pdrop": c.dropout * c.attention_dropout,
         "tie_word_embeddings": c.tied_head,
     }
 

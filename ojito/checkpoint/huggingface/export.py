@@ -332,6 +332,7 @@ def _plain(model: ModelConfig) -> ModelConfig:
         full_every=min(d.full_every, d.layers + 1) if d.window else 1,
         rope_scaling=scaling if scaling.kind == "llama3" else RopeScaling(scaling.kind, scaling.factor),
         dropout=0.0,
+        attention_dropout=True,
     )
     connector = dataclasses.replace(
         c,
@@ -344,5 +345,6 @@ def _plain(model: ModelConfig) -> ModelConfig:
             crop=bool(v.image_size % v.patch_size),
             stem_widths=v.stem_widths if v.stem == "conv" else (),
             dropout=0.0,
+            attention_dropout=True,
         )
     return ModelConfig(v, connector, decoder)
