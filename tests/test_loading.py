@@ -77,7 +77,7 @@ def test_load_for_takes_dropout_and_names_what_cannot_change(join, tmp_path):
     def with_setting(setting):
         return load_for(read(Config, override(write(recipe_of(tmp_path)), [setting])), tmp_path, "cpu")
 
-    assert with_setting("model.decoder.dropout=0.5").model.decoder.dropout.p == 0.5
+    assert with_setting("model.decoder.dropout=0.5").model.decoder.dropout.share == 0.5
     with pytest.raises(CheckpointError, match=r"does not fit.*and leave model\.decoder\.mlp_dim at 40$"):
         with_setting("model.decoder.mlp_dim=48")
     with pytest.raises(ConfigError, match=r"tokenizer\.vocab_size: 99 asks for another tokenizer.*leave it at 0"):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.model.cache import KVCache
+from ojito.model.dropout import dropout as drop
 from ojito.model.masks import mask_to_bias
 from ojito.model.norms import make_norm
 from ojito.model.rope import CosSin, apply_rope
@@ -94,7 +95,7 @@ def attend_eager(
     if tap is not None:
         weights = tap(weights)
     if dropout:
-        weights = F.dropout(weights, dropout)
+        weights = drop(weights, dropout)
     return (weights.view(B, G, H // G * T, S) @ v).view(B, H, T, K)
 
 

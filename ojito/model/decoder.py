@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ojito.config import DecoderConfig, RopeScaling
 from ojito.model.attention import Attention
 from ojito.model.cache import KVCache
+from ojito.model.dropout import Dropout
 from ojito.model.masks import AttentionMetadata, mask_to_bias, may_attend
 from ojito.model.mlp import MLPS
 from ojito.model.norms import make_norm
@@ -32,7 +33,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.max_positions, config.width) if learned else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.windows = [config.window_of(layer) for layer in range(config.layers)]
         self.norm = make_norm(config.norm, config.width, config.norm_eps)
@@ -138,7 +139,7 @@ class Block(nn.Module):
         if config.post_norms:
             self.attention_post_norm = make_norm(config.norm, config.width, config.norm_eps)
             self.mlp_post_norm = make_norm(config.norm, config.width, config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, hidden: Tensor, mask: Tensor, rope: CosSin | None = None, cache: KVCache | None = None) -> Tensor:
         """(B, T, D) to (B, T, D); the mask (B, 1, T, S) is added to the scores."""

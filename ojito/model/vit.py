@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ojito.config import ViTConfig
 from ojito.model.attention import Attention
+from ojito.model.dropout import Dropout
 from ojito.model.mlp import PlainMLP
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
@@ -31,7 +32,7 @@ class ViT(nn.Module):
         rows = config.position_grid**2 + config.class_token
         self.positions = nn.Embedding(rows, config.width)
         self.pre_norm = nn.LayerNorm(config.width, config.norm_eps) if config.pre_norm else nn.Identity()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, config.norm_eps) if config.final_norm else nn.Identity()
 
@@ -84,7 +85,7 @@ class EncoderBlock(nn.Module):
         self.attention = Attention(config.width, config.heads, dropout=config.dropout * config.attention_dropout)
         self.mlp_norm = nn.LayerNorm(config.width, config.norm_eps)
         self.mlp = PlainMLP(config.width, config.mlp_dim, config.activation, bias=True)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, hidden: Float[Tensor, "N P D"]) -> Float[Tensor, "N P D"]:
         """One layer."""

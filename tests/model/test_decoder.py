@@ -79,12 +79,12 @@ def test_window_slides_in_even_layers_only():
 def test_dropout_drops_in_training_only(where):
     decoder = Decoder(dataclasses.replace(CONFIG, dropout=0.5))
     if where != "embeddings":
-        decoder.dropout.p = 0.0
+        decoder.dropout.share = 0.0
     for block in decoder.blocks:
         if where != "attention":
             block.attention.dropout = 0.0
         if where != "branches":
-            block.dropout.p = 0.0
+            block.dropout.share = 0.0
     torch.manual_seed(0)
     hidden = torch.randn(1, 8, 16)
     assert not torch.allclose(decoder(hidden, PLACES), decoder(hidden, PLACES))
@@ -103,4 +103,4 @@ def test_attention_weights_may_be_left_out_of_dropout():
     assert [block.attention.dropout for block in Decoder(config).blocks] == [0.5] * CONFIG.layers
     spared = Decoder(dataclasses.replace(config, attention_dropout=False))
     assert [block.attention.dropout for block in spared.blocks] == [0.0] * CONFIG.layers
-    assert {block.dropout.p for block in spared.blocks} == {0.5}
+    assert {block.dropout.share for block in spared.blocks} == {0.5}

@@ -87,4 +87,4 @@ def test_attention_weights_may_be_left_out_of_dropout():
     assert [block.attention.dropout for block in ViT(config).blocks] == [0.5] * CONFIG.layers
     spared = ViT(dataclasses.replace(config, attention_dropout=False))
     assert [block.attention.dropout for block in spared.blocks] == [0.0] * CONFIG.layers
-    assert {block.dropout.p for block in spared.blocks} == {0.5}
+    assert {block.dropout.share for block in spared.blocks} == {0.5}
