@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ojito.allocator import keeping_freed_memory
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.learned_file import read_learned
@@ -59,6 +60,7 @@ class TrainResult:
 
 @interrupts()
 @keeping_threads()
+@keeping_freed_memory()
 def train(
     start: str | Path | Config | Pipeline = "tiny",
     data: Data | None = None,

@@ -1,0 +1,40 @@
+"""Memory that one step of training frees and the next asks for again: kept meanwhile, on Linux.
+
+Otherwise the C library gives much of it back to the system after every step, and the system hands it out page by page,
+each set to 0: a tenth of the time of a small model's step on a CPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# Parameters of mallopt(3), each with the C library's usual value and ours, bytes.
+_TRIM_THRESHOLD = (-1, 128 * 2**10, 2**31 - 1)  # free memory at the end of the heap that is not given back
+_TOP_PAD = (-2, 128 * 2**10, 64 * 2**20)  # how much more than needed the heap grows at once
+_MMAP_THRESHOLD = (-3, 128 * 2**10, 32 * 2**20)  # larger pieces are mapped one by one, and given back when freed
+
+
+@contextmanager
+def keeping_freed_memory() -> Iterator[None]:
+    """Keep freed memory within, and give it back afterwards. Without the GNU C library, nothing happens."""
+    mallopt, trim = _function("mallopt"), _function("malloc_trim")
+    if mallopt is None or trim is None:
+        yield
+        return
+    parameters = (_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD)
+    for parameter, _, ours in parameters:
+        mallopt(parameter, ours)
+    try:
+        yield
+    finally:
+        for parameter, usual, _ in parameters:
+            mallopt(parameter, usual)
+        trim(0)
+
+
+def _function(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
