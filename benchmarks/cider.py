@@ -1,4 +1,4 @@
-"""CIDEr-D of the captions that `ojito eval MODEL DATA --out FOLDER` kept, by the public scorer.
+"""CIDEr-D of captions that `ojito eval MODEL DATA --out FOLDER` kept, by the public scorer, and of what to compare with.
 
 In an environment of its own, with Java for its tokenizer:
 
@@ -18,22 +18,32 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 IMAGES = {"own": "answer", "blank": "blank", "exchanged": "exchanged"}
 
 
+def cider(said: list[str], references: list[list[str]]) -> float:
+    """CIDEr-D of one caption for each image, tokenized as its authors do."""
+    tokenizer = PTBTokenizer()
+    theirs = tokenizer.tokenize({i: [{"caption": text} for text in texts] for i, texts in enumerate(references)})
+    # The tokenizer would leave out an empty line, and with it shift all others.
+    ours = tokenizer.tokenize({i: [{"caption": text or "."}] for i, text in enumerate(said)})
+    return float(Cider().compute_score(theirs, ours)[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("predictions", type=Path)
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.predictions.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if row["kind"] == "caption"]
-    tokenizer = PTBTokenizer()
-    references = tokenizer.tokenize(
-        {i: [{"caption": text} for text in row["references"]] for i, row in enumerate(rows)}
-    )
+    references = [row["references"] for row in rows]
     for name, key in IMAGES.items():
         if all(row[key] is not None for row in rows):
-            # The tokenizer would leave out an empty line, and with it shift all others.
-            said = tokenizer.tokenize({i: [{"caption": row[key] or "."}] for i, row in enumerate(rows)})
-            score, _ = Cider().compute_score(references, said)
-            print(f"CIDEr-D with {name} images: {score:.4f} ({len(rows)} captions)")
+            print(f"with {name} images: {cider([row[key] for row in rows], references):.4f} ({len(rows)} captions)")
+    baselines = json.loads((args.predictions.parent / "scores.json").read_text(encoding="utf-8")).get("baselines")
+    if baselines:
+        constant = baselines["constant"]
+        print(f'always "{constant}": {cider([constant] * len(rows), references):.4f}')
+    if all(len(texts) > 1 for texts in references):
+        people = cider([texts[0] for texts in references], [texts[1:] for texts in references])
+        print(f"what one person wrote, beside the others: {people:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""README.md and docs/extending.md, held true: snippets run as pasted, tables and tree are those of the code.
+"""README.md and two pages of docs/, held true: snippets run as pasted, tables and tree are those of the code.
 
 Snippets run in a folder with a tiny model `runs/mine`, an image `photo.jpg` and rows in `captions.jsonl`. Those that
 need the Hub or minutes are made cheap or only parsed; `CHEAPER` and `PARSED` say which.
@@ -23,12 +23,21 @@ from ojito.presets import preset, settings_of
 from ojito.settings import merge, parse_yaml, read
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "extending.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("extending", "your-own-images"))]
 
 CHEAPER = {"train.steps=500": "train.steps=2", "--minutes 10": "--steps 2"}
 """What a snippet says, and what the test runs instead."""
 
-PARSED = ("google/", "HuggingFaceTB/", "runs/tuned", "runs/joined", "runs/new", "runs/vit-llama-96", "ojito demo")
+PARSED = (
+    "google/",
+    "HuggingFaceTB/",
+    "runs/tuned",
+    "runs/joined",
+    "runs/new",
+    "runs/vit-llama-96",
+    "ojito demo",
+    "photos",
+)
 """Commands with these need the Hub, or a long training: only their words are checked."""
 
 
