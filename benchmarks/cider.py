@@ -1,4 +1,6 @@
-"""CIDEr-D of captions that `ojito eval MODEL DATA --out FOLDER` kept, by the public scorer, and of what to compare with.
+"""CIDEr-D of the captions that `ojito eval MODEL DATA --out FOLDER` kept, by the public scorer, beside baselines.
+
+These are: the captions of other images, one caption for all images, and what a person wrote.
 
 In an environment of its own, with Java for its tokenizer:
 
