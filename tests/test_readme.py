@@ -169,10 +169,14 @@ def test_command_in_a_sentence_can_be_parsed(page, line):
 
 def test_settings_in_a_sentence_are_settings():
     text = " ".join(page.read_text(encoding="utf-8") for page in PAGES)
-    found = re.findall(r"\b((?:model|processor|data|train)\.[a-z_.]+=[^\s`\"]+)", text)
-    assert len(found) > 3
-    for setting in found:
-        preset("tiny", [setting])
+    pattern = r"\b(?:model|processor|data|train)\.[a-z_.]+=[^\s`\"]+"
+    fences = re.findall(r"```.*?```", text, re.S)
+    commands = [line for fence in fences for line in fence.splitlines()]
+    commands += re.findall(r"`[^`]+`", re.sub(r"```.*?```", "", text, flags=re.S))
+    found = [re.findall(pattern, command) for command in commands]
+    assert sum(map(bool, found)) > 3
+    for settings in found:  # those of one command stand together: a width and its heads
+        preset("tiny", settings)
 
 
 # ------------------------------------------------------------------------------------------------------ tables and tree
