@@ -365,6 +365,16 @@ def test_run_that_fails_beside_a_model_leaves_its_weights_beside_it(train, tmp_p
     assert (tmp_path / "mine" / "model.safetensors").read_bytes() == before
 
 
+def test_run_that_fails_before_its_first_step_says_that_the_model_stays(train, tmp_path, capsys, monkeypatch):
+    train(out=tmp_path / "mine")
+    before = (tmp_path / "mine" / "model.safetensors").read_bytes()
+    monkeypatch.setattr(Batches, "__next__", lambda batches: pytest.fail("broken rows"))
+    with pytest.raises(pytest.fail.Exception):
+        train(out=tmp_path / "mine", force=True, quiet=False)
+    assert f"the weights in {tmp_path / 'mine'} are those of before" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "model.safetensors").read_bytes() == before
+
+
 def test_weights_that_a_failed_run_cannot_save_are_called_lost(train, tmp_path, capsys, monkeypatch):
     def fail(state):
         raise RuntimeError("out of memory")

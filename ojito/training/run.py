@@ -155,6 +155,8 @@ def train(
     except BaseException:
         if folder is not None and state.clock.step:
             _save_after_failure(pipe, state, folder, display)
+        elif folder is not None and holds_model(folder):
+            display.say(f"ojito: the run ended before its first step; the weights in {folder} are those of before")
         raise
     if folder is not None and history.steps:
         _save(pipe, folder)
