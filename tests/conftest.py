@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import signal
 from pathlib import Path
 
 # Before torch is imported: threads on tiny tensors only wait for each other.
@@ -9,6 +10,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
 import pytest
+
+# As a terminal has them: under nohup, or in the background of a script, they are ignored, here and in what is started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The shapes in the model's signatures, checked at every call. Before the model is imported; and by their bare names,
 # because the model itself does not import jaxtyping, which its users need not have.

@@ -39,7 +39,7 @@ FIELDS = {
     "gpt2": TIED | {
         "vocab_size": 7, "n_embd": 24, "hidden_size": 24, "n_layer": 3, "num_hidden_layers": 3, "n_head": 4,
         "num_attention_heads": 4, "n_inner": 9, "activation_function": "gelu", "layer_norm_epsilon": 0.5,
-        "n_positions": 11, "max_position_embeddings": 11, "resid_pdrop": 0.5,
+        "n_positions": 11, "max_position_embeddings": 11, "resid_pdrop": 0.5, "attn_pdrop": 0.0,
     },
     "siglip_vision_model": TOWER | {"image_size": 96},
     "siglip2_vision_model": TOWER | {"num_patches": 64},
