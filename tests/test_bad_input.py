@@ -394,6 +394,7 @@ COMMANDS = {
     "a setting without its group": command("train", "batch_size=8"),
     "a flag as a setting": command("train", "data=photos/"),
     "data without their flag": command("train", "photos/"),
+    "a preset for own images without them": command("train", "--preset", "photos"),
     "data that are an address": command("train", "--data", "https://example.org/photos.zip"),
     "two models to start from": with_model("train", "--from", "mine", "--preset", "tiny", "--data", "scenes"),
     "a preset to go on from": command("train", "--from", "tiny", "--data", "scenes"),

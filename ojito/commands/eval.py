@@ -55,17 +55,17 @@ def run(args: Namespace) -> int:
     values: dict[str, Any] = {"model": args.model, "data": args.data, "split": split}
     if options.beams > 1:
         values.update(beams=options.beams, length_penalty=options.length_penalty)
+    searched = f", {options.beams} beams" * (options.beams > 1)
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
     if baselines:
         values["baselines"] = dataclasses.asdict(baselines)
     if args.json:
         print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
-        searched = f", {options.beams} beams" * (options.beams > 1)
         print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
     if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores
-        about = f"The answers of {args.model} to the questions of {args.data}, split {split}."
+        about = f"The answers of {args.model} to the questions of {args.data}, split {split}{searched}."
         notices = [held_out.said[0].upper() + held_out.said[1:] + "."] if held_out.said else []
         html = page(
             f"{pipe.name} on {split}", about, report, losses=read_losses(args.model), notices=notices, seed=seed

@@ -60,13 +60,13 @@ def run(args: Namespace) -> int:
 
 
 def _check_own_data(args: Namespace, config: Config) -> None:
-    """Say that data are needed, where a preset is for the user's own.
+    """Ask for images, where a preset is for the user's own and the command line and --config name none.
 
     Raises:
-        UsageError: They are needed.
+        UsageError: There are none.
     """
-    path = config.data.path
-    if path == OWN_DATA and args.data is None and not Path(path).exists():
+    named = args.data or args.config or any(word.startswith("data.path") for word in args.settings)
+    if config.data.path == OWN_DATA and not named and not Path(OWN_DATA).exists():
         raise UsageError("", f"{config.name} has no images of its own", "give yours: --data FILE_OR_FOLDER")
 
 

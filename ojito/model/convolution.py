@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Padding = tuple[int, int]
 """Pixels of zeros before and after, on both axes."""
+
+ONEDNN = torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
+    hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", "_reorder_convolution_weight")
+)
+"""Whether PyTorch has the operations that its own compiler uses for convolutions on a CPU."""
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"": lambda same: same, "relu": F.relu, "relu6": F.relu6}
+
+_ONEDNN_ACTIVATIONS: dict[str, tuple[str, list[float], str]] = {
+    "": ("none", [], ""),
+    "relu": ("relu", [], ""),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+}
 
 
 def same_padding(size: int, kernel: int, stride: int) -> Padding:
@@ -20,7 +35,7 @@ def same_padding(size: int, kernel: int, stride: int) -> Padding:
 
 
 class ConvNorm(nn.Module):
-    """A convolution, its batch norm, which makes a bias pointless, and what follows them.
+    """A convolution without a bias, which its batch norm makes pointless, and an activation.
 
     Args:
         width_in: Channels of the input.
@@ -56,7 +71,7 @@ class ConvNorm(nn.Module):
         """(N, width_in, h, w) to (N, width, h / stride, w / stride)."""
         if self.uneven:
             features = F.pad(features, self.uneven)
-        return _activate(self.norm(self.conv(features)), self.activation)
+        return _ACTIVATIONS[self.activation](self.norm(self.conv(features)))
 
 
 class FoldedConv(nn.Module):
@@ -81,7 +96,7 @@ class FoldedConv(nn.Module):
         if self.uneven:
             features = F.pad(features, self.uneven)
         if features.device.type != "cpu" or features.dtype != torch.float32 or not ONEDNN:
-            return _activate(self.conv(features), self.activation)
+            return _ACTIVATIONS[self.activation](self.conv(features))
         conv = self.conv
         window = [*conv.padding], [*conv.stride], [*conv.dilation], conv.groups
         if self._packed is None:  # for the size at hand; others are right, too
@@ -100,19 +115,3 @@ def fold_norms(tower: nn.Module) -> None:
         for name, child in module.named_children():
             if isinstance(child, ConvNorm):
                 setattr(module, name, FoldedConv(child))
-
-
-ONEDNN = torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
-    hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", "_reorder_convolution_weight")
-)
-"""Whether PyTorch has the operations that its own compiler uses for convolutions on a CPU."""
-
-_ONEDNN_ACTIVATIONS: dict[str, tuple[str, list[float], str]] = {
-    "": ("none", [], ""),
-    "relu": ("relu", [], ""),
-    "relu6": ("hardtanh", [0.0, 6.0], ""),
-}
-
-
-def _activate(features: Tensor, activation: str) -> Tensor:
-    return {"": lambda same: same, "relu": F.relu, "relu6": F.relu6}[activation](features)

@@ -144,13 +144,14 @@ def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, images,
     assert said in refused(*words.format(model=trained, images=images).split())
 
 
-def test_eval_with_beams_searches_and_says_so(run, trained, images):
+def test_eval_with_beams_searches_and_says_so(run, trained, images, tmp_path):
     words = ("eval", trained, images, "--no-controls")
     plain = json.loads(run(*words, "--json")[1])
     assert "beams" not in plain
     searched = json.loads(run(*words, "--beams", "3", "--length-penalty", "0.5", "--json")[1])
     assert (searched["beams"], searched["length_penalty"]) == (3, 0.5)
-    assert ", 3 beams" in run(*words, "--beams", "3")[1]
+    assert ", 3 beams" in run(*words, "--beams", "3", "--report", tmp_path / "report.html")[1]
+    assert ", 3 beams" in (tmp_path / "report.html").read_text()
 
 
 def test_eval_hands_on_beams_and_length_penalty(run, trained, images, monkeypatch):

@@ -436,3 +436,10 @@ def test_preset_for_own_images_asks_for_them(refused, tmp_path, monkeypatch):
     )
     (tmp_path / "captions.jsonl").write_text('{"image": "gone.png", "caption": "x"}')
     assert "no images of its own" not in refused("train", "--preset", "photos", "--device", "cuda:77")
+
+
+@pytest.mark.parametrize("words", [("--data", "captions.jsonl"), ("data.path=captions.jsonl",), ("--config", "r.yaml")])
+def test_images_that_are_named_and_not_there_are_called_missing(refused, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text("preset: photos\ndata: {path: captions.jsonl}")
+    assert "captions.jsonl: does not exist" in refused("train", "--preset", "photos", *words)

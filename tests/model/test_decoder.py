@@ -96,11 +96,3 @@ def test_scaled_embeddings_round_the_factor_to_the_models_dtype():
     decoder = Decoder(dataclasses.replace(CONFIG, width=2048, heads=8, scale_embeddings=True)).to(torch.bfloat16)
     torch.nn.init.ones_(decoder.embedding.weight)
     assert decoder.embed(TOKENS).unique().item() == 45.25  # sqrt(2048) = 45.2548
-
-
-def test_attention_weights_may_be_left_out_of_dropout():
-    config = dataclasses.replace(CONFIG, dropout=0.5)
-    assert [block.attention.dropout for block in Decoder(config).blocks] == [0.5] * CONFIG.layers
-    spared = Decoder(dataclasses.replace(config, attention_dropout=False))
-    assert [block.attention.dropout for block in spared.blocks] == [0.0] * CONFIG.layers
-    assert {block.dropout.share for block in spared.blocks} == {0.5}

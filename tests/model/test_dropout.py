@@ -1,7 +1,12 @@
 import pytest
 import torch
 
+from ojito.config import DecoderConfig, ViTConfig
+from ojito.model.decoder import Decoder
 from ojito.model.dropout import Dropout, dropout
+from ojito.model.vit import ViT
+
+SIZES = {"width": 16, "layers": 2, "heads": 2, "mlp_dim": 16, "dropout": 0.5}
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.999])
@@ -45,3 +50,18 @@ def test_module_drops_in_training_only():
     assert (module(values) == 0).any()
     assert torch.equal(module.eval()(values), values)
     assert torch.equal(Dropout(0.0)(values), values)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: ViT(ViTConfig(image_size=16, patch_size=8, **SIZES, **options)),
+        lambda **options: Decoder(DecoderConfig(vocab_size=8, **SIZES, **options)),
+    ],
+    ids=["vision", "decoder"],
+)
+def test_attention_weights_may_be_left_out(make, attention):
+    blocks = make(attention_dropout=attention).blocks
+    assert [block.attention.dropout for block in blocks] == [0.5 * attention] * 2
+    assert {block.dropout.share for block in blocks} == {0.5}

@@ -80,11 +80,3 @@ def test_dropout_drops_in_training_only():
     assert not torch.allclose(vit(images), vit(images))
     vit.eval()
     torch.testing.assert_close(vit(images), vit(images))
-
-
-def test_attention_weights_may_be_left_out_of_dropout():
-    config = dataclasses.replace(CONFIG, dropout=0.5)
-    assert [block.attention.dropout for block in ViT(config).blocks] == [0.5] * CONFIG.layers
-    spared = ViT(dataclasses.replace(config, attention_dropout=False))
-    assert [block.attention.dropout for block in spared.blocks] == [0.0] * CONFIG.layers
-    assert {block.dropout.share for block in spared.blocks} == {0.5}
