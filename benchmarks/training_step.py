@@ -1,4 +1,4 @@
-"""A training step of the preset `photos`, beside the same step with one of its economies taken back.
+"""A training step of the preset `photos`, beside the same step with its economies taken back.
 
     python -m benchmarks.training_step
 
@@ -11,7 +11,8 @@ import argparse
 import dataclasses
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from benchmarks.measure import in_turns, write
+from ojito.allocator import keeping_freed_memory
 from ojito.data import Batches, Source
 from ojito.data import loader as loading
 from ojito.data.features import Features
@@ -43,14 +45,21 @@ def main() -> None:
     state, sorted_batches = setting()
     with mock.patch.object(loading._RowSampler, "_by_length", lambda self, rows, rng: iter(rows)):
         _, shuffled = setting()
-    every_buffer = mock.Mock(side_effect=lambda model: [*model.buffers()])
+    eager = mock.patch.object(attention, "prefers_eager", return_value=True)
+    torchs = mock.patch.object(dropping, "dropout", F.dropout)
+    watched = [
+        mock.patch.object(module, "moving_buffers", lambda model: [*model.buffers()]) for module in (step, last_good)
+    ]
+    kept = keeping_freed_memory
     candidates: dict[str, Callable[[], Any]] = {
-        "as it is": lambda: steps(state, sorted_batches),
-        "rows of all lengths in a batch": lambda: steps(state, shuffled),
-        "eager attention": lambda: patched(attention, "prefers_eager", lambda *_: True, state, sorted_batches),
-        "PyTorch's dropout": lambda: patched(dropping, "dropout", F.dropout, state, sorted_batches),
-        "attention weights dropped": lambda: with_attention_dropout(state, sorted_batches),
-        "frozen buffers watched": lambda: patched(step, "moving_buffers", every_buffer, state, sorted_batches),
+        "as it is": lambda: steps(state, sorted_batches, kept()),
+        "rows of all lengths in a batch": lambda: steps(state, shuffled, kept()),
+        "eager attention": lambda: steps(state, sorted_batches, kept(), eager),
+        "PyTorch's dropout": lambda: steps(state, sorted_batches, kept(), torchs),
+        "attention weights dropped": lambda: steps(state, sorted_batches, kept(), attention_dropout(state)),
+        "frozen buffers watched": lambda: steps(state, sorted_batches, kept(), *watched),
+        "freed memory given back": lambda: steps(state, sorted_batches),
+        "all of these": lambda: steps(state, shuffled, eager, torchs, attention_dropout(state), *watched),
     }
     times = in_turns(candidates, args.rounds, torch.device("cpu"))
     rows = {name: round(time / BATCHES, 1) for name, time in times.items()}
@@ -85,26 +94,24 @@ def caption(rng: random.Random) -> str:
     return " ".join(rng.choice(WORDS) for _ in range(rng.randint(6, 18)))
 
 
-def steps(state: TrainState, batches: list[Batch]) -> None:
+def steps(state: TrainState, batches: list[Batch], *within: AbstractContextManager[Any]) -> None:
     """A step for each batch, with the copy of the weights that training keeps."""
-    good = last_good.LastGood(state.model)
-    for batch in batches:
-        good.keep(batch)
-        train_step(state, [batch], 0.1)
+    with ExitStack() as stack:
+        for context in within:
+            stack.enter_context(context)
+        good = last_good.LastGood(state.model)
+        for batch in batches:
+            good.keep(batch)
+            train_step(state, [batch], 0.1)
 
 
-def patched(module: Any, name: str, other: Any, state: TrainState, batches: list[Batch]) -> None:
-    """The same with another function in place of one."""
-    with mock.patch.object(module, name, other):
-        steps(state, batches)
-
-
-def with_attention_dropout(state: TrainState, batches: list[Batch]) -> None:
-    """The same with attention weights dropped, too."""
+@contextmanager
+def attention_dropout(state: TrainState) -> Iterator[None]:
+    """Drop attention weights, too."""
     attentions = [block.attention for block in state.model.decoder.blocks]
     for module in attentions:
         module.dropout = state.model.config.decoder.dropout
-    steps(state, batches)
+    yield
     for module in attentions:
         module.dropout = 0.0
 

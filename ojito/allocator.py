@@ -1,7 +1,7 @@
 """Memory that one step of training frees and the next asks for again: kept meanwhile, on Linux.
 
 Otherwise the C library gives much of it back to the system after every step, and the system hands it out page by page,
-each set to 0: a tenth of the time of a small model's step on a CPU.
+each set to 0. That can take a fifth of a small model's step on a CPU (`benchmarks/training_step.py`).
 """
 
 from __future__ import annotations

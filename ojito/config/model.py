@@ -56,7 +56,7 @@ class ViTConfig:
             -2 the one before it, as it is (LLaVA).
         final_norm: Whether there is a last norm.
         dropout: Share of embeddings, outputs of attention and MLP, and attention weights set to 0 in training.
-        attention_dropout: Whether attention weights are among them. On a CPU that takes longer than all the others.
+        attention_dropout: Whether attention weights are among them. On a CPU that costs a little more time.
     """
 
     kind: Literal["vit"] = "vit"
@@ -244,7 +244,7 @@ class DecoderConfig:
             ("prefix", PaliGemma); or each image in both directions, within the window, and all text causal ("image",
             Gemma 3).
         dropout: Share of embeddings, outputs of attention and MLP, and attention weights set to 0 in training.
-        attention_dropout: Whether attention weights are among them. On a CPU that takes longer than all the others.
+        attention_dropout: Whether attention weights are among them. On a CPU that costs a little more time.
     """
 
     vocab_size: int = 32000

@@ -56,8 +56,9 @@ def prefers_eager(q: Tensor, k: Tensor, dropout: float = 0.0) -> bool:
     """Whether the eager form is the faster one: for training on the CPU, at short lengths, in bfloat16 or with dropout.
 
     Where a CPU multiplies bfloat16 fast (AMX), the fused form's backward pass takes more than half of a small model's
-    step, and the eager form doubles its speed. In float32 the fused form takes half the time of the eager one
-    (`benchmarks/attention.py`), but with dropout there is no fused form on a CPU. Without a backward pass it wins.
+    step, and the eager form doubles its speed. In float32 the fused form alone takes half the time
+    (`benchmarks/attention.py`), which is little of a step, but with dropout there is none on a CPU. Without a backward
+    pass the fused form wins.
     """
     slow = q.dtype == torch.bfloat16 or bool(dropout)
     return q.device.type == "cpu" and q.requires_grad and slow and q.shape[2] * k.shape[2] <= 192 * 192

@@ -75,10 +75,10 @@ class ConvNorm(nn.Module):
 
 
 class FoldedConv(nn.Module):
-    """A ConvNorm that does not learn any more, as one operation: the same numbers in half the time.
+    """A ConvNorm that does not learn any more, as one operation: the same numbers in less time.
 
     The norm is part of the weights. On a CPU, oneDNN gets them in the layout that it wants, and applies the activation
-    while the result is in its caches (`benchmarks/encoding.py`).
+    while the result is in its caches: half as many images a second again (`benchmarks/encoding.py`).
 
     Args:
         trained: In evaluation mode; it stays as it is.
