@@ -8,6 +8,7 @@ from torch import nn
 from ojito.config import DecoderConfig, TrainConfig
 from ojito.device import available_memory, dtype_name
 from ojito.errors import OjitoError
+from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.model import VLM
 
 TRAINING = {"adamw": 16, "muon": 12}
@@ -21,7 +22,7 @@ def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device
         OjitoError: Too little memory.
     """
     purpose = f"for its weights in {dtype_name(dtype)}"
-    _check(name, parameters(model) * dtype.itemsize, purpose, device, "use a smaller model or free memory")
+    _check(name, weight_bytes(model, dtype), purpose, device, "use a smaller model, quantize it or free memory")
 
 
 def check_training_memory(name: str, model: VLM, config: TrainConfig, device: torch.device) -> None:
@@ -47,8 +48,20 @@ def cache_bytes(config: DecoderConfig, tokens: int, dtype: torch.dtype) -> int:
 
 
 def parameters(module: nn.Module) -> int:
-    """Return the number of parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
+    """Return the number of parameters; a quantized matrix counts as what it stands for."""
+    return sum(parameter.numel() for parameter in module.parameters()) + sum(
+        rows * columns for rows, columns in (found.quantized.shape for found in _quantized(module))
+    )
+
+
+def weight_bytes(module: nn.Module, dtype: torch.dtype) -> int:
+    """Return the bytes of a module's weights: the quantized ones as they are, the others in this dtype."""
+    floats = sum(parameter.numel() for parameter in module.parameters())
+    return floats * dtype.itemsize + sum(found.quantized.nbytes for found in _quantized(module))
+
+
+def _quantized(module: nn.Module) -> list[QuantizedLinear | QuantizedEmbedding]:
+    return [found for found in module.modules() if isinstance(found, (QuantizedLinear, QuantizedEmbedding))]
 
 
 def _check(name: str, needed: int, purpose: str, device: torch.device, remedy: str) -> None:

@@ -105,6 +105,7 @@ class Described:
         tokenizer: The path of its tokenizer.json.
         keys: The names of its tensors in the folder's files.
         recipe: The recipe that it was trained with; None where the folder has none.
+        quantize: The form that its weights are quantized to, or "none".
     """
 
     folder: OpenFolder
@@ -116,6 +117,7 @@ class Described:
     keys: KeyMap
     family: str = ""
     recipe: Config | None = None
+    quantize: str = "none"
 
     @property
     def path(self) -> Path:
