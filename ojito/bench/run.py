@@ -1,0 +1,327 @@
+"""Measure what an answer costs: seconds of each of its parts, and memory, beside what was foretold."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import statistics
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ojito.bench.random_model import write_random_model
+from ojito.bench.roofline import Limits, measure_limits, prompt_operations, step_bytes
+from ojito.device import dtype_name, pick_device, pick_dtype
+from ojito.errors import OjitoError
+from ojito.generate import GenerateOptions, prefill, step
+from ojito.loading import find_folder, find_preset, load
+from ojito.memory import AnswerMemory, Quantize, answer_memory, check_memory
+from ojito.meter.clock import Stopwatch
+from ojito.meter.machine import machine
+from ojito.meter.memory import baseline_memory, peak_memory, reset_peak
+from ojito.model.meta import on_meta
+from ojito.pipeline import Pipeline
+from ojito.presets import preset
+from ojito.records import IGNORE, IMAGE, SHARED, Batch, Progress, Sample
+
+_WIDTH, _HEIGHT = 640, 480  # pixels of the image that is asked about
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked.
+
+    Attributes:
+        batch: Questions at once, each about an image of its own.
+        prompt_tokens: Of text in each, beside those of the image.
+        tokens: Of each answer.
+    """
+
+    batch: int = 1
+    prompt_tokens: int = 8
+    tokens: int = 20
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch", 1), ("prompt_tokens", 1), ("tokens", 2)):
+            if getattr(self, name) < least:
+                raise OjitoError(name, f"{getattr(self, name)} measures nothing", f"use {least} or more")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one case took; seconds are medians of answers, the first one not among them.
+
+    Attributes:
+        batch: Rows.
+        prompt: Tokens of a row before its answer, image tokens included.
+        tokens: Of a row's answer.
+        images: Squares that the vision tower read, of all rows.
+        pixels_seconds: From the files of the images and the question's text to what the model reads.
+        encode_seconds: Vision tower and connector.
+        first_token_seconds: From what the model reads to the first token, encoding included.
+        ms_per_token: Of each step after the first; all rows get a token in it.
+        seconds: Whole answer.
+        cold_seconds: Whole first answer, with all that is prepared or read from the disk on first use.
+        peak: Bytes.
+        foretold: By the config alone.
+        decode_share: Of the speed at which memory could be read, what decoding has.
+        prompt_share: Of the speed at which matrices could be multiplied, what the prompt has.
+    """
+
+    batch: int
+    prompt: int
+    tokens: int
+    images: int
+    pixels_seconds: float
+    encode_seconds: float
+    first_token_seconds: float
+    ms_per_token: float
+    seconds: float
+    cold_seconds: float
+    peak: int
+    foretold: AnswerMemory
+    decode_share: float = 0.0
+    prompt_share: float = 0.0
+
+    @property
+    def prepare_seconds(self) -> float:
+        """What the first answer took longer than the others."""
+        return max(0.0, self.cold_seconds - self.seconds)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of all rows together, after the first token."""
+        return 1000 * self.batch / self.ms_per_token
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures by name, memory in GB (10^9 bytes)."""
+        seconds = ("pixels", "prepare", "encode", "first_token", "cold")
+        return {
+            "batch": self.batch,
+            "prompt": self.prompt,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 5),
+            **{f"{name}_seconds": round(getattr(self, f"{name}_seconds"), 5) for name in seconds},
+            "ms_per_token": round(self.ms_per_token, 4),
+            "tokens_per_second": round(self.tokens_per_second, 2),
+            "peak_gb": round(self.peak / 1e9, 4),
+            "foretold_gb": {name: round(size / 1e9, 4) for name, size in self.foretold.to_dict().items()},
+            "decode_share": round(self.decode_share, 4),
+            "prompt_share": round(self.prompt_share, 4),
+        }
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a model took.
+
+    Attributes:
+        name: Of the model.
+        dtype: "bfloat16".
+        quantize: How its matrices are stored.
+        load_seconds: From the folder to a model that answers; files that were read before may still be in memory.
+        peak: Bytes at the most, load included.
+        cases: Measured.
+        limits: Of the machine.
+        machine: Where it ran.
+    """
+
+    name: str
+    dtype: str
+    quantize: Quantize
+    load_seconds: float
+    peak: int
+    cases: tuple[Measured, ...]
+    limits: Limits
+    machine: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures by name: those of the first case, and of all in `cases`."""
+        return {
+            "model": self.name,
+            "dtype": self.dtype,
+            "quantize": self.quantize,
+            **self.cases[0].to_dict(),
+            "load_seconds": round(self.load_seconds, 4),
+            "peak_gb": round(self.peak / 1e9, 4),
+            "cases": [case.to_dict() for case in self.cases],
+            "limits": dataclasses.asdict(self.limits),
+            "machine": self.machine,
+        }
+
+
+def bench(
+    name: Path | str,
+    cases: Sequence[Case],
+    *,
+    device: torch.device | str = "auto",
+    dtype: torch.dtype | str = "auto",
+    quantize: Quantize = "none",
+    prompt: str = "",
+    image_size: int | None = None,
+    rounds: int = 3,
+    seed: int = 0,
+    measuring: float = 0.3,
+    progress: Progress | None = None,
+) -> Bench:
+    """Measure what answers of a model cost.
+
+    Args:
+        name: As for `load`. A preset's weights are random ones, written to a temporary folder and loaded from there.
+        cases: What to ask, one after another.
+        device: As for `load`.
+        dtype: As for `load`.
+        quantize: How to store the matrices.
+        prompt: Text of the question; empty asks with as many random tokens as the case says.
+        image_size: Of a preset, pixels of a side; None leaves it.
+        rounds: Answers of each case that count; one more comes before them.
+        seed: Of random weights, tokens and images.
+        measuring: Seconds for each of the machine's limits.
+        progress: Called with the cases that are done, and all of them.
+
+    Raises:
+        OjitoError: As for `load`; too few rounds, a prompt and an answer that are too long for the model, or an image
+            size for a model that has one.
+        CheckpointError: As for `load`.
+        ConfigError: As for `load`, or an image size that the vision tower cannot read.
+    """
+    if rounds < 1:
+        raise OjitoError("rounds", f"{rounds} measure nothing", "use 1 or more")
+    torch_device = pick_device(device)
+    torch_dtype = pick_dtype(dtype, torch_device)
+    baseline = baseline_memory(torch_device)
+    with tempfile.TemporaryDirectory(prefix="ojito-bench-") as made:
+        folder = find_folder(name)
+        if folder is None:
+            config = find_preset(str(name))
+            if image_size is not None:
+                config = preset(str(name), [f"model.vision.image_size={image_size}"])
+            check_memory(config.name, on_meta(config.model, config.name), torch_dtype, torch_device)
+            folder = Path(made)
+            write_random_model(folder, config, torch_dtype, seed)
+        elif image_size is not None:
+            problem = f"is {image_size}, and {name} has a size of its own"
+            raise OjitoError("image_size", problem, "leave it out, or measure a preset")
+        reset_peak(torch_device)
+        clock = Stopwatch(torch_device)
+        pipe = _load(folder, torch_device, torch_dtype, quantize, seed)
+        load_seconds, peak = clock.lap(), peak_memory(torch_device)
+        measured = []
+        for number, case in enumerate(cases):
+            measured.append(_measure(pipe, case, prompt, rounds, seed, quantize, baseline))
+            if progress is not None:
+                progress(number + 1, len(cases))
+    limits = measure_limits(torch_dtype, torch_device, quantize, measuring)  # last: it takes memory, too
+    found = tuple(_beside(one, pipe, quantize, limits) for one in measured)
+    peak = max(peak, *(one.peak for one in found))
+    title = pipe.name if Path(name).is_dir() else str(name)
+    return Bench(
+        title, dtype_name(torch_dtype), quantize, load_seconds, peak, found, limits, machine(torch_device)
+    )  # fmt: skip
+
+
+def _load(folder: Path, device: torch.device, dtype: torch.dtype, quantize: Quantize, seed: int) -> Pipeline:
+    """The one place where a model is loaded."""
+    if quantize != "none":
+        raise OjitoError("quantize", f"{quantize!r} cannot be loaded yet", "use none")
+    return load(folder, device, dtype, seed)
+
+
+def _measure(
+    pipe: Pipeline, case: Case, prompt: str, rounds: int, seed: int, quantize: Quantize, baseline: int
+) -> Measured:
+    """What one case takes."""
+    device = pipe.device
+    reset_peak(device)
+    pixels, encode, first, rest = (list[float]() for _ in range(4))
+    for _ in range(rounds + 1):
+        clock = Stopwatch(device)
+        read = pipe.processor([Sample([_file(seed + row)], prompt) for row in range(case.batch)])
+        pixels.append(clock.lap())
+        batch = (read if prompt else _random_rows(pipe, case, seed)).to(device)
+        seconds = _answer(pipe, batch, case.tokens)
+        first.append(seconds[0])
+        rest.append(seconds[1])
+        assert batch.images is not None  # noqa: S101 - every row has one
+        with torch.inference_mode():
+            clock = Stopwatch(device)
+            pipe.model.encode(batch.images)
+            encode.append(clock.lap())
+    length = batch.tokens.shape[1]
+    foretold = answer_memory(
+        pipe.model, pipe.model.dtype, batch=case.batch, prompt=length, tokens=case.tokens, images=batch.num_images,
+        quantize=quantize, baseline=baseline,
+    )  # fmt: skip
+    return Measured(
+        batch=case.batch,
+        prompt=length,
+        tokens=case.tokens,
+        images=batch.num_images,
+        pixels_seconds=statistics.median(pixels[1:]),
+        encode_seconds=statistics.median(encode[1:]),
+        first_token_seconds=statistics.median(first[1:]),
+        ms_per_token=1000 * statistics.median(rest[1:]) / (case.tokens - 1),
+        seconds=statistics.median(a + b for a, b in zip(first[1:], rest[1:], strict=True)),
+        cold_seconds=first[0] + rest[0],
+        peak=peak_memory(device),
+        foretold=foretold,
+    )
+
+
+def _answer(pipe: Pipeline, batch: Batch, tokens: int) -> tuple[float, float]:
+    """Seconds to the first token of an answer, and of all others; the cache ends with it."""
+    clock = Stopwatch(pipe.device)
+    options = GenerateOptions(max_new_tokens=tokens)
+    state = prefill(pipe.model, batch, options, eos=(), vocab_size=pipe.processor.tokenizer.size)
+    if min(state.limits) < tokens:
+        most = pipe.model.config.decoder.max_positions
+        problem = f"{batch.tokens.shape[1]} tokens and {tokens} of answer are more than {most} positions"
+        raise OjitoError(pipe.name, problem, "ask for fewer")
+    step(state)
+    first = clock.lap()
+    while not state.done:
+        step(state)
+    return first, clock.lap()
+
+
+def _beside(one: Measured, pipe: Pipeline, quantize: Quantize, limits: Limits) -> Measured:
+    """The same, with its shares of what the machine allows."""
+    shape, dtype = on_meta(pipe.model.config, pipe.name), pipe.model.dtype
+    operations = prompt_operations(shape, one.batch, one.prompt, one.images)
+    read = step_bytes(shape, dtype, quantize, one.batch, one.prompt + one.tokens // 2)
+    return dataclasses.replace(
+        one,
+        decode_share=read / limits.bytes_per_second / (one.ms_per_token / 1000),
+        prompt_share=operations / limits.operations_per_second / one.first_token_seconds,
+    )
+
+
+def _file(seed: int) -> bytes:
+    """An image of noise, as a JPEG."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (_HEIGHT, _WIDTH, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _random_rows(pipe: Pipeline, case: Case, seed: int) -> Batch:
+    """Rows of an image and random tokens, as the processor would write a question of that length."""
+    config, rng = pipe.model.config, torch.Generator().manual_seed(seed)
+    length = config.image_tokens + case.prompt_tokens
+    tokens = torch.randint(pipe.processor.tokenizer.size, (case.batch, length), generator=rng)
+    tokens[:, : config.image_tokens] = IMAGE
+    size = config.vision.image_size
+    return Batch(
+        tokens=tokens,
+        positions=torch.arange(length).expand(case.batch, -1),
+        segments=torch.full_like(tokens, SHARED),
+        prefix=torch.ones_like(tokens, dtype=torch.bool),
+        targets=torch.full_like(tokens, IGNORE),
+        images=torch.randn(case.batch, 3, size, size, generator=rng),
+    )
