@@ -12,9 +12,10 @@ from ojito.config import DecoderConfig, EfficientNetConfig, ModelConfig, ResNetC
 
 _FLOAT32 = 4  # bytes
 _MASK = 8 + 4 + 4  # bytes of a pair while masks are built: distance (int64), four conditions, float32
-_CONV_MAPS = 4  # of the largest size at once: input, convolution, norm, activation
-_RESNET_MAP = 16  # numbers of the largest map for each pixel of the image: 64 at a quarter of them, 256 at a sixteenth
-_EFFICIENTNET_MAP = 24  # 96 channels, after the first expansion, at a quarter of the pixels
+_STEM_MAPS, _EFFICIENTNET_MAPS, _RESNET_MAPS = 2, 3, 4
+"""Of the largest size at once: input, convolution, norm, activation, and what is added to them."""
+_RESNET_MAP = 16  # numbers of the largest map for each pixel of the image: 256 channels at a sixteenth of them
+_EFFICIENTNET_MAP = 24  # 96 channels, after the first expansion, at a quarter
 
 
 def activation_bytes(config: ModelConfig, dtype: torch.dtype, batch: int, prompt: int, images: int) -> int:
@@ -47,15 +48,16 @@ def _tower_numbers(config: ViTConfig | ResNetConfig | EfficientNetConfig) -> int
     """Numbers that the vision tower holds at once for an image."""
     pixels = config.image_size**2
     if isinstance(config, ResNetConfig):
-        return _CONV_MAPS * _RESNET_MAP * pixels
+        return _RESNET_MAPS * _RESNET_MAP * pixels
     if isinstance(config, EfficientNetConfig):
-        return _CONV_MAPS * _EFFICIENTNET_MAP * pixels
+        return _EFFICIENTNET_MAPS * _EFFICIENTNET_MAP * pixels
     stem = [width * pixels // 4 ** (i + 1) for i, width in enumerate(config.stem_widths)]
     patches = config.grid**2 + config.class_token
     width, hidden = config.width, config.mlp_dim
-    # Residual and norm; then queries, keys, values, gathered, joined again, out. Or the MLP, around its activation.
-    layer = patches * (2 * width + max(6 * width, 2 * hidden, hidden + width)) if config.layers else 2 * patches * width
-    return max(layer, _CONV_MAPS * max(stem, default=0))
+    # A layer's input, its sum with attention, and a norm of that; then queries, keys, values, what is gathered with
+    # them and its heads side by side; or the MLP around its activation.
+    layer = patches * (3 * width + max(5 * width, 2 * hidden)) if config.layers else 2 * patches * width
+    return max(layer, _STEM_MAPS * max(stem, default=0))
 
 
 def _layer_numbers(config: DecoderConfig) -> int:
@@ -66,8 +68,10 @@ def _layer_numbers(config: DecoderConfig) -> int:
     # PyTorch's fused attention on a CPU repeats keys and values for the query heads that share them.
     repeated = 2 * queries if config.kv_heads != config.heads else 0
     attention = queries + 2 * keys + max(turned, repeated + 2 * queries)
-    mlp = 3 * config.mlp_dim if config.mlp == "gated" else 2 * config.mlp_dim
-    return 2 * config.width + max(attention, mlp, config.mlp_dim + config.width)
+    # Before and after the activation; a gate's product with them, or the square of ReLU's, is one more.
+    mlp = (3 if config.mlp == "gated" or config.activation == "relu2" else 2) * config.mlp_dim
+    # The embeddings, the layer's input, what attention adds, their sum, and a norm of that.
+    return 5 * config.width + max(attention, mlp)
 
 
 def _score_bytes(config: DecoderConfig, batch: int, prompt: int, d: int) -> int:
