@@ -24,7 +24,6 @@ from benchmarks.inference import with_llama, with_openvino
 from benchmarks.inference.cases import CASES, FORMS, Case
 from benchmarks.measure import write
 from ojito.bench.random_model import write_random_model
-from ojito.meter.machine import machine
 
 PEERS = ("transformers", "eager", "llama.cpp", "openvino")
 
@@ -46,12 +45,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", help="of Ojito, eager and transformers")
     parser.add_argument("--node", type=Path, help="folder in which node-llama-cpp is installed")
-    parser.add_argument("--gguf", type=Path, help="a real GGUF for llama.cpp, instead of a random one of the shape")
+    parser.add_argument("--gguf", type=Path, help="for llama.cpp and Ojito, instead of random weights of the shape")
     parser.add_argument("--tiny", action="store_true", help="small shapes; nothing is written")
     parser.add_argument("--once", nargs=4, metavar=("CASE", "WHO", "FORM", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     if args.once:
-        torch.set_num_threads(args.threads)
         name, who, form, folder = args.once
         print(json.dumps(once(asked(name, args.tokens), who, form, Path(folder), args)))
         return
@@ -86,7 +85,7 @@ def measure(name: str, args: argparse.Namespace) -> None:
                 result = {" ".join(entry): medians(measured) for entry, measured in found.items() if measured}
                 about = {"about": case.about, "rounds": args.rounds, "versions": versions(args), "failed": failed}
                 device = torch.device(args.device)
-                write(f"inference-{name}", device, {**about, "found": result, "measured_on": machine(device)})
+                write(f"inference-{name}", device, {**about, "found": result})
     for entry, measured in found.items():
         if measured:
             print(f"  {' '.join(entry):24} {line(medians(measured))}", flush=True)
@@ -138,6 +137,8 @@ class Folders:
             return (
                 public if form not in with_llama.QUANTIZED else self._made(form, lambda out: convert(public, out, form))
             )
+        if self.args.gguf and who == "ojito":
+            return self.args.gguf
         dtype = "float32" if form == "float32" else "bfloat16"
         return self._made(dtype, lambda folder: self._random(folder, getattr(torch, dtype)))
 
