@@ -45,13 +45,13 @@ def run(args: Namespace) -> int:
             seed=args.seed or 0,
             progress=report,
         )
-    if args.out is not None:
-        write_page(args.out, page(found))
-        print(f"ojito: the figures are drawn in {args.out}", file=sys.stderr)
     if args.json:
         print(json.dumps(found.to_dict()))
     else:
         _print(found)
+    if args.out is not None:  # last: a page that cannot be written costs no figures
+        write_page(args.out, page(found))
+        print(f"ojito: the figures are drawn in {args.out}", file=sys.stderr)
     return 0
 
 
