@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ojito.checkpoint.files import CONFIG, WEIGHTS
 from ojito.checkpoint.native import FORMAT
+from ojito.checkpoint.saving import check_room
 from ojito.config import Config
 from ojito.loading import plain_tokenizer
 from ojito.model.meta import on_meta
@@ -33,6 +34,9 @@ def write_random_model(folder: Path, config: Config, dtype: torch.dtype, seed: i
         config: Its recipe.
         dtype: Of its weights.
         seed: Of the numbers.
+
+    Raises:
+        CheckpointError: The disk has no room for it.
     """
     model = on_meta(config.model, config.name)
     values = {"format": FORMAT, "name": config.name, "model": write(config.model)}
@@ -40,8 +44,10 @@ def write_random_model(folder: Path, config: Config, dtype: torch.dtype, seed: i
     Processor.for_model(config.processor, plain_tokenizer(config), config.model).save(folder)
     shifted = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, RMSNormPlusOne)}
     block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed))
-    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in
-             model.state_dict().items()}  # fmt: skip
+    state = {
+        key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in model.state_dict().items()
+    }
+    check_room(folder, sum(tensor.numel() * tensor.itemsize for tensor in state.values()))
     with (folder / WEIGHTS).open("wb") as file:
         file.write(_header(state))
         for number, (key, tensor) in enumerate(state.items()):

@@ -12,37 +12,40 @@ from torch import Tensor
 
 from ojito.meter.clock import Stopwatch
 
-_READ = 2**28  # bytes: far more than any cache holds
-_SIDE = 2048  # of the square matrix whose product is timed
-_ROWS = 512
+_READ = {"cpu": 2**28, "cuda": 2**30}
+"""Bytes that are read at once: more than any cache holds, and on a GPU enough for microseconds not to count."""
+_PRODUCT = {"cpu": (512, 2048), "cuda": (8192, 8192)}
+"""Rows, and the side of the square matrix that they are multiplied by: large enough to keep all units busy."""
 _AT_LEAST = 3  # timings of anything; their median counts
 
 
-def read_rate(device: torch.device, size: int = _READ, seconds: float = 0.3) -> float:
+def read_rate(device: torch.device, size: int | None = None, seconds: float = 0.3) -> float:
     """Return the bytes a second that the device reads from its memory: the median of sums over one long tensor.
 
     Args:
         device: To measure.
-        size: Bytes of the tensor; caches hold a small one.
+        size: Bytes of the tensor; caches hold a small one. None means as many as fit the device.
         seconds: That the measurement takes, about.
     """
-    numbers = torch.ones(max(1, size // 4), dtype=torch.float32, device=device)
+    size = size or _READ.get(device.type, _READ["cpu"])
+    numbers = torch.ones(size // 4, dtype=torch.float32, device=device)
     return numbers.nbytes / _median_seconds(lambda: numbers.sum(), device, seconds)
 
 
-def product_rate(dtype: torch.dtype, device: torch.device, side: int = _SIDE, seconds: float = 0.3) -> float:
+def product_rate(dtype: torch.dtype, device: torch.device, side: int | None = None, seconds: float = 0.3) -> float:
     """Return the operations a second of matrix products: the median of the fastest kernel that PyTorch has for them.
 
     Args:
         dtype: Of the matrices; int8 gives int32.
         device: To measure.
-        side: Of the square weight that 512 rows are multiplied by, or fewer where it is smaller.
+        side: Of a square weight, which as many rows are multiplied by; None means shapes that fit the device.
         seconds: That each kernel is measured, about.
 
     Raises:
         RuntimeError: There is no kernel for that dtype.
     """
-    rows, weight = (torch.ones(n, side, device=device).to(dtype) for n in (min(_ROWS, side), side))
+    count, side = (side, side) if side else _PRODUCT.get(device.type, _PRODUCT["cpu"])
+    rows, weight = (torch.ones(n, side, device=device).to(dtype) for n in (count, side))
     operations, rates = 2 * rows.numel() * side, list[float]()
     first, *others = _kernels(dtype, device)
     rates.append(operations / _median_seconds(partial(first, rows, weight), device, seconds))

@@ -1,10 +1,14 @@
 """Folders with random weights."""
 
+import shutil
+
 import pytest
 import torch
 
 import ojito
 from ojito.bench.random_model import write_random_model
+from ojito.checkpoint import saving
+from ojito.checkpoint.files import CheckpointError
 from ojito.presets import preset
 
 SMALL = ["model.vision.layers=1", "model.vision.width=32", "model.vision.mlp_dim=64", "model.vision.heads=2",
@@ -51,3 +55,10 @@ def test_seed_decides_on_the_numbers(tmp_path):
     weights = [written(tmp_path / str(n), "char", seed=n // 2).model.decoder.embedding.weight for n in range(3)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_model_that_the_disk_has_no_room_for_is_refused_before_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(saving.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**20, 2**20, 2**10))
+    with pytest.raises(CheckpointError, match=r"is to hold a model of .* MiB of the disk are free"):
+        write_random_model(tmp_path, preset("char"), torch.float32)
+    assert not (tmp_path / "model.safetensors").exists()

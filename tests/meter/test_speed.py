@@ -23,7 +23,7 @@ def test_reading_counts_bytes(half_a_second):
 def test_product_counts_a_multiplication_and_an_addition_for_each_weight_and_row(monkeypatch, dtype):
     monkeypatch.setattr(speed, "_median_seconds", lambda run, device, seconds: 0.5)
     assert product_rate(dtype, CPU, side=64) == 2 * 64**3 / 0.5
-    assert product_rate(dtype, CPU, side=1024) == 2 * 512 * 1024**2 / 0.5
+    assert product_rate(dtype, CPU) == 2 * 512 * 2048**2 / 0.5
 
 
 def test_fastest_kernel_counts_and_one_that_is_not_there_does_not(monkeypatch):
