@@ -31,6 +31,11 @@ class Limits:
     bytes_per_second: float
     operations_per_second: float
 
+    def faster(self, other: Limits) -> Limits:
+        """Return the higher limits of two measurements."""
+        read = max(self.bytes_per_second, other.bytes_per_second)
+        return Limits(read, max(self.operations_per_second, other.operations_per_second))
+
 
 def measure_limits(dtype: torch.dtype, device: torch.device, quantize: Quantize, seconds: float = 0.3) -> Limits:
     """Measure what the device does at the most, in so many seconds for each of two or three figures.

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ojito.bench import roofline
-from ojito.bench.roofline import measure_limits, prompt_operations, step_bytes
+from ojito.bench.roofline import Limits, measure_limits, prompt_operations, step_bytes
 from ojito.memory import cache_bytes, weight_bytes
 from ojito.model.meta import on_meta
 
@@ -66,3 +66,7 @@ def test_device_without_products_of_bytes_has_those_of_its_dtype(monkeypatch):
     monkeypatch.setattr(roofline, "product_rate", rate)
     monkeypatch.setattr(roofline, "read_rate", lambda device, seconds: 2.0)
     assert measure_limits(torch.float32, torch.device("cpu"), "int4").operations_per_second == 1.0
+
+
+def test_faster_of_two_measurements_counts():
+    assert Limits(1.0, 4.0).faster(Limits(2.0, 3.0)) == Limits(2.0, 4.0)
