@@ -361,16 +361,20 @@ def find_preset(name: str) -> Config:
     return preset(name)
 
 
+def plain_tokenizer(config: Config) -> Tokenizer:
+    """Return a tokenizer for a preset, of single bytes or characters: merges would have to be learned from text."""
+    asked = config.processor.tokenizer
+    kind: Literal["bpe", "characters"] = "characters" if asked.kind == "characters" else "bpe"
+    plain = dataclasses.replace(asked, kind=kind, path="", phrases=0.0, vocab_size=0)
+    texts = [string.printable] if kind == "characters" else []
+    return Tokenizer.train(plain, texts, config.model.decoder.vocab_size)
+
+
 def _load_preset(name: str, device: torch.device, dtype: torch.dtype, quantize: str, seed: int) -> Pipeline:
     config = find_preset(name)
     check_memory(name, on_meta(config.model, name), torch.float32, torch.device("cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = quantized(VLM(config.model).to(device, dtype), quantize)
-    asked = config.processor.tokenizer
-    kind: Literal["bpe", "characters"] = "characters" if asked.kind == "characters" else "bpe"
-    plain = dataclasses.replace(asked, kind=kind, path="", phrases=0.0, vocab_size=0)
-    # Of bytes, no merges: they would have to be learned from text.
-    texts = [string.printable] if kind == "characters" else []
-    tokenizer = Tokenizer.train(plain, texts, config.model.decoder.vocab_size)
-    return Pipeline(model.eval(), Processor.for_model(config.processor, tokenizer, config.model), config)
+    processor = Processor.for_model(config.processor, plain_tokenizer(config), config.model)
+    return Pipeline(model.eval(), processor, config)

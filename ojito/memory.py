@@ -1,10 +1,13 @@
-"""Memory that weights, cache and training take, checked before it is taken."""
+"""Memory that weights, cache, answers and training take, told before it is taken."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from ojito.activations import activation_bytes
 from ojito.config import DecoderConfig, TrainConfig
 from ojito.device import available_memory, dtype_name
 from ojito.errors import OjitoError
@@ -13,6 +16,33 @@ from ojito.model import VLM
 
 TRAINING = {"adamw": 16, "muon": 12}
 """Bytes for each trained parameter, by optimizer: weight, gradient and two moments (Muon: one), float32 each."""
+
+
+@dataclass(frozen=True)
+class AnswerMemory:
+    """Memory of an answer, bytes.
+
+    Attributes:
+        weights: Of the model, as they are stored.
+        cache: Keys and values of prompt and answer.
+        activations: Hidden states at the fullest moment.
+        baseline: Python and PyTorch themselves.
+    """
+
+    weights: int
+    cache: int
+    activations: int
+    baseline: int
+
+    @property
+    def peak(self) -> int:
+        """All of them: the most that is taken at once."""
+        return self.weights + self.cache + self.activations + self.baseline
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the bytes by name, and their peak."""
+        names = ("weights", "cache", "activations", "baseline", "peak")
+        return {name: getattr(self, name) for name in names}
 
 
 def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:
@@ -45,6 +75,36 @@ def training_bytes(model: VLM, config: TrainConfig) -> int:
 def cache_bytes(config: DecoderConfig, tokens: int, dtype: torch.dtype) -> int:
     """Return the bytes of the key-value cache for one row of so many tokens: keys and values of every layer."""
     return 2 * config.layers * config.kv_heads * config.head_dim * tokens * dtype.itemsize
+
+
+def answer_memory(
+    model: VLM,
+    dtype: torch.dtype,
+    *,
+    batch: int = 1,
+    prompt: int,
+    tokens: int,
+    images: int | None = None,
+    baseline: int = 0,
+) -> AnswerMemory:
+    """Tell the memory that answering takes.
+
+    Args:
+        model: Shapes alone count: on `meta` will do, with quantized modules or without.
+        dtype: Of hidden states, cache, and weights that are not quantized.
+        batch: Rows.
+        prompt: Tokens of a row before its answer, image tokens included.
+        tokens: Of a row's answer, at the most.
+        images: Of all rows together; None means one a row.
+        baseline: Bytes that the process takes without a model.
+    """
+    images = batch if images is None else images
+    return AnswerMemory(
+        weights=weight_bytes(model, dtype),
+        cache=batch * cache_bytes(model.config.decoder, prompt + tokens - 1, dtype),  # the last token is not read
+        activations=activation_bytes(model.config, dtype, batch, prompt, images),
+        baseline=baseline,
+    )
 
 
 def parameters(module: nn.Module) -> int:
