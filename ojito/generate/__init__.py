@@ -1,15 +1,20 @@
 """Generation: `options` says how, `engine` goes token by token, `sampling` or `beam` chooses, `stops` ends a text."""
 
-from ojito.generate.engine import Generation, State, evaluating, generate, prefill, step, stream
-from ojito.generate.options import GenerateOptions, OptionKeywords, make_options, options_of_rows
+from ojito.generate.engine import generate, prefill, step, stream
+from ojito.generate.model import Model, evaluating
+from ojito.generate.options import Allowed, GenerateOptions, OptionKeywords, make_options, options_of_rows
+from ojito.generate.rows import Generation
 from ojito.generate.sampling import Greedy, Sampler, Temperature, TopK, TopP
+from ojito.generate.state import State
 from ojito.generate.stops import Finish, StopTexts
 
 __all__ = [
+    "Allowed",
     "Finish",
     "GenerateOptions",
     "Generation",
     "Greedy",
+    "Model",
     "OptionKeywords",
     "Sampler",
     "State",
