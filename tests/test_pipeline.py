@@ -18,7 +18,7 @@ from ojito import pipeline as module
 from ojito.checkpoint.files import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.errors import OjitoError
-from ojito.generate import GenerateOptions, Generation, Greedy, Temperature, TopK, TopP
+from ojito.generate import GenerateOptions, Greedy, Temperature, TopK, TopP
 from ojito.learned import Learned
 from ojito.loading import load
 from ojito.model import VLM
@@ -26,6 +26,7 @@ from ojito.pipeline import Answer, Pipeline
 from ojito.processor import Processor, RowError, Tokenizer
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
+from tests.scripted import Scripted
 
 CONFIG = Config(
     name="toy",
@@ -68,28 +69,13 @@ def presets(monkeypatch):
 
 
 def says(monkeypatch, pipe, *texts):
-    """Makes the engine say these texts, token by token, then the end of text; one for each row."""
+    """Makes the pipeline say these texts, token by token, then the end of text; one for each row."""
     rows = [list(pipe.processor.tokenizer.encode(text)) for text in texts]
     says_ids(monkeypatch, *rows)
 
 
 def says_ids(monkeypatch, *rows):
-    def stream(model, batch, options, *, stops, **_):
-        made = [Generation() for _ in rows]
-        for step in range(max(map(len, rows)) + 1):
-            for number, (row, ids) in enumerate(zip(made, rows, strict=True)):
-                if row.finish:
-                    continue
-                if step == len(ids):
-                    row.finish = "eos"
-                    continue
-                row.tokens.append(ids[step])
-                if stops[number](row.tokens):
-                    row.finish = "stop"
-            yield made
-
-    monkeypatch.setattr(module, "stream", stream)
-    monkeypatch.setattr(module, "generate", lambda *args, **options: [*stream(*args, **options)][-1])
+    monkeypatch.setattr(module, "Scheduler", Scripted(*rows))
 
 
 # -------------------------------------------------------------------------------------------------------------- answers

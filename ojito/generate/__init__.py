@@ -3,8 +3,10 @@
 from ojito.generate.engine import generate, prefill, step, stream
 from ojito.generate.model import Model, evaluating
 from ojito.generate.options import Allowed, GenerateOptions, OptionKeywords, make_options, options_of_rows
+from ojito.generate.prefix import PrefixCache
 from ojito.generate.rows import Generation
 from ojito.generate.sampling import Greedy, Sampler, Temperature, TopK, TopP
+from ojito.generate.scheduler import Request, Scheduler
 from ojito.generate.state import State
 from ojito.generate.stops import Finish, StopTexts
 
@@ -16,7 +18,10 @@ __all__ = [
     "Greedy",
     "Model",
     "OptionKeywords",
+    "PrefixCache",
+    "Request",
     "Sampler",
+    "Scheduler",
     "State",
     "StopTexts",
     "Temperature",

@@ -39,6 +39,9 @@ class Model(Protocol):
     def head(self, hidden: Tensor) -> Tensor:
         """(..., V) logits of hidden states (..., D), in float32."""
 
+    def check(self, batch: Batch) -> None:
+        """Refuse a batch whose images do not fill its placeholders, or whose positions the decoder does not have."""
+
     def encode(self, images: Tensor) -> Tensor:
         """(N, P, D) visual tokens of images."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Allowed = Callable[[Sequence[int]], "Bool[Tensor, ' V'] | None"]
 """Which tokens may come next: called before each with the answer's tokens so far. True where a token may; V is the size
-of the tokenizer's vocabulary. None allows all. Only where its end-of-text token is allowed, an answer ends by itself."""
+of the tokenizer's vocabulary. None allows all. Only where its end-of-text token is allowed, an answer can end."""
 
 _STRONGEST = 1e10  # penalty; beyond, logits leave the range of float32
 _HIGHEST = 10  # power of a length

@@ -99,7 +99,7 @@ def make_rows(
     Raises:
         OjitoError: Prompts padded on the right, or too long for the decoder's positions.
     """
-    limits = _limits(batch, options, max_positions)
+    limits = limits_of(batch, options, max_positions)
     prompts = [tokens[-count:] for tokens, count in zip(batch.tokens.tolist(), tokens_of(batch), strict=True)]
     return [
         Row(
@@ -114,8 +114,12 @@ def make_rows(
     ]
 
 
-def _limits(batch: Batch, options: Sequence[GenerateOptions], most: int) -> list[int]:
-    """The most new tokens of each row."""
+def limits_of(batch: Batch, options: Sequence[GenerateOptions], most: int) -> list[int]:
+    """The most new tokens of each row, of a decoder of so many positions.
+
+    Raises:
+        OjitoError: As for `make_rows`.
+    """
     if bool((batch.segments[:, -1] == PADDING).any()):
         raise OjitoError("batch", "the prompts are padded on the right", "use processor(samples), not training=True")
     lasts = batch.positions[:, -1].tolist()

@@ -189,19 +189,22 @@ class KVCache:
             return
         rows, length = max(rows, self.rows), max(length, self.capacity)
         layers, _, heads, _, size = self._keys.shape
-        have, used = len(self.lengths), self.length
+        have, used, dtype, device = len(self.lengths), self.length, self._keys.dtype, self._keys.device
+        if not used:  # nothing moves, and the memory may be used again
+            self._keys = self._values = self._keys[:, :0].clone()
+            self._hold([])
         keys, values = (
-            torch.zeros(layers, rows, heads, length, size, dtype=one.dtype, device=one.device)
-            for one in (self._keys, self._values)
+            torch.zeros(layers, rows, heads, length, size, dtype=dtype, device=device) for _ in ("keys", "values")
         )
-        keys[:, :have, :, :used] = self.keys[:, :, :, :used]
-        values[:, :have, :, :used] = self.values[:, :, :, :used]
-        metadata = _padding(rows, length, keys.device)
-        metadata.positions[:have, :used] = self.metadata.positions[:, :used]
-        metadata.segments[:have, :used] = self.metadata.segments[:, :used]
-        metadata.blocks[:have, :used] = self.metadata.blocks[:, :used]
+        metadata, before = _padding(rows, length, device), self.metadata
+        if used:
+            keys[:, :have, :, :used], values[:, :have, :, :used] = self.keys[..., :used, :], self.values[..., :used, :]
+            metadata.positions[:have, :used] = before.positions[:, :used]
+            metadata.segments[:have, :used] = before.segments[:, :used]
+            metadata.blocks[:have, :used] = before.blocks[:, :used]
+        lengths = self.lengths if used else [0] * have
         self._keys, self._values, self._metadata = keys, values, metadata
-        self._hold(self.lengths)
+        self._hold(lengths)
 
     def columns(self, row: int, columns: slice) -> Columns:
         """What there is of a row's tokens in these columns, not copied."""
