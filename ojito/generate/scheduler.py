@@ -164,8 +164,8 @@ class Scheduler:
         if options.stop and stop is None:
             raise OjitoError("stop", "the scheduler knows no texts", "use Pipeline.generate, or give stop")
         batch = last_columns(batch, tokens_of(batch))  # without padding
-        self._model.check(batch)
         (limit,) = limits_of(batch, [options], self._model.config.decoder.max_positions)
+        self._model.check(batch)
         beginning = Beginning(0, b"", ())
         if self._prefixes is not None:
             beginning = find_beginning(batch, self._model.config.decoder.mask)
