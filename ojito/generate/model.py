@@ -48,8 +48,8 @@ class Model(Protocol):
     def modules(self) -> Iterator[nn.Module]:
         """All modules, each of which has a mode."""
 
-    def eval(self) -> Any:
-        """Put it into evaluation mode."""
+    def train(self, mode: bool) -> Any:
+        """Put it, and all of its modules, into training mode or evaluation mode."""
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def evaluating(model: Model | nn.Module) -> Iterator[None]:
     """Context with the model in evaluation mode; afterwards every module has the mode that it had before."""
     training = [module for module in model.modules() if module.training]  # frozen parts do not train
     if training:
-        model.eval()
+        model.train(False)
     try:
         yield
     finally:

@@ -58,18 +58,16 @@ def answer(model, batch, eos=EOS, stops=None, **options):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("seed", range(0, 12, 3))
+@pytest.mark.parametrize("seed", range(10))
 def test_guesses_change_no_answer_of_random_models(sharp, tiny_processor, questions, style, seed, reads):
-    passes = set()
-    for number in range(seed, seed + 3):
-        model = sharp(number, **STYLES[style])
-        for rows in (questions[number % 4 :][:1], questions):
-            batch = tiny_processor(rows)
-            plain = answer(model, batch, max_new_tokens=30, drafts=0)
-            read = reads(model)
-            assert answer(model, batch, max_new_tokens=30, drafts=8) == plain
-            passes |= {length for _, length in read[1:]}
-    assert len(passes) > 1  # or nothing was guessed
+    model, lengths = sharp(seed, **STYLES[style]), set()
+    for rows in (questions[seed % 4 :][:1], questions):
+        batch = tiny_processor(rows)
+        plain = answer(model, batch, max_new_tokens=30, drafts=0)
+        read = reads(model)
+        assert answer(model, batch, max_new_tokens=30, drafts=8) == plain
+        lengths |= {length for _, length in read[1:]}
+    assert len(lengths) > 1  # or nothing was guessed
 
 
 def test_repeating_text_takes_few_passes(parrot, tiny_processor, questions, reads):

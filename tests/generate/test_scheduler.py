@@ -73,7 +73,7 @@ def test_waiting_row_takes_the_place_of_one_that_ended(tiny_model, tiny_processo
     read = reads(tiny_model)
     assert (scheduler.running, scheduler.free) == (0, 0)
     scheduler.run()
-    # Two prompts, both go on, the first has ended: the third prompt, which goes on beside the second, and ends before it.
+    # Two prompts, both go on, the first has ended: the third prompt, which goes on beside the second and ends first.
     assert [rows for rows, _ in read] == [2, 2, 1, 2, 2, 2, 1]
     assert scheduler.done
     assert scheduler.free == 2
@@ -89,12 +89,13 @@ def test_row_that_ended_is_not_read_any_more(tiny_model, tiny_processor, questio
 def test_rows_may_be_submitted_while_others_are_iterated(model, tiny_processor, questions):
     scheduler = Scheduler(model, eos=-1, rows=4)
     first = scheduler.submit(tiny_processor([questions[0]]), GenerateOptions(9, drafts=0))
-    pieces, second = [], None
+    said, second = [], None
     for tokens in first:
-        pieces += [tokens]
+        assert len(tokens) == 1
+        said += tokens
         second = second or scheduler.submit(tiny_processor([questions[1]]), GenerateOptions(5))
-    assert [len(tokens) for tokens in pieces] == [1] * 9
-    assert sum(pieces, []) == first.answer.tokens
+    assert said == first.answer.tokens
+    assert len(said) == 9
     assert second.done
     assert list(second) == [second.answer.tokens]
 
