@@ -1,4 +1,9 @@
-"""Generation: `options` says how, `engine` goes token by token, `sampling` or `beam` chooses, `stops` ends a text."""
+"""Generation: from the logits of a model to the tokens of an answer.
+
+`options` says how; `engine` goes token by token, with `rows` and `state`; `choosing`, `sampling` and `beam` choose a
+token; `stops` ends a text. `scheduler` lets rows join and leave, `prefix` remembers images, `lookup` guesses tokens
+that repeat. `model` says what a model must be able to do.
+"""
 
 from ojito.generate.engine import generate, prefill, step, stream
 from ojito.generate.model import Model, evaluating

@@ -24,9 +24,9 @@ _FIRST_PAUSE, _LAST_PAUSE = 4, 64  # tokens without a guess after a wrong one
 class Lookup:
     """The text of one row, and where its pieces have stood before.
 
-    To look takes two reads of a dictionary, whatever the text's length. A guess of which nothing was right is followed
-    by a pause, twice as long each time, up to 64 tokens, and the next guess is half as long; one that was right
-    altogether makes the next one twice as long. So a text that never repeats costs next to nothing.
+    To look takes two reads of a dictionary, whatever the text's length. A guess that was right altogether makes the
+    next one twice as long; one that was not makes it shorter. One of which nothing was right is followed by a pause,
+    twice as long each time, up to 64 tokens. So a text that never repeats costs next to nothing.
 
     Args:
         prompt: Its tokens; `IMAGE` where images stand.
@@ -78,12 +78,13 @@ class Lookup:
             return
         if right == guessed:
             self._size = min(2 * self._size, self._most)
+        else:
+            self._size = max(right + 1, self._size // 2)
         if right:
             self._pause = _FIRST_PAUSE
         else:
             # The token that is right in place of the guess is added next, and counts.
             self._waits, self._pause = self._pause + 1, min(2 * self._pause, _LAST_PAUSE)
-            self._size = max(1, self._size // 2)
 
 
 def may_draft(options: GenerateOptions) -> bool:

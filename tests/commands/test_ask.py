@@ -66,8 +66,7 @@ def test_conversation_encodes_its_image_once(run, trained, images, monkeypatch, 
     encoded, encode = [], VLM.encode
     monkeypatch.setattr(VLM, "encode", lambda model, images: encoded.append(len(images)) or encode(model, images))
     monkeypatch.setattr("sys.stdin", io.StringIO("what?\nwhich colour?\nwhat?\n"))
-    code, said, _ = run("ask", trained, images / "0.png", "--max-new-tokens", 4, *form)
-    assert (code, len(said.splitlines())) == (0, 3)
+    assert run("ask", trained, images / "0.png", "--max-new-tokens", 4, *form)[0] == 0
     assert encoded == [1]
 
 
