@@ -233,9 +233,10 @@ class Scheduler:
 
     def _choose(self) -> list[Request]:
         """Take those that join now from those that wait."""
+        while self._waiting and self._waiting[0].done:  # cancelled
+            self._waiting.popleft()
         waiting = [request for request in list(self._waiting) if not request.done]
         if not waiting:
-            self._waiting.clear()
             return []
         searching = self.running > 0 and self._state is not None and self._state.search is not None
         width = waiting[0].options.beams

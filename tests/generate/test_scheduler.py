@@ -110,6 +110,7 @@ def test_cancelled_rows_leave_and_the_others_go_on(model, tiny_processor, questi
     requests[1].cancel()
     requests[3].cancel()  # while it waits
     scheduler.run()
+    assert scheduler.done
     assert [rows for rows, _ in read] == [3, 3, 3, 2, 2, 2, 2, 2]
     assert [request.answer.finish for request in requests] == ["length", "cancelled", "length", "cancelled"]
     assert [len(request.answer.tokens) for request in requests] == [8, 3, 8, 0]
