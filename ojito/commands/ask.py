@@ -32,6 +32,7 @@ def run(args: Namespace) -> int:
     check_image(args)
     options, clock = generate_options(args), Stopwatch(torch.device("cpu"))
     pipe = load_model(args, args.max_pixels)
+    model = pipe.prepared(once=args.question is not None)
     load_seconds = clock.lap()
     with naming_the_flag():
         image = pipe.processor.open_image(args.image).image  # once, however many questions follow
@@ -51,7 +52,7 @@ def run(args: Namespace) -> int:
             note = f"ojito: {pipe.name} was trained to caption images, not to answer questions; try `ojito caption`"
             print(note, file=sys.stderr, flush=True)
         result: dict[str, Any] = {"image": args.image, "question": question}
-        with watching(pipe.model) if args.stats else nullcontext() as watch:
+        with watching(model) if args.stats else nullcontext() as watch:
             if args.json:
                 (answer,) = pipe.generate([sample], options)
                 text = str(answer)
