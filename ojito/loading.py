@@ -136,9 +136,7 @@ def _fill(
     tokenizer = Tokenizer.read(described.tokenizer, config.tokenizer)
     check_vocabulary(described.path, tokenizer, model.config.decoder.vocab_size)
     processor = Processor.for_model(config, tokenizer, model.config)
-    state = read_weights(
-        described.path, model.state_dict(), dtype, device, described.keys, progress, header=described.header
-    )
+    state = read_weights(described.folder.tensors, model.state_dict(), dtype, device, described.keys, progress)
     model.load_state_dict(state, assign=True)
     return processor
 

@@ -91,7 +91,7 @@ def read_part(
         return {name: state[name].to(device, dtype if t.is_floating_point() else None) for name, t in expected.items()}
     assert part.folder is not None  # noqa: S101 - the caller's to see
     with naming_settings(f"model.{kind}", part.config, getattr(model.config, kind)):
-        state = read_weights(part.folder.path, expected, dtype, device, part.keys, progress, part.folder.header)
+        state = read_weights(part.folder.tensors, expected, dtype, device, part.keys, progress)
     return state | {name: with_rows(state[name], rows) for name, rows in longer.items()}
 
 

@@ -10,20 +10,21 @@ from typing import Any, Literal
 
 from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
 from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, read_header
+from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, SafetensorsFolder, TensorSource, read_header
 from ojito.checkpoint.unsupported import check_supported
 from ojito.config import (
     Config,
     DecoderConfig,
     EfficientNetConfig,
     ModelConfig,
+    NoVisionConfig,
     PerceiverConfig,
     ProcessorConfig,
     ResNetConfig,
     VisionConfig,
 )
 
-Form = Literal["native", "huggingface", "nanovlm"]
+Form = Literal["native", "huggingface", "nanovlm", "gguf"]
 PartKind = Literal["vision", "decoder"]
 
 _FEWEST = 6  # tensors of a layer, of any kind
@@ -62,6 +63,15 @@ class OpenFolder:
         return read_header(self.path)
 
     @property
+    def tensors(self) -> TensorSource:
+        """The tensors themselves.
+
+        Raises:
+            CheckpointError: As for `header`.
+        """
+        return SafetensorsFolder(self.path, self.header)
+
+    @property
     def name(self) -> str:
         """The model's name: the folder's, or the one that it has on the Hub."""
         folder = self.path.resolve()
@@ -85,6 +95,8 @@ def _layers(config: ModelConfig | VisionConfig | DecoderConfig) -> int:
     """The number of layers of a vision tower, a decoder, or both with what is between."""
     if isinstance(config, (ResNetConfig, EfficientNetConfig)):
         return sum(config.blocks)
+    if isinstance(config, NoVisionConfig):
+        return 0
     if not isinstance(config, ModelConfig):
         return config.layers
     between = config.connector.layers if isinstance(config.connector, PerceiverConfig) else 0

@@ -13,6 +13,7 @@ from ojito.config import (
     ConnectorConfig,
     DecoderConfig,
     EfficientNetConfig,
+    NoVisionConfig,
     PerceiverConfig,
     PixelShuffleConfig,
     ResNetConfig,
@@ -88,6 +89,8 @@ def run(args: Namespace) -> int:
 def _vision(config: VisionConfig) -> str:
     if isinstance(config, EfficientNetConfig):
         body = f"EfficientNet-Lite, {sum(config.blocks)} blocks, {config.width} wide"
+    elif isinstance(config, NoVisionConfig):
+        return "none: the model reads text alone"
     elif isinstance(config, ResNetConfig):
         body = f"ResNet, {sum(config.blocks)} blocks, {config.width} wide"
     else:
