@@ -28,6 +28,7 @@ from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest, nearest_name
+from ojito.gguf.container import is_gguf_file
 from ojito.hub.download import download, download_tokenizer
 from ojito.hub.transfer import HubError, TransientError
 from ojito.learned import Learned
@@ -52,18 +53,21 @@ def load(
     dtype: torch.dtype | str = "auto",
     seed: int = 0,
     progress: Progress | None = None,
+    mmproj: Path | str | None = None,
 ) -> Pipeline:
     """Load a saved or public model, or a preset with random weights and a tokenizer of single bytes or characters.
 
     Args:
-        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; else the name of a
-            preset, or the path of a recipe in YAML; else "owner/name" of a model on the Hugging Face Hub, which is
-            fetched once ("owner/name@revision").
+        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; or a GGUF file, a model
+            of text alone without an mmproj; else the name of a preset, or the path of a recipe in YAML; else
+            "owner/name" of a model on the Hugging Face Hub, which is fetched once ("owner/name@revision").
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
         seed: Of a preset's random weights.
         progress: Called with what is done and what there is in all: bytes while the Hub's files are fetched, then
             numbers while the weights are read.
+        mmproj: The file with the vision tower and projector of a GGUF file; None takes the one beside it if a folder
+            with both is named.
 
     Raises:
         OjitoError: Neither folder nor preset, a device or dtype that is not there, too little memory.
@@ -75,8 +79,10 @@ def load(
     torch_dtype = pick_dtype(dtype, torch_device)
     folder = find_folder(name, progress)
     if folder is None:
+        if mmproj is not None:
+            raise OjitoError("mmproj", f"is for a GGUF file, and {name} is a preset", "leave it out")
         return _load_preset(str(name), torch_device, torch_dtype, seed)
-    return load_described(describe(folder), torch_device, torch_dtype, progress)
+    return load_described(describe(folder, mmproj), torch_device, torch_dtype, progress)
 
 
 def load_described(
@@ -168,7 +174,7 @@ def find_folder(
     progress: Progress | None = None,
     check: Callable[[Path], object] = check_settings,
 ) -> Path | None:
-    """The folder of a model, fetched where the name is one on the Hub; None where it can only be a preset.
+    """The folder or GGUF file of a model, fetched where it is named on the Hub; None where it can only be a preset.
 
     Args:
         name: As for `load`.
@@ -182,6 +188,8 @@ def find_folder(
     path = Path(name)
     if path.is_dir():
         return _with_model(path)
+    if is_gguf_file(path):
+        return path
     pasted = hub_id_of(str(name))
     if pasted:
         name, path = pasted, Path(pasted)

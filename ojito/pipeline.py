@@ -117,11 +117,9 @@ class Pipeline:
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        dtype, vision = str(self.model.dtype).removeprefix("torch."), self.model.config.vision
-        return (
-            f"Pipeline({self.name!r}: {parameters:,} parameters, {dtype} on {self.device}, "
-            f"image {vision.image_size} x {vision.image_size} in {self.model.config.image_tokens} tokens)"
-        )
+        dtype, size = str(self.model.dtype).removeprefix("torch."), self.model.config.vision.image_size
+        reads = f"image {size} x {size} in {self.model.config.image_tokens} tokens" if size else "text alone"
+        return f"Pipeline({self.name!r}: {parameters:,} parameters, {dtype} on {self.device}, {reads})"
 
     @property
     def device(self) -> torch.device:
@@ -159,12 +157,16 @@ class Pipeline:
         return self.ask(image, "", options, **keywords)
 
     def ask(
-        self, image: ImageLike, prompt: str, options: GenerateOptions | None = None, **keywords: Unpack[OptionKeywords]
+        self,
+        image: ImageLike | None,
+        prompt: str,
+        options: GenerateOptions | None = None,
+        **keywords: Unpack[OptionKeywords],
     ) -> Answer:
         """Answer a question about an image.
 
         Args:
-            image: A path, a PIL image, encoded bytes.
+            image: A path, a PIL image, encoded bytes. None asks without an image.
             prompt: The question; empty asks for a caption.
             options: How to answer.
             **keywords: The same, one by one; they win.
@@ -174,7 +176,7 @@ class Pipeline:
             RowError: The question is too long for the model, or cannot be written as tokens.
             OjitoError: An option that is not known or not possible.
         """
-        return self.generate([Sample([image], check_typed(prompt))], options, **keywords)[0]
+        return self.generate([_sample(image, check_typed(prompt))], options, **keywords)[0]
 
     def detect(self, image: ImageLike, things: str | Sequence[str], **options: Any) -> list[Box]:
         """Where these things are in the image, by a model that has learned it as PaliGemma has: with location tokens.
@@ -279,7 +281,7 @@ class Pipeline:
 
     def stream(
         self,
-        image: ImageLike | Sample,
+        image: ImageLike | Sample | None,
         prompt: str = "",
         options: GenerateOptions | None = None,
         **keywords: Unpack[OptionKeywords],
@@ -290,7 +292,7 @@ class Pipeline:
         piece, at the end of the search: until then another beam may win.
 
         Args:
-            image: The image; or a Sample, whose last turn is the question.
+            image: The image, or None; or a Sample, whose last turn is the question.
             prompt: The question about the image; empty asks for a caption.
             options: How to answer.
             **keywords: The same, one by one; they win.
@@ -302,7 +304,7 @@ class Pipeline:
         """
         checked = make_options(options, keywords)
         stops = self._stop_texts(checked)
-        sample = image if isinstance(image, Sample) else Sample([image], prompt)
+        sample = image if isinstance(image, Sample) else _sample(image, prompt)
         return self._pieces(sample, checked, stops)
 
     def _pieces(self, sample: Sample, options: GenerateOptions, stops: StopTexts) -> Iterator[str]:
@@ -418,6 +420,10 @@ class Pipeline:
         size = (opened.width, opened.height)  # of the whole image, whatever scale of it the model read
         boxes = parse(answer.text, *size)
         return Located(boxes if decoder is None else add_masks(boxes, decoder, *size), answer, *size)
+
+
+def _sample(image: ImageLike | None, prompt: str) -> Sample:
+    return Sample([] if image is None else [image], prompt)
 
 
 def _batches(options: Sequence[GenerateOptions], size: int) -> list[list[int]]:

@@ -35,7 +35,10 @@ class OpenFolder:
 
     Attributes:
         path: The folder.
+        described_by: What says how many layers there are, for messages.
     """
+
+    described_by = CONFIG
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -87,7 +90,7 @@ class OpenFolder:
         """
         layers, tensors = _layers(config), len(self.header)
         if layers * _FEWEST > tensors:
-            problem = f"{CONFIG} asks for {layers} layers, but {tensors} tensors are too few for them"
+            problem = f"{self.described_by} asks for {layers} layers, but {tensors} tensors are too few for them"
             raise CheckpointError(self.path, problem, "use the files of one model")
 
 
@@ -114,7 +117,7 @@ class Described:
         name: The model's name.
         model: The model's config.
         processor: The processor's config.
-        tokenizer: The path of its tokenizer.json.
+        tokenizer: The path of its tokenizer.json, or of the GGUF file that has one in its metadata.
         keys: The names of its tensors in the folder's files.
         recipe: The recipe that it was trained with; None where the folder has none.
     """

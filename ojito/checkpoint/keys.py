@@ -64,7 +64,7 @@ class Key:
         if self.flat_patches and len(shape) == 4:
             made = made.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
         if self.heads:
-            made = made.unflatten(0, (self.heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+            made = made.reshape(self.heads, -1, 2, *made.shape[1:]).transpose(1, 2).flatten(0, 2)
         return made.float() - 1 if self.plus_one else made
 
     def to_theirs(self, pieces: list[Tensor]) -> Tensor:
@@ -73,7 +73,7 @@ class Key:
 
         made = cat(pieces) if self.parts > 1 else pieces[0]
         if self.heads:
-            made = made.unflatten(0, (self.heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+            made = made.reshape(self.heads, 2, -1, *made.shape[1:]).transpose(1, 2).flatten(0, 2)
         if self.plus_one:
             made = made.float() + 1
         if self.flat_patches and made.ndim == 4:

@@ -158,7 +158,9 @@ class GgufFile:
         if value.kind == _STRING:
             return [*_Reader(self.path, self._map, value.start).texts(value.length, key)]
         code = _SCALARS[value.kind]
-        whole: list[Any] = np.frombuffer(self._map, np.dtype(code).newbyteorder("<"), value.length, value.start).tolist()
+        whole: list[Any] = np.frombuffer(
+            self._map, np.dtype(code).newbyteorder("<"), value.length, value.start
+        ).tolist()
         return whole
 
     def data(self, name: str) -> npt.NDArray[np.uint8]:
@@ -275,7 +277,9 @@ class _Reader:
         """Bytes at whose multiples tensors begin."""
         value = metadata.get("general.alignment", 32)
         if type(value) is not int or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
-            raise GgufError(self.path, f"has a general.alignment of {value!r}", "a power of two is needed: copy it again")
+            raise GgufError(
+                self.path, f"has a general.alignment of {value!r}", "a power of two is needed: copy it again"
+            )
         return value
 
     def tensors(self, count: int, alignment: int) -> dict[str, TensorPlace]:

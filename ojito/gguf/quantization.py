@@ -135,7 +135,9 @@ def _by_package(file: GgufFile, place: TensorPlace, rows: Tensor) -> Tensor:
         package: Any = importlib.import_module("gguf")
     except ImportError:
         problem = f"has {place.name} as {place.kind.name}, which the package gguf reads, and it is not installed"
-        raise GgufError(file.path, problem, "install it (pip install 'ojito[gguf]'), or use Q8_0, Q4_0 or Q4_1") from None
+        raise GgufError(
+            file.path, problem, "install it (pip install 'ojito[gguf]'), or use Q8_0, Q4_0 or Q4_1"
+        ) from None
     try:
         kind = package.GGMLQuantizationType(place.type)
         return torch.from_numpy(package.quants.dequantize(rows.numpy(), kind))

@@ -3,7 +3,7 @@
     tokenizer.ggml.model: gpt2     byte-level BPE, with its merges; tokenizer.ggml.pre says how texts are split before
     tokenizer.ggml.model: llama    SentencePiece's BPE: its merges follow from the scores
 
-Source: llama.cpp's `llama-vocab.cpp` for how texts are split; transformers 5.23 for how merges follow from a vocabulary.
+Source: llama.cpp's `llama-vocab.cpp` for how texts are split; transformers 5.23 for the merges that follow from scores.
 """
 
 from __future__ import annotations
@@ -91,6 +91,13 @@ def read_tokenizer(file: GgufFile) -> tokenizers.Tokenizer:
             raise
         raise GgufError(file.path, "has a damaged vocabulary", "copy it again") from error
     return made
+
+
+def begins_with_bos(file: GgufFile) -> bool:
+    """Whether the vocabulary puts its bos before every text, as its file says or as llama.cpp takes for granted."""
+    said = file.metadata.get("tokenizer.ggml.add_bos_token")
+    usual = file.metadata.get(_MODEL) == "llama" or file.metadata.get(_PRE) in WHOLE_WORDS
+    return usual if said is None else said is True
 
 
 def token_name(file: GgufFile, key: str, tokens: list[str]) -> str:

@@ -121,6 +121,8 @@ class Processor:
         if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
             kind = type(sample.images).__name__
             raise RowError(sample.origin, f"images is one {kind}, not a list", "write images=[image]")
+        if sample.images and not self.image_size:
+            raise RowError(sample.origin, "has an image, and this model reads text alone", "leave the image out")
         images = [(read or self.read_image)(image) for image in sample.images]
         row = self._writer.write(sample, training, rng, [(image.rows, image.columns) for image in images])
         row.images = images
