@@ -58,8 +58,8 @@ def load(
     """Load a saved or public model, or a preset with random weights and a tokenizer of single bytes or characters.
 
     Args:
-        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; or a GGUF file, a model
-            of text alone without an mmproj; else the name of a preset, or the path of a recipe in YAML; else
+        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; or a GGUF file, which
+            without an mmproj is a model of text alone; else the name of a preset, or the path of a recipe in YAML; else
             "owner/name" of a model on the Hugging Face Hub, which is fetched once ("owner/name@revision").
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.

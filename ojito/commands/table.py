@@ -79,7 +79,14 @@ MODEL = _argument(
     "model",
     type=_word,
     metavar="MODEL",
-    help="a model folder, owner/name on the Hugging Face Hub, or a preset or recipe (random weights)",
+    help="a model folder, a GGUF file, owner/name on the Hugging Face Hub, or a preset or recipe (random weights)",
+)
+
+MMPROJ = _argument(
+    "--mmproj",
+    type=_word,
+    metavar="FILE",
+    help="the vision tower of a MODEL in GGUF (default: that beside it in a folder)",
 )
 
 MAX_PIXELS = _argument(
@@ -274,6 +281,7 @@ COMMANDS = (
         (
             MODEL,
             _argument("images", nargs="+", type=_word, metavar="IMAGE", help="image files, or folders of them"),
+            MMPROJ,
             _argument(
                 "--out",
                 type=_word,
@@ -293,13 +301,20 @@ COMMANDS = (
         "ojito.commands.ask",
         (
             MODEL,
-            _argument("image", type=_word, metavar="IMAGE", help="an image file"),
+            _argument(
+                "image", nargs="?", type=_word, metavar="IMAGE", help="an image file, unless --no-image is given"
+            ),
             _argument(
                 "question",
                 nargs="?",
                 metavar="QUESTION",
                 help="left out: questions from stdin, one per line",
             ),
+            _argument(
+                "--no-image", action="store_true", help="ask without an image, as a model of text alone is asked"
+            ),
+            _argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
+            MMPROJ,
             MAX_PIXELS,
             *SAMPLING,
         ),
@@ -391,6 +406,7 @@ COMMANDS = (
         "ojito.commands.convert",
         (
             MODEL,
+            MMPROJ,
             _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write it"),
             _argument(
                 "--to",
@@ -410,7 +426,7 @@ COMMANDS = (
         "info",
         "show the parts of a model, its parameters, and the memory that it takes",
         "ojito.commands.info",
-        (MODEL,),
+        (MODEL, MMPROJ),
         "ojito info paligemma-3b-224",
     ),
     Command("parts", "list the vision towers and decoders to build with", "ojito.commands.parts", (), "ojito parts"),
