@@ -37,6 +37,7 @@ MAX_AXES = 4
 MAX_NUMBERS = 2**42  # of one tensor
 MAX_ALIGNMENT = 2**16  # bytes
 
+_FEW = 64  # numbers of an array that is decoded with the header
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", _BOOL: "?", 10: "Q", 11: "q", 12: "d"}
 _READERS = {kind: struct.Struct("<" + code) for kind, code in _SCALARS.items()}
@@ -117,7 +118,7 @@ class Array(NamedTuple):
     start: int
 
 
-Value = Union[bool, int, float, str, Array]
+Value = Union[bool, int, float, str, list[Any], Array]
 
 
 class GgufFile:
@@ -125,7 +126,7 @@ class GgufFile:
 
     Attributes:
         path: The file.
-        metadata: Its values by their keys; arrays as `Array`, which `array` decodes.
+        metadata: Its values by their keys; arrays of a few numbers as lists, others as `Array`, which `array` decodes.
         tensors: Its tensors by their names, in the file's order.
         alignment: Tensors begin at multiples of so many bytes.
     """
@@ -153,15 +154,13 @@ class GgufFile:
         value = self.metadata.get(key)
         if value is None:
             return []
+        if isinstance(value, list):
+            return value
         if not isinstance(value, Array):
             raise GgufError(self.path, f"has {key} as one value, and a list is needed", _UNREAL)
         if value.kind == _STRING:
             return [*_Reader(self.path, self._map, value.start).texts(value.length, key)]
-        code = _SCALARS[value.kind]
-        whole: list[Any] = np.frombuffer(
-            self._map, np.dtype(code).newbyteorder("<"), value.length, value.start
-        ).tolist()
-        return whole
+        return _numbers(self._map, value)
 
     def data(self, name: str) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor, a view of the file. Writing to them changes a copy in memory, never the file."""
@@ -184,6 +183,13 @@ class GgufFile:
         if not isinstance(value, str) or not value:
             raise GgufError(self.path, "names no general.architecture", _UNREAL)
         return value
+
+
+def _numbers(data: mmap.mmap, array: Array) -> list[Any]:
+    """The entries of an array of numbers."""
+    dtype = np.dtype(_SCALARS[array.kind]).newbyteorder("<")
+    entries: list[Any] = np.frombuffer(data, dtype, array.length, array.start).tolist()
+    return entries
 
 
 def is_gguf_file(path: Path | str) -> bool:
@@ -256,8 +262,8 @@ class _Reader:
             raise GgufError(self.path, f"has {key} neither true nor false", _COPY)
         return self._number(_READERS[kind])
 
-    def _array(self, key: str) -> Array:
-        """An array, of which only the place is kept."""
+    def _array(self, key: str) -> list[Any] | Array:
+        """An array: a few numbers, or only the place of many, or of texts."""
         kind, count = self._number(_UINT32), self._number(_UINT64)
         if kind == _ARRAY:
             raise GgufError(self.path, f"has lists within the list {key}", _UNREAL)
@@ -271,15 +277,15 @@ class _Reader:
                 self._skip(self._length(MAX_STRING, key))
         else:
             self._skip(count * _READERS[kind].size)
-        return Array(kind, count, start)
+        array = Array(kind, count, start)
+        return _numbers(self.data, array) if count <= _FEW and kind != _STRING else array
 
     def alignment(self, metadata: Mapping[str, Value]) -> int:
         """Bytes at whose multiples tensors begin."""
         value = metadata.get("general.alignment", 32)
         if type(value) is not int or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
-            raise GgufError(
-                self.path, f"has a general.alignment of {value!r}", "a power of two is needed: copy it again"
-            )
+            problem = f"has a general.alignment of {value!r}, which is no power of two up to {MAX_ALIGNMENT}"
+            raise GgufError(self.path, problem, _COPY)
         return value
 
     def tensors(self, count: int, alignment: int) -> dict[str, TensorPlace]:

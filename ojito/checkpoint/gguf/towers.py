@@ -173,8 +173,8 @@ def _activation(f: Fields) -> str:
 def _before_the_last(opened: OpenGguf, f: Fields, vision: Settings) -> Settings:
     """LLaVA's tower ends where its patches are taken from: the file has no layers beyond."""
     layers = vision["layers"]
-    chosen = opened.vision.array(f"{_V}.feature_layer") if opened.vision else []
-    if chosen not in ([], [layers]):
+    chosen = f.get(f"{_V}.feature_layer")
+    if chosen not in (None, [layers]):
         raise f.error(f"{_V}.feature_layer", chosen, f"Ojito reads the patches after the last of {layers} layers")
     return {"feature_layer": -1, "final_norm": _POST_NORM in opened.header}
 
