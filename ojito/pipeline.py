@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.gguf.export import Written, write_files
 from ojito.checkpoint.huggingface.card import CARD
 from ojito.checkpoint.huggingface.export import Exported, family_of, write_folder
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
@@ -20,7 +21,7 @@ from ojito.checkpoint.native import RECIPE, save_model
 from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
-from ojito.device import pick_device
+from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError
 from ojito.generate import (
     Finish,
@@ -355,6 +356,51 @@ class Pipeline:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer.save(Path(folder) / TOKENIZER_FILE)
             return family_of(Path(folder), self.name, self.model.config, self.processor.config, marks)
+
+    def export_gguf(
+        self,
+        folder: Path | str,
+        *,
+        force: bool = False,
+        dtype: torch.dtype | str | None = None,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Write the files that llama.cpp loads: model.gguf, and mmproj.gguf of a model that sees. `load` reads them.
+
+        All or nothing. The recipe, and what the model has learned, have no place in them.
+
+        Args:
+            folder: Where to.
+            force: Whether a model that is there, of whatever form, is replaced.
+            dtype: Of the matrices, "float16"; None leaves them as the embedding is. Norms and biases are float32.
+            progress: Called with the bytes that are written, and all of them.
+
+        Returns:
+            The architecture and projector, the parameters and their dtype.
+
+        Raises:
+            CheckpointError: There is a model, the folder cannot be written, or llama.cpp has no such model, prompt or
+                tokenizer: names the settings that keep it from having one.
+            OjitoError: No such dtype.
+        """
+        if not force and holds_model(folder):
+            raise CheckpointError(
+                folder, "holds a model already", "choose another folder, or replace it with force=True"
+            )
+        tokenizer = self.processor.tokenizer
+        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
+        with staged_save(folder) as staging:
+            return write_files(
+                staging,
+                self.name,
+                self.model.config,
+                self.processor.config,
+                tokenizer.library(),
+                marks,
+                self.model.state_dict(),
+                pick_dtype(dtype or self.model.dtype, self.device),
+                progress,
+            )
 
     def export(
         self,

@@ -41,6 +41,9 @@ def run(args: Namespace) -> int:
     family = None
     if args.to == "ojito":
         pipe.save(out)
+    elif args.to == "gguf":
+        with progress(f"writing {out}") as report:
+            family = pipe.export_gguf(out, force=True, dtype=dtype, progress=report).architecture
     else:
         kept = (out / CARD).is_file()
         base = "" if folder is None or Path(args.model).exists() else args.model.partition("@")[0]
@@ -61,6 +64,9 @@ def _conclude(args: Namespace, out: Path, family: str | None, dtype: str, parame
     size = f"{short(parameters)} parameters in {dtype}, {format_bytes(sum(files.values()))}"
     if family is None:
         print(f"{out} is {args.model} in Ojito's own form: {size}")
+        return
+    if args.to == "gguf":
+        print(f"{out} is {args.model} in llama.cpp's form, architecture {family}: {size}")
         return
     print(f"{out} is {args.model} in Hugging Face's form, family {family}: {size}")
     if CARD in files:

@@ -402,7 +402,7 @@ COMMANDS = (
     ),
     Command(
         "convert",
-        "write a model of a public family in the form that transformers loads, or any in Ojito's own",
+        "write a model in the form that transformers or llama.cpp loads, or in Ojito's own",
         "ojito.commands.convert",
         (
             MODEL,
@@ -411,9 +411,9 @@ COMMANDS = (
             _argument(
                 "--to",
                 default="huggingface",
-                choices=("huggingface", "ojito"),
+                choices=("huggingface", "gguf", "ojito"),
                 help="huggingface (default) for families that transformers has, such as LLaVA, PaliGemma, Idefics3 and "
-                "Gemma 3, and for nanoVLM; ojito for any model",
+                "Gemma 3, and for nanoVLM; gguf for those that llama.cpp has; ojito for any model",
             ),
             _argument(
                 "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the weights (default: unchanged)"

@@ -8,6 +8,8 @@ Source: llama.cpp's `llama-vocab.cpp` for how texts are split; transformers 5.23
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -124,6 +126,78 @@ def read_tokens(file: GgufFile) -> list[str]:
     return _vocabulary(file)[0]
 
 
+def write_tokenizer(tokenizer: tokenizers.Tokenizer, architecture: str, size: int) -> dict[str, Any] | None:
+    """The metadata of a vocabulary that a file can hold.
+
+    Args:
+        tokenizer: The tokenizer.
+        architecture: Of the model.
+        size: Entries that the vocabulary shall have: those that are missing are filled in.
+
+    Returns:
+        The metadata by their keys, without the ids of special tokens; None where it is a tokenizer of another kind.
+    """
+    state = json.loads(tokenizer.to_str())
+    model = state["model"]
+    if model.get("type") != "BPE" or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        return None
+    ids = tokenizer.get_vocab()
+    names: list[str] = [f"[PAD{i}]" for i in range(size)]
+    types = [UNUSED] * size
+    unknown = model.get("unk_token")
+    for token, number in ids.items():
+        names[number] = token
+        single = model.get("byte_fallback") and re.fullmatch(r"<0x[0-9A-F]{2}>", token)
+        types[number] = BYTE if single else UNKNOWN if token == unknown else NORMAL
+    for number, added in tokenizer.get_added_tokens_decoder().items():
+        if types[number] != UNKNOWN:
+            types[number] = CONTROL if added.special else USER_DEFINED
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    values: dict[str, Any] = {_TOKENS: names, _TYPES: types}
+    if model.get("byte_fallback"):
+        return _written_sentencepiece(state, values, merges, architecture)
+    pre = _pre_of(state)
+    if pre is None or not merges:
+        return None
+    return {_MODEL: "gpt2", _PRE: pre, **values, _MERGES: merges}
+
+
+def _pre_of(state: Mapping[str, Any]) -> str | None:
+    """The name of how a byte-level tokenizer splits texts, as `tokenizer.ggml.pre` has it; None where it has none."""
+    for name, make in SPLITS.items():
+        normalizer = {"type": "NFC"} if name in _NORMALIZED else None
+        whole = bool(state["model"].get("ignore_merges"))
+        same = state["normalizer"] == normalizer and whole == (name in WHOLE_WORDS)
+        if same and name != "default" and _plain(json.loads(make().__getstate__())) == _plain(state["pre_tokenizer"]):
+            return name
+    return None
+
+
+def _plain(splitter: Any) -> Any:
+    """A pre-tokenizer without what changes no token."""
+    if isinstance(splitter, Mapping):
+        return {key: _plain(value) for key, value in splitter.items() if key != "trim_offsets"}
+    return [_plain(entry) for entry in splitter] if isinstance(splitter, list) else splitter
+
+
+def _written_sentencepiece(
+    state: Mapping[str, Any], values: dict[str, Any], merges: list[str], architecture: str
+) -> dict[str, Any] | None:
+    """SentencePiece's BPE; its scores put the tokens into the order of the merges that make them."""
+    if architecture.startswith("gemma"):
+        scores = [-float(i) for i in range(len(values[_TOKENS]))]
+        space = False
+    else:
+        parts = json.dumps([state["normalizer"], state["pre_tokenizer"]])
+        space = '"Prepend"' in parts or '"prepend_scheme": "first"' in parts or '"prepend_scheme": "always"' in parts
+        order: dict[str, int] = {}
+        for merge in merges:
+            order.setdefault(merge.replace(" ", ""), len(order))
+        scores = [-1.0 - order[name] if name in order else 0.0 for name in values[_TOKENS]]
+    written = {_MODEL: "llama", _PRE: "default", **values, _SCORES: scores}
+    return {**written, "tokenizer.ggml.add_space_prefix": space}
+
+
 def _vocabulary(file: GgufFile) -> tuple[list[str], list[int]]:
     """Tokens and their types.
 
@@ -136,6 +210,8 @@ def _vocabulary(file: GgufFile) -> tuple[list[str], list[int]]:
     types = types or [NORMAL] * len(tokens)
     if len(types) != len(tokens):
         raise GgufError(file.path, f"has {len(tokens)} tokens, and types of {len(types)}", _UNREAL)
+    while tokens and types[-1] == UNUSED:  # they fill the vocabulary up to the rows of the embedding
+        tokens, types = tokens[:-1], types[:-1]
     if len(set(tokens)) != len(tokens):
         raise GgufError(file.path, "has a token twice", _UNREAL)
     return tokens, types

@@ -167,6 +167,10 @@ class Tokenizer:
         named = (self._special[name] for name in _names(self._config.special))
         return 1 + max({*plain, *named, *self.ends, self.pad, -1 if self.bos is None else self.bos})
 
+    def library(self) -> tokenizers.Tokenizer:
+        """A copy of the tokenizer of the library, in which special tokens in a text are themselves."""
+        return tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
+
     def save(self, path: Path | str) -> None:
         """Write the `tokenizer.json` that `read` reads, with the added tokens."""
         Path(path).write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")

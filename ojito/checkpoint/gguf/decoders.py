@@ -122,6 +122,35 @@ def read_decoder(opened: OpenGguf) -> Settings:
     return DECODERS[its.model_type].read(Fields({**fields, **its.more(a, f)}, str(opened.path)))
 
 
+def write_decoder(architecture: str, c: DecoderConfig) -> Settings:
+    """A decoder's config as the metadata of an architecture."""
+    a = architecture
+    values: Settings = {
+        f"{a}.context_length": c.max_positions,
+        f"{a}.embedding_length": c.width,
+        f"{a}.block_count": c.layers,
+        f"{a}.feed_forward_length": c.mlp_dim,
+        f"{a}.vocab_size": c.vocab_size,
+        f"{a}.attention.head_count": c.heads,
+        f"{a}.attention.head_count_kv": c.kv_heads,
+        f"{a}.attention.key_length": c.head_dim,
+        f"{a}.attention.value_length": c.head_dim,
+        f"{a}.attention.layer_norm_rms_epsilon": c.norm_eps,
+        f"{a}.rope.dimension_count": c.head_dim,
+        f"{a}.rope.freq_base": c.rope_theta,
+    }
+    if c.rope_scaling.kind == "linear":
+        values |= {f"{a}.rope.scaling.type": "linear", f"{a}.rope.scaling.factor": c.rope_scaling.factor}
+    if c.window:
+        values[f"{a}.attention.sliding_window"] = c.window
+    if a == "gemma3":
+        values[f"{a}.rope.freq_base_swa"] = c.window_theta
+    for name, cap in (("attn_logit_softcapping", c.attention_softcap), ("final_logit_softcapping", c.final_softcap)):
+        if cap or a == "gemma2":
+            values[f"{a}.{name}"] = cap
+    return values
+
+
 def _needed(a: str, f: Fields, name: str) -> int:
     """A whole number that every file has.
 

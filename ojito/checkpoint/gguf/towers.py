@@ -18,6 +18,7 @@ from ojito.checkpoint.huggingface.families import FAMILIES, Family
 from ojito.checkpoint.huggingface.fields import Fields, known
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import Key, Table
+from ojito.config import AveragePoolConfig, ImageConfig, ModelConfig, PixelShuffleConfig, ViTConfig
 from ojito.settings import Settings
 
 _V = "clip.vision"
@@ -142,6 +143,40 @@ def read_mmproj(opened: OpenGguf) -> Mmproj:
     return Mmproj(
         family, vision, connector, decoder, image, _EXCHANGED if exchanged else TOWER, projector.table
     )  # fmt: skip
+
+
+def write_tower(kind: str, model: ModelConfig, image: ImageConfig) -> Settings:
+    """Tower and projector of a model as the metadata of an mmproj.
+
+    Args:
+        kind: Its `clip.projector_type`.
+        model: Its config, of the projector's family.
+        image: How its images are prepared.
+    """
+    tower, connector = model.vision, model.connector
+    assert isinstance(tower, ViTConfig)  # noqa: S101 - as every tower of the families
+    values: Settings = {
+        "general.type": "mmproj",
+        "clip.has_vision_encoder": True,
+        "clip.projector_type": kind,
+        "clip.use_gelu": tower.activation != "quick_gelu",
+        f"{_V}.image_size": tower.image_size,
+        f"{_V}.patch_size": tower.patch_size,
+        f"{_V}.embedding_length": tower.width,
+        f"{_V}.feed_forward_length": tower.mlp_dim,
+        f"{_V}.block_count": tower.layers,
+        f"{_V}.attention.head_count": tower.heads,
+        f"{_V}.attention.layer_norm_epsilon": tower.norm_eps,
+        f"{_V}.projection_dim": model.decoder.width,
+        f"{_V}.image_mean": list(image.mean),
+        f"{_V}.image_std": list(image.std),
+    }
+    if kind == "mlp":
+        # Without it, llama.cpp leaves out the last layer that the file has.
+        return values | {"clip.has_llava_projector": True, f"{_V}.feature_layer": [tower.layers]}
+    blocks = connector.factor if isinstance(connector, (PixelShuffleConfig, AveragePoolConfig)) else 1
+    values[f"{_V}.projector.scale_factor"] = blocks
+    return values | ({f"{_V}.preproc_image_size": image.longest_side} if image.longest_side else {})
 
 
 def _vision(opened: OpenGguf, f: Fields, tower: str) -> Settings:
