@@ -73,6 +73,7 @@ def load(
         OjitoError: Neither folder nor preset, a device or dtype that is not there, too little memory.
         CheckpointError: A file of the folder is missing or damaged, or cannot be fetched.
         ConfigError: A setting in the folder cannot be used.
+        GgufError: A GGUF file is damaged.
     """
     check_seed(seed)
     torch_device = pick_device(device)

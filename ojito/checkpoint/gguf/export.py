@@ -173,7 +173,7 @@ def _architecture(name: str, config: DecoderConfig) -> str:
             again = read_settings(DecoderConfig, family.read(Fields(family.write(causal), name)), "decoder")
         except (CheckpointError, ConfigError):
             continue
-        found = [f"decoder.{key} is {a!r}, not {b!r}" for key, a, b in differences(_of(causal), _of(again), "model")]
+        found = [f"{key} is {a!r}, not {b!r}" for key, a, b in differences(_of(causal), _of(again), "decoder")]
         if not found:
             return architecture
         nearest = min(nearest or found, found, key=len)

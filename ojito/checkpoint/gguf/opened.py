@@ -192,9 +192,7 @@ def open_gguf(path: Path | str, mmproj: Path | str | None = None) -> OpenGguf | 
     if not models or any(entry.suffix == ".safetensors" for entry in listed):
         return None
     if len(models) > 1 or (len(towers) > 1 and mmproj is None):
-        several = models if len(models) > 1 else towers
-        problem = (
-            f"holds {len(several)} GGUF files that could be meant, {several[0].name} and {several[1].name} among them"
-        )
-        raise CheckpointError(path, problem, f"give the path of one, such as {several[0]}")
+        first, second, *_ = models if len(models) > 1 else towers
+        problem = f"holds several GGUF files, {first.name} and {second.name} among them"
+        raise CheckpointError(path, problem, f"give the path of one, such as {first}")
     return OpenGguf(models[0], mmproj or (towers[0] if towers else None))
