@@ -109,6 +109,7 @@ class GgufTensors(TensorSource):
         """
         self.where = files[0].path
         self.path = self.where.parent
+        self._files = files
         self._homes: dict[str, GgufFile] = {}
         self._made = 0
         header = {}
@@ -162,7 +163,7 @@ class GgufTensors(TensorSource):
     def release(self) -> None:
         """Let go of the pages that were read."""
         self._made = 0
-        for file in self._homes.values():
+        for file in self._files:
             file.release()
 
 
