@@ -273,8 +273,8 @@ class _Reader:
         self._check_count(f"entries in lists, up to {key}", self.counted, MAX_ENTRIES)
         start = self.at
         if kind == _STRING:
-            for _ in range(count):
-                self._skip(self._length(MAX_STRING, key))
+            for _ in self._spans(count, key):
+                pass
         else:
             self._skip(count * _READERS[kind].size)
         array = Array(kind, count, start)
@@ -335,8 +335,26 @@ class _Reader:
 
     def texts(self, count: int, key: str) -> Iterator[str]:
         """So many strings."""
+        data = self.data
+        try:
+            for start, end in self._spans(count, key):
+                yield data[start:end].decode()
+        except UnicodeDecodeError:
+            raise self._not_text(key) from None
+
+    def _spans(self, count: int, what: str) -> Iterator[tuple[int, int]]:
+        """Where so many strings begin and end: a loop by itself, because a vocabulary has a hundred thousand."""
+        read, data, at, end = _UINT64.unpack_from, self.data, self.at, self.size - _UINT64.size
         for _ in range(count):
-            yield self._text(MAX_STRING, key)
+            if at > end:
+                raise self._truncated()
+            length = read(data, at)[0]
+            if length > MAX_STRING:
+                self._check_length(length, MAX_STRING, what)
+            start, at = at + _UINT64.size, at + _UINT64.size + length
+            yield start, at
+        self.at = at
+        self._skip(0)
 
     def _text(self, most: int, what: str) -> str:
         length = self._length(most, what)
@@ -345,13 +363,19 @@ class _Reader:
         try:
             return self.data[start : self.at].decode()
         except UnicodeDecodeError:
-            raise GgufError(self.path, f"has {what} with bytes that are not UTF-8", _COPY) from None
+            raise self._not_text(what) from None
+
+    def _not_text(self, what: str) -> GgufError:
+        return GgufError(self.path, f"has {what} with bytes that are not UTF-8", _COPY)
 
     def _length(self, most: int, what: str) -> int:
-        length = self._number(_UINT64)
+        length: int = self._number(_UINT64)
+        self._check_length(length, most, what)
+        return length
+
+    def _check_length(self, length: int, most: int, what: str) -> None:
         if length > most:
             raise GgufError(self.path, f"has {what} of {length} bytes, more than {most}", _UNREAL)
-        return length
 
     def _number(self, reader: struct.Struct) -> Any:
         start = self.at
@@ -361,7 +385,10 @@ class _Reader:
     def _skip(self, count: int) -> None:
         self.at += count
         if self.at > self.size:
-            raise GgufError(self.path, f"is truncated: it ends at byte {self.size}, within its header", _COPY)
+            raise self._truncated()
+
+    def _truncated(self) -> GgufError:
+        return GgufError(self.path, f"is truncated: it ends at byte {self.size}, within its header", _COPY)
 
     def _check_count(self, what: str, count: int, most: int) -> None:
         if count > most:
