@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ojito.checkpoint.description import OpenFolder, Part, PartKind
-from ojito.checkpoint.folder import describe_part
+from ojito.checkpoint.description import Part, PartKind
+from ojito.checkpoint.folder import describe_part, open_folder
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.packaged import PACKAGED, read_packaged
 from ojito.checkpoint.tensors import read_weights
@@ -31,8 +31,8 @@ def find_part(kind: PartKind, name: Path | str, progress: Progress | None = None
 
     Args:
         kind: What it is.
-        name: A tower of the package index ("efficientnet-lite2"); a folder; "owner/name" on the Hugging Face Hub; or a
-            preset, whose tower then has random weights.
+        name: A tower of the package index ("efficientnet-lite2"); a folder, or a GGUF file; "owner/name" on the Hugging
+            Face Hub; or a preset, whose tower then has random weights.
         progress: As for `load`.
 
     Raises:
@@ -44,7 +44,7 @@ def find_part(kind: PartKind, name: Path | str, progress: Progress | None = None
         return Part(packaged.config, KeyMap(), image={**packaged.image}, name=str(name), packaged=True)
     folder = find_folder(name, progress, functools.partial(describe_part, kind=kind))
     if folder is not None:
-        opened = OpenFolder(folder)
+        opened = open_folder(folder)
         part = describe_part(opened, kind)
         opened.check_layers(part.config)
         return part

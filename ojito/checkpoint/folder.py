@@ -36,7 +36,7 @@ def describe(folder: Path | str | OpenFolder | Described, mmproj: Path | str | N
     """
     if isinstance(folder, Described):
         return folder
-    opened = _open(folder, mmproj)
+    opened = open_folder(folder, mmproj)
     made: Described = _form_of(opened).read(opened)
     return made
 
@@ -49,7 +49,7 @@ def describe_part(folder: Path | str | OpenFolder, kind: PartKind) -> Part:
         ConfigError: A setting that cannot be used.
         GgufError: A GGUF file is damaged.
     """
-    opened = _open(folder)
+    opened = open_folder(folder)
     plain = kind == "vision" and not isinstance(opened, OpenGguf)
     alone = timm.read_weights_alone(opened) if plain else None
     made: Part = alone or _form_of(opened).read_part(opened, kind)
@@ -62,11 +62,21 @@ def missing_tokenizer(folder: Path | str | OpenFolder) -> str:
     Raises:
         CheckpointError: No config.json, or one that is damaged.
     """
-    opened = _open(folder)
+    opened = open_folder(folder)
     return nanovlm.missing_tokenizer(opened) if _form_of(opened) is nanovlm else ""
 
 
-def _open(folder: Path | str | OpenFolder, mmproj: Path | str | None = None) -> OpenFolder:
+def open_folder(folder: Path | str | OpenFolder, mmproj: Path | str | None = None) -> OpenFolder:
+    """Open a folder, or a GGUF file. What is open is returned as it is.
+
+    Args:
+        folder: The folder or file.
+        mmproj: As for `describe`.
+
+    Raises:
+        CheckpointError: An mmproj for what is no GGUF file; several GGUF files that could be meant.
+        GgufError: A GGUF file is damaged.
+    """
     if isinstance(folder, OpenFolder):
         return folder
     opened = open_gguf(folder, mmproj)

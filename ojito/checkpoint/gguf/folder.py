@@ -60,7 +60,8 @@ def read_part(opened: OpenFolder, kind: PartKind) -> Part:
         if kind == "decoder":
             config = read_settings(DecoderConfig, read_decoder(opened), "decoder")
             text = read_text(opened)
-            prompt = {name: value for name, value in text.prompt.items() if name != "separator" or value}
+            # One that does not chat is asked, in a new model, as any other decoder is.
+            prompt = text.prompt if text.prompt["separator"] else {"bos": text.prompt["bos"]}
             keys = _keys(opened, config, None, (r"(v|mm)\..*",))
             return Part(config, keys, tokenizer=text.tokenizer, prompt=prompt, name=opened.name, folder=opened)
         if opened.vision is None:
