@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import random
 
 import gguf
 import numpy as np
@@ -162,6 +163,27 @@ def test_folder_with_safetensors_beside_a_file_is_loaded_from_those(chatty, tmp_
     pipe.save(tmp_path)
     (tmp_path / "a.gguf").write_bytes(b"x")
     assert describe(tmp_path).form == "native"
+
+
+def test_a_header_with_other_bytes_is_refused_in_one_line_or_read(pair, tmp_path):
+    rng = random.Random(0)
+    for number in range(60):
+        files = [tmp_path / file.name for file in pair]
+        for file, good in zip(files, pair, strict=True):
+            file.write_bytes(good.read_bytes())
+        changed = files[number % 2]
+        content = bytearray(changed.read_bytes())
+        for _ in range(rng.choice([1, 2, 4])):
+            content[rng.randrange(24, 1400)] = rng.choice([0, 1, 8, 9, 127, 128, 255])
+        changed.write_bytes(content)
+        try:
+            ojito.load(files[0], device="cpu", dtype="float32", mmproj=files[1])
+        except OjitoError as error:
+            said = str(error)
+        else:
+            continue
+        assert said.isprintable()
+        assert str(tmp_path) in said
 
 
 # ------------------------------------------------------------------------------------------------------ as part of more
