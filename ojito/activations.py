@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from ojito.config import DecoderConfig, EfficientNetConfig, ModelConfig, ResNetConfig, ViTConfig
+from ojito.config import DecoderConfig, EfficientNetConfig, ModelConfig, NoVisionConfig, ResNetConfig, VisionConfig
 
 _FLOAT32 = 4  # bytes
 _MASK = 8 + 4 + 4  # bytes of a pair while masks are built: distance (int64), four conditions, float32
@@ -44,8 +44,10 @@ def activation_bytes(config: ModelConfig, dtype: torch.dtype, batch: int, prompt
     return pixels + max(moments.values())
 
 
-def _tower_numbers(config: ViTConfig | ResNetConfig | EfficientNetConfig) -> int:
+def _tower_numbers(config: VisionConfig) -> int:
     """Numbers that the vision tower holds at once for an image."""
+    if isinstance(config, NoVisionConfig):
+        return 0
     pixels = config.image_size**2
     if isinstance(config, ResNetConfig):
         return _RESNET_MAPS * _RESNET_MAP * pixels

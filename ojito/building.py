@@ -69,7 +69,8 @@ def build(
             tower: one by itself, of a pair (CLIP, SigLIP), of a vision-language model, or of a model that Ojito saved.
             Or "owner/name" of one on the Hugging Face Hub. Or the name of a preset, whose tower then begins with random
             weights.
-        decoder: A folder with a decoder and its tokenizer, by itself or of a vision-language model; or "owner/name".
+        decoder: A folder with a decoder and its tokenizer, by itself or of a vision-language model; a GGUF file; or
+            "owner/name".
         connector: "linear"; "mlp"; "pixel_shuffle:2" or "average_pool:2" with their factor; "perceiver:64" with its
             queries; or the recipe's `model.connector`. None is the one of `like`, or "mlp".
         like: A public family whose plan the model follows, so that it can be exported as one: "llava" (MLP),

@@ -7,39 +7,43 @@ from __future__ import annotations
 
 import dataclasses
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from ojito.checkpoint.description import Described, OpenFolder
 from ojito.checkpoint.files import CheckpointError, path_setting
 from ojito.checkpoint.folder import describe, missing_tokenizer
 from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
+from ojito.checkpoint.keys import Key
 from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.saving import holds_model
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.tensors import TensorSource, read_weights
 from ojito.checkpoint.unsupported import check_name
 from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError, nearest, nearest_name
+from ojito.gguf.container import is_gguf_file
 from ojito.hub.download import download, download_tokenizer
 from ojito.hub.transfer import HubError, TransientError
 from ojito.inference.quantize import (
     check_form,
     quantize_shape,
-    quantize_tensor,
     quantized_form,
     quantized_names,
     set_dtype,
+    tensor_form,
+    tensors_of,
 )
 from ojito.inference.quantize import quantize as quantized
+from ojito.inference.weights import WEIGHTS, Int4Weight, QuantizedWeight
 from ojito.learned import Learned
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
@@ -63,13 +67,14 @@ def load(
     quantize: str = "none",
     seed: int = 0,
     progress: Progress | None = None,
+    mmproj: Path | str | None = None,
 ) -> Pipeline:
     """Load a saved or public model, or a preset with random weights and a tokenizer of single bytes or characters.
 
     Args:
-        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; else the name of a
-            preset, or the path of a recipe in YAML; else "owner/name" of a model on the Hugging Face Hub, which is
-            fetched once ("owner/name@revision").
+        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; or a GGUF file, which
+            without an mmproj is a model of text alone; else the name of a preset, or the path of a recipe in YAML; else
+            "owner/name" of a model on the Hugging Face Hub, which is fetched once ("owner/name@revision").
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
         quantize: "int8" or "int4" quantizes the weights while they are read, tensor by tensor. A folder that was saved
@@ -77,11 +82,14 @@ def load(
         seed: Of a preset's random weights.
         progress: Called with what is done and what there is in all: bytes while the Hub's files are fetched, then
             numbers while the weights are read.
+        mmproj: The file with the vision tower and projector of a GGUF file; None takes the one beside it if a folder
+            with both is named.
 
     Raises:
         OjitoError: Neither folder nor preset, a device, dtype or form that is not there, too little memory.
         CheckpointError: A file of the folder is missing or damaged, or cannot be fetched.
         ConfigError: A setting in the folder cannot be used.
+        GgufError: A GGUF file is damaged.
     """
     check_seed(seed)
     check_form(quantize)
@@ -89,8 +97,10 @@ def load(
     torch_dtype = pick_dtype(dtype, torch_device)
     folder = find_folder(name, progress)
     if folder is None:
+        if mmproj is not None:
+            raise OjitoError("mmproj", f"is for a GGUF file, and {name} is a preset", "leave it out")
         return _load_preset(str(name), torch_device, torch_dtype, quantize, seed)
-    return load_described(describe(folder), torch_device, torch_dtype, quantize, progress)
+    return load_described(describe(folder, mmproj), torch_device, torch_dtype, quantize, progress)
 
 
 def load_described(
@@ -169,21 +179,41 @@ def _fill(
     form = quantized_form(model)
     if form != described.quantize:
         exact = shape_of(described, model.config)
-        expected, convert = exact.state_dict(), partial(quantize_tensor, exact, form=form)
+        expected, convert = exact.state_dict(), _Quantizing(described.folder.tensors, exact, form)
     state = read_weights(
-        described.path,
+        described.folder.tensors,
         expected,
         dtype,
         device,
         described.keys,
         progress,
-        header=described.header,
         keep=quantized_names(model),
         convert=convert,
     )
     model.load_state_dict(state, assign=True)
     set_dtype(model, dtype)
     return processor
+
+
+class _Quantizing:
+    """Reads tensors of a model into a quantized form: groups of 4 bits as they are, all others through numbers."""
+
+    def __init__(self, source: TensorSource, model: VLM, form: str) -> None:
+        self._source, self._model, self._form = source, model, form
+        self._shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+    def __call__(self, name: str, key: Key) -> Mapping[str, Tensor] | None:
+        form = tensor_form(self._model, name, self._form)
+        if not form:
+            return None
+        groups = self._source.groups(key) if form == "int4" else None
+        if groups is not None and groups.minimums is not None:
+            weight: QuantizedWeight = Int4Weight(
+                groups.ints, groups.scales.half(), groups.minimums.half(), self._shapes[name][1]
+            )
+        else:
+            weight = WEIGHTS[form].quantize(key.to_ours(self._source.read(key.name), self._shapes[name]))
+        return tensors_of(name, weight)
 
 
 def check_settings(folder: Path) -> Described:
@@ -213,7 +243,7 @@ def find_folder(
     progress: Progress | None = None,
     check: Callable[[Path], object] = check_settings,
 ) -> Path | None:
-    """The folder of a model, fetched where the name is one on the Hub; None where it can only be a preset.
+    """The folder or GGUF file of a model, fetched where it is named on the Hub; None where it can only be a preset.
 
     Args:
         name: As for `load`.
@@ -227,6 +257,8 @@ def find_folder(
     path = Path(name)
     if path.is_dir():
         return _with_model(path)
+    if is_gguf_file(path):
+        return path
     pasted = hub_id_of(str(name))
     if pasted:
         name, path = pasted, Path(pasted)

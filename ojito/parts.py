@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ojito.checkpoint.description import OpenFolder, Part, PartKind
-from ojito.checkpoint.folder import describe_part
+from ojito.checkpoint.description import Part, PartKind
+from ojito.checkpoint.folder import describe_part, open_folder
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.packaged import PACKAGED, read_packaged
 from ojito.checkpoint.tensors import read_weights
@@ -31,8 +31,8 @@ def find_part(kind: PartKind, name: Path | str, progress: Progress | None = None
 
     Args:
         kind: What it is.
-        name: A tower of the package index ("efficientnet-lite2"); a folder; "owner/name" on the Hugging Face Hub; or a
-            preset, whose tower then has random weights.
+        name: A tower of the package index ("efficientnet-lite2"); a folder, or a GGUF file; "owner/name" on the Hugging
+            Face Hub; or a preset, whose tower then has random weights.
         progress: As for `load`.
 
     Raises:
@@ -44,7 +44,7 @@ def find_part(kind: PartKind, name: Path | str, progress: Progress | None = None
         return Part(packaged.config, KeyMap(), image={**packaged.image}, name=str(name), packaged=True)
     folder = find_folder(name, progress, functools.partial(describe_part, kind=kind))
     if folder is not None:
-        opened = OpenFolder(folder)
+        opened = open_folder(folder)
         part = describe_part(opened, kind)
         opened.check_layers(part.config)
         return part
@@ -91,7 +91,7 @@ def read_part(
         return {name: state[name].to(device, dtype if t.is_floating_point() else None) for name, t in expected.items()}
     assert part.folder is not None  # noqa: S101 - the caller's to see
     with naming_settings(f"model.{kind}", part.config, getattr(model.config, kind)):
-        state = read_weights(part.folder.path, expected, dtype, device, part.keys, progress, part.folder.header)
+        state = read_weights(part.folder.tensors, expected, dtype, device, part.keys, progress)
     return state | {name: with_rows(state[name], rows) for name, rows in longer.items()}
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.gguf.export import Written, write_files
 from ojito.checkpoint.huggingface.card import CARD
 from ojito.checkpoint.huggingface.export import Exported, family_of, write_folder
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
@@ -21,7 +22,7 @@ from ojito.checkpoint.native import RECIPE, save_model
 from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
 from ojito.config import Config
-from ojito.device import pick_device
+from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError
 from ojito.generate import (
     Finish,
@@ -130,14 +131,10 @@ class Pipeline:
         self.name = name or (config.name if config else "custom")
 
     def __repr__(self) -> str:
-        numbers = parameters(self.model)
-        dtype, vision = str(self.model.dtype).removeprefix("torch."), self.model.config.vision
-        form = quantized_form(self.model)
-        dtype += f" with {form} weights" * (form != "none")
-        return (
-            f"Pipeline({self.name!r}: {numbers:,} parameters, {dtype} on {self.device}, "
-            f"image {vision.image_size} x {vision.image_size} in {self.model.config.image_tokens} tokens)"
-        )
+        form, size = quantized_form(self.model), self.model.config.vision.image_size
+        dtype = str(self.model.dtype).removeprefix("torch.") + f" with {form} weights" * (form != "none")
+        reads = f"image {size} x {size} in {self.model.config.image_tokens} tokens" if size else "text alone"
+        return f"Pipeline({self.name!r}: {parameters(self.model):,} parameters, {dtype} on {self.device}, {reads})"
 
     @property
     def device(self) -> torch.device:
@@ -186,12 +183,16 @@ class Pipeline:
         return self.ask(image, "", options, **keywords)
 
     def ask(
-        self, image: ImageLike, prompt: str, options: GenerateOptions | None = None, **keywords: Unpack[OptionKeywords]
+        self,
+        image: ImageLike | None,
+        prompt: str,
+        options: GenerateOptions | None = None,
+        **keywords: Unpack[OptionKeywords],
     ) -> Answer:
         """Answer a question about an image.
 
         Args:
-            image: A path, a PIL image, encoded bytes.
+            image: A path, a PIL image, encoded bytes. None asks without an image.
             prompt: The question; empty asks for a caption.
             options: How to answer.
             **keywords: The same, one by one; they win.
@@ -201,7 +202,7 @@ class Pipeline:
             RowError: The question is too long for the model, or cannot be written as tokens.
             OjitoError: An option that is not known or not possible.
         """
-        return self.generate([Sample([image], check_typed(prompt))], options, **keywords)[0]
+        return self.generate([_sample(image, check_typed(prompt))], options, **keywords)[0]
 
     def detect(self, image: ImageLike, things: str | Sequence[str], **options: Any) -> list[Box]:
         """Where these things are in the image, by a model that has learned it as PaliGemma has: with location tokens.
@@ -309,7 +310,7 @@ class Pipeline:
 
     def stream(
         self,
-        image: ImageLike | Sample,
+        image: ImageLike | Sample | None,
         prompt: str = "",
         options: GenerateOptions | None = None,
         **keywords: Unpack[OptionKeywords],
@@ -320,7 +321,7 @@ class Pipeline:
         piece, at the end of the search: until then another beam may win.
 
         Args:
-            image: The image; or a Sample, whose last turn is the question.
+            image: The image, or None; or a Sample, whose last turn is the question.
             prompt: The question about the image; empty asks for a caption.
             options: How to answer.
             **keywords: The same, one by one; they win.
@@ -332,7 +333,7 @@ class Pipeline:
         """
         checked = make_options(options, keywords)
         stops = self._stop_texts(checked)
-        sample = image if isinstance(image, Sample) else Sample([image], prompt)
+        sample = image if isinstance(image, Sample) else _sample(image, prompt)
         return self._pieces(sample, checked, stops)
 
     def _pieces(self, sample: Sample, options: GenerateOptions, stops: StopTexts) -> Iterator[str]:
@@ -386,6 +387,51 @@ class Pipeline:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer.save(Path(folder) / TOKENIZER_FILE)
             return family_of(Path(folder), self.name, self.model.config, self.processor.config, marks)
+
+    def export_gguf(
+        self,
+        folder: Path | str,
+        *,
+        force: bool = False,
+        dtype: torch.dtype | str | None = None,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Write the files that llama.cpp loads: model.gguf, and mmproj.gguf of a model that sees. `load` reads them.
+
+        All or nothing. The recipe, and what the model has learned, have no place in them.
+
+        Args:
+            folder: Where to.
+            force: Whether a model that is there, of whatever form, is replaced.
+            dtype: Of the matrices, "float16"; None leaves them as the embedding is. Norms and biases are float32.
+            progress: Called with the bytes that are written, and all of them.
+
+        Returns:
+            The architecture and projector, the parameters and their dtype.
+
+        Raises:
+            CheckpointError: There is a model, the folder cannot be written, or llama.cpp has no such model, prompt or
+                tokenizer: names the settings that keep it from having one.
+            OjitoError: No such dtype.
+        """
+        if not force and holds_model(folder):
+            raise CheckpointError(
+                folder, "holds a model already", "choose another folder, or replace it with force=True"
+            )
+        tokenizer = self.processor.tokenizer
+        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
+        with staged_save(folder) as staging:
+            return write_files(
+                staging,
+                self.name,
+                self.model.config,
+                self.processor.config,
+                tokenizer.library(),
+                marks,
+                self.model.state_dict(),
+                pick_dtype(dtype or self.model.dtype, self.device),
+                progress,
+            )
 
     def export(
         self,
@@ -451,6 +497,10 @@ class Pipeline:
         size = (opened.width, opened.height)  # of the whole image, whatever scale of it the model read
         boxes = parse(answer.text, *size)
         return Located(boxes if decoder is None else add_masks(boxes, decoder, *size), answer, *size)
+
+
+def _sample(image: ImageLike | None, prompt: str) -> Sample:
+    return Sample([] if image is None else [image], prompt)
 
 
 class _Images:

@@ -113,12 +113,12 @@ def test_differences_are_of_what_both_have():
         (
             "model.vision.kind",
             "swin",
-            "model.vision.kind: 'swin' is not one of vit, resnet, efficientnet; choose one of these",
+            "model.vision.kind: 'swin' is not one of vit, resnet, efficientnet, none; choose one of these",
         ),
         (
             "model.vision.kind",
             ["vit"],
-            "model.vision.kind: ['vit'] is not one of vit, resnet, efficientnet; did you mean vit?",
+            "model.vision.kind: ['vit'] is not one of vit, resnet, efficientnet, none; did you mean vit?",
         ),
         ("model.vision", "vit", "model.vision: 'vit' is not a mapping of settings to values"),
     ],

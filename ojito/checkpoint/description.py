@@ -10,20 +10,21 @@ from typing import Any, Literal
 
 from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
 from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, read_header
+from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, SafetensorsFolder, TensorSource, read_header
 from ojito.checkpoint.unsupported import check_supported
 from ojito.config import (
     Config,
     DecoderConfig,
     EfficientNetConfig,
     ModelConfig,
+    NoVisionConfig,
     PerceiverConfig,
     ProcessorConfig,
     ResNetConfig,
     VisionConfig,
 )
 
-Form = Literal["native", "huggingface", "nanovlm"]
+Form = Literal["native", "huggingface", "nanovlm", "gguf"]
 PartKind = Literal["vision", "decoder"]
 
 _FEWEST = 6  # tensors of a layer, of any kind
@@ -34,7 +35,10 @@ class OpenFolder:
 
     Attributes:
         path: The folder.
+        described_by: What says how many layers there are, for messages.
     """
+
+    described_by = CONFIG
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -62,6 +66,15 @@ class OpenFolder:
         return read_header(self.path)
 
     @property
+    def tensors(self) -> TensorSource:
+        """The tensors themselves.
+
+        Raises:
+            CheckpointError: As for `header`.
+        """
+        return SafetensorsFolder(self.path, self.header)
+
+    @property
     def name(self) -> str:
         """The model's name: the folder's, or the one that it has on the Hub."""
         folder = self.path.resolve()
@@ -77,7 +90,7 @@ class OpenFolder:
         """
         layers, tensors = _layers(config), len(self.header)
         if layers * _FEWEST > tensors:
-            problem = f"{CONFIG} asks for {layers} layers, but {tensors} tensors are too few for them"
+            problem = f"{self.described_by} asks for {layers} layers, but {tensors} tensors are too few for them"
             raise CheckpointError(self.path, problem, "use the files of one model")
 
 
@@ -85,6 +98,8 @@ def _layers(config: ModelConfig | VisionConfig | DecoderConfig) -> int:
     """The number of layers of a vision tower, a decoder, or both with what is between."""
     if isinstance(config, (ResNetConfig, EfficientNetConfig)):
         return sum(config.blocks)
+    if isinstance(config, NoVisionConfig):
+        return 0
     if not isinstance(config, ModelConfig):
         return config.layers
     between = config.connector.layers if isinstance(config.connector, PerceiverConfig) else 0
@@ -102,7 +117,7 @@ class Described:
         name: The model's name.
         model: The model's config.
         processor: The processor's config.
-        tokenizer: The path of its tokenizer.json.
+        tokenizer: The path of its tokenizer.json, or of the GGUF file that has one in its metadata.
         keys: The names of its tensors in the folder's files.
         recipe: The recipe that it was trained with; None where the folder has none.
         quantize: The form that its weights are quantized to, or "none".

@@ -1,4 +1,4 @@
-"""What any folder with a model holds, described once.
+"""What any folder with a model, or a GGUF file, holds, described once.
 
     describe(folder)                    a whole model
     describe_part(folder, "vision")     a tower or a decoder, by itself or out of a whole model
@@ -15,21 +15,28 @@ from types import ModuleType
 from ojito.checkpoint import nanovlm, native, timm
 from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
 from ojito.checkpoint.files import CONFIG, CheckpointError
+from ojito.checkpoint.gguf import folder as gguf
+from ojito.checkpoint.gguf.opened import OpenGguf, open_gguf
 from ojito.checkpoint.huggingface import folder as huggingface
 
 FORMS: tuple[ModuleType, ...] = (native, huggingface, nanovlm, timm)
 
 
-def describe(folder: Path | str | OpenFolder | Described) -> Described:
-    """Describe the model in a folder, without reading its weights. A description is returned as it is.
+def describe(folder: Path | str | OpenFolder | Described, mmproj: Path | str | None = None) -> Described:
+    """Describe the model in a folder or a GGUF file, without its weights. A description is returned as it is.
+
+    Args:
+        folder: The folder or file.
+        mmproj: The file with the vision tower of a model in GGUF.
 
     Raises:
         CheckpointError: A file is missing or damaged, or describes what Ojito does not have.
         ConfigError: A setting that cannot be used.
+        GgufError: A GGUF file is damaged.
     """
     if isinstance(folder, Described):
         return folder
-    opened = folder if isinstance(folder, OpenFolder) else OpenFolder(folder)
+    opened = open_folder(folder, mmproj)
     made: Described = _form_of(opened).read(opened)
     return made
 
@@ -40,9 +47,11 @@ def describe_part(folder: Path | str | OpenFolder, kind: PartKind) -> Part:
     Raises:
         CheckpointError: A file is missing or damaged, or there is no such part that Ojito knows.
         ConfigError: A setting that cannot be used.
+        GgufError: A GGUF file is damaged.
     """
-    opened = folder if isinstance(folder, OpenFolder) else OpenFolder(folder)
-    alone = timm.read_weights_alone(opened) if kind == "vision" else None
+    opened = open_folder(folder)
+    plain = kind == "vision" and not isinstance(opened, OpenGguf)
+    alone = timm.read_weights_alone(opened) if plain else None
     made: Part = alone or _form_of(opened).read_part(opened, kind)
     return made
 
@@ -53,11 +62,32 @@ def missing_tokenizer(folder: Path | str | OpenFolder) -> str:
     Raises:
         CheckpointError: No config.json, or one that is damaged.
     """
-    opened = folder if isinstance(folder, OpenFolder) else OpenFolder(folder)
+    opened = open_folder(folder)
     return nanovlm.missing_tokenizer(opened) if _form_of(opened) is nanovlm else ""
 
 
+def open_folder(folder: Path | str | OpenFolder, mmproj: Path | str | None = None) -> OpenFolder:
+    """Open a folder, or a GGUF file. What is open is returned as it is.
+
+    Args:
+        folder: The folder or file.
+        mmproj: As for `describe`.
+
+    Raises:
+        CheckpointError: An mmproj for what is no GGUF file; several GGUF files that could be meant.
+        GgufError: A GGUF file is damaged.
+    """
+    if isinstance(folder, OpenFolder):
+        return folder
+    opened = open_gguf(folder, mmproj)
+    if opened is None and mmproj is not None:
+        raise CheckpointError(folder, "is no GGUF file, and only such a file has an mmproj", "leave the mmproj out")
+    return opened or OpenFolder(folder)
+
+
 def _form_of(opened: OpenFolder) -> ModuleType:
+    if isinstance(opened, OpenGguf):
+        return gguf
     for form in FORMS:
         if form.recognizes(opened.values):
             return form

@@ -18,7 +18,7 @@ _FORMS = (
      "run its zero_to_fp32.py with --safe_serialization, and give the folder of the result"),
     (r".*\.distcp|pytorch_model_fsdp_\d+", "as shards of a distributed training (FSDP)",
      "merge them with `accelerate merge-weights`"),
-    (r".*\.gguf", "as GGUF, which Ojito does not read", _OTHER_COPY),
+    (r".*\.gguf", "as GGUF", "give the path of the model's .gguf file"),
     (r"model-\d{5}-of-\d{5}\.safetensors", "as shards without an index", "copy model.safetensors.index.json, too"),
     (r"consolidated.*\.(safetensors|pth)", "in its authors' own form (consolidated)",
      "use the repository's files in transformers' form, beside them or converted"),

@@ -30,6 +30,9 @@ class Key:
         part, parts: Which of so many equal pieces along the first axis, after transposing (fused projections).
         leading: Axes of size 1 in front.
         flat_patches: A matrix (D, p * p * 3) over flattened patches, which here is a convolution (D, 3, p, p).
+        heads: Of queries or keys whose rows are stored as rotary positions turn them in neighbouring pairs: of each
+            of so many heads, rows i and i + half of it are neighbours. 0 means that they are in the order of ours.
+        plus_one: Whether 1 was added to what ours is.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Key:
     parts: int = 1
     leading: int = 0
     flat_patches: bool = False
+    heads: int = 0
+    plus_one: bool = False
 
     def their_shape(self, shape: Shape) -> Shape:
         """Return the shape in the file of a tensor of this shape."""
@@ -58,13 +63,19 @@ class Key:
             made = made.chunk(self.parts)[self.part]
         if self.flat_patches and len(shape) == 4:
             made = made.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
-        return made
+        if self.heads:
+            made = made.reshape(self.heads, -1, 2, *made.shape[1:]).transpose(1, 2).flatten(0, 2)
+        return made.float() - 1 if self.plus_one else made
 
     def to_theirs(self, pieces: list[Tensor]) -> Tensor:
         """Return the file's tensor from the model's, which are all of its parts in order."""
         from torch import cat
 
         made = cat(pieces) if self.parts > 1 else pieces[0]
+        if self.heads:
+            made = made.reshape(self.heads, 2, -1, *made.shape[1:]).transpose(1, 2).flatten(0, 2)
+        if self.plus_one:
+            made = made.float() + 1
         if self.flat_patches and made.ndim == 4:
             made = made.permute(0, 2, 3, 1).flatten(1)
         if self.transposed and made.ndim == 2:

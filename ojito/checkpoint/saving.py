@@ -27,7 +27,7 @@ from ojito.checkpoint.files import ADAPTER_FILES, BEFORE, CONFIG, INDEX, WEIGHTS
 
 STAGING = ".saving"
 
-WEIGHT_FILES = ("model*.safetensors", INDEX, "pytorch_model*", *ADAPTER_FILES)
+WEIGHT_FILES = ("model*.safetensors", INDEX, "pytorch_model*", "model.gguf", "mmproj.gguf", *ADAPTER_FILES)
 
 OTHER_FILES = (
     "tokenizer.json", "processor.json", "recipe.yaml", "learned.json",
@@ -138,7 +138,7 @@ def _commit(staging: Path, folder: Path, keep: Collection[str]) -> None:
     # Where there is no model, a recipe.yaml or a vocab.json is somebody's.
     obsolete = _matching(folder, (*WEIGHT_FILES, *OTHER_FILES)) - files if holds_model(folder) else set()
     another = bool(changed - {WEIGHTS} or obsolete)  # model or processor: for a moment the files do not fit together
-    if another:
+    if another and (staging / CONFIG).exists():
         changed.add(CONFIG)
     for name in changed:
         _sync(staging / name)

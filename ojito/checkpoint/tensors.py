@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors, in one file or in shards. Strict, by mmap, never a pickle.
+"""Tensors on disk: safetensors, in one file or in shards, or any other `TensorSource`. Strict, by mmap, never a pickle.
 
 Nothing is allocated before names, shapes and dtypes in the headers are found to be those of the model. On the CPU and
 in the file's dtype a tensor is a view of the file, and nothing is read before it is used; only what lies there in
@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from ojito.checkpoint.files import CONFIG, INDEX, MAX_VALUES, WEIGHTS, Checkpoin
 from ojito.checkpoint.formats import form_of_file, packing, refuse_other_weights
 from ojito.checkpoint.json_text import decode_json
 from ojito.checkpoint.keys import Key, KeyMap
+from ojito.gguf.quantization import Groups
 from ojito.records import Progress
 from ojito.settings import shown
 
@@ -42,8 +44,8 @@ BYTES = {torch.int8: ("I8",), torch.uint8: ("U8",)}
 """What numbers of one byte may be in a file, those of quantized weights."""
 
 DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-Convert = Callable[[str, Tensor], Mapping[str, Tensor] | None]
-"""What makes other tensors of a tensor and its name, or leaves it."""
+Convert = Callable[[str, Key], Mapping[str, Tensor] | None]
+"""What reads a tensor by its key and makes others of it, or leaves it."""
 
 _SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 _SHOWN = 5  # keys that an error lists
@@ -58,6 +60,82 @@ class Entry:
     dtype: str
     shape: tuple[int, ...]
     file: str
+
+
+class TensorSource(ABC):
+    """Tensors by their names, wherever they are stored.
+
+    Attributes:
+        path: The folder of the files that `Entry.file` names.
+        header: The dtypes and shapes of the tensors, by name.
+        where: The file that errors about all of the tensors name.
+        described_by: What says which tensors there should be, for messages.
+    """
+
+    path: Path
+    header: Mapping[str, Entry]
+    where: Path
+    described_by: str
+
+    @abstractmethod
+    def read(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor on the CPU, a view of its file where possible.
+
+        Args:
+            name: Its name.
+            dtype: The dtype that it will be converted to: a source that has to compute its numbers may return it so.
+
+        Raises:
+            CheckpointError: The file is damaged.
+        """
+
+    def groups(self, key: Key) -> Groups | None:
+        """A matrix as groups of integers, in the model's order of rows; None where it is not stored so.
+
+        Args:
+            key: Where the file has it, as `KeyMap.resolve` says.
+        """
+        return None
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let go of the pages of the files that were read, so that the memory does not hold them beside copies."""
+
+
+class SafetensorsFolder(TensorSource):
+    """The tensors of a folder's safetensors files."""
+
+    def __init__(self, folder: Path | str, header: Mapping[str, Entry] | None = None) -> None:
+        """Open a folder.
+
+        Args:
+            folder: A model's folder.
+            header: What `read_header` returned for it; None reads it.
+
+        Raises:
+            CheckpointError: As for `read_header`.
+        """
+        self.path = Path(folder)
+        self.header = read_header(folder) if header is None else header
+        self.where = self.path / (WEIGHTS if (self.path / WEIGHTS).is_file() else INDEX)
+        self.described_by = f"{CONFIG} beside it"
+        self._files: dict[str, Any] = {}
+
+    def read(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor, in the file's dtype, mapped."""
+        file = self.header[name].file
+        try:
+            with _openable(self.path) as place:
+                if file not in self._files:
+                    self._files[file] = safe_open(place / file, framework="pt", device="cpu")
+                tensor: Tensor = self._files[file].get_tensor(name)
+                return tensor
+        except (SafetensorError, OSError):
+            raise CheckpointError(self.path / file, "is damaged", "copy it again") from None
+
+    def release(self) -> None:
+        """Close the files."""
+        self._files.clear()
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -165,76 +243,66 @@ def _end(spans: Iterable[tuple[tuple[int, ...], Entry]]) -> int:
 
 
 def read_weights(
-    folder: Path | str,
+    folder: Path | str | TensorSource,
     expected: Mapping[str, Tensor],
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     keys: KeyMap | None = None,
     progress: Progress | None = None,
-    header: Mapping[str, Entry] | None = None,
     keep: Collection[str] = (),
     convert: Convert | None = None,
 ) -> dict[str, Tensor]:
     """Read the folder's tensors, under the model's names.
 
     Args:
-        folder: A model's folder.
+        folder: A model's folder with safetensors, or where else its tensors are.
         expected: The model's state dict, or a part of it; tensors on `meta` will do.
         dtype: Of floating-point tensors; None leaves them as they are.
         device: Where to put them.
         keys: What the tensors are called in the folder; None means as in the model.
         progress: Called with the count of numbers that are read, and of all of them.
-        header: What `read_header` returned for this folder; None reads it.
         keep: Names of tensors whose dtype stays that of the file.
-        convert: Called with a tensor's name and its numbers in the file's dtype; the tensors that it returns take
-            that one's place. None leaves it as it is.
+        convert: Called with a tensor's name and its key in the files; the tensors that it returns, if any, take that
+            one's place.
 
     Raises:
         CheckpointError: A key is missing, unexpected or of another shape, a constant has other numbers than the config
             makes or a copy than what it is of, or a file is damaged.
     """
-    folder, keys = Path(folder), keys or KeyMap()
-    found = read_header(folder) if header is None else header
+    source = folder if isinstance(folder, TensorSource) else SafetensorsFolder(folder)
+    found, keys = source.header, keys or KeyMap()
     try:
         names = keys.resolve(expected, found)
     except LookupError as error:
-        raise CheckpointError(folder, f"has {error}", "use the config of the files' own model") from None
+        raise CheckpointError(source.path, f"has {error}", "use the config of the files' own model") from None
     names = _with_copies(names, found, keys)
     expected = {name: t for name, t in expected.items() if names[name].name in found or not _is_counter(name)}
     counters = {name: torch.zeros((), dtype=torch.int64, device=device) for name in names if name not in expected}
-    _compare(folder, found, expected, names, keys)
-    _compare_constants(folder, found, keys)
-    _compare_copies(folder, found, names, keys)
+    _compare(source, expected, names, keys)
+    _compare_constants(source, keys)
+    _compare_copies(source, names, keys)
+    source.release()
     state: dict[str, Tensor] = {}
-    files: dict[str, Any] = {}
     converted = done = 0
     total = sum(tensor.numel() for tensor in expected.values())
-    try:
-        with _openable(folder) as place:
-            for name, tensor in expected.items():
-                key = names[name]
-                entry = found[key.name]
-                if entry.file not in files:
-                    files[entry.file] = safe_open(place / entry.file, framework="pt", device="cpu")
-                read = key.to_ours(files[entry.file].get_tensor(key.name), tuple(tensor.shape))
-                made = convert(name, read) if convert is not None else None
-                if made is None:
-                    its_dtype = dtype if tensor.is_floating_point() and name not in keep else None
-                    made = {name: read.to(device, its_dtype).contiguous()}
-                state |= {one: part.to(device) for one, part in made.items()}
-                if name not in made or made[name].data_ptr() != read.data_ptr():
-                    # A copy, so that the file's pages are of no more use.
-                    converted += read.nbytes
-                    del read
-                    if converted > _RELEASE:
-                        # Closing a file lets go of the pages that were read; else the memory would hold both copies.
-                        files.clear()
-                        converted = 0
-                done += tensor.numel()
-                if progress is not None:
-                    progress(done, total)
-    except (SafetensorError, OSError):
-        raise CheckpointError(folder / entry.file, "is damaged", "copy it again") from None
+    for name, tensor in expected.items():
+        key, target = names[name], dtype if tensor.is_floating_point() and name not in keep else None
+        made = convert(name, key) if convert is not None else None
+        if made is None:
+            read = key.to_ours(source.read(key.name, target), tuple(tensor.shape))
+            made = {name: read.to(device, target).contiguous()}
+            if made[name].data_ptr() != read.data_ptr():  # a copy, so that the file's pages are of no more use
+                converted += read.nbytes
+            del read
+        else:
+            converted += tensor.nbytes
+        state |= {one: part.to(device) for one, part in made.items()}
+        if converted > _RELEASE:
+            source.release()
+            converted = 0
+        done += tensor.numel()
+        if progress is not None:
+            progress(done, total)
     return state | counters
 
 
@@ -252,15 +320,13 @@ def _with_copies(names: Mapping[str, Key], found: Mapping[str, Entry], keys: Key
     }
 
 
-def _compare(
-    folder: Path, found: Mapping[str, Entry], expected: Mapping[str, Tensor], names: Mapping[str, Key], keys: KeyMap
-) -> None:
+def _compare(source: TensorSource, expected: Mapping[str, Tensor], names: Mapping[str, Key], keys: KeyMap) -> None:
     """Check that the files hold every tensor of the model, in its shape and kind, and no other.
 
     Raises:
         CheckpointError: Lists what differs.
     """
-    missing, differing = [], []
+    missing, differing, found = [], [], source.header
     for name, tensor in expected.items():
         key = names[name]
         if key.name not in found:
@@ -276,13 +342,12 @@ def _compare(
     lists = {"missing": missing, "unexpected": unexpected, "differing": differing}
     problems = [f"{len(listed)} {kind} ({_first(listed)})" for kind, listed in lists.items() if listed]
     if problems:
-        where = folder / (WEIGHTS if (folder / WEIGHTS).is_file() else INDEX)
         how = packing({name: entry.dtype for name, entry in found.items()})
         if how:
             problem = f"has its weights packed ({how}), and Ojito reads plain ones"
-            raise CheckpointError(where, problem, "use the model that this one was made from")
-        problem = f"does not fit {CONFIG} beside it: {'; '.join(problems)}"
-        raise CheckpointError(where, problem, "use the files of one model")
+            raise CheckpointError(source.where, problem, "use the model that this one was made from")
+        problem = f"does not fit {source.described_by}: {'; '.join(problems)}"
+        raise CheckpointError(source.where, problem, "use the files of one model")
 
 
 def _fits(stored: str, dtype: torch.dtype) -> bool:
@@ -292,25 +357,25 @@ def _fits(stored: str, dtype: torch.dtype) -> bool:
     return stored in BYTES.get(dtype, ("I64", "I32"))
 
 
-def _compare_constants(folder: Path, found: Mapping[str, Entry], keys: KeyMap) -> None:
+def _compare_constants(source: TensorSource, keys: KeyMap) -> None:
     """Check the file's constants against the config, within half precision.
 
     Raises:
         CheckpointError: They are not, so that the file is of a model that computes something else.
     """
     for name, make in keys.constants.items():
-        entry = found.get(name)
+        entry = source.header.get(name)
         if entry is None:
             continue
         constant = make()
         same = entry.shape == tuple(constant.shape) and entry.dtype in FLOATS
-        same = same and torch.allclose(_read(folder, found, name).to(constant.dtype), constant, rtol=1e-2)
+        same = same and torch.allclose(source.read(name).to(constant.dtype), constant, rtol=1e-2)
         if not same:
-            problem = f"has another {name} than {CONFIG} beside it makes"
-            raise CheckpointError(folder / entry.file, problem, "use the files of one model")
+            problem = f"has another {name} than {source.described_by} makes"
+            raise CheckpointError(source.path / entry.file, problem, "use the files of one model")
 
 
-def _compare_copies(folder: Path, found: Mapping[str, Entry], names: Mapping[str, Key], keys: KeyMap) -> None:
+def _compare_copies(source: TensorSource, names: Mapping[str, Key], keys: KeyMap) -> None:
     """Check that repeated tensors are equal.
 
     Raises:
@@ -318,26 +383,15 @@ def _compare_copies(folder: Path, found: Mapping[str, Entry], names: Mapping[str
     """
     for copy, ours in keys.copies.items():
         original = names[ours].name if ours in names else copy
-        if copy == original or copy not in found:
+        if copy == original or copy not in source.header:
             continue
-        first = _read(folder, found, original)
-        if not torch.equal(first, _read(folder, found, copy).to(first.dtype)):
+        first = source.read(original)
+        if not torch.equal(first, source.read(copy).to(first.dtype)):
             raise CheckpointError(
-                folder / found[copy].file,
+                source.path / source.header[copy].file,
                 f"has a {copy} that is not its {original}, and {CONFIG} beside it says that they are one (tied)",
                 "use the files of one model, or untie them there (tie_word_embeddings; in nanoVLM lm_tie_weights)",
             )
-
-
-def _read(folder: Path, found: Mapping[str, Entry], name: str) -> Tensor:
-    """One tensor, mapped."""
-    path = folder / found[name].file
-    try:
-        with _openable(folder) as place, safe_open(place / path.name, framework="pt", device="cpu") as file:
-            tensor: Tensor = file.get_tensor(name)
-            return tensor
-    except (SafetensorError, OSError):
-        raise CheckpointError(path, "is damaged", "copy it again") from None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import torch
 
 from ojito.commands.inputs import check_image, generate_options, load_model, naming_the_flag
 from ojito.commands.stats import stats, stats_line
+from ojito.errors import UsageError
 from ojito.generate import GenerateOptions
 from ojito.meter.clock import Stopwatch, watching
 from ojito.pipeline import Pipeline
@@ -29,18 +30,22 @@ def run(args: Namespace) -> int:
 
     In a conversation, a line that cannot be asked is named, and the next one is answered; the exit code is then 2.
     """
-    check_image(args)
+    _check_words(args)
+    if args.image is not None:
+        check_image(args)
     options, clock = generate_options(args), Stopwatch(torch.device("cpu"))
     pipe = load_model(args, args.max_pixels)
     model = pipe.prepared(once=args.question is not None)
     load_seconds = clock.lap()
-    with naming_the_flag():
-        image = pipe.processor.open_image(args.image).image  # once, however many questions follow
+    images: list[Any] = []
+    if args.image is not None:
+        with naming_the_flag():
+            images = [pipe.processor.open_image(args.image).image]  # once, however many questions follow
     earlier: tuple[Turn, ...] = ()
     failed, told = False, not _is_captioner(pipe)
-    for question in _lines(args.image) if args.question is None else [args.question]:
+    for question in _lines(args.image or pipe.name) if args.question is None else [args.question]:
         try:
-            sample = _fit(pipe, image, earlier, question)
+            sample = _fit(pipe, images, earlier, question, args.system or "")
         except RowError as error:
             if args.question is not None:
                 raise
@@ -68,6 +73,20 @@ def run(args: Namespace) -> int:
         if _chats(pipe) and text:
             earlier = (*earlier, Turn(question, (text,)))
     return 2 if failed else 0
+
+
+def _check_words(args: Namespace) -> None:
+    """Check that there is an image, or is none on purpose: then the word in its place is the question.
+
+    Raises:
+        UsageError: Neither, or both.
+    """
+    if args.no_image and args.question is None:
+        args.image, args.question = None, args.image
+    if args.no_image and args.image is not None:
+        raise UsageError("--no-image", f"asks without an image, and {args.image} is one", "leave one of them out")
+    if not args.no_image and args.image is None:
+        raise UsageError("", "ask needs an image", "name one after the model, or say --no-image")
 
 
 def _chats(pipe: Pipeline) -> bool:
@@ -98,7 +117,7 @@ def _lines(image: str) -> Iterator[str]:
             yield line.strip()
 
 
-def _fit(pipe: Pipeline, image: Any, earlier: Sequence[Turn], question: str) -> Sample:
+def _fit(pipe: Pipeline, images: Sequence[Any], earlier: Sequence[Turn], question: str, system: str) -> Sample:
     """The question after the earlier turns, of which the oldest are dropped until the row fits.
 
     Raises:
@@ -106,7 +125,7 @@ def _fit(pipe: Pipeline, image: Any, earlier: Sequence[Turn], question: str) -> 
     """
     turn = Turn(check_typed(question))
     while True:
-        sample = Sample([image], turns=(*earlier, turn))
+        sample = Sample(list(images), turns=(*earlier, turn), system=system)
         try:
             pipe.processor.row(sample)
         except RowError:

@@ -23,7 +23,7 @@ def run(args: Namespace) -> int:
     with progress(f"fetching {args.model}") as report:
         folder = find_folder(args.model, report)
     # On the CPU and in its own dtype, a model is mapped from its files and not copied.
-    described = None if folder is None else describe(folder)
+    described = None if folder is None else describe(folder, args.mmproj)
     dtypes = {"float32"} if described is None else described.dtypes
     own = min(dtypes) if len(dtypes) == 1 and dtypes <= {*DTYPES} else "float32"
     dtype = args.dtype or own
@@ -31,7 +31,7 @@ def run(args: Namespace) -> int:
     # Ojito's form is saved as it is loaded; `export` converts tensor by tensor.
     loaded = dtype if args.to == "ojito" else own
     if described is None:
-        pipe = load(args.model, device, loaded, seed=args.seed or 0)
+        pipe = load(args.model, device, loaded, seed=args.seed or 0, mmproj=args.mmproj)
     else:
         pipe = load_described(described, pick_device(device), DTYPES[loaded])
     tell_random(args.model)
@@ -41,9 +41,12 @@ def run(args: Namespace) -> int:
     family = None
     if args.to == "ojito":
         pipe.save(out)
+    elif args.to == "gguf":
+        with progress(f"writing {out}") as report:
+            family = pipe.export_gguf(out, force=True, dtype=dtype, progress=report).architecture
     else:
         kept = (out / CARD).is_file()
-        base = "" if folder is None or Path(args.model).is_dir() else args.model.partition("@")[0]
+        base = "" if folder is None or Path(args.model).exists() else args.model.partition("@")[0]
         with progress(f"writing {out}") as report:
             family = pipe.export(out, force=True, dtype=dtype, base_model=base, progress=report).family
         if kept:
@@ -61,6 +64,9 @@ def _conclude(args: Namespace, out: Path, family: str | None, dtype: str, parame
     size = f"{short(parameters)} parameters in {dtype}, {format_bytes(sum(files.values()))}"
     if family is None:
         print(f"{out} is {args.model} in Ojito's own form: {size}")
+        return
+    if args.to == "gguf":
+        print(f"{out} is {args.model} in llama.cpp's form, architecture {family}: {size}")
         return
     print(f"{out} is {args.model} in Hugging Face's form, family {family}: {size}")
     if CARD in files:

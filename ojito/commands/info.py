@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from ojito.bench.case import Case
@@ -14,6 +15,7 @@ from ojito.config import (
     ConnectorConfig,
     DecoderConfig,
     EfficientNetConfig,
+    NoVisionConfig,
     PerceiverConfig,
     PixelShuffleConfig,
     ResNetConfig,
@@ -21,7 +23,7 @@ from ojito.config import (
     VisionConfig,
 )
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
-from ojito.errors import UsageError
+from ojito.errors import OjitoError, UsageError
 from ojito.inference.quantize import quantize_shape
 from ojito.loading import find_folder, find_preset, shape_of
 from ojito.memory import answer_memory, cache_bytes, training_bytes
@@ -40,16 +42,18 @@ def run(args: Namespace) -> int:
     device = pick_device(args.device)
     with progress(f"fetching {args.model}") as report:
         folder = find_folder(args.model, report)
+    if folder is None and args.mmproj:
+        raise OjitoError("--mmproj", f"is for a GGUF file, and {args.model} is a preset", "leave it out")
     if folder is None:
         name, model = args.model, on_meta(find_preset(args.model).model, args.model)
     else:
-        described = describe(folder)
+        described = describe(folder, args.mmproj)
         name, model = described.name, shape_of(described)
     config, parameters = model.config, count(model)
     total = sum(parameters.values())
     weights = {dtype: total * DTYPES[dtype].itemsize for dtype in COMPARED}
     training = training_bytes(model, TrainConfig())
-    files = {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()} if folder else {}
+    files = _files(folder, args.mmproj)
     default_dtype = dtype_name(pick_dtype("auto", device))
     dtype = pick_dtype(args.dtype, device)
     room = config.decoder.max_positions - config.image_tokens
@@ -97,7 +101,7 @@ def run(args: Namespace) -> int:
 
     parts = {
         "vision": _vision(config.vision),
-        "connector": _connector(config.connector),
+        "connector": _connector(config.connector) if config.image_tokens else "none",
         "decoder": _decoder(config.decoder),
     }
     print(f"{name}: {short(total)} parameters, {config.image_tokens} tokens per image\n")
@@ -121,9 +125,20 @@ def run(args: Namespace) -> int:
     return 0
 
 
+def _files(place: Path | None, mmproj: str | None) -> dict[str, int]:
+    """The names and bytes of a folder's files, or of a GGUF file and its mmproj."""
+    if place is None:
+        return {}
+    found = sorted(place.iterdir()) if place.is_dir() else [place]
+    found += [Path(mmproj)] if mmproj else []
+    return {path.name: path.stat().st_size for path in found if path.is_file()}
+
+
 def _vision(config: VisionConfig) -> str:
     if isinstance(config, EfficientNetConfig):
         body = f"EfficientNet-Lite, {sum(config.blocks)} blocks, {config.width} wide"
+    elif isinstance(config, NoVisionConfig):
+        return "none: the model reads text alone"
     elif isinstance(config, ResNetConfig):
         body = f"ResNet, {sum(config.blocks)} blocks, {config.width} wide"
     else:

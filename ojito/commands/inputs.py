@@ -23,7 +23,8 @@ def load_model(args: Namespace, max_pixels: int | None = None) -> Pipeline:
         max_pixels: The most pixels of an image; None leaves it at what the model's processor says.
     """
     with progress(f"loading {args.model}") as tell:
-        pipe = load(args.model, device=args.device, seed=args.seed or 0, progress=tell)
+        mmproj = getattr(args, "mmproj", None)
+        pipe = load(args.model, device=args.device, seed=args.seed or 0, progress=tell, mmproj=mmproj)
     tell_random(args.model)
     return pipe if max_pixels is None else pipe.with_image(max_pixels=max_pixels)
 

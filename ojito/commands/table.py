@@ -92,7 +92,14 @@ MODEL = _argument(
     "model",
     type=_word,
     metavar="MODEL",
-    help="a model folder, owner/name on the Hugging Face Hub, or a preset or recipe (random weights)",
+    help="a model folder, a GGUF file, owner/name on the Hugging Face Hub, or a preset or recipe (random weights)",
+)
+
+MMPROJ = _argument(
+    "--mmproj",
+    type=_word,
+    metavar="FILE",
+    help="the vision tower of a MODEL in GGUF (default: that beside it in a folder)",
 )
 
 MAX_PIXELS = _argument(
@@ -306,6 +313,7 @@ COMMANDS = (
         (
             MODEL,
             _argument("images", nargs="+", type=_word, metavar="IMAGE", help="image files, or folders of them"),
+            MMPROJ,
             _argument(
                 "--out",
                 type=_word,
@@ -325,7 +333,9 @@ COMMANDS = (
         "ojito.commands.ask",
         (
             MODEL,
-            _argument("image", type=_word, metavar="IMAGE", help="an image file"),
+            _argument(
+                "image", nargs="?", type=_word, metavar="IMAGE", help="an image file, unless --no-image is given"
+            ),
             _argument(
                 "question",
                 nargs="?",
@@ -333,6 +343,11 @@ COMMANDS = (
                 help="left out: questions from stdin, one per line",
             ),
             STATS,
+            _argument(
+                "--no-image", action="store_true", help="ask without an image, as a model of text alone is asked"
+            ),
+            _argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
+            MMPROJ,
             MAX_PIXELS,
             *SAMPLING,
         ),
@@ -420,17 +435,18 @@ COMMANDS = (
     ),
     Command(
         "convert",
-        "write a model of a public family in the form that transformers loads, or any in Ojito's own",
+        "write a model in the form that transformers or llama.cpp loads, or in Ojito's own",
         "ojito.commands.convert",
         (
             MODEL,
+            MMPROJ,
             _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write it"),
             _argument(
                 "--to",
                 default="huggingface",
-                choices=("huggingface", "ojito"),
+                choices=("huggingface", "gguf", "ojito"),
                 help="huggingface (default) for families that transformers has, such as LLaVA, PaliGemma, Idefics3 and "
-                "Gemma 3, and for nanoVLM; ojito for any model",
+                "Gemma 3, and for nanoVLM; gguf for those that llama.cpp has; ojito for any model",
             ),
             _argument(
                 "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the weights (default: unchanged)"
@@ -445,6 +461,7 @@ COMMANDS = (
         "ojito.commands.info",
         (
             MODEL,
+            MMPROJ,
             *STORED,
             _argument("--batch", type=_count, default=1, metavar="N", help="questions answered at once (default 1)"),
             _argument("--prompt-tokens", type=_count, metavar="N", help="tokens of text in each (default 8)"),

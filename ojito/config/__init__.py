@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
 from ojito.config.efficientnet import EfficientNetConfig
-from ojito.config.model import DecoderConfig, ModelConfig, ResNetConfig, RopeScaling, VisionConfig, ViTConfig
+from ojito.config.model import (
+    DecoderConfig,
+    ModelConfig,
+    NoVisionConfig,
+    ResNetConfig,
+    RopeScaling,
+    VisionConfig,
+    ViTConfig,
+)
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig, only_length
 
@@ -23,6 +31,7 @@ __all__ = [
     "EfficientNetConfig",
     "ImageConfig",
     "ModelConfig",
+    "NoVisionConfig",
     "Part",
     "PerceiverConfig",
     "PixelShuffleConfig",

@@ -176,8 +176,34 @@ class ResNetConfig:
         return self.image_size // self.stride
 
 
-VisionConfig = Union[ViTConfig, ResNetConfig, EfficientNetConfig]
-"""Any vision tower; they are told apart by `kind`."""
+@dataclass(frozen=True)
+class NoVisionConfig:
+    """No vision tower: a model of text alone, such as a GGUF file without its mmproj.
+
+    Attributes:
+        kind: Chooses this.
+    """
+
+    kind: Literal["none"] = "none"
+
+    @property
+    def image_size(self) -> int:
+        """Side of an image, pixels: 0, for there is none."""
+        return 0
+
+    @property
+    def width(self) -> int:
+        """Width of a patch: 0, for there is none."""
+        return 0
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side: 0, for there are none."""
+        return 0
+
+
+VisionConfig = Union[ViTConfig, ResNetConfig, EfficientNetConfig, NoVisionConfig]
+"""Any vision tower, or none; they are told apart by `kind`."""
 
 
 @dataclass(frozen=True)
@@ -309,7 +335,7 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A vision-language model: vision tower, connector, decoder."""
+    """A vision-language model: vision tower, connector, decoder. With vision.kind=none, the decoder alone."""
 
     vision: VisionConfig = field(default_factory=ViTConfig)
     connector: Union[ConnectorConfig, PixelShuffleConfig, AveragePoolConfig, PerceiverConfig] = field(
@@ -324,6 +350,12 @@ class ModelConfig:
             self.connector.check_fit(self.grid, self.vision.width)
         except ConfigError as error:
             raise ConfigError(f"connector.{error.where}", error.problem, error.remedy) from None
+        if self.vision.kind == "none" and self.image_tokens:
+            raise ConfigError(
+                "connector.reduce",
+                f"{self.connector.reduce} makes {self.image_tokens} tokens of an image, and vision.kind is none",
+                "use connector.reduce=none",
+            )
         if self.image_tokens >= self.decoder.max_positions:
             raise ConfigError(
                 "decoder.max_positions",

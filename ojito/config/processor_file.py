@@ -25,7 +25,8 @@ def read_processor_file(folder: Path | str) -> tuple[ProcessorConfig, int, int]:
     except (ValueError, RecursionError):
         raise ConfigError(str(path), "is not JSON", "save the model again") from None
     sizes = [values.pop(key, None) for key in ("image_size", "image_tokens")] if isinstance(values, dict) else []
-    if not sizes or not all(type(size) is int and size > 0 for size in sizes):
+    # Both are 0 in a model of text alone.
+    if not sizes or not all(type(size) is int and size >= 0 for size in sizes) or bool(sizes[0]) != bool(sizes[1]):
         raise ConfigError(str(path), "needs image_size and image_tokens, whole numbers", "save the model again")
     image_size, image_tokens = sizes
     return read(ProcessorConfig, values, str(path)), image_size, image_tokens

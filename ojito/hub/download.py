@@ -138,8 +138,9 @@ class _Repository:
             aside = "; or download the files without the adapter's, and give that folder" * whole
             raise HubError(page, problem, remedy + aside)
         if CONFIG not in listed:
-            also = " and has its weights as GGUF, which Ojito does not read" if self._has_gguf else ""
-            raise HubError(page, f"has no {CONFIG}{also}, so it is no model that Ojito can load", "choose another")
+            also = " and has its weights as GGUF, of which Ojito fetches none" if self._has_gguf else ""
+            remedy = "download a file of it, and give its path" if self._has_gguf else "choose another"
+            raise HubError(page, f"has no {CONFIG}{also}, so it is no model that Ojito can load", remedy)
         snapshot, settings = self.cached.snapshot(commit), self._texts(SETTINGS, listed)
         files = [*settings, *self._weights(commit, listed)]
         total = sum(file.size for file in files)

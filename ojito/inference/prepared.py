@@ -24,7 +24,7 @@ class Prepared(VLM):
         nn.Module.__init__(self)
         self.config, self._device, self._dtype = model.config, model.device, model.dtype
         self.vision = _twin(model.vision, once)
-        self.connector = _twin(model.connector, once)  # type: ignore[assignment]
+        self.connector = _twin(model.connector, once)
         self.decoder = PreparedDecoder(model.decoder, once)  # type: ignore[assignment]
         self.eval()
 

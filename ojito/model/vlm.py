@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ojito.config import Config, EfficientNetConfig, ModelConfig, ResNetConfig
+from ojito.config import Config, EfficientNetConfig, ModelConfig, NoVisionConfig, ResNetConfig
 from ojito.errors import OjitoError
 from ojito.model.cache import KVCache
 from ojito.model.connectors import Connector
@@ -47,11 +47,15 @@ class VLM(nn.Module):
         self.config = config
         vision = config.vision
         self.vision: nn.Module
-        if isinstance(vision, EfficientNetConfig):
-            self.vision = EfficientNet(vision)
+        self.connector: nn.Module
+        if isinstance(vision, NoVisionConfig):
+            self.vision = self.connector = nn.Module()  # without parameters, and never called
         else:
-            self.vision = ResNet(vision) if isinstance(vision, ResNetConfig) else ViT(vision)
-        self.connector = Connector(config)
+            if isinstance(vision, EfficientNetConfig):
+                self.vision = EfficientNet(vision)
+            else:
+                self.vision = ResNet(vision) if isinstance(vision, ResNetConfig) else ViT(vision)
+            self.connector = Connector(config)
         self.decoder = Decoder(config.decoder)
         initialize(self)
 
@@ -131,9 +135,11 @@ class VLM(nn.Module):
         """Patches of images, the vision tower's output: what a `Batch` may bring as `patches` in place of images.
 
         Raises:
-            OjitoError: The images are of another size than the vision tower's.
+            OjitoError: The images are of another size than the vision tower's, or there is no vision tower.
         """
         size, (height, width) = self.config.vision.image_size, images.shape[-2:]
+        if not size:
+            raise OjitoError("images", "this model has no vision tower, and reads text alone", "leave them out")
         if (height, width) != (size, size):
             problem = f"{height} x {width} pixels, but the vision tower reads {size} x {size}"
             raise OjitoError("images", problem, "resize them, as Processor does")

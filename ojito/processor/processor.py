@@ -121,10 +121,16 @@ class Processor:
         if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
             kind = type(sample.images).__name__
             raise RowError(sample.origin, f"images is one {kind}, not a list", "write images=[image]")
+        if sample.images:
+            self._check_sees(sample.origin)
         images = [(read or self.read_image)(image) for image in sample.images]
         row = self._writer.write(sample, training, rng, [(image.rows, image.columns) for image in images])
         row.images = images
         return row
+
+    def _check_sees(self, origin: str) -> None:
+        if not self.image_size:
+            raise RowError(origin, "brings an image, and this model reads text alone", "ask it without one")
 
     def check_length(self, sample: Sample) -> None:
         """Check that a row of training fits, before its images are read; if they are split, they add to it.
@@ -157,7 +163,9 @@ class Processor:
 
         Raises:
             ImageError: It cannot be read.
+            RowError: The model reads text alone.
         """
+        self._check_sees("image")
         return open_for(image, self.image_size, self.config.image)
 
     def read_image(self, image: ImageLike) -> Tiles:

@@ -19,6 +19,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from ojito.config import TokenizerConfig
 from ojito.errors import nearest
+from ojito.gguf.container import GgufFile, is_gguf_file
+from ojito.gguf.tokenizer import read_tokenizer
 from ojito.processor.vocabulary import learn_bpe, learn_characters
 from ojito.settings import ConfigError, read_text, shown
 
@@ -135,7 +137,7 @@ class Tokenizer:
         path: Path | str,
         config: TokenizerConfig = TokenizerConfig(),  # noqa: B008 - frozen
     ) -> Tokenizer:
-        """The tokenizer in a `tokenizer.json`.
+        """The tokenizer in a `tokenizer.json`, or in the metadata of a GGUF file.
 
         Args:
             path: The file.
@@ -143,7 +145,10 @@ class Tokenizer:
 
         Raises:
             ConfigError: No such file, not a tokenizer, one that cannot end an answer, or lacks a token that is named.
+            GgufError: A GGUF file that is damaged, or has a tokenizer of another kind.
         """
+        if is_gguf_file(path):
+            return cls(read_tokenizer(GgufFile(path)), config, str(path))
         made = _parse(read_text(path, _LARGEST, "give the path of a tokenizer.json"), str(path))
         return cls(made, config, str(path))
 
@@ -161,6 +166,10 @@ class Tokenizer:
         plain = set(self._tokenizer.get_vocab().values()) - set(self._special.values())
         named = (self._special[name] for name in _names(self._config.special))
         return 1 + max({*plain, *named, *self.ends, self.pad, -1 if self.bos is None else self.bos})
+
+    def library(self) -> tokenizers.Tokenizer:
+        """A copy of the tokenizer of the library, in which special tokens in a text are themselves."""
+        return tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
 
     def save(self, path: Path | str) -> None:
         """Write the `tokenizer.json` that `read` reads, with the added tokens."""

@@ -191,8 +191,8 @@ def test_packed_weights_that_are_still_to_come_are_refused_before(llava):
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (["model-Q4_K_M.gguf", "mmproj-f16.gguf"], "has its weights as GGUF, which Ojito does not read; use"),
-        (["model.GGUF.gguf", "pytorch_model.bin"], "has its weights as GGUF"),
+        (["mmproj-f16.gguf"], "has its weights as GGUF; give the path of the model's .gguf file"),
+        (["model-Q4_K_M.gguf", "model-Q8_0.gguf"], "holds several GGUF files, model-Q4_K_M.gguf and model-Q8_0.gguf"),
         (["pytorch_model.bin"], f"has its weights as pickles, which are programs; {PICKLED}"),
         (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], "as pickles"),
         (["model.pt", "optimizer.pt"], "as pickles"),
@@ -293,7 +293,7 @@ def test_place_in_the_hubs_cache_leads_to_its_snapshot(good, tmp_path):
             "has no config.json beside its weights; copy the config.json of the same model",
         ),
         (["README.md"], "has no config.json; give a folder that holds a model"),
-        (["a.gguf"], "has no config.json, and has its weights as GGUF, which Ojito does not read"),
+        (["mmproj.gguf"], "has no config.json, and has its weights as GGUF; give the path"),
         (
             ["consolidated.safetensors", "params.json"],
             "has no config.json, and has its weights in its authors' own form",
@@ -343,7 +343,7 @@ def test_file_in_place_of_a_folder_names_the_folder(folder):
         assert wrong_name(folder / name) == f"{folder / name}: is a file; give its folder, {folder}"
 
 
-@pytest.mark.parametrize("name", ["a.gguf", "b.bin", "c.zip"])
+@pytest.mark.parametrize("name", ["b.bin", "c.zip"])
 def test_file_of_another_kind_is_not_taken_for_a_folder(tmp_path, name):
     (tmp_path / name).write_text("x")
     assert "is a file; give a folder that holds a model" in wrong_name(tmp_path / name)

@@ -25,6 +25,7 @@ def test_kinds_of_a_group_are_listed_apart(run):
         "model.vision, kind: vit",
         "model.vision, kind: resnet",
         "model.vision, kind: efficientnet",
+        "model.vision, kind: none",
     ]
     assert "  model.vision.stem_width=64  (whole number)" in out
 

@@ -112,7 +112,7 @@ def test_index_that_is_too_large_is_not_fetched(hub):
     ("files", "message"),
     [
         ({"README.md": b"x"}, "has no config.json, so it is no model that Ojito can load"),
-        ({"model-Q4_K_M.gguf": b"x"}, "has no config.json and has its weights as GGUF, which Ojito does not read"),
+        ({"model-Q4_K_M.gguf": b"x"}, "has no config.json and has its weights as GGUF, of which Ojito fetches none"),
         ({"adapter_config.json": b"{}", "adapter_model.safetensors": b"x"}, "holds an adapter, and not its model"),
         ({"adapter_config.json": b"{}", "config.json": b"{}"}, "holds an adapter, and not its model; merge it"),
         ({**MODEL, "adapter_config.json": b"{}"}, "holds an adapter beside its model; merge it into its model"),

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.huggingface.families import Family
+from ojito.checkpoint.huggingface.families import FAMILIES, Family
 from ojito.settings import Settings
 
 VALUE, TAG = "\0", "\1"
@@ -242,6 +242,9 @@ def decoder_chat(template: str, bos: str, begins: bool, where: str) -> Chat:
     Raises:
         CheckpointError: The template writes a chat that Ojito does not know.
     """
+    written = _exported(template, FAMILIES["llava"])
+    if written:
+        return Chat({"bos": begins or bool(written.pop("beginning")), **written})
     texts = flatten(template, where)
     form = _form(texts, where)
     bos_too = begins or _writes_bos(template, texts, bos, form)

@@ -269,7 +269,7 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
     if not isinstance(model.vision, ViTConfig):
         problem = f"is of no family that Hugging Face knows: none joins a {model.vision.kind} to a decoder"
         raise CheckpointError(name, problem, KEEPS)
-    ours = _plain(model)
+    ours = plain(model)
     nearest: list[str] = []
     near = ""
     for family, fields in _candidates(model):
@@ -277,7 +277,7 @@ def find_family(name: str, model: ModelConfig) -> tuple[Family, dict[str, Any], 
             config, keys = family.read_model(Fields(fields, CONFIG))
         except (CheckpointError, ConfigError):
             continue  # such a number makes no model of this family
-        pairs = differences(ours, _plain(config), "model")
+        pairs = differences(ours, plain(config), "model")
         differing = [f"{key} is {mine!r}, not {its!r}" for key, mine, its in pairs]
         if not differing:
             return family, fields, keys
@@ -320,7 +320,7 @@ def _candidates(model: ModelConfig) -> Iterator[tuple[Family, dict[str, Any]]]:
             yield family, {"model_type": family.model_type, **family.write(model), **parts}
 
 
-def _plain(model: ModelConfig) -> ModelConfig:
+def plain(model: ModelConfig) -> ModelConfig:
     """Return the same model in normal form: of equivalent settings one spelling, and unused settings at one value."""
     d, c, v = model.decoder, model.connector, model.vision
     scaling = d.rope_scaling
