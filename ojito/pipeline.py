@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.gguf.export import Written, write_files
 from ojito.checkpoint.huggingface.card import CARD
 from ojito.checkpoint.huggingface.export import Exported, family_of, write_folder
@@ -376,12 +376,24 @@ class Pipeline:
             if self.learned:
                 write_learned(staging, self.learned)
 
+    def _check_exact(self) -> None:
+        """Refuse to write a quantized model in a form that has no place for its weights.
+
+        Raises:
+            CheckpointError: It is quantized.
+        """
+        form = quantized_form(self.model)
+        if form != "none":
+            problem = f"has weights in {form}, for which the form has no place"
+            raise CheckpointError(self.name, problem, f"export the model that it was made from, or {KEEPS}")
+
     def export_family(self) -> str:
         """Return the name of the family that `export` writes the model as.
 
         Raises:
             CheckpointError: As for `export`, where the model is of none.
         """
+        self._check_exact()
         tokenizer = self.processor.tokenizer
         marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
         with tempfile.TemporaryDirectory() as folder:
@@ -414,6 +426,7 @@ class Pipeline:
                 tokenizer: names the settings that keep it from having one.
             OjitoError: No such dtype.
         """
+        self._check_exact()
         if not force and holds_model(folder):
             raise CheckpointError(
                 folder, "holds a model already", "choose another folder, or replace it with force=True"
@@ -465,6 +478,7 @@ class Pipeline:
                 that Ojito loads: names the nearest, and the settings that keep it from being one.
             OjitoError: No such dtype.
         """
+        self._check_exact()
         if not force and holds_model(folder):
             raise CheckpointError(
                 folder, "holds a model already", "choose another folder, or replace it with force=True"

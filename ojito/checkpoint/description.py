@@ -147,7 +147,12 @@ class Described:
     @property
     def dtypes(self) -> set[str]:
         """The names of the dtypes of the model's floating-point weights: "float32", "bfloat16"."""
-        found = {entry.dtype for name, entry in self.header.items() if not self.keys.ignores(name)}
+        stored = {name.rpartition(".")[0] for name in self.header if name.endswith(".values")}  # quantized matrices
+        found = {
+            entry.dtype
+            for name, entry in self.header.items()
+            if not self.keys.ignores(name) and (self.quantize == "none" or name.rpartition(".")[0] not in stored)
+        }
         return {DTYPE_NAMES.get(dtype, dtype) for dtype in found if dtype in FLOATS}
 
 

@@ -13,12 +13,18 @@ from ojito.checkpoint.huggingface.card import CARD
 from ojito.commands.console import count, format_bytes, progress, short, tell_random
 from ojito.commands.paths import check_place
 from ojito.device import DTYPES, pick_device
+from ojito.errors import UsageError
+from ojito.inference import quantized_form
 from ojito.loading import find_folder, load, load_described
+from ojito.pipeline import Pipeline
 
 
 def run(args: Namespace) -> int:
     """Read a model of any form, and write it."""
-    out = Path(args.out)
+    out, form = Path(args.out), args.quantize or "none"
+    to = args.to or ("huggingface" if form == "none" else "ojito")
+    if form != "none" and to != "ojito":
+        raise UsageError(f"--to {to}", f"has no place for weights in {form}", "leave it out: Ojito's own form has")
     check_place(out, args.force)
     with progress(f"fetching {args.model}") as report:
         folder = find_folder(args.model, report)
@@ -29,19 +35,20 @@ def run(args: Namespace) -> int:
     dtype = args.dtype or own
     device = "cpu" if args.device == "auto" else args.device
     # Ojito's form is saved as it is loaded; `export` converts tensor by tensor.
-    loaded = dtype if args.to == "ojito" else own
-    if described is None:
-        pipe = load(args.model, device, loaded, seed=args.seed or 0, mmproj=args.mmproj)
-    else:
-        pipe = load_described(described, pick_device(device), DTYPES[loaded])
+    loaded = dtype if to == "ojito" else own
+    with progress(f"quantizing {args.model}" if form != "none" else f"loading {args.model}") as report:
+        if described is None:
+            pipe = load(args.model, device, loaded, form, seed=args.seed or 0, mmproj=args.mmproj)
+        else:
+            pipe = load_described(described, pick_device(device), DTYPES[loaded], form, report)
     tell_random(args.model)
     if len(dtypes) > 1 and not args.dtype:
         mixed = f"{args.model} has weights in {' and '.join(sorted(dtypes))}"
         print(f"ojito: {mixed}; all are written in float32, unless --dtype says otherwise", file=sys.stderr)
     family = None
-    if args.to == "ojito":
+    if to == "ojito":
         pipe.save(out)
-    elif args.to == "gguf":
+    elif to == "gguf":
         with progress(f"writing {out}") as report:
             family = pipe.export_gguf(out, force=True, dtype=dtype, progress=report).architecture
     else:
@@ -51,21 +58,24 @@ def run(args: Namespace) -> int:
             family = pipe.export(out, force=True, dtype=dtype, base_model=base, progress=report).family
         if kept:
             print(f"ojito: {out / CARD} was written by you, and is kept", file=sys.stderr)
-    _conclude(args, out, family, dtype, sum(count(pipe.model).values()))
+    _conclude(args, out, to, family, dtype, pipe)
     return 0
 
 
-def _conclude(args: Namespace, out: Path, family: str | None, dtype: str, parameters: int) -> None:
+def _conclude(args: Namespace, out: Path, to: str, family: str | None, dtype: str, pipe: Pipeline) -> None:
+    parameters, form = sum(count(pipe.model).values()), quantized_form(pipe.model)
     files = {path.name: path.stat().st_size for path in sorted(out.iterdir()) if path.is_file()}
     if args.json:
-        values: dict[str, Any] = {"model": args.model, "out": str(out), "to": args.to, "family": family}
-        print(json.dumps({**values, "parameters": parameters, "dtype": dtype, "files": files}, indent=1))
+        values: dict[str, Any] = {"model": args.model, "out": str(out), "to": to, "family": family}
+        values.update(parameters=parameters, dtype=dtype, quantize=form, files=files)
+        print(json.dumps(values, indent=1))
         return
-    size = f"{short(parameters)} parameters in {dtype}, {format_bytes(sum(files.values()))}"
+    stored = dtype if form == "none" else f"{form} and {dtype}"
+    size = f"{short(parameters)} parameters in {stored}, {format_bytes(sum(files.values()))}"
     if family is None:
         print(f"{out} is {args.model} in Ojito's own form: {size}")
         return
-    if args.to == "gguf":
+    if to == "gguf":
         print(f"{out} is {args.model} in llama.cpp's form, architecture {family}: {size}")
         return
     print(f"{out} is {args.model} in Hugging Face's form, family {family}: {size}")

@@ -16,11 +16,14 @@ from ojito.config import ImageConfig
 from ojito.errors import UsageError
 from ojito.evaluation import Baselines, Report, evaluate, held_out_baselines, open_held_out
 from ojito.evaluation.chance import kinds_at_chance
+from ojito.evaluation.comparison import compare_expectations, same_answers
 from ojito.evaluation.confusion import confusion
 from ojito.evaluation.predictions import make_folder, write_evaluation
 from ojito.evaluation.report import page, read_losses, write_page
-from ojito.generate import make_options
+from ojito.generate import GenerateOptions, make_options
+from ojito.loading import load
 from ojito.pipeline import Pipeline
+from ojito.records import Sample
 from ojito.settings import override, read, write
 
 _PIXELS = "processor.image.max_pixels"
@@ -59,11 +62,16 @@ def run(args: Namespace) -> int:
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
     if baselines:
         values["baselines"] = dataclasses.asdict(baselines)
+    said = ""
+    if args.compare is not None:
+        values["compared"], said = _compare(args, pipe, held_out.rows, report, options)
     if args.json:
         print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
         print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
+        if said:
+            print(f"\n{said}")
     if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores
         about = f"The answers of {args.model} to the questions of {args.data}, split {split}{searched}."
         notices = [held_out.said[0].upper() + held_out.said[1:] + "."] if held_out.said else []
@@ -77,6 +85,37 @@ def run(args: Namespace) -> int:
             write_evaluation(folder, report, values, html)
             print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _compare(
+    args: Namespace, pipe: Pipeline, rows: Sequence[Sample], report: Report, options: GenerateOptions
+) -> tuple[dict[str, Any], str]:
+    """Ask another model the same; return what differs, for JSON and for people."""
+    with progress(f"loading {args.compare}") as tell:
+        other = load(args.compare, args.device, args.dtype, progress=tell)
+    samples = [Sample(one.sample.images, turns=(*one.sample.dialogue[:-1], one.turn)) for one in report.graded]
+    with progress("comparing") as tell:
+        expected = compare_expectations(pipe, other, samples, progress=tell)
+    with progress(f"asking {args.compare}") as tell:
+        theirs = evaluate(
+            other,
+            rows,
+            controls=(),
+            batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+            options=options,
+            seed=args.seed or 0,
+            progress=tell,
+        )
+    same = same_answers(report, theirs)
+    values = {"model": args.compare, "same_answers": same, **theirs.scores.to_dict(), **expected.to_dict()}
+    said = (
+        f"{args.compare}: {theirs.scores.exact_match:.1%} right; {same:.1%} of the answers are the same. At the "
+        f"{expected.tokens} tokens of the expected answers: perplexity {expected.perplexity:.4f} beside "
+        f"{expected.other_perplexity:.4f} ({expected.perplexity_change:+.2%}), cosine of the logits "
+        f"{expected.cosine:.5f}, the same likeliest token at {expected.same_likeliest:.1%}"
+    )
+    return values, said
 
 
 def _with_pixels(pipe: Pipeline, settings: Sequence[str]) -> tuple[Pipeline, list[str]]:

@@ -24,7 +24,7 @@ def load_model(args: Namespace, max_pixels: int | None = None) -> Pipeline:
     """
     with progress(f"loading {args.model}") as tell:
         mmproj = getattr(args, "mmproj", None)
-        pipe = load(args.model, device=args.device, seed=args.seed or 0, progress=tell, mmproj=mmproj)
+        pipe = load(args.model, args.device, args.dtype, args.quantize, args.seed or 0, tell, mmproj)
     tell_random(args.model)
     return pipe if max_pixels is None else pipe.with_image(max_pixels=max_pixels)
 

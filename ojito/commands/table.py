@@ -314,6 +314,7 @@ COMMANDS = (
             MODEL,
             _argument("images", nargs="+", type=_word, metavar="IMAGE", help="image files, or folders of them"),
             MMPROJ,
+            *STORED,
             _argument(
                 "--out",
                 type=_word,
@@ -348,6 +349,7 @@ COMMANDS = (
             ),
             _argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
             MMPROJ,
+            *STORED,
             MAX_PIXELS,
             *SAMPLING,
         ),
@@ -357,7 +359,7 @@ COMMANDS = (
         "detect",
         "find objects in an image and draw boxes, with a PaliGemma model",
         "ojito.commands.detect",
-        (MODEL, *LOOKING, *SAMPLING[1:]),
+        (MODEL, *LOOKING, *STORED, *SAMPLING[1:]),
         'ojito detect runs/mine photo.jpg "cat ; dog" --out boxed.png',
     ),
     Command(
@@ -367,6 +369,7 @@ COMMANDS = (
         (
             MODEL,
             *LOOKING,
+            *STORED,
             _argument(
                 "--weights",
                 type=_word,
@@ -404,6 +407,13 @@ COMMANDS = (
             ),
             _argument("--limit", type=int, metavar="N", help="only N rows, drawn by --seed"),
             _argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
+            *STORED,
+            _argument(
+                "--compare",
+                type=_word,
+                metavar="MODEL",
+                help="also ask this model, and tell how the two differ, such as a quantized one from the original",
+            ),
             _argument(
                 "--report",
                 type=_word,
@@ -443,13 +453,17 @@ COMMANDS = (
             _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write it"),
             _argument(
                 "--to",
-                default="huggingface",
                 choices=("huggingface", "gguf", "ojito"),
                 help="huggingface (default) for families that transformers has, such as LLaVA, PaliGemma, Idefics3 and "
                 "Gemma 3, and for nanoVLM; gguf for those that llama.cpp has; ojito for any model",
             ),
             _argument(
                 "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the weights (default: unchanged)"
+            ),
+            _argument(
+                "--quantize",
+                choices=("int8", "int4"),
+                help="store the matrices in a byte a number, or in half of one, in Ojito's own form",
             ),
             _argument("--force", action="store_true", help="replace the model in --out"),
         ),

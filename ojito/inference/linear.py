@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ojito.device import dtype_name
 from ojito.inference.choice import choose
 from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
+from ojito.inference.mapped import let_go
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.inference.weights import Int8Weight, concatenate, rotate
 
@@ -68,8 +69,8 @@ class PreparedLinear(nn.Module):
             return self._kernels
 
     def _pack(self, dtype: torch.dtype) -> list[list[Kernel]]:
-        matrices = [_matrix(projection) for projection in self._projections]
-        first = matrices[0]
+        originals = [_matrix(projection) for projection in self._projections]
+        matrices, first = originals, originals[0]
         device = first.device if isinstance(first, Tensor) else first.values.device
         if device.type != "cpu":
             self._at = _always_first
@@ -86,6 +87,8 @@ class PreparedLinear(nn.Module):
         for kernel in choice.kernels:
             if kernel not in made:
                 made[kernel] = [kernel(matrix) for matrix in matrices]
+        if all(kernel.packs for kernel in made):
+            let_go(_tensors(originals), written=isinstance(first, Tensor))
         return [made[kernel] for kernel in choice.kernels]
 
 
@@ -97,6 +100,11 @@ def _matrix(projection: Projection) -> Matrix:
     if isinstance(projection, (QuantizedLinear, QuantizedEmbedding)):
         return projection.quantized
     return projection.weight.detach()
+
+
+def _tensors(matrices: Sequence[Matrix]) -> list[Tensor]:
+    """What the matrices consist of."""
+    return [part for one in matrices for part in ([one] if isinstance(one, Tensor) else [one.values])]
 
 
 def _size(matrix: Matrix) -> int:

@@ -182,3 +182,28 @@ def test_example_of_the_help_works_for_what_was_trained(run, trained, tmp_path):
     words = example.replace("runs/mine", str(trained)).replace("smaller", str(tmp_path / "smaller")).split()[1:]
     assert run(*words)[0] == 0
     assert (tmp_path / "smaller" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_quantize_writes_what_loading_so_saves(run, exported, tmp_path, form):
+    _, _, folder = exported("llava")
+    code, out, err = run("convert", folder, "--quantize", form, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert f"{tmp_path / 'out'} is {folder} in Ojito's own form" in out
+    assert f" parameters in {form} and float32, " in out
+    ojito.load(folder, "cpu", "float32", quantize=form).save(tmp_path / "saved")
+    assert files(tmp_path / "out") == files(tmp_path / "saved")
+    values = json.loads(run("convert", tmp_path / "out", "--to", "ojito", "--out", tmp_path / "again", "--json")[1])
+    assert (values["quantize"], values["to"], values["dtype"]) == (form, "ojito", "float32")
+    assert files(tmp_path / "again") == files(tmp_path / "saved")
+
+
+def test_quantized_weights_have_no_place_elsewhere(run, exported, tmp_path):
+    _, _, folder = exported("llava")
+    code, _, err = run("convert", folder, "--quantize", "int8", "--to", "huggingface", "--out", tmp_path / "out")
+    assert code == 2
+    assert "--to huggingface: has no place for weights in int8; leave it out" in err
+    assert run("convert", folder, "--quantize", "int8", "--out", tmp_path / "out")[0] == 0
+    code, _, err = run("convert", tmp_path / "out", "--out", tmp_path / "hf")
+    assert code == 2
+    assert "has weights in int8, for which the form has no place" in err

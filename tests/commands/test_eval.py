@@ -171,3 +171,14 @@ def test_eval_refuses_a_length_penalty_without_beams_before_it_loads(run):
     code, _, said = run("eval", "nowhere", "photos16", "--length-penalty", "0.5")
     assert code == 2
     assert "length_penalty" in said
+
+
+def test_compare_tells_how_a_quantized_model_differs(run, trained, images):
+    words = ("eval", trained, images, "--no-controls", "--quantize", "int8", "--compare", trained)
+    code, said, err = run(*words)
+    assert (code, err) == (0, "")
+    assert f"\n{trained}: 0.0% right; " in said
+    assert "tokens of the expected answers: perplexity" in said
+    values = json.loads(run(*words, "--json")[1])["compared"]
+    assert values["model"] == str(trained)
+    assert 0.9 < values["cosine"] <= 1
