@@ -111,8 +111,13 @@ def rows(config: ModelConfig, device: torch.device, dtype: torch.dtype, answer: 
 
 def reference(config: ModelConfig) -> transformers.PreTrainedModel:
     """The same shape, made by transformers."""
+    return transformers.PaliGemmaForConditionalGeneration(paligemma_config(config))
+
+
+def paligemma_config(config: ModelConfig) -> transformers.PaliGemmaConfig:
+    """transformers' config of the same shape."""
     vision, decoder = config.vision, config.decoder
-    made = transformers.PaliGemmaConfig(
+    return transformers.PaliGemmaConfig(
         vision_config={
             "model_type": "siglip_vision_model", "hidden_size": vision.width, "intermediate_size": vision.mlp_dim,
             "num_hidden_layers": vision.layers, "num_attention_heads": vision.heads, "image_size": vision.image_size,
@@ -128,7 +133,6 @@ def reference(config: ModelConfig) -> transformers.PreTrainedModel:
         projection_dim=decoder.width,
         pad_token_id=0,
     )  # fmt: skip
-    return transformers.PaliGemmaForConditionalGeneration(made)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import time
@@ -13,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from ojito.meter.machine import machine
+
+__all__ = ["RESULTS", "in_turns", "machine", "write"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,18 +31,6 @@ def in_turns(candidates: Mapping[str, Callable[[], Any]], rounds: int, device: t
             if turn:  # the first one warms up
                 times[name].append(1000 * (time.perf_counter() - start))
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Where this is running."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    found = {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
 
 
 def write(name: str, device: torch.device, result: Mapping[str, Any]) -> Path:

@@ -9,6 +9,7 @@ import dataclasses
 import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,15 @@ from ojito.errors import OjitoError, nearest, nearest_name
 from ojito.gguf.container import is_gguf_file
 from ojito.hub.download import download, download_tokenizer
 from ojito.hub.transfer import HubError, TransientError
+from ojito.inference.quantize import (
+    check_form,
+    quantize_shape,
+    quantize_tensor,
+    quantized_form,
+    quantized_names,
+    set_dtype,
+)
+from ojito.inference.quantize import quantize as quantized
 from ojito.learned import Learned
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
@@ -51,6 +61,7 @@ def load(
     name: Path | str,
     device: torch.device | str = "auto",
     dtype: torch.dtype | str = "auto",
+    quantize: str = "none",
     seed: int = 0,
     progress: Progress | None = None,
     mmproj: Path | str | None = None,
@@ -63,6 +74,8 @@ def load(
             "owner/name" of a model on the Hugging Face Hub, which is fetched once ("owner/name@revision").
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
+        quantize: "int8" or "int4" quantizes the weights while they are read, tensor by tensor. A folder that was saved
+            so is loaded so without being asked.
         seed: Of a preset's random weights.
         progress: Called with what is done and what there is in all: bytes while the Hub's files are fetched, then
             numbers while the weights are read.
@@ -70,24 +83,29 @@ def load(
             with both is named.
 
     Raises:
-        OjitoError: Neither folder nor preset, a device or dtype that is not there, too little memory.
+        OjitoError: Neither folder nor preset, a device, dtype or form that is not there, too little memory.
         CheckpointError: A file of the folder is missing or damaged, or cannot be fetched.
         ConfigError: A setting in the folder cannot be used.
         GgufError: A GGUF file is damaged.
     """
     check_seed(seed)
+    check_form(quantize)
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
     folder = find_folder(name, progress)
     if folder is None:
         if mmproj is not None:
             raise OjitoError("mmproj", f"is for a GGUF file, and {name} is a preset", "leave it out")
-        return _load_preset(str(name), torch_device, torch_dtype, seed)
-    return load_described(describe(folder, mmproj), torch_device, torch_dtype, progress)
+        return _load_preset(str(name), torch_device, torch_dtype, quantize, seed)
+    return load_described(describe(folder, mmproj), torch_device, torch_dtype, quantize, progress)
 
 
 def load_described(
-    described: Described, device: torch.device, dtype: torch.dtype, progress: Progress | None = None
+    described: Described,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantize: str = "none",
+    progress: Progress | None = None,
 ) -> Pipeline:
     """Load a model whose folder was described.
 
@@ -95,13 +113,20 @@ def load_described(
         described: What `describe` made of the folder.
         device: Where to put the model.
         dtype: Of its floating-point weights.
+        quantize: As for `load`.
         progress: Called with the numbers that are read, and all of them.
 
     Raises:
         OjitoError: Too little memory.
-        CheckpointError: A file is missing or damaged, or the files do not fit together.
+        CheckpointError: A file is missing or damaged, or the files do not fit together, or its weights are in another
+            form than the one that is asked for.
     """
+    if described.quantize not in ("none", quantize) and quantize != "none":
+        problem = f"is quantized to {described.quantize}, and cannot be to {quantize}"
+        raise CheckpointError(described.path, problem, "quantize the model that it was made from")
     model = shape_of(described)
+    if quantize != "none":
+        model = quantize_shape(model, quantize, dtype)
     check_memory(str(described.path), model, dtype, device)
     try:
         processor = _fill(described, model, described.processor, device, dtype, progress)
@@ -128,7 +153,8 @@ def shape_of(described: Described, config: ModelConfig | None = None) -> VLM:
     """
     config = config or described.model
     described.folder.check_layers(config)
-    return on_meta(config, str(described.path))
+    model = on_meta(config, str(described.path))
+    return model if described.quantize == "none" else quantize_shape(model, described.quantize, torch.float32)
 
 
 def _fill(
@@ -139,12 +165,30 @@ def _fill(
     dtype: torch.dtype,
     progress: Progress | None,
 ) -> Processor:
-    """Load the folder's weights into the model; return a processor with this config and the folder's tokenizer."""
+    """Load the folder's weights into the model; return a processor with this config and the folder's tokenizer.
+
+    A model whose shape is quantized gets its weights quantized, where the folder's are not.
+    """
     tokenizer = Tokenizer.read(described.tokenizer, config.tokenizer)
     check_vocabulary(described.path, tokenizer, model.config.decoder.vocab_size)
     processor = Processor.for_model(config, tokenizer, model.config)
-    state = read_weights(described.folder.tensors, model.state_dict(), dtype, device, described.keys, progress)
+    expected, convert = model.state_dict(), None
+    form = quantized_form(model)
+    if form != described.quantize:
+        exact = shape_of(described, model.config)
+        expected, convert = exact.state_dict(), partial(quantize_tensor, exact, form=form)
+    state = read_weights(
+        described.folder.tensors,
+        expected,
+        dtype,
+        device,
+        described.keys,
+        progress,
+        keep=quantized_names(model),
+        convert=convert,
+    )
     model.load_state_dict(state, assign=True)
+    set_dtype(model, dtype)
     return processor
 
 
@@ -249,6 +293,9 @@ def load_for(
         ConfigError: A setting asks for another tokenizer.
     """
     described = describe(folder)
+    if described.quantize != "none":
+        problem = f"is quantized to {described.quantize}, and cannot be trained further"
+        raise CheckpointError(described.path, problem, "train the model that it was made from")
     check_tokenizer(described.path, recipe_of(described).processor.tokenizer, config.processor.tokenizer)
     torch_device = pick_device(device)
     with naming_settings("model", described.model, config.model):
@@ -322,16 +369,20 @@ def find_preset(name: str) -> Config:
     return preset(name)
 
 
-def _load_preset(name: str, device: torch.device, dtype: torch.dtype, seed: int) -> Pipeline:
+def plain_tokenizer(config: Config) -> Tokenizer:
+    """Return a tokenizer for a preset, of single bytes or characters: merges would have to be learned from text."""
+    asked = config.processor.tokenizer
+    kind: Literal["bpe", "characters"] = "characters" if asked.kind == "characters" else "bpe"
+    plain = dataclasses.replace(asked, kind=kind, path="", phrases=0.0, vocab_size=0)
+    texts = [string.printable] if kind == "characters" else []
+    return Tokenizer.train(plain, texts, config.model.decoder.vocab_size)
+
+
+def _load_preset(name: str, device: torch.device, dtype: torch.dtype, quantize: str, seed: int) -> Pipeline:
     config = find_preset(name)
     check_memory(name, on_meta(config.model, name), torch.float32, torch.device("cpu"))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = VLM(config.model).to(device, dtype)
-    asked = config.processor.tokenizer
-    kind: Literal["bpe", "characters"] = "characters" if asked.kind == "characters" else "bpe"
-    plain = dataclasses.replace(asked, kind=kind, path="", phrases=0.0, vocab_size=0)
-    # Of bytes, no merges: they would have to be learned from text.
-    texts = [string.printable] if kind == "characters" else []
-    tokenizer = Tokenizer.train(plain, texts, config.model.decoder.vocab_size)
-    return Pipeline(model.eval(), Processor.for_model(config.processor, tokenizer, config.model), config)
+        model = quantized(VLM(config.model).to(device, dtype), quantize)
+    processor = Processor.for_model(config.processor, plain_tokenizer(config), config.model)
+    return Pipeline(model.eval(), processor, config)

@@ -1,17 +1,48 @@
-"""Memory that weights, cache and training take, checked before it is taken."""
+"""Memory that weights, cache, answers and training take, told before it is taken."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from ojito.activations import activation_bytes
 from ojito.config import DecoderConfig, TrainConfig
 from ojito.device import available_memory, dtype_name
 from ojito.errors import OjitoError
+from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.model import VLM
 
 TRAINING = {"adamw": 16, "muon": 12}
 """Bytes for each trained parameter, by optimizer: weight, gradient and two moments (Muon: one), float32 each."""
+
+
+@dataclass(frozen=True)
+class AnswerMemory:
+    """Memory of an answer, bytes.
+
+    Attributes:
+        weights: Of the model, as they are stored.
+        cache: Keys and values of prompt and answer.
+        activations: Hidden states at the fullest moment.
+        baseline: Python and PyTorch themselves.
+    """
+
+    weights: int
+    cache: int
+    activations: int
+    baseline: int
+
+    @property
+    def peak(self) -> int:
+        """All of them: the most that is taken at once."""
+        return self.weights + self.cache + self.activations + self.baseline
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the bytes by name, and their peak."""
+        names = ("weights", "cache", "activations", "baseline", "peak")
+        return {name: getattr(self, name) for name in names}
 
 
 def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:
@@ -21,7 +52,7 @@ def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device
         OjitoError: Too little memory.
     """
     purpose = f"for its weights in {dtype_name(dtype)}"
-    _check(name, parameters(model) * dtype.itemsize, purpose, device, "use a smaller model or free memory")
+    _check(name, weight_bytes(model, dtype), purpose, device, "use a smaller model, quantize it or free memory")
 
 
 def check_training_memory(name: str, model: VLM, config: TrainConfig, device: torch.device) -> None:
@@ -46,9 +77,51 @@ def cache_bytes(config: DecoderConfig, tokens: int, dtype: torch.dtype) -> int:
     return 2 * config.layers * config.kv_heads * config.head_dim * tokens * dtype.itemsize
 
 
+def answer_memory(
+    model: VLM,
+    dtype: torch.dtype,
+    *,
+    batch: int = 1,
+    prompt: int,
+    tokens: int,
+    images: int | None = None,
+    baseline: int = 0,
+) -> AnswerMemory:
+    """Tell the memory that answering takes.
+
+    Args:
+        model: Shapes alone count: on `meta` will do, with quantized modules or without.
+        dtype: Of hidden states, cache, and weights that are not quantized.
+        batch: Rows.
+        prompt: Tokens of a row before its answer, image tokens included.
+        tokens: Of a row's answer, at the most.
+        images: Of all rows together; None means one a row.
+        baseline: Bytes that the process takes without a model.
+    """
+    images = batch if images is None else images
+    return AnswerMemory(
+        weights=weight_bytes(model, dtype),
+        cache=batch * cache_bytes(model.config.decoder, prompt + tokens - 1, dtype),  # the last token is not read
+        activations=activation_bytes(model.config, dtype, batch, prompt, images),
+        baseline=baseline,
+    )
+
+
 def parameters(module: nn.Module) -> int:
-    """Return the number of parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
+    """Return the number of parameters; a quantized matrix counts as what it stands for."""
+    return sum(parameter.numel() for parameter in module.parameters()) + sum(
+        rows * columns for rows, columns in (found.quantized.shape for found in _quantized(module))
+    )
+
+
+def weight_bytes(module: nn.Module, dtype: torch.dtype) -> int:
+    """Return the bytes of a module's weights: the quantized ones as they are, the others in this dtype."""
+    floats = sum(parameter.numel() for parameter in module.parameters())
+    return floats * dtype.itemsize + sum(found.quantized.nbytes for found in _quantized(module))
+
+
+def _quantized(module: nn.Module) -> list[QuantizedLinear | QuantizedEmbedding]:
+    return [found for found in module.modules() if isinstance(found, (QuantizedLinear, QuantizedEmbedding))]
 
 
 def _check(name: str, needed: int, purpose: str, device: torch.device, remedy: str) -> None:

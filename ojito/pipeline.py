@@ -34,10 +34,12 @@ from ojito.generate import (
     options_of_rows,
     stream,
 )
+from ojito.inference import Preparation, quantized_form
 from ojito.learned import Learned
 from ojito.locate.boxes import Box, parse
 from ojito.locate.masks import add_masks, read_mask_decoder
 from ojito.locate.things import Task, check_location_tokens, locating_prompt, split_things
+from ojito.memory import parameters
 from ojito.model import VLM
 from ojito.processor import Processor
 from ojito.processor.processor import TOKENIZER_FILE
@@ -112,15 +114,18 @@ class Pipeline:
         name: str = "",
     ) -> None:
         self.model = model if device is None else model.to(pick_device(device))
+        self._preparation = Preparation()
         self.processor, self.config = processor, config
         self._learned: Learned | Callable[[], Learned] | None = None
         self.name = name or (config.name if config else "custom")
 
     def __repr__(self) -> str:
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        numbers = parameters(self.model)
         dtype, size = str(self.model.dtype).removeprefix("torch."), self.model.config.vision.image_size
+        form = quantized_form(self.model)
+        dtype += f" with {form} weights" * (form != "none")
         reads = f"image {size} x {size} in {self.model.config.image_tokens} tokens" if size else "text alone"
-        return f"Pipeline({self.name!r}: {parameters:,} parameters, {dtype} on {self.device}, {reads})"
+        return f"Pipeline({self.name!r}: {numbers:,} parameters, {dtype} on {self.device}, {reads})"
 
     @property
     def device(self) -> torch.device:
@@ -137,6 +142,17 @@ class Pipeline:
     @learned.setter
     def learned(self, value: Learned | Callable[[], Learned] | None) -> None:
         self._learned = value
+
+    def prepared(self, once: bool = False) -> VLM:
+        """Return the model made ready to answer, which every method answers with.
+
+        It is made when it is first needed, and anew when the model's weights have changed. A model that is in training,
+        or whose parts carry hooks, answers itself.
+
+        Args:
+            once: Whether one answer is wanted; see `inference.prepare`. The first call decides.
+        """
+        return self._preparation.of(self.model, once)
 
     def with_image(self, **settings: Any) -> Pipeline:
         """Return the same model with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
@@ -266,11 +282,12 @@ class Pipeline:
         else:
             rows = [make_options(one, keywords) for one in options_of_rows(options, len(samples))]
         stops = {one.stop: self._stop_texts(one) for one in rows}
+        model = self.prepared()
         answers: dict[int, Answer] = {}
         for batch in _batches(rows, batch_size):
             of_batch = [rows[i] for i in batch]
             found = generate(
-                self.model,
+                model,
                 self.processor([samples[i] for i in batch]),
                 of_batch,
                 eos=self.processor.tokenizer.ends,
@@ -311,7 +328,7 @@ class Pipeline:
     def _pieces(self, sample: Sample, options: GenerateOptions, stops: StopTexts) -> Iterator[str]:
         given = ""
         steps = stream(
-            self.model,
+            self.prepared(),
             self.processor([sample]),
             options,
             eos=self.processor.tokenizer.ends,
@@ -338,7 +355,8 @@ class Pipeline:
             CheckpointError: The folder cannot be written.
         """
         with staged_save(folder) as staging:
-            save_model(staging, self.name, self.model.config, self.model.state_dict())
+            form = quantized_form(self.model)
+            save_model(staging, self.name, self.model.config, self.model.state_dict(), form)
             self.processor.save(staging)
             if self.config:
                 (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")

@@ -58,6 +58,7 @@ def test_overview_lists_every_command(run):
         "eval",
         "convert",
         "info",
+        "bench",
         "parts",
         "presets",
         "settings",

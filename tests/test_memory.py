@@ -6,11 +6,21 @@ import pytest
 import torch
 
 from ojito import memory, preset
+from ojito.activations import activation_bytes
 from ojito.config import TrainConfig
 from ojito.data import open_data
 from ojito.errors import OjitoError
+from ojito.inference.quantize import quantize, quantize_shape
 from ojito.loading import load_for, recipe_of
-from ojito.memory import cache_bytes, check_memory, check_training_memory, training_bytes
+from ojito.memory import (
+    answer_memory,
+    cache_bytes,
+    check_memory,
+    check_training_memory,
+    parameters,
+    training_bytes,
+    weight_bytes,
+)
 from ojito.model import VLM, KVCache
 from ojito.model.meta import on_meta
 from ojito.training import prepare
@@ -87,3 +97,44 @@ def test_bytes_of_the_cache_are_those_that_the_cache_takes(dtype):
     config = preset("tiny").model.decoder
     cache = KVCache(config, 1, 20, dtype=dtype)
     assert cache_bytes(config, 20, dtype) == sum(t.numel() * t.element_size() for t in (cache.keys, cache.values))
+
+
+# -------------------------------------------------------------------------------------------------------------- answers
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tied", [True, False])
+def test_weights_that_are_not_quantized_are_those_of_the_model(tiny_config, dtype, tied):
+    config = dataclasses.replace(
+        tiny_config.model, decoder=dataclasses.replace(tiny_config.model.decoder, tied_head=tied)
+    )
+    model = VLM(config).to(dtype)
+    assert weight_bytes(model, dtype) == sum(parameter.nbytes for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_quantized_weights_are_those_that_the_model_holds(tiny_config, form):
+    model = quantize(VLM(tiny_config.model), form)
+    held = sum(tensor.nbytes for tensor in model.state_dict().values())
+    assert weight_bytes(model, torch.float32) == held
+    shape = quantize_shape(on_meta(tiny_config.model, "tiny"), form, torch.float32)
+    assert weight_bytes(shape, torch.float32) == held
+    assert parameters(shape) == parameters(VLM(tiny_config.model))
+
+
+def test_answer_takes_weights_cache_activations_and_what_was_there_before(tiny_config):
+    model = on_meta(tiny_config.model, "tiny")
+    told = answer_memory(model, torch.float32, batch=3, prompt=10, tokens=5, baseline=1000)
+    cache = KVCache(tiny_config.model.decoder, 3, 14, torch.float32)
+    assert told.weights == weight_bytes(model, torch.float32)
+    assert told.cache == cache.keys.nbytes + cache.values.nbytes
+    assert told.activations == activation_bytes(tiny_config.model, torch.float32, 3, 10, 3)
+    assert told.peak == told.weights + told.cache + told.activations + 1000
+    assert told.to_dict()["peak"] == told.peak
+
+
+@pytest.mark.parametrize("change", [{"batch": 2}, {"prompt": 40}, {"tokens": 9}, {"images": 5}, {"baseline": 7}])
+def test_each_argument_of_answer_memory_changes_it(tiny_config, change):
+    model = on_meta(tiny_config.model, "tiny")
+    given = {"batch": 1, "prompt": 10, "tokens": 5}
+    assert answer_memory(model, torch.float32, **{**given, **change}) != answer_memory(model, torch.float32, **given)

@@ -120,6 +120,7 @@ class Described:
         tokenizer: The path of its tokenizer.json, or of the GGUF file that has one in its metadata.
         keys: The names of its tensors in the folder's files.
         recipe: The recipe that it was trained with; None where the folder has none.
+        quantize: The form that its weights are quantized to, or "none".
     """
 
     folder: OpenFolder
@@ -131,6 +132,7 @@ class Described:
     keys: KeyMap
     family: str = ""
     recipe: Config | None = None
+    quantize: str = "none"
 
     @property
     def path(self) -> Path:

@@ -23,6 +23,9 @@ from ojito.settings import ConfigError, read_yaml, write
 from ojito.settings import read as read_settings
 
 FORMAT = 1
+QUANTIZED = ("int8", "int4")
+"""Forms that the weights of a folder may be quantized to."""
+
 RECIPE, TOKENIZER = "recipe.yaml", "tokenizer.json"
 LEARNED = ("kind", "vocab_size", "phrases", "path")
 """Settings of a tokenizer that say how it came about."""
@@ -30,7 +33,9 @@ LEARNED = ("kind", "vocab_size", "phrases", "path")
 _MAX_RECIPE = 64 * 2**10  # bytes: YAML takes long to read
 
 
-def save_model(folder: Path | str, name: str, config: ModelConfig, state: Mapping[str, Tensor]) -> None:
+def save_model(
+    folder: Path | str, name: str, config: ModelConfig, state: Mapping[str, Tensor], quantize: str = "none"
+) -> None:
     """Write config.json and model.safetensors; call it within `staged_save`.
 
     Args:
@@ -38,8 +43,11 @@ def save_model(folder: Path | str, name: str, config: ModelConfig, state: Mappin
         name: The model's name.
         config: The model's config.
         state: Its state dict.
+        quantize: The form of its weights.
     """
     values = {"format": FORMAT, "name": name, "model": write(config)}
+    if quantize != "none":
+        values["quantize"] = quantize
     (Path(folder) / CONFIG).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     write_weights(Path(folder), state)
 
@@ -58,6 +66,7 @@ def read(opened: OpenFolder) -> Described:
     """
     folder = opened.path
     name, model = _config(folder / CONFIG, opened.values)
+    quantize = opened.values.get("quantize", "none")
     for file in (PROCESSOR_FILE, TOKENIZER):
         find_file(folder, file)
     processor, *sizes = read_processor_file(folder)
@@ -69,7 +78,9 @@ def read(opened: OpenFolder) -> Described:
     if (folder / RECIPE).exists():
         path = find_file(folder, RECIPE, _MAX_RECIPE)
         recipe = read_settings(Config, read_yaml(path), str(path))
-    return Described(opened, "native", name, model, processor, folder / TOKENIZER, KeyMap(), recipe=recipe)
+    return Described(
+        opened, "native", name, model, processor, folder / TOKENIZER, KeyMap(), recipe=recipe, quantize=quantize
+    )
 
 
 def read_part(opened: OpenFolder, kind: PartKind) -> Part:
@@ -80,6 +91,9 @@ def read_part(opened: OpenFolder, kind: PartKind) -> Part:
         ConfigError: A setting that cannot be used.
     """
     described = read(opened)
+    if described.quantize != "none":
+        problem = f"is quantized to {described.quantize}, and parts are for training"
+        raise CheckpointError(opened.path, problem, "use the model that it was made from")
     learned = {key: value for key, value in write(described.processor.tokenizer).items() if key not in LEARNED}
     return Part(
         described.model.vision if kind == "vision" else described.model.decoder,
@@ -104,10 +118,13 @@ def read_config(folder: Path | str) -> tuple[str, ModelConfig]:
 
 def _config(path: Path, values: Mapping[str, Any]) -> tuple[str, ModelConfig]:
     known = {"format", "name", "model"}
-    if set(values) != known or not isinstance(values["name"], str):
+    if set(values) - {"quantize"} != known or not isinstance(values["name"], str):
         raise CheckpointError(path, f"does not hold {', '.join(sorted(known))}", "save the model again")
     if values["format"] != FORMAT:
         problem = f"is of format {values['format']!r}, and this Ojito reads {FORMAT}"
+        raise CheckpointError(path, problem, "update Ojito")
+    if values.get("quantize", "int8") not in QUANTIZED:
+        problem = f"has quantize {values['quantize']!r}, and this Ojito reads {' and '.join(QUANTIZED)}"
         raise CheckpointError(path, problem, "update Ojito")
     try:
         return values["name"], read_settings(ModelConfig, values["model"], "model")

@@ -13,7 +13,7 @@ import math
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,15 @@ MAX_SHARDS = 1000
 MAX_NAME = 256  # characters of a tensor's name
 MAX_AXES = 8  # of a tensor
 MAX_SHARD = 5 * 10**9  # bytes
-DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4}  # bytes a number
+DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1}  # bytes a number
 FLOATS = ("F64", "F32", "F16", "BF16")
+BYTES = {torch.int8: ("I8",), torch.uint8: ("U8",)}
+"""What numbers of one byte may be in a file, those of quantized weights."""
+
 DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+Convert = Callable[[str, Tensor], Mapping[str, Tensor] | None]
+"""What makes other tensors of a tensor and its name, or leaves it."""
+
 _SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 _SHOWN = 5  # keys that an error lists
 _RELEASE = 256 * 2**20  # bytes
@@ -234,6 +240,8 @@ def read_weights(
     device: torch.device | str = "cpu",
     keys: KeyMap | None = None,
     progress: Progress | None = None,
+    keep: Collection[str] = (),
+    convert: Convert | None = None,
 ) -> dict[str, Tensor]:
     """Read the folder's tensors, under the model's names.
 
@@ -244,6 +252,9 @@ def read_weights(
         device: Where to put them.
         keys: What the tensors are called in the folder; None means as in the model.
         progress: Called with the count of numbers that are read, and of all of them.
+        keep: Names of tensors whose dtype stays that of the file.
+        convert: Called with a tensor's name and its numbers in the file's dtype; the tensors that it returns take
+            that one's place. None leaves it as it is.
 
     Raises:
         CheckpointError: A key is missing, unexpected or of another shape, a constant has other numbers than the config
@@ -266,10 +277,15 @@ def read_weights(
     converted = done = 0
     total = sum(tensor.numel() for tensor in expected.values())
     for name, tensor in expected.items():
-        key, target = names[name], dtype if tensor.is_floating_point() else None
-        read = key.to_ours(source.read(key.name, target), tuple(tensor.shape))
-        state[name] = read.to(device, target).contiguous()
-        if state[name].data_ptr() != read.data_ptr():  # a copy, so that the file's pages are of no more use
+        key, target = names[name], dtype if tensor.is_floating_point() and name not in keep else None
+        # What is to be converted is read in full precision.
+        read = key.to_ours(source.read(key.name, target if convert is None else None), tuple(tensor.shape))
+        made = convert(name, read) if convert is not None else None
+        if made is None:
+            made = {name: read.to(device, target).contiguous()}
+        state |= {one: part.to(device) for one, part in made.items()}
+        if name not in made or made[name].data_ptr() != read.data_ptr():
+            # A copy, so that the file's pages are of no more use.
             converted += read.nbytes
             del read
             if converted > _RELEASE:
@@ -310,7 +326,7 @@ def _compare(source: TensorSource, expected: Mapping[str, Tensor], names: Mappin
         entry, shape = found[key.name], key.their_shape(tuple(tensor.shape))
         if entry.shape != shape:
             differing.append(f"{key.name} is {list(entry.shape)}, not {list(shape)}")
-        elif (entry.dtype in FLOATS) != tensor.is_floating_point() or entry.dtype not in DTYPES:
+        elif not _fits(entry.dtype, tensor.dtype):
             differing.append(f"{key.name} is of dtype {entry.dtype}")
     wanted = {key.name for key in names.values()}
     unexpected = [name for name in found if name not in wanted and not keys.ignores(name)]
@@ -323,6 +339,13 @@ def _compare(source: TensorSource, expected: Mapping[str, Tensor], names: Mappin
             raise CheckpointError(source.where, problem, "use the model that this one was made from")
         problem = f"does not fit {source.described_by}: {'; '.join(problems)}"
         raise CheckpointError(source.where, problem, "use the files of one model")
+
+
+def _fits(stored: str, dtype: torch.dtype) -> bool:
+    """Whether a tensor of the model may be of that dtype in a file: any float for a float; bytes are of one kind."""
+    if dtype.is_floating_point:
+        return stored in FLOATS
+    return stored in BYTES.get(dtype, ("I64", "I32"))
 
 
 def _compare_constants(source: TensorSource, keys: KeyMap) -> None:

@@ -7,11 +7,16 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
+import torch
+
 from ojito.commands.inputs import check_image, generate_options, load_model, naming_the_flag
+from ojito.commands.stats import stats, stats_line
 from ojito.errors import UsageError
 from ojito.generate import GenerateOptions
+from ojito.meter.clock import Stopwatch, watching
 from ojito.pipeline import Pipeline
 from ojito.processor import RowError
 from ojito.processor.prompts import check_typed
@@ -28,7 +33,9 @@ def run(args: Namespace) -> int:
     _check_words(args)
     if args.image is not None:
         check_image(args)
-    options, pipe = generate_options(args), load_model(args, args.max_pixels)
+    options, clock = generate_options(args), Stopwatch(torch.device("cpu"))
+    pipe = load_model(args, args.max_pixels)
+    load_seconds = clock.lap()
     images: list[Any] = []
     if args.image is not None:
         with naming_the_flag():
@@ -48,14 +55,20 @@ def run(args: Namespace) -> int:
             told = True
             note = f"ojito: {pipe.name} was trained to caption images, not to answer questions; try `ojito caption`"
             print(note, file=sys.stderr, flush=True)
+        result: dict[str, Any] = {"image": args.image, "question": question}
+        with watching(pipe.model) if args.stats else nullcontext() as watch:
+            if args.json:
+                (answer,) = pipe.generate([sample], options)
+                text = str(answer)
+                result.update(answer=text, finish=answer.finish, tokens=len(answer.tokens))
+            else:
+                text = _stream(pipe, sample, options)
+        if watch is not None:
+            result["stats"] = stats(watch, load_seconds, pipe.device)
+            if not args.json:
+                print(f"ojito: {stats_line(result['stats'])}", file=sys.stderr, flush=True)
         if args.json:
-            (answer,) = pipe.generate([sample], options)
-            text = str(answer)
-            result: dict[str, Any] = {"image": args.image, "question": question, "answer": text}
-            result.update(finish=answer.finish, tokens=len(answer.tokens))
             print(json.dumps(result, ensure_ascii=False), flush=True)
-        else:
-            text = _stream(pipe, sample, options)
         if _chats(pipe) and text:
             earlier = (*earlier, Turn(question, (text,)))
     return 2 if failed else 0

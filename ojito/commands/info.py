@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from ojito.bench.case import Case
 from ojito.checkpoint.folder import describe
 from ojito.commands.console import count, format_bytes, progress, short
 from ojito.config import (
@@ -22,13 +23,18 @@ from ojito.config import (
     VisionConfig,
 )
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, UsageError
+from ojito.inference.quantize import quantize_shape
 from ojito.loading import find_folder, find_preset, shape_of
-from ojito.memory import cache_bytes, training_bytes
+from ojito.memory import answer_memory, cache_bytes, training_bytes
+from ojito.meter.memory import baseline_memory
 from ojito.model.meta import on_meta
 
 COMPARED = ("float32", "bfloat16")
 """The dtypes whose memory is shown."""
+
+ABOUT = {"cache": "  keys and values", "baseline": "  Python and PyTorch", "peak": "  all of these"}
+"""What stands beside the memory of an answer."""
 
 
 def run(args: Namespace) -> int:
@@ -49,6 +55,22 @@ def run(args: Namespace) -> int:
     training = training_bytes(model, TrainConfig())
     files = _files(folder, args.mmproj)
     default_dtype = dtype_name(pick_dtype("auto", device))
+    dtype = pick_dtype(args.dtype, device)
+    room = config.decoder.max_positions - config.image_tokens
+    asked = min(Case.prompt_tokens, room // 2) if args.prompt_tokens is None else args.prompt_tokens
+    tokens = min(Case.tokens, room - asked) if args.tokens is None else args.tokens
+    if asked + tokens > room:
+        problem = f"{asked + tokens} of question and answer are more than the {room} positions after the image"
+        raise UsageError("--prompt-tokens, --tokens", problem, "ask for fewer")
+    prompt = config.image_tokens + asked
+    answering = answer_memory(
+        model if args.quantize == "none" else quantize_shape(model, args.quantize, dtype),
+        dtype,
+        batch=args.batch,
+        prompt=prompt,
+        tokens=tokens,
+        baseline=baseline_memory(device),
+    )
 
     if args.json:
         values: dict[str, Any] = {
@@ -63,6 +85,14 @@ def run(args: Namespace) -> int:
                 "weights": weights,
                 "cache_per_token": {dtype: cache_bytes(config.decoder, 1, DTYPES[dtype]) for dtype in COMPARED},
                 "training": training,
+            },
+            "answer": {
+                "dtype": dtype_name(dtype),
+                "quantize": args.quantize,
+                "batch": args.batch,
+                "prompt": prompt,
+                "tokens": tokens,
+                "bytes": answering.to_dict(),
             },
             "files": files,
         }
@@ -79,10 +109,15 @@ def run(args: Namespace) -> int:
         print(f"  {part:<10} {short(number):>7}  {parts[part]}")
     positions = config.decoder.max_positions
     print(f"\nmemory, without activations (on this machine it runs on {device} in {default_dtype})")
-    for dtype, size in weights.items():
-        cache = format_bytes(cache_bytes(config.decoder, positions, DTYPES[dtype]))
-        print(f"  {dtype:<10} {format_bytes(size):>10}  plus {cache} of cache for {positions} tokens")
+    for form, size in weights.items():
+        cache = format_bytes(cache_bytes(config.decoder, positions, DTYPES[form]))
+        print(f"  {form:<10} {format_bytes(size):>10}  plus {cache} of cache for {positions} tokens")
     print(f"  {'training':<10} {format_bytes(training):>10}  weights, gradients and AdamW's moments in float32")
+    rows = "a question" if args.batch == 1 else f"{args.batch} questions at once"
+    stored = "" if args.quantize == "none" else f", matrices in {args.quantize}"
+    print(f"\nanswering {rows} of {prompt} tokens with {tokens}, in {dtype_name(dtype)}{stored}")
+    for part, size in answering.to_dict().items():
+        print(f"  {part:<11} {format_bytes(size):>9}{ABOUT.get(part, '')}")
     if files:
         print("\nfiles")
         for file, size in files.items():

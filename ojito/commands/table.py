@@ -69,6 +69,19 @@ def _pixels(text: str) -> int:
     return pixels
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    """Counts with commas between them: 1,8."""
+    counts = tuple(_whole(part) for part in text.split(","))
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"{min(counts)} must be greater than 0")
+    return counts
+
+
+def _count(text: str) -> int:
+    (count,) = _counts(text.replace(",", " "))
+    return count
+
+
 COMMON = (
     _argument("--json", action="store_true", help="write JSON to stdout, and nothing else"),
     _argument("--device", default="auto", help="auto (the GPU if there is one; default), cpu, cuda, cuda:1, mps"),
@@ -91,6 +104,25 @@ MMPROJ = _argument(
 
 MAX_PIXELS = _argument(
     "--max-pixels", type=_pixels, metavar="N", help="refuse larger images (default: the limit in the model's settings)"
+)
+
+STATS = _argument(
+    "--stats", action="store_true", help="also tell the seconds and the memory that loading and answering took"
+)
+
+STORED = (
+    _argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="dtype to compute in (default: bfloat16 where the device multiplies it fast, else float32)",
+    ),
+    _argument(
+        "--quantize",
+        default="none",
+        choices=("none", "int8", "int4"),
+        help="how the matrices are stored: in the dtype (none; default), in a byte a number, in half of one",
+    ),
 )
 
 BEAMS = (
@@ -315,6 +347,7 @@ COMMANDS = (
             ),
             _argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
             MMPROJ,
+            STATS,
             MAX_PIXELS,
             *SAMPLING,
         ),
@@ -426,8 +459,47 @@ COMMANDS = (
         "info",
         "show the parts of a model, its parameters, and the memory that it takes",
         "ojito.commands.info",
-        (MODEL, MMPROJ),
-        "ojito info paligemma-3b-224",
+        (
+            MODEL,
+            MMPROJ,
+            *STORED,
+            _argument("--batch", type=_count, default=1, metavar="N", help="questions answered at once (default 1)"),
+            _argument("--prompt-tokens", type=_count, metavar="N", help="tokens of text in each (default 8)"),
+            _argument("--tokens", type=_count, metavar="N", help="tokens of each answer (default 20)"),
+        ),
+        "ojito info paligemma-3b-224 --batch 8 --quantize int8",
+    ),
+    Command(
+        "bench",
+        "measure what an answer costs: load, image, first token, tokens a second, memory",
+        "ojito.commands.bench",
+        (
+            MODEL,
+            *STORED,
+            _argument(
+                "--batch", type=_counts, default=(1,), metavar="N,...", help="questions asked at once (default 1)"
+            ),
+            _argument(
+                "--prompt-tokens", type=_counts, metavar="N,...", help="tokens of text in each question (default 8)"
+            ),
+            _argument("--prompt", metavar="TEXT", help="ask this, in place of random tokens"),
+            _argument("--tokens", type=_count, default=20, metavar="N", help="tokens of each answer (default 20)"),
+            _argument(
+                "--image-size", type=_count, metavar="N", help="of a preset: pixels of a side (default: the preset's)"
+            ),
+            _argument(
+                "--threads", type=_count, metavar="N", help="threads to compute with (default: PyTorch's number)"
+            ),
+            _argument(
+                "--rounds",
+                type=_count,
+                default=3,
+                metavar="N",
+                help="answers that the medians are of, after a first one (default 3)",
+            ),
+            _argument("--out", type=_word, metavar="FILE", help="also write a web page, such as bench.html"),
+        ),
+        "ojito bench tiny --batch 1,8 --prompt-tokens 8,64 --out bench.html",
     ),
     Command("parts", "list the vision towers and decoders to build with", "ojito.commands.parts", (), "ojito parts"),
     Command("presets", "list the models to start from", "ojito.commands.presets", (), "ojito presets"),

@@ -49,8 +49,12 @@ class Decoder(nn.Module):
         return hidden
 
     def forward(
-        self, hidden: Float[Tensor, "B T D"], metadata: AttentionMetadata, cache: KVCache | None = None
-    ) -> Float[Tensor, "B T D"]:
+        self,
+        hidden: Float[Tensor, "B T D"],
+        metadata: AttentionMetadata,
+        cache: KVCache | None = None,
+        last: bool = False,
+    ) -> Float[Tensor, "B last D"]:
         """Hidden states after the final norm.
 
         Nothing here reads a value back from the device: `VLM.check` looks at the positions, where a batch is made.
@@ -59,6 +63,7 @@ class Decoder(nn.Module):
             hidden: Embeddings of text tokens, as `embed` returns them, and visual tokens.
             metadata: Of these T tokens; positions below `max_positions`.
             cache: Keys and values of earlier tokens; these tokens are added to it.
+            last: Whether only the last position is wanted: (B, 1, D) in place of (B, T, D).
 
         Raises:
             OjitoError: The cache is full.
@@ -72,12 +77,12 @@ class Decoder(nn.Module):
             window: mask_to_bias(may_attend(metadata, keys, window, cut_blocks), hidden.dtype)
             for window in set(self.windows)
         }
-        ropes = {window: self._rope(metadata.positions, window) for window in set(self.windows)}
+        ropes = {window: self.rope(metadata.positions, window) for window in set(self.windows)}
         for block, window in zip(self.blocks, self.windows, strict=True):
             hidden = block(hidden, masks[window], ropes[window], cache)
-        return self.norm(hidden)
+        return self.norm(hidden[:, -1:] if last else hidden)
 
-    def _rope(self, positions: Int[Tensor, "B T"], window: int) -> CosSin | None:
+    def rope(self, positions: Int[Tensor, "B T"], window: int) -> CosSin | None:
         """Cosines and sines for the layers with this window; None where positions are learned."""
         c = self.config
         if c.positions != "rope":

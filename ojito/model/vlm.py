@@ -67,23 +67,24 @@ class VLM(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device that the model computes on, and that batches are moved to."""
-        return self.decoder.embedding.weight.device
+        return next(self.decoder.norm.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of hidden states, keys and values."""
-        return self.decoder.embedding.weight.dtype
+        return next(self.decoder.norm.parameters()).dtype
 
     def forward(self, batch: Batch, cache: KVCache | None = None) -> Float[Tensor, "B T V"]:
         """Logits of each position's next token, in float32. Arguments as for `features`."""
         return self.head(self.features(batch, cache))
 
-    def features(self, batch: Batch, cache: KVCache | None = None) -> Float[Tensor, "B T D"]:
+    def features(self, batch: Batch, cache: KVCache | None = None, last: bool = False) -> Float[Tensor, "B last D"]:
         """Hidden states after the final norm.
 
         Args:
             batch: Tokens and images, on any device. Images are encoded in the call that brings them, and never again.
             cache: Keys and values of earlier tokens; this batch is added to it.
+            last: Whether only the last position of each row is wanted: (B, 1, D) in place of (B, T, D).
 
         Raises:
             OjitoError: As for `check`; images of another size; a full cache.
@@ -97,7 +98,7 @@ class VLM(nn.Module):
             visual = self.connector(batch.patches.to(self.dtype))
         hidden = self.merge(batch.tokens, visual)
         blocks = bidirectional_blocks(self.config.decoder.mask, batch.prefix, batch.tokens == IMAGE)
-        return self.decoder(hidden, AttentionMetadata(batch.positions, batch.segments, blocks), cache)
+        return self.decoder(hidden, AttentionMetadata(batch.positions, batch.segments, blocks), cache, last)
 
     def check(self, batch: Batch) -> None:
         """Check that the decoder has the batch's positions, and that its images fill its placeholder tokens.

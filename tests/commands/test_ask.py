@@ -129,6 +129,26 @@ def test_chat_on_a_terminal_shows_a_prompt_and_streams(run, trained, images, mon
     assert "Ctrl-D ends" in err
 
 
+def test_stats_tell_what_the_answer_took(run, trained, images):
+    words = ("ask", trained, images / "0.png", "what?", "--max-new-tokens", 4)
+    code, said, err = run(*words, "--stats")
+    assert code == 0
+    assert said == run(*words)[1]
+    line = err.splitlines()[-1]
+    assert line.startswith("ojito: loaded in ")
+    assert all(word in line for word in ("image ", "first token after", "tokens/s", "answer in", "peak memory"))
+
+
+def test_stats_stand_beside_the_answer_in_json(run, trained, images):
+    words = ("ask", trained, images / "0.png", "what?", "--max-new-tokens", 4, "--json")
+    plain, told = json.loads(run(*words)[1]), json.loads(run(*words, "--stats")[1])
+    stats = told.pop("stats")
+    assert told == plain
+    assert 0 < stats["encode_seconds"] <= stats["first_token_seconds"] <= stats["seconds"]
+    assert stats["load_seconds"] > 0
+    assert stats["peak_gb"] > 0.01
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

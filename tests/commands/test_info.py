@@ -24,6 +24,37 @@ def test_info_of_a_large_preset_needs_no_memory(run):
     assert values["files"] == {}
 
 
-@pytest.mark.parametrize(("words", "said"), [("info missing", "'missing': is neither a folder nor a preset")])
+def test_info_foretells_the_memory_of_answers(run, trained):
+    values = json.loads(run("info", trained, "--json", "--batch", 3, "--dtype", "bfloat16")[1])
+    answer = values["answer"]
+    asked = {name: answer[name] for name in ("dtype", "quantize", "batch", "prompt", "tokens")}
+    assert asked == {"dtype": "bfloat16", "quantize": "none", "batch": 3, "prompt": 4 + 8, "tokens": 20}
+    sizes = answer["bytes"]
+    assert sizes["weights"] == values["bytes"]["weights"]["bfloat16"]
+    assert sizes["peak"] == sum(sizes[name] for name in ("weights", "cache", "activations", "baseline"))
+    table = run("info", trained, "--batch", 3)[1]
+    assert "answering 3 questions at once of 12 tokens with 20" in table
+    assert "peak" in table
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "part"),
+    [("--batch", 2, "cache"), ("--tokens", 30, "cache"), ("--prompt-tokens", 20, "cache"),
+     ("--quantize", "int8", "weights"), ("--quantize", "int4", "weights"), ("--dtype", "bfloat16", "activations")],
+)  # fmt: skip
+def test_each_flag_changes_what_is_foretold(run, trained, flag, value, part):
+    words = ("info", trained, "--json") + (() if flag == "--dtype" else ("--dtype", "float32"))
+    base = json.loads(run("info", trained, "--json", "--dtype", "float32")[1])["answer"]["bytes"]
+    assert json.loads(run(*words, flag, value)[1])["answer"]["bytes"][part] != base[part]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("info missing", "'missing': is neither a folder nor a preset"),
+        ("info tiny --tokens 2000", "2008 of question and answer are more than the 1015 positions after the image"),
+        ("info tiny --batch 0", "argument --batch: 0 must be greater than 0"),
+    ],
+)
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, words, said):
     assert said in refused(*words.split())

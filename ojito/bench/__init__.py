@@ -1,0 +1,1 @@
+"""What an answer costs: `run` measures it, `roofline` says what the machine would allow, `page` draws it."""

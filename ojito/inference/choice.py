@@ -1,0 +1,151 @@
+"""Which kernels multiply fastest on this machine: measured once in a process, for each form of a matrix.
+
+What is fast on one processor takes ten times as long on another, and no list of processors stays true. So each kernel
+that is available multiplies by a small matrix, at the numbers of rows that matter, which takes some milliseconds. The
+first kernel of a form's list stays unless another one is clearly faster, so that one machine chooses alike every time.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from ojito.inference.kernels import (
+    FEW,
+    IntInt8,
+    Kernel,
+    Matrix,
+    OneDNN,
+    PackedInt4,
+    PackedInt8,
+    PackedOneDNN,
+    Plain,
+    WeightOnlyInt8,
+    Widened,
+    WidenedInt4,
+    WidenedInt8,
+)
+from ojito.inference.weights import WEIGHTS
+from ojito.threads import keeping_threads
+
+KERNELS: dict[str, tuple[type[Kernel], ...]] = {
+    "float32": (Plain, OneDNN),
+    "bfloat16": (Plain, PackedOneDNN, Widened),
+    "float16": (Plain, Widened),
+    "int8": (WidenedInt8, WeightOnlyInt8, IntInt8, PackedInt8),
+    "int4": (WidenedInt4, PackedInt4),
+}
+"""The kernels for each form of a matrix, plain ones first."""
+
+ROWS = (1, 8, 128)
+"""Numbers of rows that are measured: a token, a small batch, a prompt."""
+
+_BOUNDS = (3, FEW + 1)  # from how many rows on the next of these measurements decides
+_SIZE = (2048, 1024)  # of the matrix that is measured with
+_ROUNDS = 4
+_SLOW = 0.05  # seconds: whoever takes so long is not measured again
+_GAIN = 1.15  # how many times as fast a kernel must be that takes another one's place
+_TOKENS = 20  # single rows of an answer, beside its prompt of 128 rows
+_ANSWERS = 50  # that a matrix is packed for, where it is not for one
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Kernels for one form of a matrix.
+
+    Attributes:
+        kernels: For each number of rows in `ROWS`.
+    """
+
+    kernels: tuple[type[Kernel], ...]
+
+    def at(self, rows: int) -> int:
+        """Return which of the kernels multiplies so many rows."""
+        return sum(rows >= bound for bound in _BOUNDS)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{kernel.__name__} at {rows}" for kernel, rows in zip(self.kernels, ROWS, strict=True))
+
+
+@lru_cache(maxsize=32)
+def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = False) -> Choice:
+    """Return the fastest kernels for a form of matrix. The first call measures.
+
+    At most one of them packs the matrix: two copies would take twice the memory.
+
+    Args:
+        form: A key of `KERNELS`.
+        dtype: Of the rows.
+        once: Whether one answer is wanted, for which packing all matrices may take longer than it gains.
+        precise: Whether no rows are to be rounded to 8 bits, not even many, as in the head, whose errors nothing evens
+            out afterwards.
+    """
+    available = [kernel for kernel in KERNELS[form] if kernel.available()]
+    if len(available) == 1:
+        return Choice((available[0],) * len(ROWS))
+    measured = {kernel: _measure(kernel, form, dtype) for kernel in available}
+    direct = [kernel for kernel in available if not kernel.packs]
+    plans = []
+    for packed in (None, *(kernel for kernel in available if kernel.packs)):
+        candidates = direct if packed is None else [*direct, packed]
+        unrounded = [kernel for kernel in candidates if not kernel.rounds]
+        many = len(ROWS) - 1
+        chosen = tuple(
+            _best(unrounded if precise and at == many else candidates, measured, at) for at in range(len(ROWS))
+        )
+        seconds = sum(
+            weight * measured[kernel][1][at]
+            for at, (kernel, weight) in enumerate(zip(chosen, (_TOKENS, 0, 1), strict=True))
+        )
+        if packed in chosen and packed is not None:
+            seconds += measured[packed][0] / (1 if once else _ANSWERS)
+        plans.append((seconds, chosen))
+    best = plans[0]
+    for plan in plans[1:]:
+        if plan[0] * _GAIN < best[0]:
+            best = plan
+    return Choice(best[1])
+
+
+def _best(
+    candidates: list[type[Kernel]], measured: dict[type[Kernel], tuple[float, list[float]]], at: int
+) -> type[Kernel]:
+    best = candidates[0]
+    for kernel in candidates[1:]:
+        if measured[kernel][1][at] * _GAIN < measured[best][1][at]:
+            best = kernel
+    return best
+
+
+@torch.inference_mode()
+def _measure(kernel: type[Kernel], form: str, dtype: torch.dtype) -> tuple[float, list[float]]:
+    """Seconds to make a kernel ready, and to multiply each number of rows, with one thread.
+
+    Two threads wait for each other, which beside a busy process takes many times as long as the work itself.
+    """
+    matrix = _matrix(form)
+    with keeping_threads():
+        torch.set_num_threads(1)
+        start = time.perf_counter()
+        made = kernel(matrix)
+        packing = time.perf_counter() - start
+        return packing, [_seconds(made, torch.ones(rows, _SIZE[1], dtype=dtype)) for rows in ROWS]
+
+
+def _matrix(form: str) -> Matrix:
+    weight = torch.ones(_SIZE)
+    return WEIGHTS[form].quantize(weight) if form in WEIGHTS else weight.to(getattr(torch, form))
+
+
+def _seconds(kernel: Kernel, rows: torch.Tensor) -> float:
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        kernel(rows)
+        times.append(time.perf_counter() - start)
+        if times[0] > _SLOW:
+            break
+    return min(times)

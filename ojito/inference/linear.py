@@ -1,0 +1,110 @@
+"""Several projections of one input as one, multiplied by the fastest kernels, packed when first used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ojito.device import dtype_name
+from ojito.inference.choice import choose
+from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
+from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
+from ojito.inference.weights import Int8Weight, concatenate, rotate
+
+if TYPE_CHECKING:  # shapes are checked by the tests only
+    from jaxtyping import Float
+
+Projection = nn.Linear | QuantizedLinear | nn.Embedding | QuantizedEmbedding
+"""Modules whose matrix hidden states are multiplied by; an embedding's is, as the head."""
+
+SMALL = 2**23
+"""Numbers up to which matrices of one input are laid together, in a copy, where no kernel makes one anyway."""
+
+
+class PreparedLinear(nn.Module):
+    """Projections of one input, one below the other.
+
+    Nothing is computed before the first call, so that what is never called costs nothing.
+
+    Args:
+        projections: All float, or all in one quantized form.
+        once: See `choose`.
+        precise: See `choose`.
+    """
+
+    def __init__(self, projections: Sequence[Projection], once: bool = False, precise: bool = False) -> None:
+        super().__init__()
+        self._projections = tuple(projections)  # in a tuple, so that they are no parts of this one
+        self.once, self.precise = once, precise
+        biases = [getattr(projection, "bias", None) for projection in projections]
+        self._bias: Tensor | None = None
+        if biases[0] is not None:
+            self._bias = torch.cat([bias.detach() for bias in biases if bias is not None])
+        self._kernels: list[list[Kernel]] | None = None
+        self._lock = threading.Lock()
+        self._rotated = False
+
+    def forward(self, hidden: Float[Tensor, "... K"]) -> Float[Tensor, "... N"]:
+        """All projections, one after another in the last axis."""
+        kernels = self._kernels or self._make(hidden.dtype)
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        if self._rotated:
+            rows = rotate(rows)
+        found = kernels[self._at(len(rows))]
+        made = found[0](rows) if len(found) == 1 else torch.cat([kernel(rows) for kernel in found], dim=1)
+        if self._bias is not None:
+            made = made + self._bias
+        return made.view(*hidden.shape[:-1], made.shape[-1])
+
+    def _make(self, dtype: torch.dtype) -> list[list[Kernel]]:
+        """The kernels for each range of rows: one for all projections, or one for each."""
+        with self._lock:
+            if self._kernels is None:
+                self._kernels = self._pack(dtype)
+            return self._kernels
+
+    def _pack(self, dtype: torch.dtype) -> list[list[Kernel]]:
+        matrices = [_matrix(projection) for projection in self._projections]
+        first = matrices[0]
+        device = first.device if isinstance(first, Tensor) else first.values.device
+        if device.type != "cpu":
+            self._at = _always_first
+            together = _concatenate(matrices)
+            return [[Plain(together) if isinstance(together, Tensor) else Dequantized(together)]]
+        form = dtype_name(first.dtype) if isinstance(first, Tensor) else first.form
+        self._rotated = isinstance(first, Int8Weight)
+        choice = choose(form, dtype, self.once, self.precise)
+        self._at = choice.at
+        packs = any(kernel.packs for kernel in choice.kernels)
+        if len(matrices) > 1 and (packs or sum(map(_size, matrices)) <= SMALL):
+            matrices = [_concatenate(matrices)]
+        made: dict[type[Kernel], list[Kernel]] = {}
+        for kernel in choice.kernels:
+            if kernel not in made:
+                made[kernel] = [kernel(matrix) for matrix in matrices]
+        return [made[kernel] for kernel in choice.kernels]
+
+
+def _always_first(rows: int) -> int:
+    return 0
+
+
+def _matrix(projection: Projection) -> Matrix:
+    if isinstance(projection, (QuantizedLinear, QuantizedEmbedding)):
+        return projection.quantized
+    return projection.weight.detach()
+
+
+def _size(matrix: Matrix) -> int:
+    rows, columns = matrix.shape
+    return rows * columns
+
+
+def _concatenate(matrices: Sequence[Matrix]) -> Matrix:
+    floats = [matrix for matrix in matrices if isinstance(matrix, Tensor)]
+    quantized = [matrix for matrix in matrices if not isinstance(matrix, Tensor)]
+    return torch.cat(floats) if floats else concatenate(quantized)

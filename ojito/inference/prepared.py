@@ -1,0 +1,84 @@
+"""The model that answers: a `VLM` whose projections are packed for the processor."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from ojito.inference.decoder import PreparedDecoder
+from ojito.inference.linear import PreparedLinear
+from ojito.inference.quantize import QuantizedLinear
+from ojito.model import VLM
+
+
+class Prepared(VLM):
+    """A model made ready to answer. It has the face of a `VLM`, and the weights of the one that it was made of.
+
+    Weights that its kernels use as they are, it shares with that model; the others it packs when they are first used.
+    It is for answering alone: it has no gradients, and hooks on the model's parts are not called.
+    """
+
+    def __init__(self, model: VLM, once: bool = False) -> None:
+        nn.Module.__init__(self)
+        self.config, self._device, self._dtype = model.config, model.device, model.dtype
+        self.vision = _twin(model.vision, once)
+        self.connector = _twin(model.connector, once)
+        self.decoder = PreparedDecoder(model.decoder, once)  # type: ignore[assignment]
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """As `VLM.device`."""
+        return self._device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As `VLM.dtype`."""
+        return self._dtype
+
+
+def prepare(model: VLM, once: bool = False) -> Prepared:
+    """Make a model ready to answer. Nothing is computed before it does.
+
+    Args:
+        model: In evaluation mode. Its weights must not be changed meanwhile.
+        once: Whether it is for one answer: then nothing is packed that gains less than packing takes.
+    """
+    return Prepared(model, once)
+
+
+class Preparation:
+    """Keeps a model's `Prepared` for as long as the model's weights are those that it was made of."""
+
+    def __init__(self) -> None:
+        self._made: Prepared | None = None
+        self._seen: list[tuple[int, int]] = []
+
+    def of(self, model: VLM, once: bool = False) -> VLM:
+        """Return the model made ready; itself where it is in training or its parts carry hooks."""
+        if model.training or any(_hooked(module) for module in model.modules()):
+            return model
+        seen = [(id(tensor), _version(tensor)) for tensor in (*model.parameters(), *model.buffers())]
+        if self._made is None or seen != self._seen:
+            self._made, self._seen = prepare(model, once), seen
+        return self._made
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _twin(module: nn.Module, once: bool) -> nn.Module:
+    """A module of the same parts, with prepared projections."""
+    if isinstance(module, (nn.Linear, QuantizedLinear)):
+        return PreparedLinear([module], once)
+    twin = copy.copy(module)
+    twin._modules = {name: part and _twin(part, once) for name, part in module._modules.items()}
+    return twin

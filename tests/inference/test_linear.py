@@ -1,0 +1,87 @@
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from ojito.inference import choice, linear
+from ojito.inference.kernels import PackedInt8, Plain, WidenedInt8
+from ojito.inference.linear import PreparedLinear
+from ojito.inference.quantize import QuantizedLinear
+from ojito.inference.weights import WEIGHTS
+
+
+def projections(form="none", sizes=(12, 8, 4), bias=True):
+    torch.manual_seed(0)
+    made = [nn.Linear(64, size, bias=bias) for size in sizes]
+    return [quantized(module, form) for module in made] if form != "none" else made
+
+
+def quantized(module, form):
+    made = QuantizedLinear(module.in_features, module.out_features, module.bias is not None, form)
+    weight = WEIGHTS[form].quantize(module.weight.detach())
+    state = {name: getattr(weight, name) for name, _ in made.named_buffers()}
+    made.load_state_dict({**state, "bias": module.bias} if module.bias is not None else state, assign=True)
+    return made
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("form", ["none", "int8", "int4"])
+@pytest.mark.parametrize("shape", [(1, 1, 64), (2, 30, 64), (64,)])
+def test_projections_stand_one_after_another(form, bias, shape):
+    modules = projections(form, bias=bias)
+    hidden = torch.randn(shape)
+    with torch.inference_mode():
+        expected = torch.cat([module(hidden) for module in modules], dim=-1)
+        made = PreparedLinear(modules, precise=True)(hidden)
+    assert made.shape == expected.shape
+    assert (made - expected).norm() / expected.norm() < (1e-5 if form == "none" else 0.01)
+
+
+def test_large_float_matrices_are_not_copied(monkeypatch):
+    monkeypatch.setattr(linear, "SMALL", 100)
+    modules = projections()
+    prepared = PreparedLinear(modules)
+    hidden = torch.randn(1, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(prepared(hidden), torch.cat([module(hidden) for module in modules], dim=-1))
+    held = {kernel.weight.data_ptr() for kernels in prepared._kernels for kernel in kernels}
+    assert held == {module.weight.data_ptr() for module in modules}
+
+
+def test_nothing_is_packed_before_the_first_call():
+    prepared = PreparedLinear(projections())
+    assert prepared._kernels is None
+    prepared(torch.randn(1, 64))
+    assert prepared._kernels is not None
+
+
+def test_kernel_is_made_once_for_all_numbers_of_rows(monkeypatch):
+    if not PackedInt8.available():
+        pytest.skip("not on this machine")
+    chosen = choice.Choice((PackedInt8, PackedInt8, WidenedInt8))
+    monkeypatch.setattr(linear, "choose", lambda *args: chosen)
+    prepared = PreparedLinear(projections("int8"))
+    prepared(torch.randn(1, 64))
+    first, second, third = (found[0] for found in prepared._kernels)
+    assert first is second is not third
+
+
+def test_arguments_reach_the_choice(monkeypatch):
+    asked = []
+    monkeypatch.setattr(linear, "choose", lambda *args: asked.append(args) or choice.Choice((Plain,) * 3))
+    PreparedLinear(projections(), once=True, precise=True)(torch.randn(1, 64))
+    assert asked == [("float32", torch.float32, True, True)]
+
+
+def test_threads_pack_once(monkeypatch):
+    packed = []
+    pack = PreparedLinear._pack
+    monkeypatch.setattr(PreparedLinear, "_pack", lambda self, dtype: packed.append(1) or pack(self, dtype))
+    prepared = PreparedLinear(projections())
+    threads = [threading.Thread(target=prepared, args=(torch.randn(1, 64),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(packed) == 1
