@@ -186,7 +186,7 @@ def _file(seed: int) -> bytes:
 
 
 def _random_rows(pipe: Pipeline, case: Case, seed: int) -> Batch:
-    """Rows of an image, if the model sees, and random tokens, as the processor would write a question of that length."""
+    """Rows of an image, if the model sees, and random tokens, as a question of that length would be."""
     config, rng = pipe.model.config, torch.Generator().manual_seed(seed)
     length = config.image_tokens + case.prompt_tokens
     tokens = torch.randint(pipe.processor.tokenizer.size, (case.batch, length), generator=rng)
