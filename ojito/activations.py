@@ -46,9 +46,9 @@ def activation_bytes(config: ModelConfig, dtype: torch.dtype, batch: int, prompt
 
 def _tower_numbers(config: VisionConfig) -> int:
     """Numbers that the vision tower holds at once for an image."""
-    pixels = config.image_size**2
     if isinstance(config, NoVisionConfig):
         return 0
+    pixels = config.image_size**2
     if isinstance(config, ResNetConfig):
         return _RESNET_MAPS * _RESNET_MAP * pixels
     if isinstance(config, EfficientNetConfig):

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from ojito.checkpoint.description import Described, OpenFolder
 from ojito.checkpoint.files import CheckpointError, path_setting
 from ojito.checkpoint.folder import describe, missing_tokenizer
 from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
+from ojito.checkpoint.keys import Key
 from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.saving import holds_model
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.tensors import TensorSource, read_weights
 from ojito.checkpoint.unsupported import check_name
 from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.config.processor_file import PROCESSOR_FILE
@@ -35,12 +36,14 @@ from ojito.hub.transfer import HubError, TransientError
 from ojito.inference.quantize import (
     check_form,
     quantize_shape,
-    quantize_tensor,
     quantized_form,
     quantized_names,
     set_dtype,
+    tensor_form,
+    tensors_of,
 )
 from ojito.inference.quantize import quantize as quantized
+from ojito.inference.weights import WEIGHTS, Int4Weight, QuantizedWeight
 from ojito.learned import Learned
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
@@ -176,7 +179,7 @@ def _fill(
     form = quantized_form(model)
     if form != described.quantize:
         exact = shape_of(described, model.config)
-        expected, convert = exact.state_dict(), partial(quantize_tensor, exact, form=form)
+        expected, convert = exact.state_dict(), _Quantizing(described.folder.tensors, exact, form)
     state = read_weights(
         described.folder.tensors,
         expected,
@@ -190,6 +193,27 @@ def _fill(
     model.load_state_dict(state, assign=True)
     set_dtype(model, dtype)
     return processor
+
+
+class _Quantizing:
+    """Reads tensors of a model into a quantized form: groups of 4 bits as they are, all others through numbers."""
+
+    def __init__(self, source: TensorSource, model: VLM, form: str) -> None:
+        self._source, self._model, self._form = source, model, form
+        self._shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+    def __call__(self, name: str, key: Key) -> Mapping[str, Tensor] | None:
+        form = tensor_form(self._model, name, self._form)
+        if not form:
+            return None
+        groups = self._source.groups(key) if form == "int4" else None
+        if groups is not None and groups.minimums is not None:
+            weight: QuantizedWeight = Int4Weight(
+                groups.ints, groups.scales.half(), groups.minimums.half(), self._shapes[name][1]
+            )
+        else:
+            weight = WEIGHTS[form].quantize(key.to_ours(self._source.read(key.name), self._shapes[name]))
+        return tensors_of(name, weight)
 
 
 def check_settings(folder: Path) -> Described:

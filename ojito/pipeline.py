@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,13 @@ from ojito.generate import (
     GenerateOptions,
     Generation,
     OptionKeywords,
+    PrefixCache,
+    Request,
+    Scheduler,
     StopTexts,
-    generate,
+    evaluating,
     make_options,
     options_of_rows,
-    stream,
 )
 from ojito.inference import Preparation, quantized_form
 from ojito.learned import Learned
@@ -44,7 +47,8 @@ from ojito.model import VLM
 from ojito.processor import Processor
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.processor.prompts import check_typed
-from ojito.records import Progress, Sample
+from ojito.processor.tiles import Tiles
+from ojito.records import Progress, Sample, image_key
 from ojito.settings import to_yaml, write
 
 if TYPE_CHECKING:
@@ -63,6 +67,7 @@ class Answer:
         text: Up to the stop text, where one ended it.
         tokens: All that were generated, without the end-of-text token.
         finish: Why it ended: "eos" (the model ended it), "length" (no more tokens allowed), "stop" (a stop text).
+            A scheduler's rows may be "cancelled", too.
     """
 
     text: str
@@ -95,7 +100,12 @@ class Pipeline:
 
     How it answers is said in keywords, of every method alike: `max_new_tokens=64`; `temperature=0.7`, `top_k=40`,
     `top_p=0.9` or `sampler=` with a sampler; `beams=4` and `length_penalty=`; `repetition_penalty=1.2`;
-    `stop=["."]`; `seed=0`. Or in one `GenerateOptions`, over which keywords are laid.
+    `stop=["."]`; `seed=0`; `allowed=` with masks of tokens; `drafts=0` to guess none. Or in one `GenerateOptions`, over
+    which keywords are laid.
+
+    An image that is asked about again is encoded once, and where the model's attention allows it, read once: what is
+    known of it is kept in `prefixes`, up to 256 MiB on the model's device. `pipe.prefixes = PrefixCache(0)` keeps
+    nothing from call to call. It is forgotten when the weights change, and not used while a module has hooks.
 
     Args:
         model: Any VLM.
@@ -116,16 +126,15 @@ class Pipeline:
         self.model = model if device is None else model.to(pick_device(device))
         self._preparation = Preparation()
         self.processor, self.config = processor, config
+        self.prefixes = PrefixCache()
         self._learned: Learned | Callable[[], Learned] | None = None
         self.name = name or (config.name if config else "custom")
 
     def __repr__(self) -> str:
-        numbers = parameters(self.model)
-        dtype, size = str(self.model.dtype).removeprefix("torch."), self.model.config.vision.image_size
-        form = quantized_form(self.model)
-        dtype += f" with {form} weights" * (form != "none")
+        form, size = quantized_form(self.model), self.model.config.vision.image_size
+        dtype = str(self.model.dtype).removeprefix("torch.") + f" with {form} weights" * (form != "none")
         reads = f"image {size} x {size} in {self.model.config.image_tokens} tokens" if size else "text alone"
-        return f"Pipeline({self.name!r}: {numbers:,} parameters, {dtype} on {self.device}, {reads})"
+        return f"Pipeline({self.name!r}: {parameters(self.model):,} parameters, {dtype} on {self.device}, {reads})"
 
     @property
     def device(self) -> torch.device:
@@ -257,15 +266,17 @@ class Pipeline:
     ) -> list[Answer]:
         """Answer the last turn of each sample.
 
-        In float32 a sample gets the same answer whatever samples stand beside it in a batch. In bfloat16 and float16
-        sums are rounded in another order in another batch, so that an answer may differ where two tokens are nearly
-        as likely; the same batches give the same answers in every dtype. (When sampling, a sample's number in the
-        list decides: sample i draws with `seed + i`.)
+        A sample that is answered makes room for the next one. An image that several ask about is encoded once.
+
+        In float32 a sample gets the same answer whatever samples are answered beside it. In bfloat16 and float16 sums
+        are rounded in another order beside others, or where more of an image is known already, so that an answer may
+        differ where two tokens are nearly as likely. (When sampling, a sample's number in the list decides: sample i
+        draws with `seed + i`.)
 
         Args:
             samples: Questions, with images or without.
             options: How to answer them; or a list of options, one for each.
-            batch_size: Samples that are answered at once; each takes as many rows as it has beams.
+            batch_size: The most samples that are answered at once; each takes as many rows as it has beams.
             **keywords: Options one by one; they win.
 
         Raises:
@@ -282,20 +293,20 @@ class Pipeline:
         else:
             rows = [make_options(one, keywords) for one in options_of_rows(options, len(samples))]
         stops = {one.stop: self._stop_texts(one) for one in rows}
-        model = self.prepared()
-        answers: dict[int, Answer] = {}
-        for batch in _batches(rows, batch_size):
-            of_batch = [rows[i] for i in batch]
-            found = generate(
-                model,
-                self.processor([samples[i] for i in batch]),
-                of_batch,
-                eos=self.processor.tokenizer.ends,
-                vocab_size=self.processor.tokenizer.size,
-                stops=[stops[one.stop] for one in of_batch],
-            )
-            answers.update((i, _answer(row, stops[rows[i].stop])) for i, row in zip(batch, found, strict=True))
-        return [answers[i] for i in range(len(samples))]
+        images = _Images(self.processor, samples)
+        waiting = deque(sorted(range(len(samples)), key=lambda i: rows[i].beams))  # as many beams are searched together
+        requests: dict[int, Request] = {}
+        with evaluating(self.model):
+            scheduler = self._scheduler(batch_size)
+            while waiting or not scheduler.done:
+                while waiting and scheduler.free:
+                    i = waiting.popleft()
+                    batch = self.processor.batch([self.processor.row(samples[i], read=images.read)], left=True)
+                    # A row of many, of an image of its own, would only drive out what is asked about again.
+                    keep = len(samples) == 1 or images.shared(samples[i])
+                    requests[i] = scheduler.submit(batch, rows[i], stops[rows[i].stop], keep)
+                scheduler.step()
+        return [_answer(requests[i].answer, stops[rows[i].stop]) for i in range(len(samples))]
 
     def stream(
         self,
@@ -327,19 +338,21 @@ class Pipeline:
 
     def _pieces(self, sample: Sample, options: GenerateOptions, stops: StopTexts) -> Iterator[str]:
         given = ""
-        steps = stream(
-            self.prepared(),
-            self.processor([sample]),
-            options,
-            eos=self.processor.tokenizer.ends,
-            vocab_size=self.processor.tokenizer.size,
-            stops=[stops],
-        )
-        for (row,) in steps:
-            text = stops.cut(row.tokens) if row.finish else stops.settled(row.tokens)
-            if len(text) > len(given):
-                yield text[len(given) :]
-                given = text
+        with evaluating(self.model):
+            request = self._scheduler(1).submit(self.processor([sample]), options, stops)
+            for _ in request:
+                text = stops.settled(request.answer.tokens)
+                if len(text) > len(given) and not request.done:
+                    yield text[len(given) :]
+                    given = text
+        text = stops.cut(request.answer.tokens)
+        if len(text) > len(given):
+            yield text[len(given) :]
+
+    def _scheduler(self, rows: int) -> Scheduler:
+        tokenizer = self.processor.tokenizer
+        model = self.prepared()
+        return Scheduler(model, eos=tokenizer.ends, vocab_size=tokenizer.size, rows=rows, prefixes=self.prefixes)
 
     def _stop_texts(self, options: GenerateOptions) -> StopTexts:
         return StopTexts(options.stop, self.processor.decode, self.processor.tokenizer.parse)
@@ -490,12 +503,32 @@ def _sample(image: ImageLike | None, prompt: str) -> Sample:
     return Sample([] if image is None else [image], prompt)
 
 
-def _batches(options: Sequence[GenerateOptions], size: int) -> list[list[int]]:
-    """The numbers of rows that are answered at once: those of a batch have as many beams each."""
-    alike: dict[int, list[int]] = {}
-    for row, one in enumerate(options):
-        alike.setdefault(one.beams, []).append(row)
-    return [rows[start : start + size] for rows in alike.values() for start in range(0, len(rows), size)]
+class _Images:
+    """Reads the images of samples, each once; one that is still to come is kept until then."""
+
+    def __init__(self, processor: Processor, samples: Sequence[Sample]) -> None:
+        self._processor = processor
+        every = [
+            image_key(image)
+            for sample in samples
+            if isinstance(sample.images, (list, tuple))
+            for image in sample.images
+        ]
+        self._all, self._left = Counter(every), Counter(every)
+        self._kept: dict[Hashable, Tiles] = {}
+
+    def shared(self, sample: Sample) -> bool:
+        """Whether another sample, too, is about one of its images."""
+        return any(self._all[image_key(image)] > 1 for image in sample.images)
+
+    def read(self, image: ImageLike) -> Tiles:
+        """As `Processor.read_image`."""
+        key = image_key(image)
+        self._left[key] -= 1
+        tiles = self._kept.pop(key, None) or self._processor.read_image(image)
+        if self._left[key] > 0:
+            self._kept[key] = tiles
+        return tiles
 
 
 def _answer(row: Generation, stops: StopTexts) -> Answer:

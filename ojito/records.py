@@ -122,6 +122,7 @@ class Batch:
         targets: (B, T) int64: the token that the logits AT this place shall predict (already shifted), or `IGNORE`.
         images: (N, 3, h, w) float pixels, normalized as the vision tower expects; None when no row has an image.
         patches: (N, P, D) what the vision tower made of the images before; then `images` is None.
+        visual: (N, P, D) the visual tokens that the connector made of those; then `patches` is None, too.
     """
 
     tokens: torch.Tensor
@@ -131,12 +132,13 @@ class Batch:
     targets: torch.Tensor
     images: torch.Tensor | None = field(default=None)
     patches: torch.Tensor | None = field(default=None)
+    visual: torch.Tensor | None = field(default=None)
 
     @property
     def num_images(self) -> int:
         """Images, or squares of images, that the batch brings."""
-        brought = self.images if self.patches is None else self.patches
-        return 0 if brought is None else len(brought)
+        brought = next((one for one in (self.images, self.patches, self.visual) if one is not None), ())
+        return len(brought)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

@@ -1,6 +1,7 @@
 import ast
 import dataclasses
 import json
+import random
 import re
 import string
 import subprocess
@@ -18,7 +19,7 @@ from ojito import pipeline as module
 from ojito.checkpoint.files import CheckpointError
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.errors import OjitoError
-from ojito.generate import GenerateOptions, Generation, Greedy, Temperature, TopK, TopP
+from ojito.generate import GenerateOptions, Greedy, PrefixCache, Temperature, TopK, TopP
 from ojito.learned import Learned
 from ojito.loading import load
 from ojito.model import VLM
@@ -26,6 +27,7 @@ from ojito.pipeline import Answer, Pipeline
 from ojito.processor import Processor, RowError, Tokenizer
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
+from tests.scripted import Scripted
 
 CONFIG = Config(
     name="toy",
@@ -54,7 +56,7 @@ def pipe():
 
 @pytest.fixture
 def image():
-    return Image.effect_noise((40, 30), 90)
+    return Image.frombytes("L", (40, 30), random.Random(1).randbytes(40 * 30))
 
 
 @pytest.fixture
@@ -68,28 +70,13 @@ def presets(monkeypatch):
 
 
 def says(monkeypatch, pipe, *texts):
-    """Makes the engine say these texts, token by token, then the end of text; one for each row."""
+    """Makes the pipeline say these texts, token by token, then the end of text; one for each row."""
     rows = [list(pipe.processor.tokenizer.encode(text)) for text in texts]
     says_ids(monkeypatch, *rows)
 
 
 def says_ids(monkeypatch, *rows):
-    def stream(model, batch, options, *, stops, **_):
-        made = [Generation() for _ in rows]
-        for step in range(max(map(len, rows)) + 1):
-            for number, (row, ids) in enumerate(zip(made, rows, strict=True)):
-                if row.finish:
-                    continue
-                if step == len(ids):
-                    row.finish = "eos"
-                    continue
-                row.tokens.append(ids[step])
-                if stops[number](row.tokens):
-                    row.finish = "stop"
-            yield made
-
-    monkeypatch.setattr(module, "stream", stream)
-    monkeypatch.setattr(module, "generate", lambda *args, **options: [*stream(*args, **options)][-1])
+    monkeypatch.setattr(module, "Scheduler", Scripted(*rows))
 
 
 # -------------------------------------------------------------------------------------------------------------- answers
@@ -259,6 +246,73 @@ def test_lone_sample_is_an_error(pipe):
 def test_batch_size_of_zero_is_an_error(pipe):
     with pytest.raises(ValueError, match="batch_size: 0 answers nothing"):
         pipe.generate([Sample(prompt="a")], batch_size=0)
+
+
+# ------------------------------------------------------------------------------------------- one image, many questions
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many images were encoded, each time."""
+    met, encode = [], VLM.encode
+    monkeypatch.setattr(VLM, "encode", lambda self, images: met.append(len(images)) or encode(self, images))
+    return met
+
+
+def test_image_that_is_asked_about_again_is_encoded_once(pipe, image, encoded):
+    first = [pipe.ask(image, "ab"), pipe.ask(image, "c"), "".join(pipe.stream(image, "c")), pipe.ask(image, "ab")]
+    assert encoded == [1]
+    assert first == [first[0], first[1], str(first[1]), first[0]]
+    pipe.prefixes = PrefixCache(0)
+    assert [pipe.ask(image, "ab"), pipe.ask(image, "c")] == first[:2]
+    assert encoded == [1, 1, 1]
+
+
+def test_image_of_several_samples_is_read_and_encoded_once(pipe, image, encoded, tmp_path, monkeypatch):
+    image.save(tmp_path / "a.png")
+    read, read_image = [], Processor.read_image
+    monkeypatch.setattr(Processor, "read_image", lambda self, one: read.append(one) or read_image(self, one))
+    samples = [Sample([tmp_path / "a.png"], text) for text in ("ab", "c", "def", "g")]
+    answers = pipe.generate(samples, batch_size=3)
+    assert encoded == [1]
+    assert len(read) == 1
+    assert answers == [pipe.ask(image, sample.prompt) for sample in samples]
+
+
+def test_images_of_many_samples_do_not_stay(pipe, encoded):
+    samples = [Sample([Image.new("RGB", (16, 16), (n, n, n))], "ab") for n in range(4)]
+    answers = pipe.generate(samples)
+    assert encoded == [4]
+    assert len(pipe.prefixes) == 0
+    assert answers == [pipe.generate([sample])[0] for sample in samples]
+
+
+def test_other_weights_answer_about_the_same_image(pipe, image, encoded):
+    pipe.ask(image, "ab")
+    other = make()
+    with torch.no_grad():
+        for parameter, changed in zip(pipe.model.parameters(), other.model.parameters(), strict=True):
+            changed.mul_(-0.5)
+            parameter.copy_(changed)
+    assert pipe.ask(image, "ab") == other.ask(image, "ab")
+    assert encoded == [1, 1, 1]
+
+
+def test_allowed_tokens_are_those_of_an_answer(pipe, image):
+    tokenizer = pipe.processor.tokenizer
+    mask = torch.zeros(tokenizer.size, dtype=torch.bool)
+    mask[list(tokenizer.encode("xy"))] = True
+    answer = pipe.ask(image, "what", max_new_tokens=9, allowed=lambda tokens: mask)
+    assert set(answer.text) <= set("xy")
+    assert len(answer.text) == 9
+
+
+def test_abandoned_stream_leaves_the_model_as_it_was(pipe, image):
+    pipe.model.train()
+    pieces = pipe.stream(image, "what")
+    next(pieces)
+    pieces.close()
+    assert pipe.model.training
 
 
 # ------------------------------------------------------------------------------------------------------------ streaming

@@ -149,7 +149,7 @@ def _answer(pipe: Pipeline, batch: Batch, tokens: int) -> tuple[float, float]:
     clock = Stopwatch(pipe.device)
     options = GenerateOptions(max_new_tokens=tokens, drafts=0)
     state = prefill(pipe.prepared(), batch, options, eos=(), vocab_size=pipe.processor.tokenizer.size)
-    if min(state.limits) < tokens:
+    if min(row.limit for row in state.running) < tokens:
         most = pipe.model.config.decoder.max_positions
         problem = f"{batch.tokens.shape[1]} tokens and {tokens} of answer are more than {most} positions"
         raise OjitoError(pipe.name, problem, "ask for fewer")

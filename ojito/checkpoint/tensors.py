@@ -28,6 +28,7 @@ from ojito.checkpoint.files import CONFIG, INDEX, MAX_VALUES, WEIGHTS, Checkpoin
 from ojito.checkpoint.formats import form_of_file, packing, refuse_other_weights
 from ojito.checkpoint.json_text import decode_json
 from ojito.checkpoint.keys import Key, KeyMap
+from ojito.gguf.quantization import Groups
 from ojito.records import Progress
 from ojito.settings import shown
 
@@ -43,8 +44,8 @@ BYTES = {torch.int8: ("I8",), torch.uint8: ("U8",)}
 """What numbers of one byte may be in a file, those of quantized weights."""
 
 DTYPE_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-Convert = Callable[[str, Tensor], Mapping[str, Tensor] | None]
-"""What makes other tensors of a tensor and its name, or leaves it."""
+Convert = Callable[[str, Key], Mapping[str, Tensor] | None]
+"""What reads a tensor by its key and makes others of it, or leaves it."""
 
 _SHARD = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 _SHOWN = 5  # keys that an error lists
@@ -87,6 +88,14 @@ class TensorSource(ABC):
         Raises:
             CheckpointError: The file is damaged.
         """
+
+    def groups(self, key: Key) -> Groups | None:
+        """A matrix as groups of integers, in the model's order of rows; None where it is not stored so.
+
+        Args:
+            key: Where the file has it, as `KeyMap.resolve` says.
+        """
+        return None
 
     @abstractmethod
     def release(self) -> None:
@@ -253,8 +262,8 @@ def read_weights(
         keys: What the tensors are called in the folder; None means as in the model.
         progress: Called with the count of numbers that are read, and of all of them.
         keep: Names of tensors whose dtype stays that of the file.
-        convert: Called with a tensor's name and its numbers in the file's dtype; the tensors that it returns take
-            that one's place. None leaves it as it is.
+        convert: Called with a tensor's name and its key in the files; the tensors that it returns, if any, take that
+            one's place.
 
     Raises:
         CheckpointError: A key is missing, unexpected or of another shape, a constant has other numbers than the config
@@ -278,19 +287,19 @@ def read_weights(
     total = sum(tensor.numel() for tensor in expected.values())
     for name, tensor in expected.items():
         key, target = names[name], dtype if tensor.is_floating_point() and name not in keep else None
-        # What is to be converted is read in full precision.
-        read = key.to_ours(source.read(key.name, target if convert is None else None), tuple(tensor.shape))
-        made = convert(name, read) if convert is not None else None
+        made = convert(name, key) if convert is not None else None
         if made is None:
+            read = key.to_ours(source.read(key.name, target), tuple(tensor.shape))
             made = {name: read.to(device, target).contiguous()}
-        state |= {one: part.to(device) for one, part in made.items()}
-        if name not in made or made[name].data_ptr() != read.data_ptr():
-            # A copy, so that the file's pages are of no more use.
-            converted += read.nbytes
+            if made[name].data_ptr() != read.data_ptr():  # a copy, so that the file's pages are of no more use
+                converted += read.nbytes
             del read
-            if converted > _RELEASE:
-                source.release()
-                converted = 0
+        else:
+            converted += tensor.nbytes
+        state |= {one: part.to(device) for one, part in made.items()}
+        if converted > _RELEASE:
+            source.release()
+            converted = 0
         done += tensor.numel()
         if progress is not None:
             progress(done, total)

@@ -35,6 +35,7 @@ def run(args: Namespace) -> int:
         check_image(args)
     options, clock = generate_options(args), Stopwatch(torch.device("cpu"))
     pipe = load_model(args, args.max_pixels)
+    model = pipe.prepared(once=args.question is not None)
     load_seconds = clock.lap()
     images: list[Any] = []
     if args.image is not None:
@@ -56,7 +57,7 @@ def run(args: Namespace) -> int:
             note = f"ojito: {pipe.name} was trained to caption images, not to answer questions; try `ojito caption`"
             print(note, file=sys.stderr, flush=True)
         result: dict[str, Any] = {"image": args.image, "question": question}
-        with watching(pipe.model) if args.stats else nullcontext() as watch:
+        with watching(model) if args.stats else nullcontext() as watch:
             if args.json:
                 (answer,) = pipe.generate([sample], options)
                 text = str(answer)

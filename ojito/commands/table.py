@@ -342,12 +342,12 @@ COMMANDS = (
                 metavar="QUESTION",
                 help="left out: questions from stdin, one per line",
             ),
+            STATS,
             _argument(
                 "--no-image", action="store_true", help="ask without an image, as a model of text alone is asked"
             ),
             _argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
             MMPROJ,
-            STATS,
             MAX_PIXELS,
             *SAMPLING,
         ),

@@ -1,101 +1,55 @@
-"""The engine: `prefill` reads the prompts and images once, then every `step` gives each row one more token.
+"""The engine: `prefill` reads the prompts and images once, then every `step` gives each row one more token or several.
 
-Whoever generates, a loop, a stream or a benchmark, writes the same lines:
+Whoever generates, a loop, a stream, a scheduler or a benchmark, writes the same lines:
 
     state = prefill(model, batch, GenerateOptions(max_new_tokens=20), eos=tokenizer.ends)
     while not state.done:
         step(state)
     state.rows
 
-With beams a row of the batch becomes several rows of the cache after the first step, and its answer is empty until the
-search has ended: which beam is the best one is known then.
+A row that has ended leaves the batch, and costs nothing from then on. With beams a row of the batch becomes several
+rows of the cache after the first step, and its answer is empty until the search has ended: which beam is the best one
+is known then.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ojito.errors import OjitoError
 from ojito.generate.beam import BeamSearch
+from ojito.generate.choosing import check_finite, choose, finite, mask_allowed, seen_tokens
+from ojito.generate.model import Model, evaluating
 from ojito.generate.options import GenerateOptions, options_of_rows
-from ojito.generate.sampling import Sampler, penalize
-from ojito.generate.stops import Finish, Stop
-from ojito.model import VLM, KVCache
-from ojito.records import IMAGE, PADDING, Batch
+from ojito.generate.rows import Generation, last_columns, make_rows, tokens_of
+from ojito.generate.sampling import penalize
+from ojito.generate.state import State
+from ojito.generate.stops import Stop
+from ojito.model import Columns, KVCache
+from ojito.records import PADDING, Batch
 
-
-@dataclass
-class Generation:
-    """The answer of a row.
-
-    Attributes:
-        tokens: So far; without the one that ends it.
-        finish: Why it ended: the end-of-text token, no more tokens allowed or no position left, or a stop text. None
-            while it goes on.
-    """
-
-    tokens: list[int] = field(default_factory=list)
-    finish: Finish | None = None
-
-
-@dataclass
-class State:
-    """Generation under way: everything that `step` needs.
-
-    Attributes:
-        rows: The answers so far.
-        model: The model that answers.
-        cache: Keys and values of all tokens read.
-        batch: The tokens read last, one a row after the first step.
-        hidden: (B, D) their hidden states; None while `batch` is still to be read.
-        options: Of each row.
-        limits: The most tokens of each row's answer.
-        generators: Random numbers of each row, on the CPU.
-        samplers: Each sampler with its rows.
-        eos: Tokens that end a row.
-        stops: For each row, whether its stop texts end it; None where it has none.
-        search: Beams of each row; None where a row has one only, and samples.
-        seen: (B, V) bool, the tokens of each row's text; None where no row has a repetition penalty.
-        penalties: (B, 1) the rows' repetition penalties. With beams B is the number of all beams.
-        vocab_size: Ids from this on are never chosen; None means that all may be.
-    """
-
-    rows: list[Generation]
-    model: VLM
-    cache: KVCache
-    batch: Batch
-    hidden: Tensor | None
-    options: list[GenerateOptions]
-    limits: list[int]
-    generators: list[torch.Generator]
-    samplers: list[tuple[Sampler, list[int]]]
-    eos: frozenset[int]
-    stops: Sequence[Stop | None]
-    search: BeamSearch | None
-    seen: Tensor | None
-    penalties: Tensor | None
-    vocab_size: int | None
-
-    @property
-    def done(self) -> bool:
-        """Whether every row has ended."""
-        return all(row.finish for row in self.rows)
+MOST_PLACES = 32
+"""Places that a pass with guesses may have, those of all rows together: with more, arithmetic takes longer than memory,
+and a pass is no longer as good as free."""
 
 
 @torch.inference_mode()
 def prefill(
-    model: VLM,
+    model: Model,
     batch: Batch,
     options: GenerateOptions | Sequence[GenerateOptions] = GenerateOptions(),  # noqa: B008 - frozen
     *,
     eos: int | Collection[int],
     vocab_size: int | None = None,
     stops: Sequence[Stop | None] | None = None,
+    known: Sequence[Columns | None] | None = None,
+    cache: KVCache | None = None,
+    room: int | None = None,
 ) -> State:
     """Read prompts and images.
 
@@ -110,42 +64,62 @@ def prefill(
         eos: The token that ends a row, or several, any of which does.
         vocab_size: Ids from this on are no tokens and never chosen; None means that all are.
         stops: For each row, what finds the texts of `options.stop` in its tokens.
+        known: For each row, what a cache held of its first tokens, which then are not read again; not of all of them.
+            Where a row that brings images knows its own, all rows must.
+        cache: Holds the keys and values from now on, and forgets what it held; grows where it is too small. None makes
+            one.
+        room: Tokens that fit into a row besides its prompt; None means those of the longest answer.
 
     Raises:
         OjitoError: As for `VLM.features`; options that are not one for each row, or differ in beams; more beams than
             tokens in the vocabulary; stop texts without `stops`; prompts padded on the right, or too long for the
             decoder's positions.
     """
-    num_rows, length = batch.tokens.shape
+    num_rows = len(batch.tokens)
     options = options_of_rows(options, num_rows)
     if stops is None and any(one.stop for one in options):
         raise OjitoError("stop", "the engine knows no texts", "use Pipeline.generate, or give stops")
-    width, limits = _width(model, options), _limits(model, batch, options)
-    batch = batch.to(model.device)
-    cache = KVCache(model.config.decoder, num_rows, length + max(limits) - 1, model.dtype, model.device)
+    width = _width(model, options)
+    known = [None] * num_rows if known is None else known
+    begun = [0 if one is None else len(one) for one in known]
+    rest = [count - first for count, first in zip(tokens_of(batch), begun, strict=True)]
+    read = last_columns(batch, rest) if any(begun) else batch
+    length = read.tokens.shape[1]
+    # A row's padding stands between what it knows and what it reads.
+    gaps = [slice(first, first + length - count) for first, count in zip(begun, rest, strict=True)]
+    stops = [None] * num_rows if stops is None else stops
+    rows = make_rows(batch, options, stops, gaps, model.config.decoder.max_positions)
+    limits = [row.limit for row in rows]
+    need = max(begun) + length + (max(limits) - 1 if room is None else room)
+    if cache is None:
+        cache = KVCache(model.config.decoder, num_rows, need, model.dtype, model.device)
+    else:
+        cache.clear(0)
+        cache.reserve(num_rows, need)
+        cache.clear(num_rows)
+    for number, columns in enumerate(known):
+        if columns is not None:
+            cache.write(number, columns)
+    eos = frozenset({eos} if isinstance(eos, int) else eos)
     penalties = [float(one.repetition_penalty) for one in options]
     penalized = any(penalty != 1 for penalty in penalties)
-    stops = [None] * num_rows if stops is None else stops
-    eos = frozenset({eos} if isinstance(eos, int) else eos)
+    seen = seen_tokens(batch.to(model.device), model.config.decoder.vocab_size) if penalized else None
+    read = read.to(model.device)
     with evaluating(model) if model.training else nullcontext():
         # Only the last position of a row decides how it goes on: the head is spared for all others.
-        hidden = model.features(batch, cache)[:, -1]
+        hidden = model.features(read, cache, last=True)[:, -1]
     return State(
-        rows=[Generation() for _ in range(num_rows)],
+        rows=[row.answer for row in rows],
+        running=rows,
         model=model,
         cache=cache,
-        batch=batch,
+        batch=dataclasses.replace(read, images=None, patches=None, visual=None),
         hidden=hidden,
-        options=options,
-        limits=limits,
-        generators=[torch.Generator().manual_seed(int(one.seed)) for one in options],
-        samplers=_group(options),
         eos=eos,
-        stops=stops,
-        search=BeamSearch(width, [one.length_penalty for one in options], limits, stops, eos) if width > 1 else None,
-        seen=_seen(batch, model.config.decoder.vocab_size) if penalized else None,
-        penalties=torch.tensor(penalties, device=model.device)[:, None] if penalized else None,
         vocab_size=vocab_size,
+        search=BeamSearch(width, [one.length_penalty for one in options], limits, stops, eos) if width > 1 else None,
+        seen=seen,
+        penalties=torch.tensor(penalties, device=model.device)[:, None] if penalized else None,
     )
 
 
@@ -153,36 +127,54 @@ def prefill(
 def step(state: State) -> list[Generation]:
     """Give every row that has not ended one more token; return all rows, which are the state's own.
 
-    A row that has ended is read on along with the others, and what it would say is not kept. With beams every beam
-    gets a token, and a row its answer when its search ends.
+    A row whose next tokens are guessed, see `GenerateOptions.drafts`, gets as many as were guessed right, and one more.
+    Rows that end leave. With beams every beam gets a token, and a row its answer when its search ends.
 
     Raises:
-        OjitoError: Every row has ended, logits that are not finite, or a sampler that returns no token for a row.
+        OjitoError: Every row has ended; logits that are not finite; a sampler that returns no token for a row; a mask
+            of allowed tokens that is none.
     """
     if state.done:
         raise OjitoError("state", "every row has ended", "call step while not state.done")
+    state.leave()  # rows that nobody waits for any more
     model = state.model
+    guesses = _guess(state)
     with evaluating(model) if model.training else nullcontext():
-        if state.hidden is None:
-            state.hidden = model.features(state.batch, state.cache)[:, -1]
-        logits = model.head(state.hidden)  # (B, V)
-    if state.search is not None:
-        logits = logits.log_softmax(dim=-1)  # of all ids, and before the penalty, as in transformers
-    logits = logits[:, : state.vocab_size]
-    if not bool(logits.isfinite().all()):
-        raise OjitoError("the model's logits", "are not finite", "its weights are damaged, or too large for float16")
-    if state.seen is not None and state.penalties is not None:
-        logits = penalize(logits, state.seen[:, : state.vocab_size], state.penalties)
-    tokens = _sample(state, logits) if state.search is None else _search(state, state.search, logits)
-    if state.seen is not None:
-        state.seen.scatter_(1, tokens[:, None], True)
-    state.batch = _next(state.batch, tokens, model.config.decoder.max_positions - 1)
+        hidden = state.hidden
+        if hidden is None:
+            hidden = model.features(_with_guesses(state, guesses) if guesses else state.batch, state.cache)
+            hidden = hidden if guesses else hidden[:, -1]
+        logits = model.head(hidden)  # (B, V), or (B, T, V) with guesses
     state.hidden = None
+    if state.search is not None:
+        _search(state, state.search, logits)
+        return state.rows
+    logits = logits[..., : state.vocab_size]
+    is_finite = finite(logits)
+    first = logits[:, 0] if guesses else logits
+    if state.seen is not None and state.penalties is not None:
+        first = penalize(first, state.seen[:, : state.vocab_size], state.penalties)
+    first = mask_allowed(state.running, first)
+    tokens = choose(state.samplers, [row.generator for row in state.running], first)
+    if state.seen is not None:
+        state.seen.scatter_(1, tokens.clamp(0, state.seen.shape[1] - 1)[:, None], True)
+    # What the model would say behind each guess.
+    likeliest = torch.cat((tokens[:, None], logits[:, 1:].argmax(-1)), dim=1) if guesses else tokens[:, None]
+    *said, was_finite = torch.cat((likeliest.flatten(), is_finite.to(tokens)[None])).tolist()
+    check_finite(bool(was_finite))
+    _check_tokens(state, said[:: likeliest.shape[1]], logits.shape[-1])
+    if guesses:
+        _accept(state, guesses, likeliest.shape[1], said)
+    else:
+        for row, token in zip(state.running, said, strict=True):
+            row.add(token, state.eos)
+        state.batch = _next(state.batch, tokens, 1, model.config.decoder.max_positions - 1)
+    state.leave()
     return state.rows
 
 
 def stream(
-    model: VLM,
+    model: Model,
     batch: Batch,
     options: GenerateOptions | Sequence[GenerateOptions] = GenerateOptions(),  # noqa: B008 - frozen
     *,
@@ -198,7 +190,7 @@ def stream(
 
 
 def generate(
-    model: VLM,
+    model: Model,
     batch: Batch,
     options: GenerateOptions | Sequence[GenerateOptions] = GenerateOptions(),  # noqa: B008 - frozen
     *,
@@ -211,19 +203,7 @@ def generate(
     return rows
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Context with the model in evaluation mode; afterwards every module has the mode that it had before."""
-    training = [module for module in model.modules() if module.training]  # frozen parts do not train
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-def _width(model: VLM, options: Sequence[GenerateOptions]) -> int:
+def _width(model: Model, options: Sequence[GenerateOptions]) -> int:
     """The beams of each row."""
     widths = sorted({int(one.beams) for one in options})
     if len(widths) > 1:
@@ -235,106 +215,100 @@ def _width(model: VLM, options: Sequence[GenerateOptions]) -> int:
     return widths[0]
 
 
-def _limits(model: VLM, batch: Batch, options: Sequence[GenerateOptions]) -> list[int]:
-    """The most new tokens of each row."""
-    if bool((batch.segments[:, -1] == PADDING).any()):
-        raise OjitoError("batch", "the prompts are padded on the right", "use processor(samples), not training=True")
-    most = model.config.decoder.max_positions
-    lasts = batch.positions[:, -1].tolist()
-    limits = [min(int(one.max_new_tokens), most - 1 - last) for one, last in zip(options, lasts, strict=True)]
-    if min(limits) < 1:
-        raise OjitoError(
-            "batch",
-            f"a prompt takes {most - min(limits)} positions, which leaves none of the decoder's {most} for an answer",
-            "shorten it, or use fewer images",
-        )
-    return limits
-
-
-def _group(options: Sequence[GenerateOptions]) -> list[tuple[Sampler, list[int]]]:
-    """Each sampler with its rows."""
-    groups: list[tuple[Sampler, list[int]]] = []
-    for row, one in enumerate(options):
-        for sampler, rows in groups:
-            if sampler is one.sampler or sampler == one.sampler:
-                rows.append(row)
-                break
-        else:
-            groups.append((one.sampler, [row]))
-    return groups
-
-
-def _sample(state: State, logits: Tensor) -> Tensor:
-    """(B,) the next token of every row, added to those that have not ended."""
-    tokens = _choose(state, logits)
-    for i, (row, token) in enumerate(zip(state.rows, tokens.tolist(), strict=True)):
-        if not 0 <= token < logits.shape[1]:
-            raise OjitoError(
-                "sampler", f"{state.options[i].sampler!r} chose {token}", f"choose below {logits.shape[1]}"
-            )
-        if row.finish is None:
-            row.finish = _add(row, token, state.eos, state.limits[i], state.stops[i])
-    return tokens
-
-
-def _search(state: State, search: BeamSearch, log_probs: Tensor) -> Tensor:
-    """(B,) the next token of every beam, after the cache has them in their new order."""
-    prompt = state.cache.length - search.length
-    sources, tokens = search.advance(log_probs)
-    for row, found in zip(state.rows, search.rows, strict=True):
-        if found.done and row.finish is None:
-            row.tokens, row.finish = found.ended[0].tokens, found.ended[0].finish
+def _search(state: State, search: BeamSearch, logits: Tensor) -> None:
+    """Give every beam its next token, after the cache has the beams in their new order."""
+    log_probs = logits.log_softmax(dim=-1)  # of all ids, and before the penalty, as in transformers
+    log_probs = log_probs[:, : state.vocab_size]
+    check_finite(bool(finite(log_probs)))
+    if state.seen is not None and state.penalties is not None:
+        log_probs = penalize(log_probs, state.seen[:, : state.vocab_size], state.penalties)
+    prompt = min(state.cache.lengths) - search.length
+    sources, chosen = search.advance(log_probs)
+    for row, found in zip(state.running, search.rows, strict=True):
+        if found.done and row.answer.finish is None:
+            row.answer.tokens, row.answer.finish = found.ended[0].tokens, found.ended[0].finish
     # All beams of a row have read the same prompt, which stays where it is.
     state.cache.select(sources, prompt)
     order = torch.tensor(sources, device=log_probs.device)
     last = {name: getattr(state.batch, name)[order, -1:] for name in ("positions", "segments", "prefix", "targets")}
-    state.batch = Batch(tokens=state.batch.tokens[order, -1:], **last)
+    tokens = torch.tensor(chosen, device=log_probs.device)
     if state.seen is not None and state.penalties is not None:
         state.seen, state.penalties = state.seen[order], state.penalties[order]
-    return torch.tensor(tokens, device=log_probs.device)
+        state.seen.scatter_(1, tokens[:, None], True)
+    most = state.model.config.decoder.max_positions - 1
+    state.batch = _next(Batch(tokens=state.batch.tokens[order, -1:], **last), tokens, 1, most)
 
 
-def _choose(state: State, logits: Tensor) -> Tensor:
-    """(B,) the next token of every row, each by its own sampler."""
-    chosen = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
-    for sampler, rows in state.samplers:
-        every = len(rows) == len(logits)
-        tokens = sampler.choose(logits if every else logits[rows], [state.generators[row] for row in rows])
-        if not isinstance(tokens, Tensor) or tokens.shape != (len(rows),):
-            found = tuple(tokens.shape) if isinstance(tokens, Tensor) else repr(tokens)
-            raise OjitoError("sampler", f"{sampler!r} returned {found}", f"choose returns a tensor of {len(rows)} ids")
-        if every:
-            return tokens.to(chosen)
-        chosen[rows] = tokens.to(chosen)
-    return chosen
+def _check_tokens(state: State, tokens: Sequence[int], size: int) -> None:
+    for row, token in zip(state.running, tokens, strict=True):
+        if not 0 <= token < size:
+            raise OjitoError("sampler", f"{row.options.sampler!r} chose {token}", f"choose below {size}")
 
 
-def _seen(batch: Batch, vocab_size: int) -> Tensor:
-    """(B, V) bool: the tokens of each row's text."""
-    is_text = (batch.tokens != IMAGE) & (batch.segments != PADDING)
-    # One more column takes what is not text.
-    seen = torch.zeros(len(batch.tokens), vocab_size + 1, dtype=torch.bool, device=batch.tokens.device)
-    return seen.scatter_(1, batch.tokens.where(is_text, vocab_size), True)[:, :vocab_size]
+def _guess(state: State) -> list[list[int]]:
+    """Guesses at the next tokens of each row; empty where a pass with them would not pay."""
+    if state.hidden is not None or state.search is not None:
+        return []
+    # Beside the guesses there is the token that they follow.
+    most = min(MOST_PLACES // len(state.running), state.cache.capacity - state.cache.length) - 1
+    if most < 1:
+        return []
+    guesses = [row.guess(most) for row in state.running]
+    # Every row takes part in a pass as long as the longest guess needs it.
+    return guesses if sum(map(len, guesses)) >= len(guesses) else []
 
 
-def _add(row: Generation, token: int, eos: Collection[int], limit: int, stop: Stop | None) -> Finish | None:
-    """Give a row its token; return why it ends there, or None."""
-    if token in eos:
-        return "eos"
-    row.tokens.append(token)
-    if stop is not None and stop(row.tokens):
-        return "stop"
-    return "length" if len(row.tokens) >= limit else None
+def _with_guesses(state: State, guesses: Sequence[Sequence[int]]) -> Batch:
+    """The tokens to read next with the guesses behind them, padded on the right."""
+    batch, most, device = state.batch, max(map(len, guesses)), state.model.device
+    counts = torch.tensor([len(guess) for guess in guesses], device=device)[:, None]
+    behind = torch.tensor([[*guess, *[0] * (most - len(guess))] for guess in guesses], device=device)
+    places = torch.arange(most + 1, device=device)
+    return Batch(
+        tokens=torch.cat((batch.tokens, behind), dim=1),
+        positions=(batch.positions + places).clamp(max=state.model.config.decoder.max_positions - 1),
+        segments=torch.where(places <= counts, batch.segments, PADDING),
+        prefix=batch.prefix.expand(-1, most + 1),
+        targets=batch.targets.expand(-1, most + 1),
+    )
 
 
-def _next(batch: Batch, tokens: Tensor, last: int) -> Batch:
+def _accept(state: State, guesses: Sequence[Sequence[int]], width: int, said: Sequence[int]) -> None:
+    """Give each row the guesses that are what it would have said, and one token more; forget the other guesses.
+
+    Args:
+        state: After a pass with guesses.
+        guesses: For each row.
+        width: Places that a row had in the pass.
+        said: What the model says at each place of each row.
+    """
+    counts, lasts = [], []
+    for number, (row, guess) in enumerate(zip(state.running, guesses, strict=True)):
+        chosen = said[number * width : (number + 1) * width]
+        right = next((i for i, token in enumerate(guess) if token != chosen[i]), len(guess))
+        if row.lookup is not None:
+            row.lookup.judge(len(guess), right)
+        for token in chosen[: right + 1]:
+            row.add(token, state.eos)
+            if row.answer.finish:
+                break
+        counts.append(right + 1)
+        lasts.append(chosen[right])
+        if right + 1 < width:
+            state.cache.truncate(number, state.cache.lengths[number] - width + right + 1)
+    device = state.model.device
+    steps, tokens = torch.tensor(counts, device=device)[:, None], torch.tensor(lasts, device=device)
+    state.batch = _next(state.batch, tokens, steps, state.model.config.decoder.max_positions - 1)
+
+
+def _next(batch: Batch, tokens: Tensor, steps: int | Tensor, last: int) -> Batch:
     """The tokens just chosen, as the batch to read next: each goes on in the segment of the one before.
 
     A row that ended because there is no position after the `last` stays there.
     """
     return Batch(
         tokens=tokens[:, None],
-        positions=(batch.positions[:, -1:] + 1).clamp(max=last),
+        positions=(batch.positions[:, -1:] + steps).clamp(max=last),
         segments=batch.segments[:, -1:],
         prefix=torch.zeros_like(batch.prefix[:, -1:]),
         targets=batch.targets[:, -1:],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ojito.errors import OjitoError, nearest
 from ojito.generate.sampling import (
@@ -19,6 +19,14 @@ from ojito.generate.sampling import (
     is_number,
     is_whole,
 )
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+    from torch import Tensor
+
+Allowed = Callable[[Sequence[int]], "Bool[Tensor, ' V'] | None"]
+"""Which tokens may come next: called before each with the answer's tokens so far. True where a token may; V is the size
+of the tokenizer's vocabulary. None allows all. Only where its end-of-text token is allowed, an answer can end."""
 
 _STRONGEST = 1e10  # penalty; beyond, logits leave the range of float32
 _HIGHEST = 10  # power of a length
@@ -51,6 +59,8 @@ class GenerateOptions:
     seed: int = 0
     beams: int = 1
     length_penalty: float = 1.0
+    allowed: Allowed | None = None
+    drafts: int = 8
 
     def __post_init__(self) -> None:
         if not is_whole(self.max_new_tokens):
@@ -66,6 +76,12 @@ class GenerateOptions:
         if not is_whole(self.seed):
             raise OjitoError("seed", f"{self.seed!r} is not a whole number", "use for example 0")
         _check_seed(self.seed, 1)
+        allowed: Any = self.allowed
+        if allowed is not None and not callable(allowed):
+            remedy = "give a function from the tokens so far to a mask of all tokens"
+            raise OjitoError("allowed", f"{allowed!r} cannot be called", remedy)
+        if not is_whole(self.drafts) or self.drafts < 0:
+            raise OjitoError("drafts", f"{self.drafts!r} must be 0 (none) or more", "8 is usual")
         self._check_beams()
 
     def _check_beams(self) -> None:
@@ -76,6 +92,8 @@ class GenerateOptions:
         if self.beams > 1 and not is_greedy(self.sampler):
             problem = f"{self.beams} are searched without chance, and the sampler is {self.sampler}"
             raise OjitoError("beams", problem, "give beams, or a sampler (temperature, top_k, top_p)")
+        if self.beams > 1 and self.allowed is not None:
+            raise OjitoError("beams", f"{self.beams} beside masks of allowed tokens", "give beams, or allowed")
         power = self.length_penalty
         if not is_number(power) or not abs(power) <= _HIGHEST:
             problem = f"{power!r} must lie between -{_HIGHEST} and {_HIGHEST}"
@@ -102,6 +120,8 @@ class OptionKeywords(TypedDict, total=False):
     seed: int
     beams: int
     length_penalty: float
+    allowed: Allowed | None
+    drafts: int
 
 
 def make_options(options: GenerateOptions | None, keywords: Mapping[str, Any]) -> GenerateOptions:

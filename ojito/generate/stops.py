@@ -7,7 +7,7 @@ from typing import Literal
 
 from ojito.errors import OjitoError
 
-Finish = Literal["eos", "length", "stop"]
+Finish = Literal["eos", "length", "stop", "cancelled"]
 Stop = Callable[[Sequence[int]], bool]
 """Whether a row's tokens, of which the last is new, end its answer."""
 

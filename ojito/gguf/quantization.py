@@ -34,8 +34,8 @@ class Groups:
     """A matrix (N, K) in groups of 32 along its rows: `ints * scales + minimums`.
 
     Attributes:
-        ints: Of Q8_0 (N, K) int8. Of Q4_0 and Q4_1 (N, K / 2) uint8, two columns a byte: the even one in the low
-            nibble, the odd one in the high nibble, each 0 to 15.
+        ints: Of Q8_0 (N, K) int8. Of Q4_0 and Q4_1 (N, K / 2) uint8, two columns a byte, each 0 to 15: byte i of a
+            group's 16 holds number i in its low nibble and number i + 16 in the high one.
         scales: (N, K / 32) float32, each a number of half precision.
         minimums: (N, K / 32) float32; None for Q8_0, whose numbers lie around 0. Of Q4_0, -8 times the scale.
     """
@@ -48,7 +48,8 @@ class Groups:
         """The matrix (N, K) in float32, equal to what `dequantize` makes of the same blocks."""
         ints = self.ints
         if ints.dtype == torch.uint8:
-            ints = torch.stack((ints & 15, ints >> 4), dim=-1).flatten(-2)
+            packed = ints.view(*self.scales.shape, GROUP // 2)
+            ints = torch.cat((packed & 15, packed >> 4), dim=-1)
         grouped = ints.view(*self.scales.shape, GROUP).float() * self.scales[..., None]
         return (grouped if self.minimums is None else grouped + self.minimums[..., None]).flatten(-2)
 
@@ -105,9 +106,7 @@ def _groups(place: TensorPlace, blocks: Tensor) -> Groups:
     if place.kind.name == "Q8_0":
         return Groups(blocks[..., 2:].view(torch.int8).flatten(-2), scales, None)
     minimums = -8 * scales if place.kind.name == "Q4_0" else _half(blocks, 2)
-    packed = blocks[..., -GROUP // 2 :]
-    columns = torch.cat((packed & 15, packed >> 4), dim=-1)  # (N, K / 32, 32) in order
-    return Groups((columns[..., ::2] | columns[..., 1::2] << 4).flatten(-2), scales, minimums)
+    return Groups(blocks[..., -GROUP // 2 :].flatten(-2), scales, minimums)
 
 
 def _numbers(file: GgufFile, place: TensorPlace, rows: Tensor) -> Tensor:

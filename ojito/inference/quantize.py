@@ -11,7 +11,6 @@ int4 they lose more than all layers do (`benchmarks/quantization.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -156,25 +155,28 @@ def set_dtype(model: nn.Module, dtype: torch.dtype) -> None:
             module.dtype = dtype
 
 
-def quantize_tensor(model: VLM, name: str, tensor: Tensor, form: str) -> Mapping[str, Tensor] | None:
-    """Quantize a tensor of a state dict; None for one that stays as it is.
+def tensor_form(model: VLM, name: str, form: str) -> str:
+    """Return the form that a tensor of a state dict gets, by its name; "" for one that stays as it is.
 
     Args:
         model: What the state dict is of, before `quantize_shape`; on "meta" will do.
         name: The tensor's name.
-        tensor: Its numbers, in any dtype.
         form: "int8" or "int4".
-
-    Returns:
-        The tensors that take its place in the state dict of the quantized model.
     """
     owner, _, kind = name.rpartition(".")
-    its_form = form_of(owner, model.get_submodule(owner), form) if kind == "weight" else ""
-    if not its_form:
-        return None
-    made = WEIGHTS[its_form].quantize(tensor)
-    names = ("values", "scale") if isinstance(made, Int8Weight) else ("values", "scale", "minimum")
-    return {f"{owner}.{one}": getattr(made, one) for one in names}
+    return form_of(owner, model.get_submodule(owner), form) if kind == "weight" else ""
+
+
+def tensors_of(name: str, weight: QuantizedWeight) -> dict[str, Tensor]:
+    """Return what takes the place of a tensor in the state dict of a quantized model.
+
+    Args:
+        name: The tensor's name.
+        weight: What was made of it.
+    """
+    owner = name.removesuffix("weight")
+    found = {f"{owner}values": weight.values, f"{owner}scale": weight.scale}
+    return found | {f"{owner}minimum": weight.minimum} if isinstance(weight, Int4Weight) else found
 
 
 def quantize(model: VLM, form: str) -> VLM:
@@ -195,10 +197,10 @@ def quantize(model: VLM, form: str) -> VLM:
     dtype = model.dtype
     for name, module in [*model.named_modules()]:
         if form_of(name, module, form) and isinstance(module, (nn.Linear, nn.Embedding)):
-            found = quantize_tensor(model, f"{name}.weight", module.weight.detach(), form) or {}
+            its_form = form_of(name, module, form)
+            state = tensors_of("weight", WEIGHTS[its_form].quantize(module.weight.detach()))
             with torch.device("meta"):
-                made = _empty(module, form_of(name, module, form), dtype)
-            state = {key.rpartition(".")[2]: tensor for key, tensor in found.items()}
+                made = _empty(module, its_form, dtype)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 state["bias"] = module.bias.detach()
             made.load_state_dict(state, assign=True)

@@ -11,8 +11,8 @@ of `nn.Linear` are exactly the matrices that map hidden to hidden, plus an untie
 its state dict lacks, so that a model built on `meta` is complete once its state dict is loaded.
 """
 
-from ojito.model.cache import KVCache
+from ojito.model.cache import Columns, KVCache
 from ojito.model.masks import AttentionMetadata
 from ojito.model.vlm import VLM
 
-__all__ = ["VLM", "AttentionMetadata", "KVCache"]
+__all__ = ["VLM", "AttentionMetadata", "Columns", "KVCache"]

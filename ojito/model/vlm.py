@@ -93,7 +93,7 @@ class VLM(nn.Module):
             # A decode step is not checked: to read its numbers back would wait for the device at every token.
             self.check(batch)
         batch = batch.to(self.device)
-        visual = None if batch.images is None else self.encode(batch.images)
+        visual = batch.visual if batch.images is None else self.encode(batch.images)
         if batch.patches is not None:
             visual = self.connector(batch.patches.to(self.dtype))
         hidden = self.merge(batch.tokens, visual)

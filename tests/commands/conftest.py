@@ -12,12 +12,12 @@ from PIL import Image
 from ojito import pipeline
 from ojito.cli import main
 from ojito.config import Config, DecoderConfig, ModelConfig, ProcessorConfig, PromptConfig, TokenizerConfig, ViTConfig
-from ojito.generate import Generation
 from ojito.locate.mask_decoder import MaskDecoder
 from ojito.locate.mask_weights import KEYS
 from ojito.model import VLM
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
+from tests.scripted import Scripted
 
 # --------------------------------------------------------------------------------------------- a model that was trained
 
@@ -111,23 +111,23 @@ def image():
 
 @pytest.fixture
 def asked():
-    """What the engine was asked: (prompt, options) each."""
+    """What the model was asked: (prompt, options) each."""
     return []
 
 
 @pytest.fixture
 def says(monkeypatch, pipe, asked):
-    """Makes the engine say a text, token by token as the tokenizer writes it."""
+    """Makes the model say a text, token by token as the tokenizer writes it."""
 
     def say(text, finish="eos"):
         tokenizer = pipe.processor.tokenizer
 
-        def generate(model, batch, options, **_):
+        def submitted(batch, options):
             words = [token for token in batch.tokens[0].tolist() if token >= 0]
-            asked.append((tokenizer.decode(words), vars(options[0])))
-            return [Generation(tokens=list(tokenizer.encode(text)), finish=finish)]
+            asked.append((tokenizer.decode(words), vars(options)))
 
-        monkeypatch.setattr(pipeline, "generate", generate)
+        scripted = Scripted(tokenizer.encode(text), finish=finish, submitted=submitted)
+        monkeypatch.setattr(pipeline, "Scheduler", scripted)
 
     return say
 

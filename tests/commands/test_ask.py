@@ -8,6 +8,7 @@ import pytest
 import ojito
 from ojito import Sample, Turn
 from ojito.learned import Learned
+from ojito.model import VLM
 from ojito.pipeline import Pipeline
 from tests.hostile import good_folders
 
@@ -58,6 +59,15 @@ def test_ask_without_a_question_answers_each_line_of_stdin(run, trained, images,
     (answer,) = ojito.load(trained).generate([second], max_new_tokens=4)
     assert answers[0] == first
     assert (answers[1]["question"], answers[1]["answer"]) == ("which colour?", str(answer))
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["streamed", "json"])
+def test_conversation_encodes_its_image_once(run, trained, images, monkeypatch, form):
+    encoded, encode = [], VLM.encode
+    monkeypatch.setattr(VLM, "encode", lambda model, images: encoded.append(len(images)) or encode(model, images))
+    monkeypatch.setattr("sys.stdin", io.StringIO("what?\nwhich colour?\nwhat?\n"))
+    assert run("ask", trained, images / "0.png", "--max-new-tokens", 4, *form)[0] == 0
+    assert encoded == [1]
 
 
 def test_chat_reads_what_was_said_before_and_forgets_the_oldest(run, trained, images, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from ojito.commands.caption_list import CaptionList
 from ojito.data import read_source
-from ojito.processor import Processor
+from ojito.pipeline import Pipeline
 
 
 def test_caption_of_one_image_is_its_text(run, trained, images):
@@ -41,13 +41,13 @@ def test_captions_are_drawn_alike_in_any_batch_and_beside_broken_images(run, tra
 
 
 def test_caption_batch_size_is_how_many_are_read_at_once(run, trained, images, monkeypatch):
-    sizes, call = [], Processor.__call__
+    sizes, generate = [], Pipeline.generate
 
-    def counting(processor, samples, *args, **options):
+    def counting(pipe, samples, *args, **options):
         sizes.append(len(samples))
-        return call(processor, samples, *args, **options)
+        return generate(pipe, samples, *args, **options)
 
-    monkeypatch.setattr(Processor, "__call__", counting)
+    monkeypatch.setattr(Pipeline, "generate", counting)
     run("caption", trained, *[images] * 5, "--max-new-tokens", 1, "--batch-size", 36)
     assert sizes == [36, 4]
 
@@ -164,13 +164,13 @@ def test_broken_image_is_left_out_of_the_list_and_tried_again(run, trained, fold
 
 
 def test_every_batch_is_on_the_disk_before_the_next(run, trained, folder, monkeypatch):
-    out, counts, call = folder / "captions.csv", [], Processor.__call__
+    out, counts, generate = folder / "captions.csv", [], Pipeline.generate
 
-    def counting(processor, samples, *args, **options):
+    def counting(pipe, samples, *args, **options):
         counts.append(len(rows_of(out)))
-        return call(processor, samples, *args, **options)
+        return generate(pipe, samples, *args, **options)
 
-    monkeypatch.setattr(Processor, "__call__", counting)
+    monkeypatch.setattr(Pipeline, "generate", counting)
     run("caption", trained, folder, "--out", out, "--batch-size", 2)
     assert counts == [0, 2]
 

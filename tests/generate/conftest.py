@@ -1,5 +1,6 @@
-"""A model with random weights, and prompts for it."""
+"""Models with random weights, and prompts for them."""
 
+import dataclasses
 import random
 
 import pytest
@@ -24,6 +25,21 @@ def tiny_config():
 def tiny_model(tiny_config):
     torch.manual_seed(0)
     return VLM(tiny_config).eval()
+
+
+@pytest.fixture
+def sharp(tiny_config):
+    """Makes a model with these settings of the decoder, and logits so far apart that rounding decides nothing."""
+
+    def make(seed=1, **decoder):
+        torch.manual_seed(seed)
+        decoder = dataclasses.replace(tiny_config.decoder, **decoder)
+        model = VLM(dataclasses.replace(tiny_config, decoder=decoder)).eval()
+        for parameter in model.decoder.parameters():
+            parameter.data.mul_(4 if parameter.ndim > 1 else 1)
+        return model
+
+    return make
 
 
 @pytest.fixture

@@ -121,7 +121,9 @@ def test_images_and_prompts_are_read_once_a_row(model, tiny_processor, questions
     encode, features = model.encode, model.features
     monkeypatch.setattr(model, "encode", lambda pixels: images.append(len(pixels)) or encode(pixels))
     monkeypatch.setattr(
-        model, "features", lambda batch, cache: read.append(tuple(batch.tokens.shape)) or features(batch, cache)
+        model,
+        "features",
+        lambda batch, cache, **last: read.append(tuple(batch.tokens.shape)) or features(batch, cache, **last),
     )
     batch = tiny_processor(questions)
     search(model, batch, eos=-1, max_new_tokens=3)

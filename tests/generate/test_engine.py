@@ -58,13 +58,18 @@ def tokens(rows):
     return [row.tokens for row in rows]
 
 
-def scripted(script):
-    """A head after which each row says its tokens one by one, and 5 for ever after them."""
+def scripted(script, ends=(EOS,)):
+    """A head after which each row says its tokens one by one, and 5 for ever after them; rows that end leave."""
+    rows = list(script)
 
     def head(hidden):
-        logits = torch.zeros(len(hidden), 64)
-        for row, said in script.items():
-            logits[row, said.pop(0) if said else 5] = 1.0
+        assert len(hidden) == len(rows)
+        logits = torch.zeros(len(rows), 64)
+        said = [script[row].pop(0) if script[row] else 5 for row in rows]
+        logits[range(len(rows)), said] = 1.0
+        ended = [place for place, token in enumerate(said) if token in ends]
+        behind = [row for place, row in enumerate(rows) if place >= len(rows) - len(ended) and place not in ended]
+        rows[:] = [behind.pop() if place in ended else row for place, row in enumerate(rows[: len(rows) - len(ended)])]
         return logits
 
     return head
@@ -105,7 +110,7 @@ def test_batched_equals_single_for_unequal_prompts(model, tiny_processor, questi
 def test_stream_grows_the_rows_of_generate(model, tiny_processor, questions):
     batch = tiny_processor(questions)
     final = generate(model, batch, eos=EOS, max_new_tokens=8)
-    for number, rows in enumerate(stream(model, batch, eos=EOS, max_new_tokens=8), 1):
+    for number, rows in enumerate(stream(model, batch, eos=EOS, max_new_tokens=8, drafts=0), 1):
         assert tokens(rows) == [row.tokens[:number] for row in final]
     assert rows == final
 
@@ -134,7 +139,7 @@ def test_rows_finish_one_by_one_at_the_end_token(tiny_model, tiny_processor, que
 
 
 def test_any_of_several_end_tokens_ends_a_row(tiny_model, tiny_processor, questions, monkeypatch):
-    monkeypatch.setattr(tiny_model, "head", scripted({0: [7, 9], 1: [8], 2: [EOS], 3: [7, EOS]}))
+    monkeypatch.setattr(tiny_model, "head", scripted({0: [7, 9], 1: [8], 2: [EOS], 3: [7, EOS]}, (EOS, 8, 9)))
     rows = generate(tiny_model, tiny_processor(questions), eos=(EOS, 8, 9), max_new_tokens=4)
     assert tokens(rows) == [[7], [], [], [7]]
     assert {row.finish for row in rows} == {"eos"}
@@ -284,7 +289,7 @@ def test_blind_question_goes_on_in_its_own_segment(tiny_model, tiny_processor, q
     batch.segments[:, -3:] = 7
     met = []
     features = tiny_model.features
-    tiny_model.features = lambda batch, cache: met.append(batch) or features(batch, cache)
+    tiny_model.features = lambda batch, cache, **last: met.append(batch) or features(batch, cache, **last)
     generate(tiny_model, batch, eos=-1, max_new_tokens=3)
     assert [b.segments[:, -1].tolist() for b in met] == [[7] * 4] * 3
     assert [b.positions[0, -1].item() - met[0].positions[0, -1].item() for b in met] == [0, 1, 2]

@@ -11,10 +11,12 @@ from ojito.inference.quantize import (
     QuantizedLinear,
     check_form,
     quantize_shape,
-    quantize_tensor,
     quantized_names,
     set_dtype,
+    tensor_form,
+    tensors_of,
 )
+from ojito.inference.weights import WEIGHTS
 from ojito.model.meta import on_meta
 
 
@@ -53,7 +55,8 @@ def test_shape_takes_the_tensors_that_are_made_one_by_one(exact, row, form):
     shape = quantize_shape(on_meta(exact.config, "x"), form, torch.float32)
     state = {}
     for name, tensor in exact.state_dict().items():
-        state.update(quantize_tensor(on_meta(exact.config, "x"), name, tensor, form) or {name: tensor})
+        its_form = tensor_form(on_meta(exact.config, "x"), name, form)
+        state |= tensors_of(name, WEIGHTS[its_form].quantize(tensor)) if its_form else {name: tensor}
     shape.load_state_dict(state, assign=True)
     made = quantize(copy.deepcopy(exact), form)
     assert {*made.state_dict()} == {*state}

@@ -123,7 +123,7 @@ def join(pad):
         columns = {
             field.name: torch.cat([getattr(batch, field.name) for batch in batches])
             for field in dataclasses.fields(Batch)
-            if field.name not in ("images", "patches")
+            if field.name not in ("images", "patches", "visual")
         }
         images = [batch.images for batch in batches if batch.images is not None]
         return Batch(**columns, images=torch.cat(images) if images else None)
@@ -139,7 +139,7 @@ def columns():
         parts = {
             field.name: getattr(batch, field.name)[:, start:stop]
             for field in dataclasses.fields(Batch)
-            if field.name not in ("images", "patches")
+            if field.name not in ("images", "patches", "visual")
         }
         return Batch(**parts, images=batch.images if images else None)
 

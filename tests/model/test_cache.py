@@ -3,6 +3,7 @@ import torch
 
 from ojito.config import DecoderConfig
 from ojito.model import AttentionMetadata, KVCache
+from ojito.records import PADDING
 
 CONFIG = DecoderConfig(vocab_size=10, width=8, layers=2, heads=2, kv_heads=1, head_dim=4, mlp_dim=8)
 
@@ -89,3 +90,84 @@ def test_full_cache_says_how_long_it_must_be():
 def test_cache_of_other_rows_is_refused():
     with pytest.raises(ValueError, match="holds 2 rows but got 3"):
         KVCache(CONFIG, rows=2, length=3).extend(metadata(3, 1))
+
+
+# ------------------------------------------------------------------------------------------------ rows come and go
+
+
+def filled(rows, length, capacity):
+    """A cache, and the keys that its second layer holds; the values are their negatives."""
+    cache = KVCache(CONFIG, rows=rows, length=capacity)
+    numbers = torch.arange(rows * length).view(rows, length)
+    cache.extend(AttentionMetadata(numbers, torch.zeros_like(numbers), numbers + 100))
+    stored = torch.randn(rows, 1, length, 4)
+    cache.update(1, stored, -stored)
+    return cache, stored
+
+
+def test_last_rows_take_the_places_of_those_that_are_dropped():
+    cache, stored = filled(5, 3, 4)
+    cache.truncate(4, 2)
+    address = cache.keys.data_ptr()
+    assert cache.drop([0, 3]) == [4, 1, 2]
+    assert cache.lengths == [2, 3, 3]
+    assert (cache.keys.shape[1], cache.rows) == (3, 5)
+    assert cache.keys.data_ptr() == address
+    assert torch.equal(cache.keys[1, 1:, :, :3], stored[[1, 2]])
+    assert torch.equal(cache.values[1, 0, :, :2], -stored[4, :, :2])
+    assert cache.metadata.positions[0, :2].tolist() == [12, 13]
+    assert cache.metadata.segments[0].tolist() == [0, 0, PADDING, PADDING]
+    assert cache.drop([0, 1, 2]) == []
+    assert cache.length == 0
+
+
+def test_row_that_is_added_holds_nothing_of_the_one_that_left():
+    cache, stored = filled(2, 3, 4)
+    kept = cache.columns(1, slice(0, 2)).copy()
+    cache.drop([1])
+    assert cache.add_row() == 1
+    assert cache.metadata.segments[1].tolist() == [PADDING] * 4
+    cache.write(1, kept)
+    cache.write(1, kept)
+    assert cache.lengths == [3, 4]
+    assert torch.equal(cache.keys[1, 1], stored[1, :, [0, 1, 0, 1]])
+    assert torch.equal(cache.values[1, 1], -stored[1, :, [0, 1, 0, 1]])
+    assert cache.metadata.positions[1].tolist() == [3, 4, 3, 4]
+    assert cache.metadata.blocks[1].tolist() == [103, 104, 103, 104]
+
+
+def test_columns_are_those_of_the_cache_until_they_are_copied():
+    cache, _ = filled(2, 3, 4)
+    columns = cache.columns(0, slice(1, 3))
+    copied = columns.copy()
+    cache.keys.fill_(5)
+    assert (columns.keys == 5).all()
+    assert not (copied.keys == 5).any()
+    assert (len(columns), copied.nbytes) == (2, 2 * 2 * 2 * 4 * 4 + 3 * 2 * 8)
+
+
+@pytest.mark.parametrize(("rows", "length"), [(4, 4), (2, 9), (5, 7), (1, 1)])
+def test_cache_that_reserves_more_holds_what_it_held(rows, length):
+    cache, stored = filled(2, 3, 4)
+    before, address = cache.metadata, cache.keys.data_ptr()
+    cache.reserve(rows, length)
+    assert (cache.rows, cache.capacity) == (max(rows, 2), max(length, 4))
+    assert (cache.keys.data_ptr() == address) is (rows <= 2 and length <= 4)
+    assert cache.lengths == [3, 3]
+    assert torch.equal(cache.keys[1, :, :, :3], stored)
+    assert torch.equal(cache.values[1, :, :, :3], -stored)
+    assert torch.equal(cache.metadata.positions[:, :4], before.positions)
+    assert torch.equal(cache.metadata.blocks[:, :4], before.blocks)
+    assert (cache.metadata.segments[:, 3:] == PADDING).all()
+
+
+def test_cleared_cache_holds_empty_rows_in_the_same_memory():
+    cache, _ = filled(3, 3, 4)
+    address = cache.keys.data_ptr()
+    cache.clear(2)
+    assert cache.lengths == [0, 0]
+    assert (cache.metadata.segments == PADDING).all()
+    cache.reserve(3, 4)
+    assert cache.keys.data_ptr() == address
+    cache.reserve(4, 4)  # nothing to move, and nothing lost
+    assert cache.lengths == [0, 0]

@@ -66,7 +66,7 @@ def test_blind_turns_packed_equal_each_alone(model, row):
             words = row(model, prompt=2, answer=lengths[turn] - 2, num_images=0, seed=10 + turn)
             segments = torch.full_like(words.segments, 1 + turn)
             parts.append(changed(words, positions=begin + words.positions, segments=segments))
-        names = [field.name for field in dataclasses.fields(Batch) if field.name not in ("images", "patches")]
+        names = [field.name for field in dataclasses.fields(Batch) if field.name not in ("images", "patches", "visual")]
         return Batch(**{n: torch.cat([getattr(p, n) for p in parts], dim=1) for n in names}, images=shared.images)
 
     packed = model(with_turns(0, 1, 2))[:, begin:].split(lengths, dim=1)
