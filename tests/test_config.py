@@ -13,6 +13,7 @@ from ojito.config import (
     ConnectorConfig,
     DecoderConfig,
     ModelConfig,
+    NoVisionConfig,
     PerceiverConfig,
     PixelShuffleConfig,
     TrainConfig,
@@ -279,3 +280,16 @@ def test_every_dataclass_is_documented():
     every = [value for value in vars(module).values() if dataclasses.is_dataclass(value)]
     assert len(every) > 10
     assert not [value.__name__ for value in every if value.__doc__.startswith(f"{value.__name__}(")]
+
+
+def test_a_model_of_text_alone_has_no_image_tokens():
+    config = ModelConfig(vision=NoVisionConfig())
+    assert (config.image_tokens, config.vision.image_size, config.vision.width) == (0, 0, 0)
+    assert read(ModelConfig, write(config)) == config
+
+
+def test_a_model_of_text_alone_has_no_queries_to_read_images_with():
+    with pytest.raises(
+        ConfigError, match=r"connector\.reduce: perceiver makes 4 tokens of an image, and vision\.kind is"
+    ):
+        ModelConfig(vision=NoVisionConfig(), connector=PerceiverConfig(queries=4))

@@ -112,16 +112,16 @@ def _measure(pipe: Pipeline, case: Case, prompt: str, rounds: int, seed: int, ba
     pixels, encode, first, rest = (list[float]() for _ in range(4))
     for _ in range(rounds + 1):
         clock = Stopwatch(device)
-        read = pipe.processor([Sample([_file(seed + row)], prompt) for row in range(case.batch)])
+        read = pipe.processor([Sample(_files(pipe, seed + row), prompt) for row in range(case.batch)])
         pixels.append(clock.lap())
         batch = (read if prompt else _random_rows(pipe, case, seed)).to(device)
         seconds = _answer(pipe, batch, case.tokens)
         first.append(seconds[0])
         rest.append(seconds[1])
-        assert batch.images is not None  # noqa: S101 - every row has one
         with torch.inference_mode():
             clock = Stopwatch(device)
-            pipe.prepared().encode(batch.images)
+            if batch.images is not None:
+                pipe.prepared().encode(batch.images)
             encode.append(clock.lap())
     length = batch.tokens.shape[1]
     foretold = answer_memory(
@@ -172,6 +172,11 @@ def _beside(one: Measured, pipe: Pipeline, limits: Limits) -> Measured:
     )
 
 
+def _files(pipe: Pipeline, seed: int) -> list[bytes]:
+    """The images of a row: one, or none for a model of text alone."""
+    return [_file(seed)] if pipe.processor.image_size else []
+
+
 def _file(seed: int) -> bytes:
     """An image of noise, as a JPEG."""
     pixels = np.random.default_rng(seed).integers(0, 255, (_HEIGHT, _WIDTH, 3), dtype=np.uint8)
@@ -181,7 +186,7 @@ def _file(seed: int) -> bytes:
 
 
 def _random_rows(pipe: Pipeline, case: Case, seed: int) -> Batch:
-    """Rows of an image and random tokens, as the processor would write a question of that length."""
+    """Rows of an image, if the model sees, and random tokens, as a question of that length would be."""
     config, rng = pipe.model.config, torch.Generator().manual_seed(seed)
     length = config.image_tokens + case.prompt_tokens
     tokens = torch.randint(pipe.processor.tokenizer.size, (case.batch, length), generator=rng)
@@ -193,5 +198,5 @@ def _random_rows(pipe: Pipeline, case: Case, seed: int) -> Batch:
         segments=torch.full_like(tokens, SHARED),
         prefix=torch.ones_like(tokens, dtype=torch.bool),
         targets=torch.full_like(tokens, IGNORE),
-        images=torch.randn(case.batch, 3, size, size, generator=rng),
+        images=torch.randn(case.batch, 3, size, size, generator=rng) if size else None,
     )

@@ -1,5 +1,7 @@
 """The measuring: that it asks what it says, and counts it right; never how fast."""
 
+import json
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from ojito.bench import run as running
 from ojito.bench.case import Case
 from ojito.bench.run import bench
 from ojito.errors import ConfigError, OjitoError
+from tests.bench.conftest import MICRO
 
 SMALL = Case(batch=1, prompt_tokens=4, tokens=3)
 
@@ -30,6 +33,16 @@ def test_bench_measures_every_case_of_a_preset(micro, limits):
         assert 0 < case.first_token_seconds < case.seconds
         assert case.prepare_seconds >= 0
         assert case.peak <= found.peak
+
+
+@pytest.mark.parametrize("prompt", ["", "what is it?"])
+def test_a_model_of_text_alone_is_asked_without_an_image(tmp_path, limits, prompt):
+    recipe = {"model": {"vision": {"kind": "none"}, "decoder": MICRO["model"]["decoder"]}}
+    (tmp_path / "text.yaml").write_text(json.dumps(recipe))
+    (case,) = measured(tmp_path / "text.yaml", prompt=prompt).cases
+    assert case.images == 0
+    assert case.tokens == 3
+    assert prompt or case.prompt == 4
 
 
 def test_foretold_peak_is_within_a_tenth_of_the_measured_one(micro, limits):

@@ -186,3 +186,20 @@ def test_state_roundtrips_through_their_form():
     for name, key in MAP.resolve(state, theirs).items():
         assert key.their_shape(tuple(state[name].shape)) == tuple(theirs[key.name].shape)
         assert torch.equal(key.to_ours(theirs[key.name], tuple(state[name].shape)), state[name])
+
+
+def test_heads_are_stored_in_neighbouring_pairs_and_found_again():
+    key, ours = Key("q", heads=2), torch.arange(8.0)[:, None]  # two heads of two pairs
+    theirs = key.to_theirs([ours])
+    assert theirs.flatten().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert torch.equal(key.to_ours(theirs, (8, 1)), ours)
+    assert torch.equal(key.to_ours(theirs[:, 0], (8,)), ours[:, 0])  # a bias
+    assert key.their_shape((8, 1)) == (8, 1)
+
+
+def test_plus_one_is_added_and_taken_away_in_float32():
+    key, ours = Key("norm", plus_one=True), torch.tensor([0.5, -0.25], dtype=torch.bfloat16)
+    theirs = key.to_theirs([ours])
+    assert theirs.tolist() == [1.5, 0.75]
+    assert theirs.dtype == torch.float32
+    assert key.to_ours(theirs, (2,)).tolist() == ours.tolist()

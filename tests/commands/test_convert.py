@@ -155,7 +155,7 @@ def test_device_reaches_the_model(refused, exported, tmp_path):
     ("words", "said"),
     [
         (["tiny", "--out", "OUT"], "tiny: is of no family that Hugging Face knows"),
-        (["nothing/here", "--out", "OUT", "--to", "gguf"], "argument --to: invalid choice"),
+        (["nothing/here", "--out", "OUT", "--to", "onnx"], "argument --to: invalid choice"),
         (["tiny", "--out", "OUT", "--dtype", "int8"], "argument --dtype: invalid choice"),
         (["tiny"], "the following arguments are required: --out"),
         (["tinny", "--out", "OUT"], "did you mean tiny?"),
