@@ -128,7 +128,7 @@ def load_described(
         problem = f"is quantized to {described.quantize}, and cannot be to {quantize}"
         raise CheckpointError(described.path, problem, "quantize the model that it was made from")
     model = shape_of(described)
-    if quantize != "none":
+    if quantize != described.quantize == "none":
         model = quantize_shape(model, quantize, dtype)
     check_memory(str(described.path), model, dtype, device)
     try:

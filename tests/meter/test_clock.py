@@ -35,7 +35,7 @@ def test_laps_add_up_to_the_total():
 def test_watch_notes_the_image_and_every_token(tiny_config):
     model = VLM(tiny_config.model).eval()
     with watching(model) as watch:
-        (answer,) = generate(model, question(tiny_config.model), GenerateOptions(max_new_tokens=4), eos=())
+        (answer,) = generate(model, question(tiny_config.model), GenerateOptions(max_new_tokens=4, drafts=0), eos=())
     values = watch.to_dict()
     assert len(watch.tokens_at) == len(answer.tokens) == 4
     assert 0 < values["encode_seconds"] <= values["first_token_seconds"] <= values["seconds"]
@@ -44,9 +44,9 @@ def test_watch_notes_the_image_and_every_token(tiny_config):
 
 def test_watched_model_answers_alike_and_is_left_as_it_was(tiny_config):
     model = VLM(tiny_config.model).eval()
-    before = generate(model, question(tiny_config.model), GenerateOptions(max_new_tokens=4), eos=())
+    before = generate(model, question(tiny_config.model), GenerateOptions(max_new_tokens=4, drafts=0), eos=())
     with watching(model):
-        watched = generate(model, question(tiny_config.model), GenerateOptions(max_new_tokens=4), eos=())
+        watched = generate(model, question(tiny_config.model), GenerateOptions(max_new_tokens=4, drafts=0), eos=())
     assert watched == before
     assert not {"encode", "head"} & set(vars(model))
 
