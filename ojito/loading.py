@@ -33,6 +33,7 @@ from ojito.errors import OjitoError, nearest, nearest_name
 from ojito.gguf.container import is_gguf_file
 from ojito.hub.download import download, download_tokenizer
 from ojito.hub.transfer import HubError, TransientError
+from ojito.inference.mapped import let_go
 from ojito.inference.quantize import (
     check_form,
     quantize_shape,
@@ -212,7 +213,9 @@ class _Quantizing:
                 groups.ints, groups.scales.half(), groups.minimums.half(), self._shapes[name][1]
             )
         else:
-            weight = WEIGHTS[form].quantize(key.to_ours(self._source.read(key.name), self._shapes[name]))
+            read = self._source.read(key.name)
+            weight = WEIGHTS[form].quantize(key.to_ours(read, self._shapes[name]))
+            let_go([read], written=False)
         return tensors_of(name, weight)
 
 

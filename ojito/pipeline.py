@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ojito.allocator import keeping_freed_memory
 from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.gguf.export import Written, write_files
 from ojito.checkpoint.huggingface.card import CARD
@@ -296,7 +297,7 @@ class Pipeline:
         images = _Images(self.processor, samples)
         waiting = deque(sorted(range(len(samples)), key=lambda i: rows[i].beams))  # as many beams are searched together
         requests: dict[int, Request] = {}
-        with evaluating(self.model):
+        with evaluating(self.model), keeping_freed_memory():
             scheduler = self._scheduler(batch_size)
             while waiting or not scheduler.done:
                 while waiting and scheduler.free:

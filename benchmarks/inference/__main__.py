@@ -140,7 +140,9 @@ class Folders:
         if self.args.gguf and who == "ojito":
             return self.args.gguf
         dtype = "float32" if form == "float32" else "bfloat16"
-        return self._made(dtype, lambda folder: self._random(folder, getattr(torch, dtype)))
+        exact = self._made(dtype, lambda folder: self._random(folder, getattr(torch, dtype)))
+        quantized = who == "ojito" and form in with_llama.QUANTIZED
+        return self._made(form, lambda out: convert(exact, out, form)) if quantized else exact
 
     def _made(self, name: str, make: Callable[[Path], object]) -> Path:
         path = self.root / name

@@ -9,7 +9,7 @@ from ojito.config import Config
 from ojito.presets import preset
 
 FORMS = ("float32", "bfloat16", "int8", "int4")
-"""How Ojito stores the weights: in a dtype, or quantized and computed in bfloat16."""
+"""How Ojito stores the weights: in a dtype, or quantized."""
 
 
 @dataclass(frozen=True)

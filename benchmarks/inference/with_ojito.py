@@ -28,8 +28,7 @@ def open_form(folder: Path, form: str, device: str) -> tuple[Pipeline, float]:
     """A model in this form, and the seconds that loading took."""
     start = time.perf_counter()
     quantized = form in ("int8", "int4")
-    how: dict[str, Any] = {"quantize": form} if quantized else {}
-    pipe = load(folder, device=device, dtype="bfloat16" if quantized else form, **how)
+    pipe = load(folder, device=device, dtype="auto" if quantized else form, quantize=form if quantized else "none")
     wait(pipe.device)
     return pipe, time.perf_counter() - start
 
@@ -37,10 +36,10 @@ def open_form(folder: Path, form: str, device: str) -> tuple[Pipeline, float]:
 def answer(case: Case, folder: Path, form: str, device: str) -> dict[str, Any]:
     """One answer, through the engine."""
     pipe, loaded = open_form(folder, form, device)
-    batch = rows(pipe, case, 1)
+    batch, model = rows(pipe, case, 1), pipe.prepared()
 
     def run(done: Callable[[], None]) -> None:
-        state = prefill(pipe.model, batch, GenerateOptions(max_new_tokens=case.tokens), eos=())
+        state = prefill(model, batch, GenerateOptions(max_new_tokens=case.tokens, drafts=0), eos=())
         while not state.done:
             step(state)
             wait(pipe.device)
@@ -49,7 +48,7 @@ def answer(case: Case, folder: Path, form: str, device: str) -> dict[str, Any]:
     found: dict[str, Any] = {"load_seconds": loaded, **timed(run, pipe.device)}
     if batch.images is not None:
         with torch.inference_mode():
-            found["encode_seconds"] = median_ms(lambda: pipe.model.encode(batch.images), pipe.device) / 1000
+            found["encode_seconds"] = median_ms(lambda: model.encode(batch.images), pipe.device) / 1000
     return found
 
 
@@ -131,13 +130,14 @@ def layers(case: Case, folder: Path, form: str, device: str) -> dict[str, Any]:
     """Milliseconds of every matrix of a decoder layer and the head, by the number of its rows."""
     pipe, _ = open_form(folder, form, device)
     found: dict[str, Any] = {}
-    block = pipe.model.decoder.blocks[0]
-    matrices = {n: m for n, m in block.named_modules() if hasattr(m, "in_features") and hasattr(m, "out_features")}
-    for name, matrix in matrices.items():
+    (block,), config = pipe.prepared().decoder.blocks, pipe.model.config.decoder
+    inputs = {"qkv": config.width, "out": config.heads * config.head_dim, "up": config.width, "down": config.mlp_dim}
+    for name, width in inputs.items():
         for count in (1, 264):
-            hidden = torch.randn(1, count, matrix.in_features, dtype=pipe.model.dtype, device=pipe.device)
+            hidden = torch.randn(1, count, width, dtype=pipe.model.dtype, device=pipe.device)
             with torch.inference_mode():
-                key = f"{matrix.in_features}x{matrix.out_features} {name}, {count} rows, ms"
+                matrix = getattr(block, name)
+                key = f"{width}x{matrix(hidden).shape[-1]} {name}, {count} rows, ms"
                 found[key] = median_ms(lambda m=matrix, h=hidden: m(h), pipe.device)
     return {**found, **sums(found)}
 

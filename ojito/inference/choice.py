@@ -29,22 +29,22 @@ from ojito.inference.kernels import (
     WidenedInt8,
 )
 from ojito.inference.weights import WEIGHTS
-from ojito.threads import keeping_threads
 
 KERNELS: dict[str, tuple[type[Kernel], ...]] = {
-    "float32": (Plain, OneDNN),
+    "float32": (OneDNN, Plain),
     "bfloat16": (Plain, PackedOneDNN, Widened),
     "float16": (Plain, Widened),
     "int8": (WidenedInt8, WeightOnlyInt8, IntInt8, PackedInt8),
     "int4": (WidenedInt4, PackedInt4),
 }
-"""The kernels for each form of a matrix, plain ones first."""
+"""The kernels for each form of a matrix, the usual one first."""
 
 ROWS = (1, 8, 128)
 """Numbers of rows that are measured: a token, a small batch, a prompt."""
 
 _BOUNDS = (3, FEW + 1)  # from how many rows on the next of these measurements decides
-_SIZE = (2048, 1024)  # of the matrix that is measured with
+_SMALL, _LARGE = (1024, 1024), (8192, 2048)  # shapes of the matrices that are measured with
+_BOUNDARY = 2**22  # numbers from which on a matrix is a large one, which no cache holds
 _ROUNDS = 4
 _SLOW = 0.05  # seconds: whoever takes so long is not measured again
 _GAIN = 1.15  # how many times as fast a kernel must be that takes another one's place
@@ -71,7 +71,7 @@ class Choice:
 
 
 @lru_cache(maxsize=32)
-def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = False) -> Choice:
+def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = False, large: bool = False) -> Choice:
     """Return the fastest kernels for a form of matrix. The first call measures.
 
     At most one of them packs the matrix: two copies would take twice the memory.
@@ -82,11 +82,13 @@ def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = Fa
         once: Whether one answer is wanted, for which packing all matrices may take longer than it gains.
         precise: Whether no rows are to be rounded to 8 bits, not even many, as in the head, whose errors nothing evens
             out afterwards.
+        large: Whether the matrix is too large for the processor's caches, see `is_large`.
     """
     available = [kernel for kernel in KERNELS[form] if kernel.available()]
     if len(available) == 1:
         return Choice((available[0],) * len(ROWS))
-    measured = {kernel: _measure(kernel, form, dtype) for kernel in available}
+    shape = _LARGE if large else _SMALL
+    measured = {kernel: _measure(kernel, form, dtype, shape) for kernel in available}
     direct = [kernel for kernel in available if not kernel.packs]
     plans = []
     for packed in (None, *(kernel for kernel in available if kernel.packs)):
@@ -110,6 +112,11 @@ def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = Fa
     return Choice(best[1])
 
 
+def is_large(numbers: int) -> bool:
+    """Return whether a matrix of so many numbers is measured as a large one."""
+    return numbers >= _BOUNDARY
+
+
 def _best(
     candidates: list[type[Kernel]], measured: dict[type[Kernel], tuple[float, list[float]]], at: int
 ) -> type[Kernel]:
@@ -120,23 +127,20 @@ def _best(
     return best
 
 
+@lru_cache(maxsize=64)
 @torch.inference_mode()
-def _measure(kernel: type[Kernel], form: str, dtype: torch.dtype) -> tuple[float, list[float]]:
-    """Seconds to make a kernel ready, and to multiply each number of rows, with one thread.
-
-    Two threads wait for each other, which beside a busy process takes many times as long as the work itself.
-    """
-    matrix = _matrix(form)
-    with keeping_threads():
-        torch.set_num_threads(1)
-        start = time.perf_counter()
-        made = kernel(matrix)
-        packing = time.perf_counter() - start
-        return packing, [_seconds(made, torch.ones(rows, _SIZE[1], dtype=dtype)) for rows in ROWS]
+def _measure(kernel: type[Kernel], form: str, dtype: torch.dtype, shape: tuple[int, int]) -> tuple[float, list[float]]:
+    """Seconds to make a kernel ready, and to multiply each number of rows: the least, as the least disturbed."""
+    matrix = _matrix(form, shape)
+    start = time.perf_counter()
+    made = kernel(matrix)
+    packing = time.perf_counter() - start
+    return packing, [_seconds(made, torch.ones(rows, shape[1], dtype=dtype)) for rows in ROWS]
 
 
-def _matrix(form: str) -> Matrix:
-    weight = torch.ones(_SIZE)
+@lru_cache(maxsize=1)
+def _matrix(form: str, shape: tuple[int, int]) -> Matrix:
+    weight = torch.ones(shape)
     return WEIGHTS[form].quantize(weight) if form in WEIGHTS else weight.to(getattr(torch, form))
 
 

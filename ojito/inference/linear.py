@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ojito.device import dtype_name
-from ojito.inference.choice import choose
+from ojito.inference.choice import choose, is_large
 from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
 from ojito.inference.mapped import let_go
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
@@ -78,7 +78,7 @@ class PreparedLinear(nn.Module):
             return [[Plain(together) if isinstance(together, Tensor) else Dequantized(together)]]
         form = dtype_name(first.dtype) if isinstance(first, Tensor) else first.form
         self._rotated = isinstance(first, Int8Weight)
-        choice = choose(form, dtype, self.once, self.precise)
+        choice = choose(form, dtype, self.once, self.precise, is_large(sum(map(_size, matrices))))
         self._at = choice.at
         packs = any(kernel.packs for kernel in choice.kernels)
         if len(matrices) > 1 and (packs or sum(map(_size, matrices)) <= SMALL):
@@ -87,7 +87,7 @@ class PreparedLinear(nn.Module):
         for kernel in choice.kernels:
             if kernel not in made:
                 made[kernel] = [kernel(matrix) for matrix in matrices]
-        if all(kernel.packs for kernel in made):
+        if any(kernel.packs for kernel in made):
             let_go(_tensors(originals), written=isinstance(first, Tensor))
         return [made[kernel] for kernel in choice.kernels]
 

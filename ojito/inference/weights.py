@@ -28,7 +28,9 @@ GROUP = 32
 BLOCK = 64
 """Columns that are rotated together in int8, or as many as divide a row: the largest power of two that does."""
 
-_CHUNK = 2**18  # numbers that are quantized at once: they stay in the processor's cache, which makes it 4 times as fast
+_CHUNK = (
+    2**19
+)  # numbers that are worked on at once: they stay in the processor's cache, which is faster by half or more
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,14 @@ class Int4Weight:
 
     def dequantize_into(self, into: Float[Tensor, "N filled"]) -> Float[Tensor, "N filled"]:
         """Write the matrix, the filling of its rows included, into a float32 one, and return that."""
-        rows, groups = self.scale.shape
-        numbers = self.values.view(rows, groups, GROUP // 2)
-        halves = into.view(rows, groups, 2, GROUP // 2)
-        halves[:, :, 0] = numbers & 15
-        halves[:, :, 1] = numbers >> 4
-        into.view(rows, groups, GROUP).mul_(self.scale[:, :, None]).add_(self.minimum[:, :, None])
+        groups = self.scale.shape[1]
+        for rows in _chunks(into):
+            numbers = self.values[rows].view(-1, groups, GROUP // 2)
+            halves = into[rows].view(-1, groups, 2, GROUP // 2)
+            halves[:, :, 0] = numbers & 15
+            halves[:, :, 1] = numbers >> 4
+            chunk = into[rows].view(-1, groups, GROUP)
+            chunk.mul_(self.scale[rows, :, None]).add_(self.minimum[rows, :, None])
         return into
 
     def numbers(self) -> Tensor:

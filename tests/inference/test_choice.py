@@ -21,7 +21,7 @@ def measured(monkeypatch):
     choice.choose.cache_clear()
 
     def seconds(table):
-        monkeypatch.setattr(choice, "_measure", lambda kernel, form, dtype: table[kernel])
+        monkeypatch.setattr(choice, "_measure", lambda kernel, form, dtype, shape: table[kernel])
         for kernel in table:
             monkeypatch.setattr(kernel, "available", classmethod(lambda cls: True))
         monkeypatch.setitem(
@@ -77,7 +77,13 @@ def test_rows_decide_between_kernels():
     assert str(made) == "Plain at 1, Widened at 8, WidenedInt4 at 128"
 
 
-def test_measuring_leaves_the_number_of_threads(monkeypatch):
-    before = torch.get_num_threads()
-    choice._measure(Plain, "float32", torch.float32)
-    assert torch.get_num_threads() == before
+@pytest.mark.parametrize("large", [False, True])
+def test_matrix_is_measured_with_one_of_its_size(monkeypatch, large):
+    choice.choose.cache_clear()
+    met = []
+    monkeypatch.setattr(choice, "_measure", lambda *given: met.append(given[-1]) or (0, [1, 1, 1]))
+    choice.choose("int8", torch.float32, large=large)
+    choice.choose.cache_clear()
+    assert {*met} == {choice._LARGE if large else choice._SMALL}
+    assert choice.is_large(2048 * 2048)
+    assert not choice.is_large(1024 * 1024)

@@ -111,7 +111,7 @@ def test_missing_operator_leaves_the_plain_kernels(monkeypatch):
     monkeypatch.setattr(kernels, "_has", lambda library, operator: False)
     assert not kernels.OneDNN.available()
     assert not kernels.PackedInt8.available()
-    assert all(found[0].available() for found in KERNELS.values())
+    assert all(any(kernel.available() for kernel in found) for found in KERNELS.values())
 
 
 @pytest.mark.parametrize("vnni", [False, True])

@@ -71,7 +71,7 @@ def test_arguments_reach_the_choice(monkeypatch):
     asked = []
     monkeypatch.setattr(linear, "choose", lambda *args: asked.append(args) or choice.Choice((Plain,) * 3))
     PreparedLinear(projections(), once=True, precise=True)(torch.randn(1, 64))
-    assert asked == [("float32", torch.float32, True, True)]
+    assert asked == [("float32", torch.float32, True, True, False)]
 
 
 def test_threads_pack_once(monkeypatch):
