@@ -33,7 +33,7 @@ from ojito.errors import OjitoError, nearest, nearest_name
 from ojito.gguf.container import is_gguf_file
 from ojito.hub.download import download, download_tokenizer
 from ojito.hub.transfer import HubError, TransientError
-from ojito.inference.mapped import let_go
+from ojito.inference.mapped import Pages
 from ojito.inference.quantize import (
     check_form,
     quantize_shape,
@@ -215,7 +215,7 @@ class _Quantizing:
         else:
             read = self._source.read(key.name)
             weight = WEIGHTS[form].quantize(key.to_ours(read, self._shapes[name]))
-            let_go([read], written=False)
+            Pages([read]).let_go(written=False)
         return tensors_of(name, weight)
 
 

@@ -48,6 +48,7 @@ _BOUNDARY = 2**22  # numbers from which on a matrix is a large one, which no cac
 _ROUNDS = 4
 _SLOW = 0.05  # seconds: whoever takes so long is not measured again
 _GAIN = 1.15  # how many times as fast a kernel must be that takes another one's place
+_PLAN_GAIN = 1.03  # how many times as fast an answer must be that is worth a packed copy
 _TOKENS = 20  # single rows of an answer, beside its prompt of 128 rows
 _ANSWERS = 50  # that a matrix is packed for, where it is not for one
 
@@ -107,7 +108,7 @@ def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = Fa
         plans.append((seconds, chosen))
     best = plans[0]
     for plan in plans[1:]:
-        if plan[0] * _GAIN < best[0]:
+        if plan[0] * _PLAN_GAIN < best[0]:
             best = plan
     return Choice(best[1])
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ojito.device import dtype_name
 from ojito.inference.choice import choose, is_large
 from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
-from ojito.inference.mapped import let_go
+from ojito.inference.mapped import Pages
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.inference.weights import Int8Weight, concatenate, rotate
 
@@ -48,6 +48,7 @@ class PreparedLinear(nn.Module):
         self._kernels: list[list[Kernel]] | None = None
         self._lock = threading.Lock()
         self._rotated = False
+        self._originals: Pages | None = None
 
     def forward(self, hidden: Float[Tensor, "... K"]) -> Float[Tensor, "... N"]:
         """All projections, one after another in the last axis."""
@@ -57,6 +58,8 @@ class PreparedLinear(nn.Module):
             rows = rotate(rows)
         found = kernels[self._at(len(rows))]
         made = found[0](rows) if len(found) == 1 else torch.cat([kernel(rows) for kernel in found], dim=1)
+        if self._originals is not None and not found[0].packs:  # a prompt, for which the original was read
+            self._originals.let_go(written=False)
         if self._bias is not None:
             made = made + self._bias
         return made.view(*hidden.shape[:-1], made.shape[-1])
@@ -88,7 +91,9 @@ class PreparedLinear(nn.Module):
             if kernel not in made:
                 made[kernel] = [kernel(matrix) for matrix in matrices]
         if any(kernel.packs for kernel in made):
-            let_go(_tensors(originals), written=isinstance(first, Tensor))
+            pages = Pages(_tensors(originals))
+            pages.let_go(written=isinstance(first, Tensor))
+            self._originals = None if isinstance(first, Tensor) else pages
         return [made[kernel] for kernel in choice.kernels]
 
 

@@ -18,25 +18,37 @@ _DONTNEED, _PAGEOUT = 4, 21  # advice of madvise(2)
 _SMALLEST = 2**20  # bytes for which it is worth a call
 
 
-def let_go(tensors: Iterable[Tensor], written: bool) -> None:
-    """Let go of the pages of tensors that are mapped from files; they are read again if they are needed.
+class Pages:
+    """The pages of tensors that are mapped from files.
 
     Args:
-        tensors: On the CPU; those that lie in ordinary memory are left alone.
-        written: Whether somebody may have written to them since they were mapped. Then the system writes nothing off:
-            it only takes back what the file still holds, and with it its copy of the file in memory.
+        tensors: On the CPU; of those that are small or lie in ordinary memory there are none.
     """
-    large = [tensor for tensor in tensors if tensor.nbytes >= _SMALLEST]
-    advise = _madvise() if large else None
-    if advise is None:
-        return
-    places = _file_places()
-    for tensor in large:
-        page = mmap.PAGESIZE
-        start = -(-tensor.data_ptr() // page) * page
-        end = (tensor.data_ptr() + tensor.nbytes) // page * page
-        if start < end and any(first <= start and end <= last for first, last in places):
-            advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _PAGEOUT if written else _DONTNEED)
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        large = [tensor for tensor in tensors if tensor.nbytes >= _SMALLEST]
+        self._advise = _madvise() if large else None
+        self._places: list[tuple[int, int]] = []
+        self._tensors = large  # kept, so that nothing else gets their addresses
+        mapped = _file_places() if self._advise else []
+        for tensor in large:
+            page = mmap.PAGESIZE
+            start = -(-tensor.data_ptr() // page) * page
+            end = (tensor.data_ptr() + tensor.nbytes) // page * page
+            if start < end and any(first <= start and end <= last for first, last in mapped):
+                self._places.append((start, end))
+
+    def let_go(self, written: bool) -> None:
+        """Let go of the pages; they are read again if they are needed.
+
+        Args:
+            written: Whether somebody may have written to them since they were mapped. Then the system writes nothing
+                off: it only takes back what the file still holds, and with it its copy of the file in memory.
+        """
+        if self._advise is None:
+            return
+        for start, end in self._places:
+            self._advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _PAGEOUT if written else _DONTNEED)
 
 
 def _madvise() -> Callable[..., int] | None:

@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ojito.inference.mapped import let_go
+from ojito.inference.mapped import Pages
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
 
@@ -24,7 +24,7 @@ def test_pages_of_a_mapped_tensor_are_let_go_and_come_back(tmp_path, written):
         tensor = file.get_tensor("a")
     assert torch.equal(tensor, numbers)
     before = file_memory()
-    let_go([tensor], written)
+    Pages([tensor]).let_go(written)
     assert before - file_memory() > 0.9 * tensor.nbytes
     assert torch.equal(tensor, numbers)
 
@@ -34,12 +34,12 @@ def test_numbers_that_were_written_stay(tmp_path):
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         tensor = file.get_tensor("a")
     tensor.add_(1)
-    let_go([tensor], written=True)
+    Pages([tensor]).let_go(written=True)
     assert bool((tensor == 1).all())
 
 
 @pytest.mark.parametrize("written", [False, True])
 def test_ordinary_memory_is_left_alone(written):
     tensor = torch.ones(2**20)
-    let_go([tensor], written)
+    Pages([tensor]).let_go(written)
     assert bool((tensor == 1).all())
