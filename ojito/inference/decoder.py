@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ojito.config import DecoderConfig
@@ -175,4 +174,5 @@ class PreparedNorm:
         """Normalized hidden states."""
         if self.weight is None:
             return self.norm(hidden)
-        return F.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+        # Written out, because PyTorch's own takes three times as long for one token on a CPU.
+        return hidden * (hidden.square().mean(-1, keepdim=True) + self.eps).rsqrt_() * self.weight

@@ -240,15 +240,19 @@ class PackedInt8(IntInt8):
         # Without them, sums of two products may pass 16 bits: 7 bits of a row are used (127 * 63 * 2 fits).
         self.steps = 127 if _has_vnni() else 63
         self.scale = weight.scale
-        rows = len(weight.scale)
         with _packing_for_fbgemm():
-            quantized = torch._make_per_channel_quantized_tensor(
-                weight.values, torch.ones(rows, dtype=torch.float64), torch.zeros(rows, dtype=torch.int64), 0
-            )
-            self.packed = torch.ops.quantized.linear_prepack(quantized, None)
+            # In pieces: while one is packed, it is there three times.
+            self.packed = [self._pack(weight.values[piece]) for piece in _pieces(weight.shape)]
+
+    def _pack(self, values: Tensor) -> object:
+        ones, zeros = torch.ones(len(values), dtype=torch.float64), torch.zeros(len(values), dtype=torch.int64)
+        quantized = torch._make_per_channel_quantized_tensor(values, ones, zeros, 0)
+        return torch.ops.quantized.linear_prepack(quantized, None)
 
     def _multiply(self, rows: Tensor) -> Tensor:
-        return torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(rows, 1.0, self.steps + 1, self.packed)
+        multiply, zero = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32, self.steps + 1
+        made = [multiply(rows, 1.0, zero, packed) for packed in self.packed]
+        return made[0] if len(made) == 1 else torch.cat(made, dim=1)
 
     @classmethod
     def available(cls) -> bool:
@@ -290,20 +294,24 @@ class PackedInt4:
     def __init__(self, weight: Int4Weight) -> None:
         self.rows, self.columns = weight.shape
         self.filling = 2 * weight.values.shape[1] - self.columns
-        missing = -self.rows % _BLOCK
-        numbers = F.pad(weight.numbers(), (0, 0, 0, missing))
-        self.packed = torch._convert_weight_to_int4pack_for_cpu(numbers, 1)
-        # The kernel reads weight = scale * (number - 8) + offset.
+        # In pieces: while one is packed, each of its numbers takes 4 bytes.
+        self.pieces = [self._pack(weight[piece]) for piece in _pieces(weight.shape)]
+
+    def _pack(self, weight: Int4Weight) -> tuple[Tensor, Tensor]:
+        """Packed numbers, and the line of each group: scale and offset of weight = scale * (number - 8) + offset."""
+        missing = -len(weight.values) % _BLOCK
+        packed = torch._convert_weight_to_int4pack_for_cpu(F.pad(weight.numbers(), (0, 0, 0, missing)), 1)
         scale = weight.scale.float()
         lines = torch.stack((scale, weight.minimum.float() + 8 * scale), dim=-1)
-        self.lines = F.pad(lines, (0, 0, 0, 0, 0, missing)).transpose(0, 1).to(torch.bfloat16).contiguous()
+        return packed, F.pad(lines, (0, 0, 0, 0, 0, missing)).transpose(0, 1).to(torch.bfloat16).contiguous()
 
     def __call__(self, rows: Tensor) -> Tensor:
         """The product."""
         if self.filling:
             rows = F.pad(rows, (0, self.filling))
-        made = torch._weight_int4pack_mm_for_cpu(rows.to(torch.bfloat16), self.packed, GROUP, self.lines)
-        return made[:, : self.rows].to(rows.dtype)
+        halves = rows.to(torch.bfloat16)
+        made = [torch._weight_int4pack_mm_for_cpu(halves, packed, GROUP, lines) for packed, lines in self.pieces]
+        return (made[0] if len(made) == 1 else torch.cat(made, dim=1))[:, : self.rows].to(rows.dtype)
 
     @classmethod
     def available(cls) -> bool:
@@ -323,28 +331,31 @@ _local = threading.local()
 
 def _by_pieces(rows: Tensor, shape: tuple[int, int], widen: Callable[[slice, Tensor], None]) -> Tensor:
     """The product of rows and a matrix of this shape that `widen` writes, piece by piece, into a scratch buffer."""
-    count, columns = shape
     dtype = torch.bfloat16 if rows.dtype == torch.bfloat16 and fast_bfloat16("cpu") else torch.float32
     multiply = OneDNN if dtype == torch.float32 and OneDNN.available() else Plain
     inputs = rows.to(dtype)
-    height = min(count, max(1, _SCRATCH // columns))
-    scratch = _scratch(height * columns, dtype)
-    pieces = []
-    for start in range(0, count, height):
-        piece = slice(start, min(start + height, count))
-        into = scratch[: (piece.stop - start) * columns].view(-1, columns)
+    made, columns = [], shape[1]
+    for piece in _pieces(shape):
+        into = _scratch((piece.stop - piece.start) * columns, dtype).view(-1, columns)
         widen(piece, into)
-        pieces.append(multiply(into)(inputs))
-    return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)).to(rows.dtype)
+        made.append(multiply(into)(inputs))
+    return (made[0] if len(made) == 1 else torch.cat(made, dim=1)).to(rows.dtype)
+
+
+def _pieces(shape: tuple[int, int]) -> list[slice]:
+    """Rows of a matrix that are worked on at once."""
+    count, columns = shape
+    height = max(_BLOCK, _SCRATCH // columns // _BLOCK * _BLOCK)
+    return [slice(start, min(start + height, count)) for start in range(0, count, height)]
 
 
 def _scratch(size: int, dtype: torch.dtype) -> Tensor:
-    """This thread's buffer, at least of that size."""
+    """So many numbers of this thread's buffer."""
     buffer: Tensor | None = getattr(_local, "buffer", None)
     if buffer is None or buffer.dtype != dtype or len(buffer) < size:
         with torch.inference_mode(mode=False):  # or it could only be written to in that mode
             _local.buffer = buffer = torch.empty(size, dtype=dtype)
-    return buffer
+    return buffer[:size]
 
 
 @contextmanager

@@ -99,12 +99,15 @@ def test_row_of_zeros_gives_zeros(form, kernel):
     assert not run(kernel, form, matrix, rows)[4].any()
 
 
-def test_matrix_larger_than_the_scratch_buffer_is_widened_in_pieces(monkeypatch):
-    _, matrix = made("int8", rows=70)
-    rows = rotate(rows_of(20))
-    whole = kernels.WidenedInt8(matrix)(rows)
-    monkeypatch.setattr(kernels, "_SCRATCH", 32 * 160)
-    torch.testing.assert_close(kernels.WidenedInt8(matrix)(rows), whole)
+@pytest.mark.parametrize(("form", "kernel"), CASES)
+def test_large_matrix_is_worked_on_in_pieces(monkeypatch, form, kernel):
+    dtype = getattr(torch, form) if form in ("bfloat16", "float16") else torch.float32
+    _, matrix = made(form, rows=200)
+    rows = rows_of(20, dtype=dtype)
+    whole = run(kernel, form, matrix, rows)
+    monkeypatch.setattr(kernels, "_SCRATCH", 64 * 160)
+    assert len(kernels._pieces((200, 160))) == 4
+    torch.testing.assert_close(run(kernel, form, matrix, rows), whole)
 
 
 def test_missing_operator_leaves_the_plain_kernels(monkeypatch):
