@@ -3,8 +3,8 @@
     python -m benchmarks.quantization model.gguf TEXT...
 
 The model is any that `ojito.load` reads; the texts are files. Compared with the model in its own numbers are: bfloat16;
-int8 and int4 as they are stored, and as the kernels of this machine multiply by them; and what was left aside: int8
-without the rotation, or with hidden states rounded to 7 or 8 bits, and int4 with the table of tokens in int4, too.
+int8 and int4 as they are stored, and as the kernels of this machine multiply by them; int4 with the table of tokens in
+int4, too; and the layers alone in int8, rotated or not, with hidden states as they are or rounded to 7 or 8 bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from torch import Tensor, nn
 import ojito
 from benchmarks.measure import write
 from ojito.inference import prepare, quantize, weights
-from ojito.inference.quantize import QuantizedLinear
 from ojito.model import VLM
 from ojito.records import IGNORE, SHARED, Batch
 
@@ -54,14 +53,6 @@ def variants(model: VLM) -> dict[str, Callable[[], VLM]]:
         with mock.patch("ojito.inference.quantize.TABLE_FORM", table):
             return quantize(copy.deepcopy(model), form)
 
-    def unrotated() -> VLM:
-        with mock.patch.object(weights, "BLOCK", 1):
-            made = stored("int8")
-            for module in made.modules():
-                if isinstance(module, QuantizedLinear):
-                    _replace_by_float(made, module)
-        return made
-
     def rounded(steps: int, block: int) -> VLM:
         made = copy.deepcopy(model)
         for block_ in made.decoder.blocks:
@@ -80,13 +71,14 @@ def variants(model: VLM) -> dict[str, Callable[[], VLM]]:
         "int4, the table of tokens, too": lambda: stored("int4", "int4"),
         "int8, rows of 8 bits": lambda: rounded(127, weights.BLOCK),
         "int8, rows of 7 bits": lambda: rounded(63, weights.BLOCK),
-        "int8 without rotation": unrotated,
+        "int8, rows as they are": lambda: rounded(0, weights.BLOCK),
+        "int8 without rotation, rows as they are": lambda: rounded(0, 1),
         "int8 without rotation, rows of 8 bits": lambda: rounded(127, 1),
     }
 
 
 class Rounding(nn.Module):
-    """A projection with weights in int8, and rows rounded to so many steps on either side of 0."""
+    """A projection with weights in int8, and rows rounded to so many steps on either side of 0, or not at all."""
 
     def __init__(self, linear: nn.Linear, steps: int, block: int) -> None:
         super().__init__()
@@ -98,19 +90,10 @@ class Rounding(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         with mock.patch.object(weights, "BLOCK", self.block):
             rows = weights.rotate(hidden)
+        if not self.steps:
+            return F.linear(rows, self.weight, self.bias)
         top = rows.abs().amax(-1, keepdim=True)
         return F.linear((rows / top * self.steps).round() * top / self.steps, self.weight, self.bias)
-
-
-def _replace_by_float(model: VLM, module: QuantizedLinear) -> None:
-    """Put the numbers that a projection stands for in its place: `BLOCK` decides how they are read."""
-    (name,) = [name for name, other in model.named_modules() if other is module]
-    owner, _, attribute = name.rpartition(".")
-    made = nn.Linear(module.in_features, module.out_features, module.bias is not None)
-    made.weight.data = module.weight
-    if module.bias is not None:
-        made.bias = module.bias
-    setattr(model.get_submodule(owner), attribute, made)
 
 
 @torch.inference_mode()

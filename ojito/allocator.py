@@ -1,4 +1,4 @@
-"""Memory that one step of training frees and the next asks for again: kept meanwhile, on Linux.
+"""Memory that one step of training or of an answer frees and the next asks for again: kept meanwhile, on Linux.
 
 Otherwise the C library gives much of it back to the system after every step, and the system hands it out page by page,
 each set to 0. That can take a fifth of a small model's step on a CPU (`benchmarks/training_step.py`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,23 +17,36 @@ _TRIM_THRESHOLD = (-1, 128 * 2**10, 2**31 - 1)  # free memory at the end of the 
 _TOP_PAD = (-2, 128 * 2**10, 64 * 2**20)  # how much more than needed the heap grows at once
 _MMAP_THRESHOLD = (-3, 128 * 2**10, 32 * 2**20)  # larger pieces are mapped one by one, and given back when freed
 
+_lock = threading.Lock()
+_inside = 0  # contexts that have not ended
+
 
 @contextmanager
 def keeping_freed_memory() -> Iterator[None]:
-    """Keep freed memory within, and give it back afterwards. Without the GNU C library, nothing happens."""
+    """Keep freed memory within, and give it back afterwards. Without the GNU C library, nothing happens.
+
+    Within another such context, or beside one in another thread, the last one to end gives it back.
+    """
+    global _inside
     mallopt, trim = _function("mallopt"), _function("malloc_trim")
     if mallopt is None or trim is None:
         yield
         return
     parameters = (_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD)
-    for parameter, _, ours in parameters:
-        mallopt(parameter, ours)
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            for parameter, _, ours in parameters:
+                mallopt(parameter, ours)
     try:
         yield
     finally:
-        for parameter, usual, _ in parameters:
-            mallopt(parameter, usual)
-        trim(0)
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                for parameter, usual, _ in parameters:
+                    mallopt(parameter, usual)
+                trim(0)
 
 
 def _function(name: str) -> Callable[..., int] | None:

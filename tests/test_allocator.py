@@ -48,3 +48,13 @@ def test_parameters_are_as_usual_afterwards(monkeypatch):
     assert {values[0] for _, *values in called[3:6]} == {values[0] for _, *values in called[:3]}
     assert {values[1] for _, *values in called[3:6]} == {128 * 2**10}
     assert called[6] == ("malloc_trim", 0)
+
+
+def test_inner_context_gives_nothing_back(monkeypatch):
+    called = []
+    monkeypatch.setattr(allocator, "_function", lambda name: lambda *values: called.append((name, *values)))
+    with keeping_freed_memory():
+        with keeping_freed_memory():
+            pass
+        assert len(called) == 3
+    assert len(called) == 7

@@ -24,6 +24,7 @@ from benchmarks.inference import with_llama, with_openvino
 from benchmarks.inference.cases import CASES, FORMS, Case
 from benchmarks.measure import write
 from ojito.bench.random_model import write_random_model
+from ojito.device import fast_bfloat16
 
 PEERS = ("transformers", "eager", "llama.cpp", "openvino")
 
@@ -95,7 +96,8 @@ def entries(case: Case, args: argparse.Namespace) -> list[Entry]:
     """Who is measured in which form: Ojito in those asked for, and each peer in its own."""
     forms, peers = args.form or list(FORMS), args.peer or list(PEERS)
     quantized = [form for form in forms if form in with_llama.QUANTIZED]
-    plain = ["float32", "bfloat16"]
+    # Where bfloat16 is emulated, a prompt takes four times as long in it, and nobody would choose it.
+    plain = ["float32", "bfloat16"] if fast_bfloat16(args.device) else ["float32"]
     able: dict[str, tuple[list[str], str, bool]] = {
         "transformers": (["bfloat16"] if case.work == "ask" else plain, "", case.work in ("answer", "ask")),
         "eager": (plain, "", case.work == "answer"),

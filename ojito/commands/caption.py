@@ -31,6 +31,7 @@ def run(args: Namespace) -> int:
     if args.out is not None:
         return _to_file(args, paths, options)
     pipe = load_model(args, args.max_pixels)
+    pipe.prepared(once=not several)
     failed = False
     opening, between = "[", ",\n "
     for results in _batches(pipe, paths, options, args.batch_size):

@@ -51,6 +51,7 @@ def find(args: Namespace, weights: str | None = None, masks: str | None = None) 
     if weights is not None:
         read_mask_decoder(weights)
     options, pipe = generate_options(args), load_model(args, args.max_pixels)
+    pipe.prepared(once=True)
     with naming_the_flag():
         if checked is None:
             check_size(args, pipe.processor.open_image(args.image))

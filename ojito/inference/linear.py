@@ -72,26 +72,24 @@ class PreparedLinear(nn.Module):
             return self._kernels
 
     def _pack(self, dtype: torch.dtype) -> list[list[Kernel]]:
-        originals = [_matrix(projection) for projection in self._projections]
-        matrices, first = originals, originals[0]
-        device = first.device if isinstance(first, Tensor) else first.values.device
-        if device.type != "cpu":
+        matrices = [_matrix(projection) for projection in self._projections]
+        first, numbers = matrices[0], sum(map(_size, matrices))
+        # Large ones lie together in a packed copy alone: to copy them for a kernel that packs nothing gains nothing.
+        apart = [_concatenate(matrices)] if numbers <= SMALL else matrices
+        if first.device.type != "cpu":
+            plain: type[Kernel] = Plain if isinstance(first, Tensor) else Dequantized
             self._at = _always_first
-            together = _concatenate(matrices)
-            return [[Plain(together) if isinstance(together, Tensor) else Dequantized(together)]]
+            return [[plain(matrix) for matrix in apart]]
         form = dtype_name(first.dtype) if isinstance(first, Tensor) else first.form
         self._rotated = isinstance(first, Int8Weight)
-        choice = choose(form, dtype, self.once, self.precise, is_large(sum(map(_size, matrices))))
+        choice = choose(form, dtype, self.once, self.precise, is_large(numbers))
         self._at = choice.at
-        packs = any(kernel.packs for kernel in choice.kernels)
-        if len(matrices) > 1 and (packs or sum(map(_size, matrices)) <= SMALL):
-            matrices = [_concatenate(matrices)]
         made: dict[type[Kernel], list[Kernel]] = {}
         for kernel in choice.kernels:
             if kernel not in made:
-                made[kernel] = [kernel(matrix) for matrix in matrices]
+                made[kernel] = [kernel(matrix) for matrix in ([_concatenate(matrices)] if kernel.packs else apart)]
         if any(kernel.packs for kernel in made):
-            pages = Pages(_tensors(originals))
+            pages = Pages(_tensors(matrices))
             pages.let_go(written=isinstance(first, Tensor))
             self._originals = None if isinstance(first, Tensor) else pages
         return [made[kernel] for kernel in choice.kernels]
@@ -118,6 +116,8 @@ def _size(matrix: Matrix) -> int:
 
 
 def _concatenate(matrices: Sequence[Matrix]) -> Matrix:
+    if len(matrices) == 1:
+        return matrices[0]
     floats = [matrix for matrix in matrices if isinstance(matrix, Tensor)]
     quantized = [matrix for matrix in matrices if not isinstance(matrix, Tensor)]
     return torch.cat(floats) if floats else concatenate(quantized)

@@ -5,9 +5,11 @@ those of GGUF's Q4_0 and Q4_1, nibble for nibble, so that such files are read wi
 
 int8 holds the rows rotated: each block of 64 columns is multiplied by a Hadamard matrix, which only adds, subtracts and
 scales. A product stays what it is when the rows that it is taken with are rotated, too, and in both no number is far
-larger than the rest. So a quarter of the error of the weights is left, and hidden states, of which a few columns
-otherwise are a hundred times as large as the others, can be rounded to 8 bits, row by row, for a product of whole
-numbers (`benchmarks/quantization.py`). Source of the idea: QuaRot, Ashkboos et al. 2024, arXiv 2404.00456.
+larger than the rest. So hidden states, of which a few columns otherwise are a hundred times as large as the others, can
+be rounded to 8 bits, row by row, for a product of whole numbers: to a small model's perplexity that adds a seventh of
+what it adds without (`benchmarks/quantization.py`).
+
+Source of the idea: QuaRot, Ashkboos et al. 2024, arXiv 2404.00456.
 """
 
 from __future__ import annotations
@@ -63,6 +65,11 @@ class Int8Weight:
         """Rows and columns of the matrix."""
         rows, columns = self.values.shape
         return rows, columns
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are."""
+        return self.values.device
 
     @property
     def nbytes(self) -> int:
@@ -122,6 +129,11 @@ class Int4Weight:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix."""
         return len(self.values), self.columns
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are."""
+        return self.values.device
 
     @property
     def nbytes(self) -> int:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ojito.inference import choice, linear
-from ojito.inference.kernels import PackedInt8, Plain, WidenedInt8
+from ojito.inference.kernels import PackedInt4, PackedInt8, Plain, WidenedInt4, WidenedInt8
 from ojito.inference.linear import PreparedLinear
 from ojito.inference.quantize import QuantizedLinear
 from ojito.inference.weights import WEIGHTS
@@ -47,6 +47,22 @@ def test_large_float_matrices_are_not_copied(monkeypatch):
         torch.testing.assert_close(prepared(hidden), torch.cat([module(hidden) for module in modules], dim=-1))
     held = {kernel.weight.data_ptr() for kernels in prepared._kernels for kernel in kernels}
     assert held == {module.weight.data_ptr() for module in modules}
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_large_quantized_matrices_lie_together_in_a_packed_copy_alone(monkeypatch, form):
+    monkeypatch.setattr(linear, "SMALL", 100)
+    packed, plain = (PackedInt8, WidenedInt8) if form == "int8" else (PackedInt4, WidenedInt4)
+    if not packed.available():
+        pytest.skip("not on this machine")
+    monkeypatch.setattr(linear, "choose", lambda *args: choice.Choice((packed, packed, plain)))
+    modules = projections(form)
+    prepared, hidden = PreparedLinear(modules), torch.randn(40, 64)
+    with torch.inference_mode():
+        expected = torch.cat([module(hidden) for module in modules], dim=-1)
+        assert (prepared(hidden) - expected).norm() / expected.norm() < 0.01
+        assert (prepared(hidden[:1]) - expected[:1]).norm() / expected[:1].norm() < 0.02
+    assert [len(found) for found in prepared._kernels] == [1, 1, 3]
 
 
 def test_nothing_is_packed_before_the_first_call():
