@@ -56,12 +56,23 @@ def test_limit_of_the_model_holds_and_the_remedy_can_be_followed(run, strict, wo
 def test_flag_leaves_the_model_that_was_loaded_as_it_is(pipe, monkeypatch):
     monkeypatch.setattr(inputs, "load", lambda *args, **options: pipe)
     before = pipe.processor.config.image
-    changed = inputs.load_model(argparse.Namespace(model="m", device="cpu", seed=None), 7)
+    given = argparse.Namespace(model="m", device="cpu", dtype="auto", quantize="none", seed=None)
+    changed = inputs.load_model(given, 7)
     assert changed.processor.config.image == dataclasses.replace(before, max_pixels=7)
     assert pipe.processor.config.image == before
     assert changed.model is pipe.model
     assert (changed.name, changed.config) == (pipe.name, pipe.config)
-    assert inputs.load_model(argparse.Namespace(model="m", device="cpu", seed=None)) is pipe
+    assert inputs.load_model(given) is pipe
+
+
+@pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"quantize": "int8"}, {"seed": 3}, {"mmproj": "m.gguf"}])
+def test_each_flag_reaches_the_loading(pipe, monkeypatch, change):
+    asked = []
+    monkeypatch.setattr(inputs, "load", lambda *args: asked.append(args) or pipe)
+    given = {"model": "m", "device": "cpu", "dtype": "auto", "quantize": "none", "seed": None, "mmproj": None}
+    inputs.load_model(argparse.Namespace(**given))
+    inputs.load_model(argparse.Namespace(**{**given, **change}))
+    assert asked[0] != asked[1]
 
 
 def test_limit_of_the_model_holds_for_locate(strict, photo, weights):
