@@ -6,8 +6,8 @@ those of GGUF's Q4_0 and Q4_1, nibble for nibble, so that such files are read wi
 int8 holds the rows rotated: each block of 64 columns is multiplied by a Hadamard matrix, which only adds, subtracts and
 scales. A product stays what it is when the rows that it is taken with are rotated, too, and in both no number is far
 larger than the rest. So hidden states, of which a few columns otherwise are a hundred times as large as the others, can
-be rounded to 8 bits, row by row, for a product of whole numbers: to a small model's perplexity that adds a seventh of
-what it adds without (`benchmarks/quantization.py`).
+be rounded to 8 bits, row by row, for a product of whole numbers: that raises SmolLM2-135M's perplexity by 0.1%, and
+without the rotation by 2.6% (`benchmarks/quantization.py`).
 
 Source of the idea: QuaRot, Ashkboos et al. 2024, arXiv 2404.00456.
 """
