@@ -428,10 +428,7 @@ class Pipeline:
             OjitoError: No such dtype.
         """
         self._check_exact()
-        if not force and holds_model(folder):
-            raise CheckpointError(
-                folder, "holds a model already", "choose another folder, or replace it with force=True"
-            )
+        _check_free(folder, force)
         tokenizer = self.processor.tokenizer
         marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
         with staged_save(folder) as staging:
@@ -480,10 +477,7 @@ class Pipeline:
             OjitoError: No such dtype.
         """
         self._check_exact()
-        if not force and holds_model(folder):
-            raise CheckpointError(
-                folder, "holds a model already", "choose another folder, or replace it with force=True"
-            )
+        _check_free(folder, force)
         tokenizer = self.processor.tokenizer
         marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
         with staged_save(folder, keep=(CARD,)) as staging:
@@ -512,6 +506,12 @@ class Pipeline:
         size = (opened.width, opened.height)  # of the whole image, whatever scale of it the model read
         boxes = parse(answer.text, *size)
         return Located(boxes if decoder is None else add_masks(boxes, decoder, *size), answer, *size)
+
+
+def _check_free(folder: Path | str, force: bool) -> None:
+    """Refuse to write over a model, unless `force` is given."""
+    if not force and holds_model(folder):
+        raise CheckpointError(folder, "holds a model already", "choose another folder, or replace it with force=True")
 
 
 def _sample(image: ImageLike | None, prompt: str) -> Sample:

@@ -40,6 +40,7 @@ def run(args: Namespace) -> int:
     seed = args.seed or 0
     options = make_options(None, {"beams": args.beams, "length_penalty": args.length_penalty})
     pipe, settings = _with_pixels(load_model(args), args.settings)
+    other = None if args.compare is None else _load_other(args)
     held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
     if held_out.said:  # first of all, and before the time that the questions take
         print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
@@ -63,8 +64,8 @@ def run(args: Namespace) -> int:
     if baselines:
         values["baselines"] = dataclasses.asdict(baselines)
     said = ""
-    if args.compare is not None:
-        values["compared"], said = _compare(args, pipe, held_out.rows, report, options)
+    if other is not None:
+        values["compared"], said = _compare(args, pipe, other, held_out.rows, report, options)
     if args.json:
         print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
@@ -87,12 +88,16 @@ def run(args: Namespace) -> int:
     return 0
 
 
+def _load_other(args: Namespace) -> Pipeline:
+    """Load the model to compare with, before the time that the questions take."""
+    with progress(f"loading {args.compare}") as tell:
+        return load(args.compare, args.device, args.dtype, progress=tell)
+
+
 def _compare(
-    args: Namespace, pipe: Pipeline, rows: Sequence[Sample], report: Report, options: GenerateOptions
+    args: Namespace, pipe: Pipeline, other: Pipeline, rows: Sequence[Sample], report: Report, options: GenerateOptions
 ) -> tuple[dict[str, Any], str]:
     """Ask another model the same; return what differs, for JSON and for people."""
-    with progress(f"loading {args.compare}") as tell:
-        other = load(args.compare, args.device, args.dtype, progress=tell)
     samples = [Sample(one.sample.images, turns=(*one.sample.dialogue[:-1], one.turn)) for one in report.graded]
     with progress("comparing") as tell:
         expected = compare_expectations(pipe, other, samples, progress=tell)

@@ -90,6 +90,7 @@ def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = Fa
         return Choice((available[0],) * len(ROWS))
     shape = _LARGE if large else _SMALL
     measured = {kernel: _measure(kernel, form, dtype, shape) for kernel in available}
+    _matrix.cache_clear()  # a large one takes as much memory as a small model
     direct = [kernel for kernel in available if not kernel.packs]
     plans = []
     for packed in (None, *(kernel for kernel in available if kernel.packs)):

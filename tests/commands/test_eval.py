@@ -182,3 +182,10 @@ def test_compare_tells_how_a_quantized_model_differs(run, trained, images):
     values = json.loads(run(*words, "--json")[1])["compared"]
     assert values["model"] == str(trained)
     assert 0.9 < values["cosine"] <= 1
+
+
+def test_model_to_compare_with_is_loaded_before_anything_is_asked(run, trained, images, monkeypatch):
+    monkeypatch.setattr(Pipeline, "generate", lambda *args, **options: pytest.fail("asked"))
+    code, _, err = run("eval", trained, images, "--compare", "no-such-model")
+    assert code == 2
+    assert "'no-such-model': is neither a folder nor a preset" in err

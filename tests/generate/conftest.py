@@ -60,3 +60,19 @@ def questions():
         Sample([], "a colour"),
         Sample([c, d], "which"),
     ]
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Records the shapes of what a model reads."""
+
+    def record(model):
+        read, features = [], model.features
+        monkeypatch.setattr(
+            model,
+            "features",
+            lambda batch, cache, **last: read.append(tuple(batch.tokens.shape)) or features(batch, cache, **last),
+        )
+        return read
+
+    return record

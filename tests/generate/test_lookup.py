@@ -36,22 +36,6 @@ def parrot(tiny_config):
     return make
 
 
-@pytest.fixture
-def reads(monkeypatch):
-    """Records the shapes of what a model reads."""
-
-    def record(model):
-        read, features = [], model.features
-        monkeypatch.setattr(
-            model,
-            "features",
-            lambda batch, cache, **last: read.append(tuple(batch.tokens.shape)) or features(batch, cache, **last),
-        )
-        return read
-
-    return record
-
-
 def answer(model, batch, eos=EOS, stops=None, vocab_size=None, **options):
     return generate(model, batch, GenerateOptions(**options), eos=eos, stops=stops, vocab_size=vocab_size)
 

@@ -23,22 +23,6 @@ def model(request, sharp):
     return sharp(**MASKS[request.param])
 
 
-@pytest.fixture
-def reads(monkeypatch):
-    """Records the shapes of what a model reads."""
-
-    def record(model):
-        read, features = [], model.features
-        monkeypatch.setattr(
-            model,
-            "features",
-            lambda batch, cache, **last: read.append(tuple(batch.tokens.shape)) or features(batch, cache, **last),
-        )
-        return read
-
-    return record
-
-
 def alone(model, processor, sample, options, eos=EOS):
     (row,) = generate(model, processor([sample]), [options], eos=eos)
     return row
