@@ -8,6 +8,7 @@ first kernel of a form's list stays unless another one is clearly faster, so tha
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,7 +66,7 @@ class Choice:
 
     def at(self, rows: int) -> int:
         """Return which of the kernels multiplies so many rows."""
-        return sum(rows >= bound for bound in _BOUNDS)
+        return bisect_right(_BOUNDS, rows)
 
     def __str__(self) -> str:
         return ", ".join(f"{kernel.__name__} at {rows}" for kernel, rows in zip(self.kernels, ROWS, strict=True))

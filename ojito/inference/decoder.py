@@ -67,10 +67,12 @@ class PreparedDecoder(nn.Module):
             visible = may_attend(metadata, keys, window, cut_blocks)
             masks[window] = mask_to_bias(visible, hidden.dtype)
             ropes[window] = self._rope(metadata.positions, window, hidden.dtype)
+        batch, _, width = hidden.shape
+        rows = hidden.reshape(-1, width)
         final = len(self.blocks) - 1
         for i, (block, window) in enumerate(zip(self.blocks, self.windows, strict=True)):
-            hidden = block(hidden, masks[window], ropes[window], cache, last and i == final)
-        return self.norm(hidden)
+            rows = block(rows, masks[window], ropes[window], cache, last and i == final)
+        return self.norm(rows).view(batch, -1, width)
 
     def _rope(self, positions: Tensor, window: int, dtype: torch.dtype) -> CosSin | None:
         """Cosines and signed sines (B, 1, T, K) of positions, out of a table that grows as it is needed."""
@@ -106,7 +108,7 @@ class PreparedHead(nn.Module):
 
 
 class PreparedBlock:
-    """One layer of the decoder, as `Block` in evaluation."""
+    """One layer of the decoder, as `Block` in evaluation. It takes the tokens of all rows one below the other."""
 
     def __init__(self, block: Block, config: DecoderConfig, once: bool) -> None:
         attention = block.attention
@@ -126,37 +128,39 @@ class PreparedBlock:
         self.down = PreparedLinear([mlp.down], once)
 
     def __call__(
-        self, hidden: Tensor, mask: Tensor, rope: CosSin | None, cache: KVCache | None, last: bool = False
+        self, rows: Tensor, mask: Tensor, rope: CosSin | None, cache: KVCache | None, last: bool = False
     ) -> Tensor:
-        """(B, T, D) to (B, T, D), or with `last` to (B, 1, D), the last position alone."""
-        q, k, v = self._project(self.attention_norm(hidden), rope)
+        """(B T, D) to (B T, D), or with `last` to (B, D), the last position alone."""
+        batch, length = mask.shape[0], mask.shape[2]
+        q, k, v = self._project(self.attention_norm(rows), batch, length, rope)
         if cache is not None:
             k, v = cache.update(self.layer, k, v)
         if last:
-            q, mask, hidden = q[:, :, -1:], mask[:, :, -1:], hidden[:, -1:]
-        branch = self.out(attend(q, k, v, mask, self.scale, self.softcap).transpose(1, 2).flatten(2))
-        hidden = hidden + (branch if self.attention_post_norm is None else self.attention_post_norm(branch))
-        branch = self.up(self.mlp_norm(hidden))
+            q, mask, rows = q[:, :, -1:], mask[:, :, -1:], rows.view(batch, length, -1)[:, -1]
+        gathered = attend(q, k, v, mask, self.scale, self.softcap)
+        branch = self.out(gathered.transpose(1, 2).reshape(rows.shape[0], -1))
+        rows = rows + (branch if self.attention_post_norm is None else self.attention_post_norm(branch))
+        branch = self.up(self.mlp_norm(rows))
         if self.gated:
-            gate, up = branch.chunk(2, dim=-1)
-            branch = self.activation(gate) * up
+            size = branch.shape[1] // 2
+            branch = self.activation(branch.narrow(1, 0, size)) * branch.narrow(1, size, size)
         else:
             branch = self.activation(branch)
         branch = self.down(branch)
-        return hidden + (branch if self.mlp_post_norm is None else self.mlp_post_norm(branch))
+        return rows + (branch if self.mlp_post_norm is None else self.mlp_post_norm(branch))
 
-    def _project(self, hidden: Tensor, rope: CosSin | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, rows: Tensor, batch: int, length: int, rope: CosSin | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, K), keys and values (B, G, T, K), the first two turned."""
-        every = self.qkv(hidden).unflatten(-1, (self.heads + 2 * self.kv_heads, self.head_dim))  # (B, T, H + 2 G, K)
-        turned, v = every.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
+        heads, kv_heads = self.heads, self.kv_heads
+        every = self.qkv(rows).view(batch, length, heads + 2 * kv_heads, self.head_dim)
+        turned, v = every.narrow(2, 0, heads + kv_heads), every.narrow(2, heads + kv_heads, kv_heads)
         if self.q_norm is not None and self.k_norm is not None:
-            q, k = turned.split((self.heads, self.kv_heads), dim=2)
+            q, k = turned.narrow(2, 0, heads), turned.narrow(2, heads, kv_heads)
             turned = torch.cat((self.q_norm(q), self.k_norm(k)), dim=2)
         if rope is not None:
             cos, sin = rope
-            first, second = turned.chunk(2, dim=-1)
-            turned = turned * cos + torch.cat((second, first), dim=-1) * sin
-        q, k = turned.split((self.heads, self.kv_heads), dim=2)
+            turned = torch.addcmul(turned * cos, turned.roll(self.head_dim // 2, -1), sin)
+        q, k = turned.narrow(2, 0, heads), turned.narrow(2, heads, kv_heads)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
 
@@ -169,10 +173,16 @@ class PreparedNorm:
         if isinstance(norm, (RMSNorm, RMSNormPlusOne)) and norm.weight.dtype == torch.float32:
             weight = norm.weight.detach()
             self.weight, self.eps = weight + 1 if isinstance(norm, RMSNormPlusOne) else weight, norm.eps
+            # The same for the sum of squares of a row as for their mean.
+            self.whole_eps = torch.full((1, 1), norm.eps * len(weight), device=weight.device)
+            self.whole_weight = self.weight * len(weight) ** 0.5
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Normalized hidden states."""
         if self.weight is None:
             return self.norm(hidden)
-        # Written out, because PyTorch's own takes three times as long for one token on a CPU.
+        # Written out, because PyTorch's own takes several times as long for one token on a CPU.
+        if hidden.dim() == 2 and hidden.shape[0] == 1:
+            length = torch.addmm(self.whole_eps, hidden, hidden.t()).rsqrt_()
+            return hidden * length * self.whole_weight
         return hidden * (hidden.square().mean(-1, keepdim=True) + self.eps).rsqrt_() * self.weight

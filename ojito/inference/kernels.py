@@ -211,18 +211,18 @@ class IntInt8:
     def __call__(self, rows: Tensor) -> Tensor:
         """The product."""
         floats = rows.float()
-        top = floats.abs().amax(dim=1, keepdim=True).clamp_(min=1e-30)
-        unit = floats / top * self.steps
-        whole = unit.round()
-        if len(rows) <= FEW:
-            made = self._multiply(torch.cat((whole, (unit - whole) * (2 * self.steps))))
-            made = made[: len(rows)] + made[len(rows) :] / (2 * self.steps)
+        step = torch.linalg.vector_norm(floats, torch.inf, dim=1, keepdim=True).clamp_(min=1e-30).div_(self.steps)
+        unit = floats / step
+        if rows.shape[0] <= FEW:
+            whole = unit.round()
+            made = self._multiply(torch.cat((whole, (unit - whole).mul_(2 * self.steps))))
+            made = torch.add(*made.chunk(2), alpha=0.5 / self.steps)
         else:
-            made = self._multiply(whole)
-        return (made * (top / self.steps) * self.scale).to(rows.dtype)
+            made = self._multiply(unit)
+        return (made * step * self.scale).to(rows.dtype)
 
     def _multiply(self, rows: Tensor) -> Tensor:
-        """The product of whole numbers, -steps to steps, and the matrix without its scales, in float32."""
+        """The product of numbers, rounded, -steps to steps, and the matrix without its scales, in float32."""
         return torch._int_mm(rows.round_().to(torch.int8), self.values).float()
 
     @classmethod
@@ -251,8 +251,7 @@ class PackedInt8(IntInt8):
 
     def _multiply(self, rows: Tensor) -> Tensor:
         multiply, zero = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32, self.steps + 1
-        made = [multiply(rows, 1.0, zero, packed) for packed in self.packed]
-        return made[0] if len(made) == 1 else torch.cat(made, dim=1)
+        return _joined([multiply(rows, 1.0, zero, packed) for packed in self.packed])
 
     @classmethod
     def available(cls) -> bool:
@@ -310,8 +309,8 @@ class PackedInt4:
         if self.filling:
             rows = F.pad(rows, (0, self.filling))
         halves = rows.to(torch.bfloat16)
-        made = [torch._weight_int4pack_mm_for_cpu(halves, packed, GROUP, lines) for packed, lines in self.pieces]
-        return (made[0] if len(made) == 1 else torch.cat(made, dim=1))[:, : self.rows].to(rows.dtype)
+        made = _joined([torch._weight_int4pack_mm_for_cpu(halves, packed, GROUP, lines) for packed, lines in self.pieces])
+        return made.narrow(1, 0, self.rows).to(rows.dtype)
 
     @classmethod
     def available(cls) -> bool:
@@ -339,7 +338,12 @@ def _by_pieces(rows: Tensor, shape: tuple[int, int], widen: Callable[[slice, Ten
         into = _scratch((piece.stop - piece.start) * columns, dtype).view(-1, columns)
         widen(piece, into)
         made.append(multiply(into)(inputs))
-    return (made[0] if len(made) == 1 else torch.cat(made, dim=1)).to(rows.dtype)
+    return _joined(made).to(rows.dtype)
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    """Products with the pieces of a matrix, as the product with all of it."""
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
 
 def _pieces(shape: tuple[int, int]) -> list[slice]:

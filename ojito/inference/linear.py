@@ -53,16 +53,19 @@ class PreparedLinear(nn.Module):
     def forward(self, hidden: Float[Tensor, "... K"]) -> Float[Tensor, "... N"]:
         """All projections, one after another in the last axis."""
         kernels = self._kernels or self._make(hidden.dtype)
-        rows = hidden.reshape(-1, hidden.shape[-1])
+        flat = hidden.dim() == 2
+        rows = hidden if flat else hidden.reshape(-1, hidden.shape[-1])
         if self._rotated:
             rows = rotate(rows)
-        found = kernels[self._at(len(rows))]
+        found = kernels[self._at(rows.shape[0])]
         made = found[0](rows) if len(found) == 1 else torch.cat([kernel(rows) for kernel in found], dim=1)
         if self._originals is not None and not found[0].packs:  # a prompt, for which the original was read
             self._originals.let_go(written=False)
         if self._bias is not None:
             made = made + self._bias
-        return made.view(*hidden.shape[:-1], made.shape[-1])
+        return made if flat else made.view(*hidden.shape[:-1], made.shape[-1])
+
+    __call__ = forward  # it carries no hooks, and a token passes a hundred of these
 
     def _make(self, dtype: torch.dtype) -> list[list[Kernel]]:
         """The kernels for each range of rows: one for all projections, or one for each."""

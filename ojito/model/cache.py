@@ -89,6 +89,7 @@ class KVCache:
         rows, all_ = len(lengths), self._metadata
         self.lengths, self.capacity = lengths, self._keys.shape[3]
         self.keys, self.values = self._keys[:, :rows], self._values[:, :rows]
+        self._layers = self.keys.unbind(0), self.values.unbind(0)
         self.metadata = AttentionMetadata(all_.positions[:rows], all_.segments[:rows], all_.blocks[:rows])
 
     @property
@@ -133,15 +134,15 @@ class KVCache:
         self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
     ) -> tuple[Float[Tensor, "B G S K"], Float[Tensor, "B G S K"]]:
         """Store a layer's new keys and values; return those of all tokens so far."""
-        keys, values, (rows, columns) = self.keys[layer], self.values[layer], self._new
+        keys, values, (rows, columns) = self._layers[0][layer], self._layers[1][layer], self._new
         if isinstance(columns, slice):
-            keys[:, :, columns] = k
-            values[:, :, columns] = v
+            keys.narrow(2, columns.start, k.shape[2]).copy_(k)
+            values.narrow(2, columns.start, v.shape[2]).copy_(v)
         else:
             keys.transpose(1, 2)[rows, columns] = k.transpose(1, 2)
             values.transpose(1, 2)[rows, columns] = v.transpose(1, 2)
         length = self.length
-        return keys[:, :, :length], values[:, :, :length]
+        return keys.narrow(2, 0, length), values.narrow(2, 0, length)
 
     def select(self, rows: Sequence[int], start: int = 0) -> None:
         """Take these rows, in this order, in place of those that there are: as beam search does with its beams.
