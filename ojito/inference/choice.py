@@ -3,6 +3,9 @@
 What is fast on one processor takes ten times as long on another, and no list of processors stays true. So each kernel
 that is available multiplies by a small matrix, at the numbers of rows that matter, which takes some milliseconds. The
 first kernel of a form's list stays unless another one is clearly faster, so that one machine chooses alike every time.
+
+The products are compared with what they should be, too. Some kernels are operators that PyTorch does not document, on
+processors that nobody has tried: one that fails, or computes something else, is not chosen.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from functools import lru_cache
 
 import torch
 
+from ojito.errors import OjitoError
 from ojito.inference.kernels import (
     FEW,
     IntInt8,
@@ -29,7 +33,7 @@ from ojito.inference.kernels import (
     WidenedInt4,
     WidenedInt8,
 )
-from ojito.inference.weights import WEIGHTS
+from ojito.inference.weights import WEIGHTS, Int8Weight, rotate
 
 KERNELS: dict[str, tuple[type[Kernel], ...]] = {
     "float32": (OneDNN, Plain),
@@ -46,6 +50,8 @@ ROWS = (1, 8, 128)
 _BOUNDS = (3, FEW + 1)  # from how many rows on the next of these measurements decides
 _SMALL, _LARGE = (1024, 1024), (8192, 2048)  # shapes of the matrices that are measured with
 _BOUNDARY = 2**22  # numbers from which on a matrix is a large one, which no cache holds
+_DIFFERENT = 64  # rows of such a matrix, which then repeat: to draw millions would take longer than to measure
+_ERROR = 0.05  # of a product that a kernel may be off by; rows of 7 bits are by 0.01
 _ROUNDS = 4
 _SLOW = 0.05  # seconds: whoever takes so long is not measured again
 _GAIN = 1.15  # how many times as fast a kernel must be that takes another one's place
@@ -90,8 +96,14 @@ def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = Fa
     if len(available) == 1:
         return Choice((available[0],) * len(ROWS))
     shape = _LARGE if large else _SMALL
-    measured = {kernel: _measure(kernel, form, dtype, shape) for kernel in available}
+    tried = {kernel: _measure(kernel, form, dtype, shape) for kernel in available}
     _matrix.cache_clear()  # a large one takes as much memory as a small model
+    measured = {kernel: found for kernel, found in tried.items() if found is not None}
+    available = [*measured]
+    if not available:
+        raise OjitoError(
+            f"products in {form}", "are wrong with every kernel", "report this processor and PyTorch's version"
+        )
     direct = [kernel for kernel in available if not kernel.packs]
     plans = []
     for packed in (None, *(kernel for kernel in available if kernel.packs)):
@@ -132,19 +144,45 @@ def _best(
 
 @lru_cache(maxsize=64)
 @torch.inference_mode()
-def _measure(kernel: type[Kernel], form: str, dtype: torch.dtype, shape: tuple[int, int]) -> tuple[float, list[float]]:
-    """Seconds to make a kernel ready, and to multiply each number of rows: the least, as the least disturbed."""
+def _measure(
+    kernel: type[Kernel], form: str, dtype: torch.dtype, shape: tuple[int, int]
+) -> tuple[float, list[float]] | None:
+    """Seconds to make a kernel ready, and to multiply each number of rows: the least, as the least disturbed.
+
+    Returns:
+        None for a kernel that does not compute the product.
+    """
     matrix = _matrix(form, shape)
-    start = time.perf_counter()
-    made = kernel(matrix)
-    packing = time.perf_counter() - start
-    return packing, [_seconds(made, torch.ones(rows, shape[1], dtype=dtype)) for rows in ROWS]
+    try:
+        start = time.perf_counter()
+        made = kernel(matrix)
+        packing = time.perf_counter() - start
+        inputs = [torch.randn(rows, shape[1], generator=_random()).to(dtype) for rows in ROWS]
+        if not all(_is_right(made, rows, matrix) for rows in inputs):
+            return None
+        return packing, [_seconds(made, rows) for rows in inputs]
+    except (RuntimeError, TypeError):  # what PyTorch raises for an operator that it has not for these tensors
+        return None
 
 
 @lru_cache(maxsize=1)
 def _matrix(form: str, shape: tuple[int, int]) -> Matrix:
-    weight = torch.ones(shape)
+    rows, columns = shape
+    weight = torch.randn(_DIFFERENT, columns, generator=_random()).repeat(rows // _DIFFERENT, 1)
     return WEIGHTS[form].quantize(weight) if form in WEIGHTS else weight.to(getattr(torch, form))
+
+
+def _is_right(kernel: Kernel, rows: torch.Tensor, matrix: Matrix) -> bool:
+    """Whether a kernel computes the product of rows and a matrix, of which the first rows repeat."""
+    first = matrix[:_DIFFERENT]
+    weight = first.float() if isinstance(first, torch.Tensor) else first.dequantize()
+    expected = rows.float() @ weight.t()
+    made = kernel(rotate(rows) if isinstance(matrix, Int8Weight) else rows).float().view(len(rows), -1, _DIFFERENT)
+    return bool((made - expected[:, None]).norm() < _ERROR * expected.norm() * made.shape[1] ** 0.5)
+
+
+def _random() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def _seconds(kernel: Kernel, rows: torch.Tensor) -> float:

@@ -211,7 +211,7 @@ class IntInt8:
     def __call__(self, rows: Tensor) -> Tensor:
         """The product."""
         floats = rows.float()
-        step = torch.linalg.vector_norm(floats, torch.inf, dim=1, keepdim=True).clamp_(min=1e-30).div_(self.steps)
+        step = floats.abs().amax(dim=1, keepdim=True).clamp_(min=1e-30).div_(self.steps)
         unit = floats / step
         if rows.shape[0] <= FEW:
             whole = unit.round()
@@ -242,7 +242,7 @@ class PackedInt8(IntInt8):
         self.scale = weight.scale
         with _packing_for_fbgemm():
             # In pieces: while one is packed, it is there three times.
-            self.packed = [self._pack(weight.values[piece]) for piece in _pieces(weight.shape)]
+            self.packed = [self._pack(weight.values[piece]) for piece in _pieces(weight.shape, _PACKED)]
 
     def _pack(self, values: Tensor) -> object:
         ones, zeros = torch.ones(len(values), dtype=torch.float64), torch.zeros(len(values), dtype=torch.int64)
@@ -291,25 +291,29 @@ class PackedInt4:
     rounds: ClassVar[bool] = False
 
     def __init__(self, weight: Int4Weight) -> None:
-        self.rows, self.columns = weight.shape
-        self.filling = 2 * weight.values.shape[1] - self.columns
-        # In pieces: while one is packed, each of its numbers takes 4 bytes.
-        self.pieces = [self._pack(weight[piece]) for piece in _pieces(weight.shape)]
+        self.rows, columns = weight.shape
+        filled, groups = 2 * weight.values.shape[1], weight.scale.shape[1]
+        self.filling = filled - columns
+        rows = self.rows + -self.rows % _BLOCK
+        self.packed = torch.zeros(rows, filled // 2, dtype=torch.uint8)
+        # The line of each group: scale and offset of weight = scale * (number - 8) + offset.
+        self.lines = torch.zeros(groups, rows, 2, dtype=torch.bfloat16)
+        for piece in _pieces(weight.shape, _SCRATCH):  # while one is packed, each of its numbers takes 4 bytes
+            self._pack(weight[piece], slice(piece.start, piece.start + len(weight[piece].values)))
 
-    def _pack(self, weight: Int4Weight) -> tuple[Tensor, Tensor]:
-        """Packed numbers, and the line of each group: scale and offset of weight = scale * (number - 8) + offset."""
+    def _pack(self, weight: Int4Weight, place: slice) -> None:
         missing = -len(weight.values) % _BLOCK
         packed = torch._convert_weight_to_int4pack_for_cpu(F.pad(weight.numbers(), (0, 0, 0, missing)), 1)
-        scale = weight.scale.float()
-        lines = torch.stack((scale, weight.minimum.float() + 8 * scale), dim=-1)
-        return packed, F.pad(lines, (0, 0, 0, 0, 0, missing)).transpose(0, 1).to(torch.bfloat16).contiguous()
+        self.packed[place.start : place.start + len(packed)] = packed
+        scale, minimum = weight.scale.t().float(), weight.minimum.t().float()
+        self.lines[:, place, 0] = scale
+        self.lines[:, place, 1] = minimum.add_(scale, alpha=8)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """The product."""
         if self.filling:
             rows = F.pad(rows, (0, self.filling))
-        halves = rows.to(torch.bfloat16)
-        made = _joined([torch._weight_int4pack_mm_for_cpu(halves, packed, GROUP, lines) for packed, lines in self.pieces])
+        made = torch._weight_int4pack_mm_for_cpu(rows.to(torch.bfloat16), self.packed, GROUP, self.lines)
         return made.narrow(1, 0, self.rows).to(rows.dtype)
 
     @classmethod
@@ -323,7 +327,8 @@ FEW = 8
 
 _PROMPT = 256  # rows that a packed matrix is laid out for
 _BLOCK = 64  # rows of an int4 matrix that the widest kernel takes at once
-_SCRATCH = 2**25  # numbers that are widened at once; a head of 257,216 words is widened in pieces
+_SCRATCH = 2**22  # numbers that are widened at once: 16 MB in float32
+_PACKED = 2**25  # numbers that FBGEMM packs at once
 
 _local = threading.local()
 
@@ -334,7 +339,7 @@ def _by_pieces(rows: Tensor, shape: tuple[int, int], widen: Callable[[slice, Ten
     multiply = OneDNN if dtype == torch.float32 and OneDNN.available() else Plain
     inputs = rows.to(dtype)
     made, columns = [], shape[1]
-    for piece in _pieces(shape):
+    for piece in _pieces(shape, _SCRATCH):
         into = _scratch((piece.stop - piece.start) * columns, dtype).view(-1, columns)
         widen(piece, into)
         made.append(multiply(into)(inputs))
@@ -346,10 +351,10 @@ def _joined(pieces: list[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
 
 
-def _pieces(shape: tuple[int, int]) -> list[slice]:
-    """Rows of a matrix that are worked on at once."""
+def _pieces(shape: tuple[int, int], numbers: int) -> list[slice]:
+    """Rows of a matrix that are worked on at once: about so many numbers."""
     count, columns = shape
-    height = max(_BLOCK, _SCRATCH // columns // _BLOCK * _BLOCK)
+    height = max(_BLOCK, numbers // columns // _BLOCK * _BLOCK)
     return [slice(start, min(start + height, count)) for start in range(0, count, height)]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ojito.allocator import give_freed_memory_back
 from ojito.device import dtype_name
 from ojito.inference.choice import choose, is_large
 from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
@@ -95,6 +96,8 @@ class PreparedLinear(nn.Module):
             pages = Pages(_tensors(matrices))
             pages.let_go(written=isinstance(first, Tensor))
             self._originals = None if isinstance(first, Tensor) else pages
+            if is_large(numbers):
+                give_freed_memory_back()
         return [made[kernel] for kernel in choice.kernels]
 
 
@@ -110,7 +113,7 @@ def _matrix(projection: Projection) -> Matrix:
 
 def _tensors(matrices: Sequence[Matrix]) -> list[Tensor]:
     """What the matrices consist of."""
-    return [part for one in matrices for part in ([one] if isinstance(one, Tensor) else [one.values])]
+    return [part for one in matrices for part in ([one] if isinstance(one, Tensor) else one.tensors)]
 
 
 def _size(matrix: Matrix) -> int:

@@ -72,9 +72,14 @@ class Int8Weight:
         return self.values.device
 
     @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What it consists of."""
+        return self.values, self.scale
+
+    @property
     def nbytes(self) -> int:
         """Bytes of numbers and scales."""
-        return self.values.nbytes + self.scale.nbytes
+        return sum(one.nbytes for one in self.tensors)
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "N K"]:
         """Return the matrix that the numbers stand for."""
@@ -136,9 +141,14 @@ class Int4Weight:
         return self.values.device
 
     @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What it consists of."""
+        return self.values, self.scale, self.minimum
+
+    @property
     def nbytes(self) -> int:
         """Bytes of numbers, scales and minima."""
-        return self.values.nbytes + self.scale.nbytes + self.minimum.nbytes
+        return sum(one.nbytes for one in self.tensors)
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "N K"]:
         """Return the matrix that the numbers stand for."""
@@ -160,8 +170,11 @@ class Int4Weight:
     def numbers(self) -> Tensor:
         """Return (N, filled) int32, the whole numbers one by one."""
         rows, groups = self.scale.shape
-        numbers = self.values.view(rows, groups, 1, GROUP // 2)
-        return torch.cat((numbers & 15, numbers >> 4), dim=2).view(rows, -1).int()
+        made = torch.empty(rows, groups, 2, GROUP // 2, dtype=torch.int32, device=self.device)
+        halves = self.values.view(rows, groups, GROUP // 2)
+        made[:, :, 0] = halves & 15
+        made[:, :, 1] = halves >> 4
+        return made.view(rows, -1)
 
     def __getitem__(self, rows: slice | Tensor) -> Int4Weight:
         return Int4Weight(self.values[rows], self.scale[rows], self.minimum[rows], self.columns)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ojito.errors import OjitoError
 from ojito.inference import choice
 from ojito.inference.kernels import (
     FEW,
@@ -87,3 +88,39 @@ def test_matrix_is_measured_with_one_of_its_size(monkeypatch, large):
     assert {*met} == {choice._LARGE if large else choice._SMALL}
     assert choice.is_large(2048 * 2048)
     assert not choice.is_large(1024 * 1024)
+
+
+class Raising(Plain):
+    def __call__(self, rows):
+        raise RuntimeError("not implemented for this processor")
+
+
+class Unmade(Plain):
+    def __init__(self, weight):
+        raise TypeError("missing operator")
+
+
+class Wrong(Plain):
+    """Right for the first rows of the matrix alone."""
+
+    def __call__(self, rows):
+        made = super().__call__(rows)
+        made[:, 500:] = 0
+        return made
+
+
+class WrongForOne(Plain):
+    def __call__(self, rows):
+        return super().__call__(rows) * (2 if len(rows) == 1 else 1)
+
+
+@pytest.mark.parametrize("kernel", [Raising, Unmade, Wrong, WrongForOne])
+def test_kernel_that_fails_or_computes_something_else_is_not_chosen(monkeypatch, kernel):
+    choice.choose.cache_clear()
+    monkeypatch.setitem(choice.KERNELS, "float32", (kernel, Plain))
+    assert choice.choose("float32", torch.float32).kernels == (Plain,) * 3
+    monkeypatch.setitem(choice.KERNELS, "float32", (kernel, kernel))
+    choice.choose.cache_clear()
+    with pytest.raises(OjitoError, match="wrong with every kernel"):
+        choice.choose("float32", torch.float32)
+    choice.choose.cache_clear()

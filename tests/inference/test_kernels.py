@@ -106,7 +106,8 @@ def test_large_matrix_is_worked_on_in_pieces(monkeypatch, form, kernel):
     rows = rows_of(20, dtype=dtype)
     whole = run(kernel, form, matrix, rows)
     monkeypatch.setattr(kernels, "_SCRATCH", 64 * 160)
-    assert len(kernels._pieces((200, 160))) == 4
+    monkeypatch.setattr(kernels, "_PACKED", 64 * 160)
+    assert len(kernels._pieces((200, 160), 64 * 160)) == 4
     torch.testing.assert_close(run(kernel, form, matrix, rows), whole)
 
 
