@@ -6,6 +6,7 @@
     choice.py      which of them is the fastest here: measured once, in milliseconds
     linear.py      several projections as one, packed when first used
     decoder.py     the decoder in fewer steps
+    replay.py      its steps of decoding, recorded once and replayed; graphs.py records on CUDA
     prepared.py    the model of such parts
 
 The exact model stays what it is, and is what this one is tested against.
