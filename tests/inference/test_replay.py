@@ -8,11 +8,14 @@ import weakref
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ojito.generate import GenerateOptions, Scheduler, generate, prefill, step
 from ojito.inference import Prepared, prepare, quantize, replay
 from ojito.model import KVCache
 from ojito.model.fixed_cache import FixedCache
+from ojito.records import Batch
 
 
 class Calls:
@@ -420,6 +423,36 @@ def test_least_recently_used_recordings_leave(build, row, columns, recorder, mon
     step(1)
     assert recorder.recorded == 4
     assert len(model._replay._known) == 2
+
+
+class Operations(TorchDispatchMode):
+    """Notes each operation with the devices of all tensors that it takes and makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        tensors = [one for one in tree_leaves((args, kwargs, made)) if isinstance(one, torch.Tensor)]
+        self.seen.append((str(operation), {one.device.type for one in tensors}))
+        return made
+
+
+@pytest.mark.parametrize("form", ["none", "int8", "int4"])
+@pytest.mark.parametrize("tokens", [1, 4])
+@torch.inference_mode()
+def test_recorded_step_reads_no_value_and_copies_none_to_the_device(decoder, form, tokens):
+    """A graph can hold neither. On "meta" there are no values to be read, and what comes from elsewhere is seen."""
+    model = prepare(quantize(copy.deepcopy(decoder), form).to("meta"))
+    zeros = torch.zeros(2, tokens, dtype=torch.int64, device="meta")
+    batch = Batch(tokens=zeros, positions=zeros, segments=zeros, prefix=zeros.bool(), targets=zeros)
+    fixed = FixedCache(KVCache(model.config.decoder, 2, 40, device="meta"), 16, zeros)
+    model.read(batch, fixed)  # tables and kernels are made
+    with Operations() as operations:
+        assert model.read(batch, fixed).shape == (2, tokens, model.config.decoder.width)
+    assert [one for one in operations.seen if one[1] - {"meta"}] == []
+    assert {"aten._local_scalar_dense.default", "aten.nonzero.default"}.isdisjoint(dict(operations.seen))
 
 
 def test_steps_are_recorded_on_cuda_alone(build):
