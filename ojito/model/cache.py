@@ -94,7 +94,8 @@ class KVCache:
         rows, all_ = len(lengths), self._metadata
         self.lengths, self.capacity = lengths, self._keys.shape[3]
         self.keys, self.values = self._keys[:, :rows], self._values[:, :rows]
-        self._layers = self.keys.unbind(0), self.values.unbind(0)
+        # One by one: views that come together may not be written to with gradients.
+        self._layers = [[one[layer] for layer in range(len(one))] for one in (self.keys, self.values)]
         self.metadata = AttentionMetadata(all_.positions[:rows], all_.segments[:rows], all_.blocks[:rows])
 
     @property

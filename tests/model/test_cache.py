@@ -37,6 +37,18 @@ def test_cache_keeps_layers_apart():
     assert k.abs().sum() == 0
 
 
+def test_cache_is_written_to_with_gradients_after_a_pass_without():
+    cache = KVCache(CONFIG, rows=1, length=2)
+    with torch.no_grad():
+        cache.extend(metadata(1, 1))
+        cache.update(0, torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4))
+    new = torch.ones(1, 1, 1, 4, requires_grad=True)
+    cache.extend(metadata(1, 1, start=1))
+    k, _ = cache.update(0, new, new)
+    k.sum().backward()
+    assert new.grad is not None
+
+
 def test_cache_is_allocated_once():
     cache = KVCache(CONFIG, rows=1, length=4)
     address = cache.keys.data_ptr()
