@@ -125,6 +125,20 @@ def test_right_kernel_is_chosen_where_it_is_faster(offered):
     assert choose_on_gpu(matrix(), FLOAT).kernels == (Right,) * 3
 
 
+def test_slow_kernel_is_measured_once(offered):
+    called = []
+
+    class VerySlow(CastInt8):
+        def __call__(self, rows):
+            called.append(len(rows))
+            time.sleep(0.02)
+            return super().__call__(rows)
+
+    offered(VerySlow)
+    assert choose_on_gpu(matrix(), FLOAT).kernels == (Slow,) * 3
+    assert len(called) == 3 * (2 + 2)  # checked with two numbers of rows, warmed up, measured
+
+
 @pytest.mark.parametrize("kernels", [(), (Wrong,), (Raises, CannotPack, Missing)])
 def test_first_kernel_serves_where_no_other_is_right(offered, kernels):
     offered(*kernels)
