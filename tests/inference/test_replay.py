@@ -15,7 +15,7 @@ from ojito.generate import GenerateOptions, Scheduler, generate, prefill, step
 from ojito.inference import Prepared, prepare, quantize, replay
 from ojito.model import KVCache
 from ojito.model.fixed_cache import FixedCache
-from ojito.records import Batch
+from ojito.records import PADDING, Batch
 
 
 class Calls:
@@ -186,12 +186,12 @@ def test_cache_that_moves_is_recorded_anew(build, row, columns, recorder):
     batch = row(model, answer=12)
     expected, replayed = model(batch), Prepared(model, recorder=recorder)
     length = batch.tokens.shape[1]
-    cache = KVCache(model.config.decoder, 1, length - 5)
+    cache = KVCache(model.config.decoder, 1, length)
     made = [replayed(columns(batch, 0, length - 10, images=True), cache)]
     for at in range(length - 10, length):
         if at == length - 5:
             before = cache.address
-            cache.reserve(1, length)
+            cache.reserve(2, length)
             assert cache.address != before
         made.append(replayed(columns(batch, at, at + 1), cache))
     torch.testing.assert_close(torch.cat(made, dim=1), expected, rtol=1e-4, atol=2e-5)
@@ -275,6 +275,33 @@ def test_guesses_are_recorded_too(build, row, columns, recorder):
 
 
 @torch.inference_mode()
+def test_what_fills_up_a_pass_is_padding(build, row, columns, recorder):
+    """Where an earlier replay had a token, too: other steps read up to the end of the longest row."""
+    model = build("llama")
+    batch, replayed = row(model, answer=14), Prepared(model, recorder=recorder)
+    at, cache = batch.tokens.shape[1] - 14, KVCache(model.config.decoder, 1, 40)
+    replayed(columns(batch, 0, at, images=True), cache)
+    for tokens in (4, 4, 3):
+        replayed(columns(batch, at, at + tokens), cache)
+        at += tokens
+    assert (recorder.recorded, recorder.replayed) == (1, 2)
+    assert cache.metadata.segments[0].tolist() == [0] * at + [PADDING] * (40 - at)
+
+
+@torch.inference_mode()
+def test_pass_that_only_fits_as_it_is_is_computed(build, row, columns, recorder):
+    model = build("llama")
+    batch, replayed = row(model, answer=11), Prepared(model, recorder=recorder)
+    length = batch.tokens.shape[1]
+    expected, cache = model(batch), KVCache(model.config.decoder, 1, length)
+    made = [replayed(columns(batch, 0, length - 11, images=True), cache)]
+    for start, stop in ((-11, -7), (-7, -3), (-3, 0)):
+        made.append(replayed(columns(batch, length + start, length + stop), cache))
+    torch.testing.assert_close(torch.cat(made, dim=1), expected, rtol=1e-4, atol=2e-5)
+    assert recorder.replayed == 1
+
+
+@torch.inference_mode()
 def test_drafts_between_steps_change_no_answer(build, row, recorder, monkeypatch):
     model = build("llama")
     batch = prompt(row, model, 8)
@@ -295,10 +322,13 @@ def test_beams_change_no_answer(build, row, join, recorder):
 @torch.inference_mode()
 def test_prompts_are_not_replayed(build, row, recorder):
     model = Prepared(build("llama"), recorder=recorder)
+    cache = KVCache(model.config.decoder, 1, 40)
     for _ in range(4):
-        cache = KVCache(model.config.decoder, 1, 40)
-        model.features(row(model, num_images=0, prompt=4, answer=0), cache, last=True)
-        model.features(row(model), KVCache(model.config.decoder, 1, 40))
+        for batch in (row(model, num_images=0, prompt=4, answer=0), row(model, num_images=0, prompt=1, answer=3)):
+            cache.clear(1)
+            assert model.features(batch, cache, last=True).shape[1] == 1
+        cache.clear(1)
+        model.features(row(model), cache)
         model.features(row(model))
     assert not recorder.recorded
 
@@ -420,8 +450,9 @@ def test_least_recently_used_recordings_leave(build, row, columns, recorder, mon
     for number in (0, 0, 1, 1, 0, 2, 2):  # the second one leaves for the third
         step(number)
     assert recorder.recorded == 3
+    before = recorder.replayed
     step(0)
-    assert recorder.recorded == 3
+    assert (recorder.recorded, recorder.replayed) == (3, before + 1)
     step(1)
     step(1)
     assert recorder.recorded == 4
