@@ -71,7 +71,8 @@ def fast_bfloat16(device: torch.device | str) -> bool:
 def available_memory(device: torch.device | str) -> int | None:
     """Return the bytes that a model may take; None where the system does not tell."""
     if torch.device(device).type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by PyTorch, for no tensor
+        return torch.cuda.mem_get_info(device)[0] + held
     try:  # Linux: free memory, and what the system would free on demand
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):

@@ -47,5 +47,12 @@ def test_bfloat16_counts_as_slow_when_pytorch_cannot_tell(monkeypatch):
     assert fast_bfloat16("cpu") is False
 
 
+def test_memory_that_pytorch_holds_for_no_tensor_is_available(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
+    assert available_memory("cuda") == 1500
+
+
 def test_available_memory_is_a_number_of_bytes():
     assert available_memory("cpu") > 2**20

@@ -44,7 +44,7 @@ def measure_limits(dtype: torch.dtype, device: torch.device, quantize: str, seco
     With quantized weights the products of bytes count, too, where they are the faster ones.
     """
     rates = [product_rate(dtype, device, seconds=seconds)]
-    if quantize != "none" and IntInt8.available():
+    if quantize != "none" and (device.type != "cpu" or IntInt8.available()):
         with suppress(RuntimeError):  # not every device multiplies bytes
             rates.append(product_rate(torch.int8, device, seconds=seconds))
     return Limits(read_rate(device, seconds=seconds), max(rates))

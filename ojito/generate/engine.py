@@ -160,6 +160,8 @@ def step(state: State) -> list[Generation]:
         state.seen.scatter_(1, tokens.clamp(0, state.seen.shape[1] - 1)[:, None], True)
     # What the model would say behind each guess.
     likeliest = torch.cat((tokens[:, None], logits[:, 1:].argmax(-1)), dim=1) if guesses else tokens[:, None]
+    if not guesses:  # before the device is waited for, which then knows what comes next
+        state.batch = _next(state.batch, tokens, 1, model.config.decoder.max_positions - 1)
     *said, was_finite = torch.cat((likeliest.flatten(), is_finite.to(tokens)[None])).tolist()
     check_finite(bool(was_finite))
     _check_tokens(state, said[:: likeliest.shape[1]], logits.shape[-1])
@@ -168,7 +170,6 @@ def step(state: State) -> list[Generation]:
     else:
         for row, token in zip(state.running, said, strict=True):
             row.add(token, state.eos)
-        state.batch = _next(state.batch, tokens, 1, model.config.decoder.max_positions - 1)
     state.leave()
     return state.rows
 

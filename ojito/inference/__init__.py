@@ -4,8 +4,10 @@
     quantize.py    modules that hold such weights in a model's tree
     kernels.py     ways to multiply by a matrix, float or quantized
     choice.py      which of them is the fastest here: measured once, in milliseconds
+    gpu_kernels.py, gpu_choice.py    the same for quantized matrices on CUDA
     linear.py      several projections as one, packed when first used
     decoder.py     the decoder in fewer steps
+    replay.py      its steps of decoding, recorded once and replayed; graphs.py records on CUDA
     prepared.py    the model of such parts
 
 The exact model stays what it is, and is what this one is tested against.

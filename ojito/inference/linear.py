@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ojito.allocator import give_freed_memory_back
 from ojito.device import dtype_name
 from ojito.inference.choice import choose, is_large
+from ojito.inference.gpu_choice import GpuChoice, choose_on_gpu
 from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
 from ojito.inference.mapped import Pages
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
@@ -80,6 +81,8 @@ class PreparedLinear(nn.Module):
         first, numbers = matrices[0], sum(map(_size, matrices))
         # Large ones lie together in a packed copy alone: to copy them for a kernel that packs nothing gains nothing.
         apart = [_concatenate(matrices)] if numbers <= SMALL else matrices
+        if first.device.type == "cuda" and not isinstance(first, Tensor):
+            return self._pack_on_gpu(apart, dtype)
         if first.device.type != "cpu":
             plain: type[Kernel] = Plain if isinstance(first, Tensor) else Dequantized
             self._at = _always_first
@@ -99,6 +102,17 @@ class PreparedLinear(nn.Module):
             if is_large(numbers):
                 give_freed_memory_back()
         return [made[kernel] for kernel in choice.kernels]
+
+    def _pack_on_gpu(self, apart: Sequence[Matrix], dtype: torch.dtype) -> list[list[Kernel]]:
+        """The kernels of quantized matrices for each range of rows."""
+        quantized = [matrix for matrix in apart if not isinstance(matrix, Tensor)]
+        self._rotated, self._at = isinstance(quantized[0], Int8Weight), GpuChoice.at
+        made: list[list[Kernel]] = []
+        for matrix in quantized:
+            kernels = choose_on_gpu(matrix, dtype, self.precise).kernels
+            once = {kernel: kernel(matrix) for kernel in dict.fromkeys(kernels)}
+            made.append([once[kernel] for kernel in kernels])
+        return [list(kernels) for kernels in zip(*made, strict=True)]
 
 
 def _always_first(rows: int) -> int:

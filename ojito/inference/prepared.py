@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ojito.inference.decoder import PreparedDecoder
+from ojito.inference.graphs import CudaRecorder
 from ojito.inference.linear import PreparedLinear
 from ojito.inference.quantize import QuantizedLinear
-from ojito.model import VLM
+from ojito.inference.replay import Recorder, Replay
+from ojito.model import VLM, KVCache
+from ojito.records import Batch
 
 
 class Prepared(VLM):
@@ -18,14 +21,22 @@ class Prepared(VLM):
 
     Weights that its kernels use as they are, it shares with that model; the others it packs when they are first used.
     It is for answering alone: it has no gradients, and hooks on the model's parts are not called.
+
+    Args:
+        model: In evaluation mode.
+        once: See `prepare`.
+        recorder: Records the steps of decoding; None has them recorded on CUDA, and nowhere else.
     """
 
-    def __init__(self, model: VLM, once: bool = False) -> None:
+    def __init__(self, model: VLM, once: bool = False, recorder: Recorder | None = None) -> None:
         nn.Module.__init__(self)
         self.config, self._device, self._dtype = model.config, model.device, model.dtype
         self.vision = _twin(model.vision, once)
         self.connector = _twin(model.connector, once)
         self.decoder = PreparedDecoder(model.decoder, once)  # type: ignore[assignment]
+        if recorder is None and self._device.type == "cuda":
+            recorder = CudaRecorder(self._device)
+        self._replay = None if recorder is None else Replay(recorder)
         self.eval()
 
     @property
@@ -37,6 +48,16 @@ class Prepared(VLM):
     def dtype(self) -> torch.dtype:
         """As `VLM.dtype`."""
         return self._dtype
+
+    def features(self, batch: Batch, cache: KVCache | None = None, last: bool = False) -> Tensor:
+        """As `VLM.features`; steps of decoding are recorded and replayed where there is a recorder."""
+        several = batch.tokens.shape[1] > 1
+        if self._replay is None or cache is None or (several and last):  # no step, but a prompt
+            return super().features(batch, cache, last)
+        if several or batch.num_images:
+            self.check(batch)
+        hidden = self._replay(self.read, batch, cache)
+        return self.read(batch.to(self.device), cache, last) if hidden is None else hidden
 
 
 def prepare(model: VLM, once: bool = False) -> Prepared:

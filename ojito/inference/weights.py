@@ -15,7 +15,7 @@ Source of the idea: QuaRot, Ashkboos et al. 2024, arXiv 2404.00456.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Union
 
 import torch
@@ -215,7 +215,7 @@ def block_of(columns: int) -> int:
     return min(columns & -columns, BLOCK)
 
 
-@lru_cache(maxsize=32)
+@cache  # there are few, and recorded steps know them by their addresses
 def _hadamard(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The Hadamard matrix of a power of two, with rows of length 1: symmetric, and its own inverse."""
     matrix = torch.ones(1, 1)
@@ -245,5 +245,6 @@ def _never_zero(numbers: Tensor) -> Tensor:
 
 def _chunks(weight: Tensor) -> list[slice]:
     """Rows that are worked on at once."""
-    rows = max(1, _CHUNK // weight.shape[1])
+    size = _CHUNK if weight.device.type == "cpu" else _CHUNK * 128  # a GPU would wait for hundreds of small pieces
+    rows = max(1, size // weight.shape[1])
     return [slice(start, min(start + rows, len(weight))) for start in range(0, len(weight), rows)]

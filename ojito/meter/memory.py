@@ -41,13 +41,15 @@ def reset_peak(device: torch.device) -> bool:
 
 
 def baseline_memory(device: torch.device) -> int:
-    """Return the bytes that Python and PyTorch take before there is a model: on CUDA none, for only tensors count.
+    """Return the bytes that Python and PyTorch take before there is a model.
 
-    On a CPU it computes a little first, because libraries and threads take their memory when they are first used, and
-    the most that they took counts; `peak_memory` begins anew.
+    On CUDA only tensors count: among them is what libraries set aside when they first multiply. On a CPU it computes a
+    little first, because libraries and threads take their memory when they are first used, and the most that they took
+    counts; `peak_memory` begins anew.
     """
     if device.type == "cuda":
-        return 0
+        F.linear(torch.ones(64, 64, device=device), torch.ones(64, 64, device=device))
+        return memory_now(device)
     reset_peak(device)
     with torch.inference_mode():
         for dtype in (torch.float32, torch.bfloat16):

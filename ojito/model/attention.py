@@ -67,6 +67,10 @@ def prefers_eager(q: Tensor, k: Tensor, dropout: float = 0.0) -> bool:
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0) -> Tensor:
     """Attention output in PyTorch's fused form, which never holds the (T, S) weights in memory."""
     shared = k.shape[1] != q.shape[1]
+    if shared and q.shape[2] == 1 and (mask is None or mask.shape[1] == 1):
+        # The query heads of one key head, as so many queries: otherwise PyTorch repeats the keys for each of them.
+        together = q.reshape(len(q), k.shape[1], -1, q.shape[3])
+        return F.scaled_dot_product_attention(together, k, v, mask, dropout, scale=scale).reshape(q.shape)
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale, enable_gqa=shared)
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float, Int
 
 
+REACH = 128
+"""Columns that steps of a fixed shape (`fixed_cache.py`) read more of at once, and that memory on CUDA comes in."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """What a cache holds of T tokens of one row; L layers.
@@ -76,7 +80,8 @@ class KVCache:
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        """An empty cache for `rows` rows of up to `length` tokens."""
+        """An empty cache for `rows` rows of up to `length` tokens; on CUDA of so many that steps can be recorded."""
+        length = length_on(device, length)
         shape = (config.layers, rows, config.kv_heads, length, config.head_dim)
         self._keys = torch.zeros(shape, dtype=dtype, device=device)
         self._values = torch.zeros(shape, dtype=dtype, device=device)
@@ -89,7 +94,8 @@ class KVCache:
         rows, all_ = len(lengths), self._metadata
         self.lengths, self.capacity = lengths, self._keys.shape[3]
         self.keys, self.values = self._keys[:, :rows], self._values[:, :rows]
-        self._layers = self.keys.unbind(0), self.values.unbind(0)
+        # One by one: views that come together may not be written to with gradients.
+        self._layers = [[one[layer] for layer in range(len(one))] for one in (self.keys, self.values)]
         self.metadata = AttentionMetadata(all_.positions[:rows], all_.segments[:rows], all_.blocks[:rows])
 
     @property
@@ -111,17 +117,14 @@ class KVCache:
         rows, new = metadata.positions.shape
         if rows != len(self.lengths):
             raise OjitoError("cache", f"holds {len(self.lengths)} rows but got {rows}", f"make one for {rows} rows")
-        if self.length + new > self.capacity:
-            problem = f"is full: it holds {self.length} of at most {self.capacity} tokens and got {new} more"
-            raise OjitoError("cache", problem, f"make one with a length of {self.length + new} or more")
         starts = self.lengths
+        self.advance(new)
         if min(starts) == max(starts):
             self._new = (slice(None), slice(starts[0], starts[0] + new))
         else:
             device = metadata.positions.device
             first = torch.tensor(starts, device=device)[:, None]
             self._new = (torch.arange(rows, device=device)[:, None], first + torch.arange(new, device=device))
-        self.lengths = [start + new for start in starts]
         self.metadata.positions[self._new] = metadata.positions
         self.metadata.segments[self._new] = metadata.segments
         self.metadata.blocks[self._new] = metadata.blocks
@@ -129,6 +132,32 @@ class KVCache:
         return AttentionMetadata(
             self.metadata.positions[:, :length], self.metadata.segments[:, :length], self.metadata.blocks[:, :length]
         )
+
+    def advance(self, new: int) -> None:
+        """Count T more tokens in every row, which the caller writes.
+
+        Raises:
+            OjitoError: They do not fit.
+        """
+        if self.length + new > self.capacity:
+            problem = f"is full: it holds {self.length} of at most {self.capacity} tokens and got {new} more"
+            raise OjitoError("cache", problem, f"make one with a length of {self.length + new} or more")
+        self.lengths = [length + new for length in self.lengths]
+
+    @property
+    def address(self) -> tuple[int, ...]:
+        """Where its memory lies, and of what shape that is: everything that tells it from other memory."""
+        numbers = self._metadata
+        tensors = (self._keys, self._values, numbers.positions, numbers.segments, numbers.blocks)
+        return (*(one.data_ptr() for one in tensors), *self._keys.shape)
+
+    def memory(self, rows: int, length: int) -> tuple[Tensor, Tensor, AttentionMetadata]:
+        """Keys (L, B, G, S, K), values and metadata of the first rows and columns that there is memory for."""
+        every = self._metadata
+        metadata = AttentionMetadata(
+            every.positions[:rows, :length], every.segments[:rows, :length], every.blocks[:rows, :length]
+        )
+        return self._keys[:, :rows, :, :length], self._values[:, :rows, :, :length], metadata
 
     def update(
         self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
@@ -188,7 +217,7 @@ class KVCache:
         """Have memory for so many rows of so many tokens: where there is less, everything moves once."""
         if rows <= self.rows and length <= self.capacity:
             return
-        rows, length = max(rows, self.rows), max(length, self.capacity)
+        rows, length = max(rows, self.rows), max(length_on(self._keys.device, length), self.capacity)
         layers, _, heads, _, size = self._keys.shape
         have, used, dtype, device = len(self.lengths), self.length, self._keys.dtype, self._keys.device
         if not used:  # nothing moves, and the memory may be used again
@@ -254,6 +283,16 @@ class KVCache:
                     numbers[row] = numbers[source]
         self._hold(lengths)
         return order
+
+
+def length_on(device: torch.device | str | None, length: int) -> int:
+    """Return how many tokens there is memory for where so many are asked for.
+
+    On CUDA it is a multiple of `REACH`, so that the memory of one answer is that of the next one, and steps that were
+    recorded with it can be replayed.
+    """
+    kind = "cpu" if device is None else torch.device(device).type
+    return -(-length // REACH) * REACH if kind == "cuda" else length
 
 
 def _padding(rows: int, length: int, device: torch.device) -> AttentionMetadata:

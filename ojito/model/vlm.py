@@ -92,7 +92,14 @@ class VLM(nn.Module):
         if cache is None or batch.num_images or batch.tokens.shape[1] > 1:
             # A decode step is not checked: to read its numbers back would wait for the device at every token.
             self.check(batch)
-        batch = batch.to(self.device)
+        return self.read(batch.to(self.device), cache, last)
+
+    def read(self, batch: Batch, cache: KVCache | None = None, last: bool = False) -> Float[Tensor, "B last D"]:
+        """As `features`, of a batch that is on the model's device and was checked: nothing waits for the device.
+
+        Raises:
+            OjitoError: Images of another size; a full cache.
+        """
         visual = batch.visual if batch.images is None else self.encode(batch.images)
         if batch.patches is not None:
             visual = self.connector(batch.patches.to(self.dtype))

@@ -62,6 +62,15 @@ def test_limits_count_products_of_bytes_only_for_quantized_weights(monkeypatch):
     assert measure_limits(torch.float32, cpu, "none").bytes_per_second == 2.0
 
 
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_what_the_processor_lacks_says_nothing_of_a_gpu(monkeypatch, device):
+    monkeypatch.setattr(roofline, "product_rate", lambda dtype, device, seconds: 5.0 if dtype == torch.int8 else 1.0)
+    monkeypatch.setattr(roofline, "read_rate", lambda device, seconds: 2.0)
+    monkeypatch.setattr(IntInt8, "available", classmethod(lambda cls: False))
+    assert measure_limits(torch.bfloat16, torch.device(device), "int8").operations_per_second == 5.0
+    assert measure_limits(torch.bfloat16, torch.device("cpu"), "int8").operations_per_second == 1.0
+
+
 def test_device_without_products_of_bytes_has_those_of_its_dtype(monkeypatch):
     def rate(dtype, device, seconds):
         if dtype == torch.int8:

@@ -34,6 +34,19 @@ def test_both_forms_agree_with_gradients(num_heads, num_kv_heads, masked):
         torch.testing.assert_close(fused, written, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("mask_heads", [None, 1, 4])
+@pytest.mark.parametrize("num_kv_heads", [1, 2, 4])
+def test_both_forms_agree_for_one_query(num_kv_heads, mask_heads):
+    """Its heads that share a key head are then so many queries."""
+    q, k, v = heads(4, num_kv_heads)
+    mask = None
+    if mask_heads:
+        mask = torch.rand(B, mask_heads, 1, S, generator=torch.Generator().manual_seed(1)) < 0.5
+        mask[..., 0] = True
+    expected = attend_eager(q[:, :, :1], k, v, mask, 0.3)
+    torch.testing.assert_close(attend_sdpa(q[:, :, :1], k, v, mask, 0.3), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("form", [attend_sdpa, attend_eager])
 def test_mask_may_be_given_as_numbers_to_add(form):
     tensors, mask = heads(4, 2), some_mask()

@@ -3,6 +3,7 @@ import torch
 
 from ojito.config import DecoderConfig
 from ojito.model import AttentionMetadata, KVCache
+from ojito.model.cache import REACH, length_on
 from ojito.records import PADDING
 
 CONFIG = DecoderConfig(vocab_size=10, width=8, layers=2, heads=2, kv_heads=1, head_dim=4, mlp_dim=8)
@@ -34,6 +35,18 @@ def test_cache_keeps_layers_apart():
     cache.update(0, torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4))
     k, _ = cache.update(1, torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 1, 4))
     assert k.abs().sum() == 0
+
+
+def test_cache_is_written_to_with_gradients_after_a_pass_without():
+    cache = KVCache(CONFIG, rows=1, length=2)
+    with torch.no_grad():
+        cache.extend(metadata(1, 1))
+        cache.update(0, torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4))
+    new = torch.ones(1, 1, 1, 4, requires_grad=True)
+    cache.extend(metadata(1, 1, start=1))
+    k, _ = cache.update(0, new, new)
+    k.sum().backward()
+    assert new.grad is not None
 
 
 def test_cache_is_allocated_once():
@@ -171,3 +184,42 @@ def test_cleared_cache_holds_empty_rows_in_the_same_memory():
     assert cache.keys.data_ptr() == address
     cache.reserve(4, 4)  # nothing to move, and nothing lost
     assert cache.lengths == [0, 0]
+
+
+def test_tokens_that_the_caller_writes_are_counted():
+    cache = KVCache(CONFIG, rows=2, length=4)
+    cache.extend(metadata(2, 1))
+    cache.truncate(1, 0)
+    cache.advance(2)
+    assert cache.lengths == [3, 2]
+    with pytest.raises(ValueError, match="holds 3 of at most 4 tokens and got 2 more"):
+        cache.advance(2)
+
+
+def test_memory_is_that_of_rows_without_tokens_too():
+    cache = KVCache(CONFIG, rows=3, length=6)
+    cache.clear(1)
+    keys, values, numbers = cache.memory(2, 4)
+    assert keys.shape == values.shape == (2, 2, 1, 4, 4)
+    assert numbers.positions.shape == numbers.segments.shape == numbers.blocks.shape == (2, 4)
+    keys[:, 0] = 1.0
+    assert cache.keys[:, :, :, :4].eq(1).all()
+
+
+def test_address_changes_when_the_memory_moves_alone():
+    cache = KVCache(CONFIG, rows=2, length=6)
+    before = cache.address
+    cache.extend(metadata(2, 3))
+    cache.clear(1)
+    cache.add_row()
+    assert cache.address == before
+    cache.reserve(3, 6)
+    assert cache.address != before
+
+
+@pytest.mark.parametrize(
+    ("device", "length"),
+    [(None, 130), ("cpu", 130), (torch.device("cpu"), 130), ("mps", 130), ("meta", 130), ("cuda:1", 2 * REACH)],
+)
+def test_memory_on_cuda_comes_in_pieces(device, length):
+    assert length_on(device, 130) == length
