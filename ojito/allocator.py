@@ -49,6 +49,16 @@ def keeping_freed_memory() -> Iterator[None]:
                 trim(0)
 
 
+def give_back_freed_memory() -> None:
+    """Give freed memory back to the system at once, within such a context, too: what was freed is not asked for again.
+
+    Without the GNU C library, nothing happens.
+    """
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
 def _function(name: str) -> Callable[..., int] | None:
     """A function of the C library; None where it has none of that name."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

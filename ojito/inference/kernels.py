@@ -309,7 +309,9 @@ class PackedInt4:
         if self.filling:
             rows = F.pad(rows, (0, self.filling))
         halves = rows.to(torch.bfloat16)
-        made = _joined([torch._weight_int4pack_mm_for_cpu(halves, packed, GROUP, lines) for packed, lines in self.pieces])
+        made = _joined(
+            [torch._weight_int4pack_mm_for_cpu(halves, packed, GROUP, lines) for packed, lines in self.pieces]
+        )
         return made.narrow(1, 0, self.rows).to(rows.dtype)
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ojito.allocator import give_back_freed_memory
 from ojito.device import dtype_name
 from ojito.inference.choice import choose, is_large
 from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
@@ -23,7 +24,9 @@ Projection = nn.Linear | QuantizedLinear | nn.Embedding | QuantizedEmbedding
 """Modules whose matrix hidden states are multiplied by; an embedding's is, as the head."""
 
 SMALL = 2**23
-"""Numbers up to which matrices of one input are laid together, in a copy, where no kernel makes one anyway."""
+"""Numbers up to which matrices of one input are laid together where no kernel does so anyway."""
+
+_GIVEN_BACK = 2**20  # bytes of freed matrices for which it is worth a call
 
 
 class PreparedLinear(nn.Module):
@@ -78,7 +81,7 @@ class PreparedLinear(nn.Module):
         matrices = [_matrix(projection) for projection in self._projections]
         first, numbers = matrices[0], sum(map(_size, matrices))
         # Large ones lie together in a packed copy alone: to copy them for a kernel that packs nothing gains nothing.
-        apart = [_concatenate(matrices)] if numbers <= SMALL else matrices
+        apart = [_lay_together(self._projections)] if numbers <= SMALL else matrices
         if first.device.type != "cpu":
             plain: type[Kernel] = Plain if isinstance(first, Tensor) else Dequantized
             self._at = _always_first
@@ -106,6 +109,24 @@ def _matrix(projection: Projection) -> Matrix:
     if isinstance(projection, (QuantizedLinear, QuantizedEmbedding)):
         return projection.quantized
     return projection.weight.detach()
+
+
+@torch.inference_mode(False)  # parameters are no inference tensors
+def _lay_together(projections: Sequence[Projection]) -> Matrix:
+    """The matrices as one. Weights that are floats become views of their part of it, so that nothing is there twice."""
+    matrices = [_matrix(projection) for projection in projections]
+    joined = _concatenate(matrices)
+    weights = [projection.weight for projection in projections if isinstance(projection, (nn.Linear, nn.Embedding))]
+    if len(weights) < 2 or not isinstance(joined, Tensor) or any(weight.is_inference() for weight in weights):
+        return joined
+    pages = Pages(_tensors(matrices))
+    for weight, part in zip(weights, torch.split(joined, [len(weight) for weight in weights]), strict=True):
+        weight.data = part
+    pages.let_go(written=True)
+    if joined.nbytes >= _GIVEN_BACK:
+        del matrices, pages  # the last to hold what the weights were
+        give_back_freed_memory()
+    return joined
 
 
 def _tensors(matrices: Sequence[Matrix]) -> list[Tensor]:
