@@ -91,6 +91,15 @@ def test_broken_image_is_named_and_the_others_go_on(run, trained, images, tmp_pa
     assert run("caption", trained, tmp_path / "broken.png", "--json")[0] == 2
 
 
+def test_model_of_text_alone_is_refused_once(run, images, tmp_path):
+    recipe = tmp_path / "text.yaml"
+    decoder = "{vocab_size: 300, width: 16, layers: 1, heads: 2, mlp_dim: 16, max_positions: 96}"
+    recipe.write_text(f"name: text\nmodel: {{vision: {{kind: none}}, decoder: {decoder}}}\n")
+    code, said, err = run("caption", recipe, images)
+    assert (code, said) == (2, "")
+    assert err.count("reads text alone; ask it without one") == 1
+
+
 def test_folder_without_images_is_named(refused, trained, tmp_path):
     assert f"{tmp_path}: holds no images" in refused("caption", trained, tmp_path)
 
