@@ -49,11 +49,11 @@ def keeping_freed_memory() -> Iterator[None]:
                 trim(0)
 
 
-def give_freed_memory_back() -> None:
-    """Give back what was freed between pieces of memory that are still in use. Elsewhere than on Linux, do nothing.
+def give_back_freed_memory() -> None:
+    """Give freed memory back to the system at once. Without the GNU C library, nothing happens.
 
-    The C library itself gives back the end of its heap alone: what is packed in turn with what it is packed from leaves
-    a hole behind each time.
+    The C library itself gives back the end of its heap alone: whatever is freed between pieces that are still in use
+    stays, as when a model is packed layer by layer.
     """
     trim = _function("malloc_trim")
     if trim is not None:

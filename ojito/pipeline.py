@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ojito.allocator import keeping_freed_memory
+from ojito.answering import Question, answer_each
 from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.gguf.export import Written, write_files
 from ojito.checkpoint.huggingface.card import CARD
@@ -28,10 +28,8 @@ from ojito.errors import OjitoError
 from ojito.generate import (
     Finish,
     GenerateOptions,
-    Generation,
     OptionKeywords,
     PrefixCache,
-    Request,
     Scheduler,
     StopTexts,
     evaluating,
@@ -45,11 +43,10 @@ from ojito.locate.masks import add_masks, read_mask_decoder
 from ojito.locate.things import Task, check_location_tokens, locating_prompt, split_things
 from ojito.memory import parameters
 from ojito.model import VLM
-from ojito.processor import Processor
+from ojito.processor import ImageError, Processor, RowError
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.processor.prompts import check_typed
-from ojito.processor.tiles import Tiles
-from ojito.records import Progress, Sample, image_key
+from ojito.records import Progress, Sample
 from ojito.settings import to_yaml, write
 
 if TYPE_CHECKING:
@@ -285,29 +282,63 @@ class Pipeline:
             RowError: A question is too long for the model, or cannot be written as tokens.
             OjitoError: An option that is not known or not possible, a batch size below 1, samples that are no list.
         """
-        if isinstance(samples, Sample):
-            raise OjitoError("samples", "generate takes a list of samples, not one Sample", "write [sample]")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise OjitoError("batch_size", f"{batch_size!r} answers nothing", "use 1 or more, for example 32")
+        _check_several(samples, batch_size)
         if options is None or isinstance(options, GenerateOptions):
             rows = make_options(options, keywords).rows(len(samples))
         else:
             rows = [make_options(one, keywords) for one in options_of_rows(options, len(samples))]
-        stops = {one.stop: self._stop_texts(one) for one in rows}
-        images = _Images(self.processor, samples)
-        waiting = deque(sorted(range(len(samples)), key=lambda i: rows[i].beams))  # as many beams are searched together
-        requests: dict[int, Request] = {}
+        order = sorted(range(len(samples)), key=lambda i: rows[i].beams)  # as many beams are searched together
+        ordered, each = [samples[i] for i in order], [rows[i] for i in order]
+        for one in {one.stop: one for one in rows}.values():  # before anything is asked
+            self._stop_texts(one)
+        answers = self._answers(ordered, each, batch_size, ahead=len(samples), strict=True, keep=len(samples) == 1)
+        of = {i: answer for i, answer in zip(order, answers, strict=True) if isinstance(answer, Answer)}
+        return [of[i] for i in range(len(samples))]
+
+    def generate_each(
+        self,
+        samples: Iterable[Sample],
+        options: GenerateOptions | Iterable[GenerateOptions] | None = None,
+        *,
+        batch_size: int = 32,
+        **keywords: Unpack[OptionKeywords],
+    ) -> Generator[Answer | ImageError | RowError, None, None]:
+        """Yield the answer to the last turn of each sample, in their order, as soon as it is complete.
+
+        As `generate`, for any number of samples: they are taken as they are needed, `batch_size` of them ahead, and
+        their images are opened when it is their turn. A sample that cannot be asked yields its error, and the others go
+        on. An image is read once for all samples about it that come within that number.
+
+        Args:
+            samples: Questions, with images or without.
+            options: How to answer all, where the i-th that can be asked draws with `seed + i`; or options of each.
+            batch_size: The most samples that are answered at once; each takes as many rows as it has beams, and those
+                with as many beams, side by side, are searched together.
+            **keywords: Options one by one; they win.
+
+        Raises:
+            OjitoError: An option that is not known or not possible, a batch size below 1, one sample in place of
+                several, fewer options than samples.
+        """
+        _check_several(samples, batch_size)
+        if options is None or isinstance(options, GenerateOptions):
+            options = make_options(options, keywords)
+            self._stop_texts(options)
+        else:
+            options = (make_options(one, keywords) for one in options)
+        return self._answers(samples, options, batch_size, ahead=batch_size)
+
+    def _answers(
+        self,
+        samples: Iterable[Sample],
+        options: GenerateOptions | Iterable[GenerateOptions],
+        batch_size: int,
+        **how: Any,
+    ) -> Generator[Answer | ImageError | RowError, None, None]:
         with evaluating(self.model), keeping_freed_memory():
             scheduler = self._scheduler(batch_size)
-            while waiting or not scheduler.done:
-                while waiting and scheduler.free:
-                    i = waiting.popleft()
-                    batch = self.processor.batch([self.processor.row(samples[i], read=images.read)], left=True)
-                    # A row of many, of an image of its own, would only drive out what is asked about again.
-                    keep = len(samples) == 1 or images.shared(samples[i])
-                    requests[i] = scheduler.submit(batch, rows[i], stops[rows[i].stop], keep)
-                scheduler.step()
-        return [_answer(requests[i].answer, stops[rows[i].stop]) for i in range(len(samples))]
+            for one in answer_each(self.processor, scheduler, samples, options, self._stop_texts, **how):
+                yield _answer(one) if isinstance(one, Question) else one
 
     def stream(
         self,
@@ -518,33 +549,14 @@ def _sample(image: ImageLike | None, prompt: str) -> Sample:
     return Sample([] if image is None else [image], prompt)
 
 
-class _Images:
-    """Reads the images of samples, each once; one that is still to come is kept until then."""
-
-    def __init__(self, processor: Processor, samples: Sequence[Sample]) -> None:
-        self._processor = processor
-        every = [
-            image_key(image)
-            for sample in samples
-            if isinstance(sample.images, (list, tuple))
-            for image in sample.images
-        ]
-        self._all, self._left = Counter(every), Counter(every)
-        self._kept: dict[Hashable, Tiles] = {}
-
-    def shared(self, sample: Sample) -> bool:
-        """Whether another sample, too, is about one of its images."""
-        return any(self._all[image_key(image)] > 1 for image in sample.images)
-
-    def read(self, image: ImageLike) -> Tiles:
-        """As `Processor.read_image`."""
-        key = image_key(image)
-        self._left[key] -= 1
-        tiles = self._kept.pop(key, None) or self._processor.read_image(image)
-        if self._left[key] > 0:
-            self._kept[key] = tiles
-        return tiles
+def _check_several(samples: Iterable[Sample], batch_size: int) -> None:
+    """Refuse a sample in place of samples, and a batch that holds nothing."""
+    if isinstance(samples, Sample):
+        raise OjitoError("samples", "takes a list of samples, not one Sample", "write [sample]")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise OjitoError("batch_size", f"{batch_size!r} answers nothing", "use 1 or more, for example 32")
 
 
-def _answer(row: Generation, stops: StopTexts) -> Answer:
-    return Answer(stops.cut(row.tokens), tuple(row.tokens), row.finish or "length")
+def _answer(question: Question) -> Answer:
+    row = question.request.answer
+    return Answer(question.stops.cut(row.tokens), tuple(row.tokens), row.finish or "length")

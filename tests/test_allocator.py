@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ojito import allocator
-from ojito.allocator import keeping_freed_memory
+from ojito.allocator import give_back_freed_memory, keeping_freed_memory
+from ojito.meter.memory import memory_now
 
 STEPS = 20
 NUMBERS = 2**20
@@ -34,8 +35,23 @@ def test_freed_memory_is_kept_within():
     assert kept < pages < faults()  # all the steps together need less than one of them, where memory is kept
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only the GNU C library on Linux is told")
+@pytest.mark.skipif(not has_gnu_c_library(), reason="not the GNU C library")
+def test_freed_memory_is_given_back_when_that_is_said():
+    cpu = torch.device("cpu")
+    with keeping_freed_memory():
+        pieces = [torch.ones(2**20, dtype=torch.int64) for _ in range(8)]  # 64 MiB in all
+        there = memory_now(cpu)
+        del pieces
+        kept = memory_now(cpu)
+        give_back_freed_memory()
+        assert kept > there - 2**24
+        assert memory_now(cpu) < there - 3 * 2**24
+
+
 def test_without_the_gnu_c_library_nothing_happens(monkeypatch):
     monkeypatch.setattr(allocator, "_function", lambda name: None)
+    give_back_freed_memory()
     with keeping_freed_memory():
         pass
 

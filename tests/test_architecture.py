@@ -164,3 +164,9 @@ def test_constraints_pin_every_requirement_exactly():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.split("==")[0] for line in lines if line and not line.startswith("#")}
     assert pinned == requirements()
+
+
+def test_tests_do_not_share_random_numbers():
+    # PIL draws this from the C library's numbers, so that an image would depend on which tests ran before.
+    unseeded = "effect_" + "noise("
+    assert not [path for path in (ROOT / "tests").rglob("*.py") if unseeded in path.read_text(encoding="utf-8")]

@@ -18,7 +18,6 @@ from unittest import mock
 
 import pytest
 from huggingface_hub import constants
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from ojito.cli import main
@@ -30,6 +29,7 @@ from ojito.processor.images import open_image
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError, override, read, read_yaml
 from tests.hostile import good_folders
+from tests.noise import noise
 
 PAGE = Path(__file__).parent.parent / "docs" / "bad-input.md"
 
@@ -49,7 +49,7 @@ def message(action):
 
 def encoded(kind="PNG", size=(20, 20)):
     file = io.BytesIO()
-    Image.effect_noise(size, 99).convert("RGB").save(file, kind)
+    noise(size, spread=99).save(file, kind)
     return file.getvalue()
 
 

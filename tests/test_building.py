@@ -8,7 +8,6 @@ import shutil
 import pytest
 import tokenizers
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import ojito
@@ -21,12 +20,13 @@ from ojito.loading import load, load_for, recipe_of
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError
 from ojito.trainer import TrainState, fit
+from tests.noise import noise
 from tests.public_parts import NAMES, SMOLLM, TOWER, same, save_decoder, save_tower
 
 
 @pytest.fixture
 def image():
-    return Image.effect_noise((20, 30), 90).convert("RGB")
+    return noise((20, 30))
 
 
 # --------------------------------------------------------------------------------------------------------- the model

@@ -3,11 +3,11 @@ import json
 import os
 
 import pytest
-from PIL import Image
 
 from ojito.errors import OjitoError
 from ojito.learned import Learned, row_keys
 from ojito.records import Sample, Turn
+from tests.noise import noise
 
 
 def key(image):
@@ -16,7 +16,7 @@ def key(image):
 
 
 def test_image_is_known_again_wherever_it_lies(tmp_path):
-    plain = Image.effect_noise((40, 40), 90)
+    plain = noise((40, 40), mode="L")
     (tmp_path / "there").mkdir()
     for name in ("a.png", "there/b.png"):
         plain.save(tmp_path / name)

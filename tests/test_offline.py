@@ -19,7 +19,7 @@ import ojito
 for name in ojito.__all__:
     getattr(ojito, name)
 from PIL import Image
-Image.effect_noise((40, 30), 90).save("photo.png")
+Image.linear_gradient("L").save("photo.png")
 """,
     "loading a preset": """
 pipe = ojito.load("tiny", device="cpu")

@@ -359,6 +359,15 @@ def same(a, b, image):
         return torch.equal(a.model(a.processor(samples)), b.model(b.processor(samples)))
 
 
+def test_answering_changes_nothing_of_what_is_saved(pipe, image, tmp_path):
+    pipe.save(tmp_path / "before")
+    pipe.ask(image, "what")
+    pipe.save(tmp_path / "after")
+    before, after = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("before", "after"))
+    assert after == before
+    assert load(tmp_path / "after", device="cpu").ask(image, "what") == pipe.ask(image, "what")
+
+
 def test_saved_model_roundtrips_with_bit_equal_logits(pipe, image, tmp_path):
     pipe.save(tmp_path / "run")
     loaded = load(tmp_path / "run", device="cpu", dtype="float32")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from PIL import Image
 
 from ojito.checkpoint.huggingface import decoders
 from ojito.cli import main, parse
@@ -21,6 +20,7 @@ from ojito.commands.table import COMMANDS
 from ojito.config import Config
 from ojito.presets import preset, settings_of
 from ojito.settings import merge, parse_yaml, read
+from tests.noise import noise
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("extending", "your-own-images"))]
@@ -79,7 +79,7 @@ def stage(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stage")
     rows = []
     for number, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "c.jpg")):
-        Image.effect_noise((320, 240), 60 + 20 * number).convert("RGB").save(folder / name)
+        noise((320, 240), seed=number, spread=60 + 20 * number).save(folder / name)
         rows.append({"image": name, "question": "what is it?", "answer": f"a kite {number}"})
         rows.append({"image": name, "caption": f"kite number {number}", "split": "dev" if number == 3 else "train"})
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -20,6 +20,7 @@ from ojito.bench.roofline import Limits, measure_limits, prompt_operations, step
 from ojito.device import dtype_name, pick_device, pick_dtype
 from ojito.errors import OjitoError
 from ojito.generate import GenerateOptions, prefill, step
+from ojito.inference import quantized_form
 from ojito.loading import find_folder, find_preset, load
 from ojito.memory import answer_memory, check_memory
 from ojito.meter.clock import Stopwatch
@@ -90,18 +91,19 @@ def bench(
         clock = Stopwatch(torch_device)
         pipe = load(folder, torch_device, torch_dtype, quantize, seed)
         load_seconds, peak = clock.lap(), peak_memory(torch_device)
+        form = quantized_form(pipe.model)  # a folder's own, where no other is asked for
         measured = []
         for number, case in enumerate(cases):
             measured.append(_measure(pipe, case, prompt, rounds, seed, baseline))
             if progress is not None:
                 progress(number + 1, len(cases))
     # Twice, and the faster counts: a neighbour may keep the machine busy for a while.
-    limits = before.faster(measure_limits(torch_dtype, torch_device, quantize, measuring))
+    limits = before.faster(measure_limits(torch_dtype, torch_device, form, measuring))
     found = tuple(_beside(one, pipe, limits) for one in measured)
     peak = max(peak, *(one.peak for one in found))
     title = pipe.name if Path(name).is_dir() else str(name)
     return Bench(
-        title, dtype_name(torch_dtype), quantize, load_seconds, peak, found, limits, machine(torch_device)
+        title, dtype_name(torch_dtype), form, load_seconds, peak, found, limits, machine(torch_device)
     )  # fmt: skip
 
 

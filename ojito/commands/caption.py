@@ -7,17 +7,21 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ojito.commands.caption_list import CaptionList
 from ojito.commands.console import progress
-from ojito.commands.inputs import generate_options, load_model, naming_the_flag
+from ojito.commands.inputs import generate_options, load_model, name_the_flag
+from ojito.commands.stats import sweep_line, sweep_stats
 from ojito.data.files import IMAGES
 from ojito.errors import UsageError
 from ojito.generate import GenerateOptions
-from ojito.pipeline import Pipeline
-from ojito.processor import ImageError
+from ojito.meter.clock import Stopwatch, Watch, watching
+from ojito.processor import ImageError, RowError
 from ojito.records import Sample
 
 
@@ -30,24 +34,24 @@ def run(args: Namespace) -> int:
     options = generate_options(args)
     if args.out is not None:
         return _to_file(args, paths, options)
-    pipe = load_model(args, args.max_pixels)
-    pipe.prepared(once=not several)
-    failed = False
+    sweep = _Sweep(args, once=not several)
     opening, between = "[", ",\n "
-    for results in _batches(pipe, paths, options, args.batch_size):
-        for result in results:
-            failed |= _tell(result)
-            if args.json:
-                # A single image is an object; of several, each stands on a line of its own in one array.
-                print(opening if several else "", json.dumps(result, ensure_ascii=False), sep="", end="", flush=True)
-                opening = between
-            elif "caption" in result:
-                # An image is a line, even where the model says more than one.
-                line = " ".join(result["caption"].split())
-                print(f"{result['image']}\t{line}" if several else line, flush=True)
-    if args.json:
-        print("]" if several else "")
-    return 2 if failed else 0
+    for result in sweep.captions(paths, options):
+        if args.json and several:
+            # Each stands on a line of its own in one array.
+            print(opening, json.dumps(result, ensure_ascii=False), sep="", end="", flush=True)
+            opening = between
+        elif args.json:
+            print(json.dumps({**result, **sweep.stats()}, ensure_ascii=False), flush=True)
+        elif "caption" in result:
+            # An image is a line, even where the model says more than one.
+            line = " ".join(result["caption"].split())
+            print(f"{result['image']}\t{line}" if several else line, flush=True)
+    if args.json and several:
+        print("]")
+    if several or not args.json:
+        sweep.tell_stats()
+    return 2 if sweep.failed else 0
 
 
 def find_images(path: Path, recursive: bool = False) -> list[Path]:
@@ -75,59 +79,85 @@ def find_images(path: Path, recursive: bool = False) -> list[Path]:
 
 
 def _to_file(args: Namespace, paths: Sequence[Path], options: GenerateOptions) -> int:
-    """Add the captions that are not there yet to the list that --out names, batch by batch."""
+    """Add the captions that are not there yet to the list that --out names, as they come."""
     captions = CaptionList(Path(args.out))
     missing = [path for path in dict.fromkeys(paths) if not captions.has(path)]
     there, failed = len(dict.fromkeys(paths)) - len(missing), 0
+    stats: dict[str, Any] = {}
     if there:
         print(f"ojito: {there} of {there + len(missing)} images are in {args.out} already", file=sys.stderr)
     if missing:
-        pipe = load_model(args, args.max_pixels)
+        sweep = _Sweep(args)
         options = dataclasses.replace(options, seed=options.seed + there)
-        done = 0
-        with progress("captions") as report:
-            for results in _batches(pipe, missing, options, args.batch_size):
-                captions.add((Path(result["image"]), result["caption"]) for result in results if "caption" in result)
-                failed += sum([_tell(result) for result in results])
-                done += len(results)
-                report(done, len(missing))
+        try:
+            with progress("captions") as report:
+                for done, result in enumerate(sweep.captions(missing, options), 1):
+                    if "caption" in result:
+                        captions.add([(Path(result["image"]), result["caption"])])
+                    report(done, len(missing))
+        finally:
+            captions.sync()
+        failed, stats = sweep.failed, sweep.stats()
+        if not args.json:
+            sweep.tell_stats()
     written = len(missing) - failed
     if args.json:
-        print(json.dumps({"out": args.out, "written": written, "there": there, "failed": failed}))
+        print(json.dumps({"out": args.out, "written": written, "there": there, "failed": failed, **stats}))
     else:
         print(f"{written} captions written to {args.out}" + f"; {failed} images could not be read" * bool(failed))
     return 2 if failed else 0
 
 
-def _batches(
-    pipe: Pipeline, paths: Sequence[Path], options: GenerateOptions, batch_size: int
-) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(paths), batch_size):
-        results = _captions(pipe, paths[start : start + batch_size], options)
-        # The next batch goes on with the seeds of its rows, as if all were read at once.
-        answered = sum("caption" in result for result in results)
-        options = dataclasses.replace(options, seed=options.seed + answered)
-        yield results
+class _Sweep:
+    """A model that captions many images, and counts.
 
+    Args:
+        args: Of the command.
+        once: Whether it captions one image alone.
 
-def _tell(result: dict[str, Any]) -> bool:
-    """Name an image that could not be read; whether it could not."""
-    if "error" in result:
-        print(f"ojito: error: {result['error']}", file=sys.stderr)
-    return "error" in result
+    Attributes:
+        failed: Images that could not be read so far.
+    """
 
+    def __init__(self, args: Namespace, once: bool = False) -> None:
+        clock = Stopwatch(torch.device("cpu"))
+        self._pipe = load_model(args, args.max_pixels)
+        self._model = self._pipe.prepared(once=once)
+        self._load_seconds = clock.lap()
+        self._batch_size, self._wanted = args.batch_size, args.stats
+        self._watch: Watch | None = None
+        self._images = self._tokens = self.failed = 0
 
-def _captions(pipe: Pipeline, paths: Sequence[Path], options: GenerateOptions) -> list[dict[str, Any]]:
-    results: list[dict[str, Any]] = [{"image": str(path)} for path in paths]
-    samples, good = [], []
-    for path, result in zip(paths, results, strict=True):
-        try:
-            with naming_the_flag():
-                samples.append(Sample([pipe.processor.open_image(path).image]))
-            good.append(result)
-        except ImageError as error:
-            result["error"] = str(error)
-    answers = pipe.generate(samples, options, batch_size=len(samples)) if samples else []
-    for result, answer in zip(good, answers, strict=True):
-        result.update(caption=str(answer), finish=answer.finish, tokens=len(answer.tokens))
-    return results
+    def captions(self, paths: Sequence[Path], options: GenerateOptions) -> Iterator[dict[str, Any]]:
+        """Yield what there is to tell about each image, in their order; name those that cannot be read.
+
+        Raises:
+            RowError: The model reads no images.
+        """
+        samples = (Sample([path], origin=str(path)) for path in paths)
+        with watching(self._model) if self._wanted else nullcontext() as self._watch:
+            answers = self._pipe.generate_each(samples, options, batch_size=self._batch_size)
+            for path, answer in zip(paths, answers, strict=True):
+                if isinstance(answer, RowError):
+                    raise answer
+                if isinstance(answer, ImageError):
+                    error = str(name_the_flag(answer))
+                    print(f"ojito: error: {error}", file=sys.stderr)
+                    self.failed += 1
+                    yield {"image": str(path), "error": error}
+                    continue
+                tokens = len(answer.tokens)
+                self._images, self._tokens = self._images + 1, self._tokens + tokens
+                yield {"image": str(path), "caption": str(answer), "finish": answer.finish, "tokens": tokens}
+
+    def stats(self) -> dict[str, Any]:
+        """Return the figures so far under "stats"; nothing without --stats."""
+        if self._watch is None:
+            return {}
+        values = sweep_stats(self._watch, self._load_seconds, self._pipe.device, self._images, self._tokens)
+        return {"stats": values}
+
+    def tell_stats(self) -> None:
+        """Print the figures on stderr; nothing without --stats."""
+        for values in self.stats().values():
+            print(f"ojito: {sweep_line(values)}", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from ojito.errors import UsageError
 
 FORMS = (".csv", ".jsonl")
 _COLUMNS = ["image", "caption"]
+_SYNC_EVERY = 1.0  # seconds: waiting for the disk after every caption would take longer than a GPU takes for it
 
 
 class CaptionList:
@@ -36,6 +38,7 @@ class CaptionList:
         if path.suffix.lower() not in FORMS:
             raise UsageError(f"--out {path}", "is neither .csv nor .jsonl", "name it captions.csv or captions.jsonl")
         self._csv = path.suffix.lower() == ".csv"
+        self._synced = -_SYNC_EVERY
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
@@ -59,7 +62,9 @@ class CaptionList:
         return os.path.normpath(image.absolute()) in self.done
 
     def add(self, captions: Iterable[tuple[Path, str]]) -> None:
-        """Write captions, and see that they are on the disk before this returns.
+        """Write captions: nothing that ends this process takes them back.
+
+        Once a second this waits until they are on the disk, which a failure of the machine does not take back either.
 
         Args:
             captions: Each image with its caption, which is put on one line.
@@ -77,10 +82,17 @@ class CaptionList:
             with self.path.open("ab") as file:
                 file.write(lines.getvalue().encode("utf-8", errors="surrogateescape"))
                 file.flush()
-                os.fsync(file.fileno())
+                if time.monotonic() - self._synced >= _SYNC_EVERY:
+                    os.fsync(file.fileno())
+                    self._synced = time.monotonic()
         except BaseException:  # a full disk takes half of it
             os.truncate(self.path, size)
             raise
+
+    def sync(self) -> None:
+        """Wait until all captions are on the disk."""
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
 
     def _is_row(self, line: bytes) -> bool:
         if self._csv:

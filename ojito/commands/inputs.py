@@ -11,7 +11,7 @@ from ojito.config import ImageConfig
 from ojito.generate import GenerateOptions, make_options
 from ojito.loading import load
 from ojito.pipeline import Pipeline
-from ojito.processor import TooManyPixels
+from ojito.processor import ImageError, TooManyPixels
 from ojito.processor.images import OpenedImage, open_scaled
 
 
@@ -53,7 +53,14 @@ def naming_the_flag() -> Iterator[None]:
     try:
         yield
     except TooManyPixels as error:
-        raise TooManyPixels(error.where, error.problem, "scale it down or raise --max-pixels") from None
+        raise name_the_flag(error) from None
+
+
+def name_the_flag(error: ImageError) -> ImageError:
+    """Return the error, about too many pixels with the flag in place of the setting."""
+    if not isinstance(error, TooManyPixels):
+        return error
+    return TooManyPixels(error.where, error.problem, "scale it down or raise --max-pixels")
 
 
 def generate_options(args: Namespace) -> GenerateOptions:

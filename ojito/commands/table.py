@@ -324,7 +324,8 @@ COMMANDS = (
             _argument("--recursive", action="store_true", help="also the images in folders below"),
             MAX_PIXELS,
             *SAMPLING,
-            _argument("--batch-size", type=int, default=16, metavar="N", help="images per batch (default 16)"),
+            _argument("--batch-size", type=int, default=16, metavar="N", help="images at once (default 16)"),
+            STATS,
         ),
         "ojito caption runs/mine photo.jpg",
     ),
@@ -433,7 +434,7 @@ COMMANDS = (
                 help="longest answer, in tokens (default: what the longest expected answer takes, 64 at least)",
             ),
             *BEAMS,
-            _argument("--batch-size", type=int, default=64, metavar="N", help="answers per batch (default 64)"),
+            _argument("--batch-size", type=int, default=64, metavar="N", help="answers at once (default 64)"),
             _argument(
                 "settings",
                 nargs="*",

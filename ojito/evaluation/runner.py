@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,7 +21,6 @@ from ojito.errors import OjitoError
 from ojito.evaluation.metrics.captions import is_caption, overlap
 from ojito.evaluation.metrics.words import normalize
 from ojito.generate import GenerateOptions
-from ojito.processor import ImageError, RowError
 from ojito.records import Progress, Sample, Turn, image_key
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
 
 
 class _Grader:
-    """Asks questions in batches of similar length, and grades the answers.
+    """Asks questions, and grades the answers.
 
     Attributes:
         problems: Questions that could not be asked so far.
@@ -267,30 +267,19 @@ class _Grader:
     def grade(self, questions: Sequence[Sample]) -> list[Graded | None]:
         """Ask and grade each question; the result is in their order, None for one that cannot be asked."""
         graded: list[Graded | None] = [None] * len(questions)
-        # Prompts of one length need no padding, and the same prompt tends to get answers of one length.
-        order = sorted(range(len(questions)), key=lambda i: _prompt_order(questions[i]))
-        for start in range(0, len(order), self._batch_size):
-            rows = order[start : start + self._batch_size]
-            for row, answer in zip(rows, self._answers([questions[i] for i in rows]), strict=True):
-                if answer is not None:
-                    number = self.numbers[id(questions[row].turns)]
-                    graded[row] = _grade(questions[row], answer, number)
-            self._done += len(rows)
-            self._progress(self._done, self.total)
+        order = _asking_order(questions)
+        numbers = [self.numbers[id(questions[i].turns)] for i in order]
+        options = (dataclasses.replace(self._options, seed=self._options.seed + number) for number in numbers)
+        asked = [questions[i] for i in order]
+        with closing(self._pipe.generate_each(asked, options, batch_size=self._batch_size)) as answers:
+            for i, number, answer in zip(order, numbers, answers, strict=True):
+                if isinstance(answer, OjitoError):
+                    self.problems.append(problem_line(questions[i].origin, answer))
+                else:
+                    graded[i] = _grade(questions[i], answer, number)
+                self._done += 1
+                self._progress(self._done, self.total)
         return graded
-
-    def _answers(self, batch: list[Sample]) -> list[Answer | None]:
-        try:
-            options = [
-                dataclasses.replace(self._options, seed=self._options.seed + self.numbers[id(question.turns)])
-                for question in batch
-            ]
-            return [*self._pipe.generate(batch, options, batch_size=len(batch))]
-        except (ImageError, RowError) as error:
-            if len(batch) > 1:  # one bad row must not cost the others their answers
-                return [answer for sample in batch for answer in self._answers([sample])]
-            self.problems.append(problem_line(batch[0].origin, error))
-            return [None]
 
 
 def _questions(sample: Sample) -> list[Sample]:
@@ -323,9 +312,25 @@ def _grade(question: Sample, answer: Answer, number: int) -> Graded:
     )
 
 
-def _prompt_order(question: Sample) -> tuple[int, int, str]:
+def _asking_order(questions: Sequence[Sample]) -> list[int]:
+    """The numbers of questions in the order in which they are best asked.
+
+    Those about one image follow each other, so that it is read once and then forgotten. Otherwise shorter ones come
+    first: prompts of one length need no padding where they are read together.
+    """
+    about: dict[Hashable, list[int]] = {}
+    for i, question in enumerate(questions):
+        listed = isinstance(question.images, (list, tuple))  # if not, the processor says so
+        # A question without an image has nothing in common with others.
+        about.setdefault(_identity(question.images) if listed and question.images else i, []).append(i)
+    lengths = [_length(question) for question in questions]
+    groups = [sorted(group, key=lambda i: lengths[i]) for group in about.values()]
+    return [i for group in sorted(groups, key=lambda group: lengths[group[0]]) for i in group]
+
+
+def _length(question: Sample) -> tuple[int, int, str]:
     turns = question.dialogue
-    listed = isinstance(question.images, (list, tuple))  # if not, the processor says so
+    listed = isinstance(question.images, (list, tuple))
     return len(question.images) if listed else 1, sum(len(turn.prompt) for turn in turns), turns[-1].prompt
 
 

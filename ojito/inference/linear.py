@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ojito.allocator import give_freed_memory_back
+from ojito.allocator import give_back_freed_memory
 from ojito.device import dtype_name
 from ojito.inference.choice import choose, is_large
 from ojito.inference.gpu_choice import GpuChoice, choose_on_gpu
@@ -24,8 +24,12 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
 Projection = nn.Linear | QuantizedLinear | nn.Embedding | QuantizedEmbedding
 """Modules whose matrix hidden states are multiplied by; an embedding's is, as the head."""
 
+_QUANTIZED = (QuantizedLinear, QuantizedEmbedding)
+
 SMALL = 2**23
-"""Numbers up to which matrices of one input are laid together, in a copy, where no kernel makes one anyway."""
+"""Numbers up to which matrices of one input are laid together where no kernel does so anyway."""
+
+_GIVEN_BACK = 2**20  # bytes of freed matrices for which it is worth a call
 
 
 class PreparedLinear(nn.Module):
@@ -79,11 +83,10 @@ class PreparedLinear(nn.Module):
     def _pack(self, dtype: torch.dtype) -> list[list[Kernel]]:
         matrices = [_matrix(projection) for projection in self._projections]
         first, numbers = matrices[0], sum(map(_size, matrices))
-        # Large ones lie together in a packed copy alone: to copy them for a kernel that packs nothing gains nothing.
-        apart = [_concatenate(matrices)] if numbers <= SMALL else matrices
-        if first.device.type == "cuda" and not isinstance(first, Tensor):
-            return self._pack_on_gpu(apart, dtype)
         if first.device.type != "cpu":
+            apart = [_lay_together(self._projections)] if numbers <= SMALL else matrices
+            if first.device.type == "cuda" and not isinstance(first, Tensor):
+                return self._pack_on_gpu(apart, dtype)
             plain: type[Kernel] = Plain if isinstance(first, Tensor) else Dequantized
             self._at = _always_first
             return [[plain(matrix) for matrix in apart]]
@@ -91,16 +94,19 @@ class PreparedLinear(nn.Module):
         self._rotated = isinstance(first, Int8Weight)
         choice = choose(form, dtype, self.once, self.precise, is_large(numbers))
         self._at = choice.at
+        packs = any(kernel.packs for kernel in choice.kernels)
+        # To lay large ones together gains nothing, and beside a packed copy they would be there twice.
+        apart = matrices if packs or numbers > SMALL else [_lay_together(self._projections)]
         made: dict[type[Kernel], list[Kernel]] = {}
         for kernel in choice.kernels:
             if kernel not in made:
                 made[kernel] = [kernel(matrix) for matrix in ([_concatenate(matrices)] if kernel.packs else apart)]
-        if any(kernel.packs for kernel in made):
+        if packs:
             pages = Pages(_tensors(matrices))
             pages.let_go(written=isinstance(first, Tensor))
             self._originals = None if isinstance(first, Tensor) else pages
             if is_large(numbers):
-                give_freed_memory_back()
+                give_back_freed_memory()
         return [made[kernel] for kernel in choice.kernels]
 
     def _pack_on_gpu(self, apart: Sequence[Matrix], dtype: torch.dtype) -> list[list[Kernel]]:
@@ -120,9 +126,33 @@ def _always_first(rows: int) -> int:
 
 
 def _matrix(projection: Projection) -> Matrix:
-    if isinstance(projection, (QuantizedLinear, QuantizedEmbedding)):
+    if isinstance(projection, _QUANTIZED):
         return projection.quantized
     return projection.weight.detach()
+
+
+@torch.inference_mode(False)  # parameters are no inference tensors
+def _lay_together(projections: Sequence[Projection]) -> Matrix:
+    """The matrices as one. What they consisted of becomes views of their part of it, so that nothing is there twice."""
+    matrices = [_matrix(projection) for projection in projections]
+    joined = _concatenate(matrices)
+    owned = [_owned(projection) for projection in projections]
+    if len(owned) < 2 or any(tensor.is_inference() for tensors in owned for tensor in tensors):
+        return joined
+    pages, rows = Pages(_tensors(matrices)), [matrix.shape[0] for matrix in matrices]
+    for whole, tensors in zip(_tensors([joined]), zip(*owned, strict=True), strict=True):
+        for tensor, part in zip(tensors, torch.split(whole, rows), strict=True):
+            tensor.data = part
+    pages.let_go(written=True)
+    if sum(one.nbytes for one in _tensors([joined])) >= _GIVEN_BACK:
+        del matrices, pages  # the last to hold what the weights were
+        give_back_freed_memory()
+    return joined
+
+
+def _owned(projection: Projection) -> tuple[Tensor, ...]:
+    """The tensors that a projection's matrix consists of, as the module itself holds them."""
+    return projection.quantized.tensors if isinstance(projection, _QUANTIZED) else (projection.weight,)
 
 
 def _tensors(matrices: Sequence[Matrix]) -> list[Tensor]:

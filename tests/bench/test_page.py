@@ -1,6 +1,7 @@
 """The page and the figures that it shows."""
 
 import dataclasses
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -29,9 +30,15 @@ def test_figures_follow_from_each_other():
 
 def test_page_shows_figures_and_escapes_names():
     html = page(FOUND)
-    for said in ("&lt;kite&gt;", "matrices in int8", "a &amp; b", "1.50 s", "30.0 GB/s", "60% of memory", "0.45"):
+    for said in ("&lt;kite&gt;", "matrices in int8", "a &amp; b", "1.50&nbsp;s", "30.0 GB/s", "60%", "30%", "0.45"):
         assert said in html
     assert "<kite>" not in html
+
+
+def test_machine_is_said_in_words():
+    machine = {"cpu": "EPYC", "capable": ["avx2"], "cores": 4, "threads": 2, "torch": "2.9", "gpu": "H200"}
+    html = page(dataclasses.replace(FOUND, machine=machine))
+    assert "on H200, EPYC (avx2), 2 threads, PyTorch 2.9." in html
 
 
 def test_page_needs_nothing_else_and_closes_what_it_opens():
@@ -50,8 +57,36 @@ def test_page_needs_nothing_else_and_closes_what_it_opens():
     assert not open_tags
 
 
+def widths(html):
+    return [float(part.split("%")[0]) for part in html.split('style="width:')[1:]]
+
+
 def test_bars_are_as_long_as_what_they_stand_for():
-    html = page(FOUND)
-    widths = [float(part.split('"')[0]) for part in html.split(' width="')[1:] if part[0].isdigit()]
-    image, rest, others = widths[:3]
-    assert (image / others, rest / others) == (pytest.approx(0.5, abs=0.01), pytest.approx(0.75, abs=0.01))
+    image, prompt, decoding, *memory = widths(page(FOUND))
+    # Of axes that end at 0.5 s and at 2 GB.
+    assert (image, prompt, decoding) == pytest.approx((20, 30, 40))
+    assert memory == pytest.approx([35, 50, 0, 0, 100], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ticks"),
+    [
+        (0.45, "0.0 0.1 0.2 0.3 0.4 0.5"),
+        (0.179, "0.00 0.05 0.10 0.15 0.20"),
+        (10.0, "0 2 4 6 8 10"),
+        (33.0, "0 10 20 30 40"),
+        (1234.0, "0 500 1000 1500"),
+        (0.0003, "0.0000 0.0001 0.0002 0.0003"),
+    ],
+)
+def test_axis_has_round_numbers_from_0_to_beyond_the_longest_bar(seconds, ticks):
+    html = page(dataclasses.replace(FOUND, cases=(dataclasses.replace(CASE, seconds=seconds),)))
+    axis = html.split('<div class="axis">')[1].split("</div>")[0]
+    assert re.findall(">([0-9.]+)<", axis) == ticks.split()
+    assert '<div class="axis-unit">s</div>' in html
+
+
+def test_answers_of_unequal_length_have_no_length_in_common():
+    assert "Seconds to an answer of 5 tokens" in page(FOUND)
+    html = page(dataclasses.replace(FOUND, cases=(CASE, dataclasses.replace(CASE, tokens=9))))
+    assert "Seconds to an answer<" in html

@@ -50,6 +50,12 @@ def test_foretold_peak_is_within_a_tenth_of_the_measured_one(micro, limits):
     assert case.foretold.peak == pytest.approx(case.peak, rel=0.1)
 
 
+def test_form_is_that_of_the_folder_where_no_other_is_asked_for(micro, limits, tmp_path):
+    ojito.load(micro, device="cpu", quantize="int8").save(tmp_path / "int8")
+    assert measured(tmp_path / "int8").quantize == "int8"
+    assert measured(micro, quantize="int4").quantize == "int4"
+
+
 def test_figures_have_the_names_that_scripts_read(micro, limits):
     values = measured(micro).to_dict()
     keys = {"seconds", "first_token_seconds", "ms_per_token", "peak_gb", "load_seconds", "cold_seconds", "machine"}

@@ -17,6 +17,7 @@ from ojito.locate.mask_weights import KEYS
 from ojito.model import VLM
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
+from tests.noise import noise
 from tests.scripted import Scripted
 
 # --------------------------------------------------------------------------------------------- a model that was trained
@@ -106,7 +107,7 @@ def maskless(tmp_path):
 @pytest.fixture
 def image():
     """80 wide, 40 high."""
-    return Image.effect_noise((80, 40), 90)
+    return noise((80, 40), mode="L")
 
 
 @pytest.fixture

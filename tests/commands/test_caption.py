@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
 
+from ojito.cli import main
 from ojito.commands.caption_list import CaptionList
 from ojito.data import read_source
-from ojito.pipeline import Pipeline
+from ojito.generate import Scheduler
+from ojito.processor import Processor
 
 
 def test_caption_of_one_image_is_its_text(run, trained, images):
@@ -40,16 +43,30 @@ def test_captions_are_drawn_alike_in_any_batch_and_beside_broken_images(run, tra
         assert run(*words)[1] == every
 
 
-def test_caption_batch_size_is_how_many_are_read_at_once(run, trained, images, monkeypatch):
-    sizes, generate = [], Pipeline.generate
+def test_caption_batch_size_is_how_many_are_captioned_at_once(run, trained, images, monkeypatch):
+    running, step = [], Scheduler.step
 
-    def counting(pipe, samples, *args, **options):
-        sizes.append(len(samples))
-        return generate(pipe, samples, *args, **options)
+    def counting(scheduler):
+        step(scheduler)
+        running.append(scheduler.running)
 
-    monkeypatch.setattr(Pipeline, "generate", counting)
-    run("caption", trained, *[images] * 5, "--max-new-tokens", 1, "--batch-size", 36)
-    assert sizes == [36, 4]
+    monkeypatch.setattr(Scheduler, "step", counting)
+    for batch_size in (5, 16):
+        running.clear()
+        run("caption", trained, *[images] * 3, "--max-new-tokens", 3, "--batch-size", batch_size)
+        assert max(running) == batch_size
+
+
+def test_captions_are_said_as_they_come(trained, images, monkeypatch, capsys):
+    lines, read_image = [], Processor.read_image
+
+    def reading(processor, image):
+        lines.append(capsys.readouterr().out.count("\n"))  # since the image before
+        return read_image(processor, image)
+
+    monkeypatch.setattr(Processor, "read_image", reading)
+    assert main(["caption", str(trained), str(images), "--max-new-tokens", "1", "--batch-size", "2"]) == 0
+    assert lines == [0, 0, 2, 0, 2, 0, 2, 0]
 
 
 def test_caption_as_json(run, trained, images):
@@ -72,6 +89,15 @@ def test_broken_image_is_named_and_the_others_go_on(run, trained, images, tmp_pa
     assert code == 2
     assert ["error" in result for result in json.loads(said)] == [False, True, False]
     assert run("caption", trained, tmp_path / "broken.png", "--json")[0] == 2
+
+
+def test_model_of_text_alone_is_refused_once(run, images, tmp_path):
+    recipe = tmp_path / "text.yaml"
+    decoder = "{vocab_size: 300, width: 16, layers: 1, heads: 2, mlp_dim: 16, max_positions: 96}"
+    recipe.write_text(f"name: text\nmodel: {{vision: {{kind: none}}, decoder: {decoder}}}\n")
+    code, said, err = run("caption", recipe, images)
+    assert (code, said) == (2, "")
+    assert err.count("reads text alone; ask it without one") == 1
 
 
 def test_folder_without_images_is_named(refused, trained, tmp_path):
@@ -138,6 +164,7 @@ def test_last_row_without_an_end_of_line_is_kept(run, trained, folder, name, row
 
 
 def test_write_that_fails_leaves_no_half_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("ojito.commands.caption_list._SYNC_EVERY", 0)
     captions = CaptionList(tmp_path / "c.csv")
     captions.add([(tmp_path / "a.png", "whole")])
     before = (tmp_path / "c.csv").read_bytes()
@@ -163,16 +190,35 @@ def test_broken_image_is_left_out_of_the_list_and_tried_again(run, trained, fold
     assert len(rows_of(folder / "captions.csv")) == 4
 
 
-def test_every_batch_is_on_the_disk_before_the_next(run, trained, folder, monkeypatch):
-    out, counts, generate = folder / "captions.csv", [], Pipeline.generate
+def test_captions_are_in_the_list_as_they_come_and_stay_when_interrupted(run, trained, folder, monkeypatch):
+    out, counts, read_image = folder / "captions.csv", [], Processor.read_image
+    words = ("caption", trained, folder, "--out", out, "--max-new-tokens", 1, "--batch-size", 1)
 
-    def counting(pipe, samples, *args, **options):
+    def reading(processor, image):
         counts.append(len(rows_of(out)))
-        return generate(pipe, samples, *args, **options)
+        if len(counts) == 4:
+            raise KeyboardInterrupt
+        return read_image(processor, image)
 
-    monkeypatch.setattr(Pipeline, "generate", counting)
-    run("caption", trained, folder, "--out", out, "--batch-size", 2)
-    assert counts == [0, 2]
+    with monkeypatch.context() as patch:
+        patch.setattr(Processor, "read_image", reading)
+        code = run(*words)[0]
+    assert code == 130
+    assert counts == [0, 1, 2, 3]
+    assert len(rows_of(out)) == 3
+    assert run(*words)[1].startswith("1 captions written")
+
+
+def test_captions_are_on_the_disk_once_a_second_and_at_the_end(tmp_path, monkeypatch):
+    synced, clock = [], [0.0]
+    monkeypatch.setattr("os.fsync", lambda number: synced.append(clock[0]))
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    captions = CaptionList(tmp_path / "c.csv")
+    for clock[0] in (0.0, 0.4, 0.9, 1.0, 1.9, 2.5):
+        captions.add([(tmp_path / f"{clock[0]}.png", "text")])
+    clock[0] = 2.6
+    captions.sync()
+    assert synced == [0.0, 1.0, 2.5, 2.6]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +238,57 @@ def test_file_that_is_no_list_of_captions_stays_as_it_is(refused, trained, image
     assert said in refused("caption", trained, images, "--out", folder / name)
     if content is not None:
         assert (folder / name).read_text() == content
+
+
+# --------------------------------------------------------------------------------------------------- what they took
+
+
+FIGURES = {"images", "images_per_second", "tokens", "tokens_per_second", "load_seconds", "encode_seconds", "seconds"}
+
+
+def test_stats_tell_what_the_captions_took(run, trained, images, tmp_path):
+    words = ("caption", trained, images, "--max-new-tokens", 3)
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    _, plain, none = run(*words)
+    code, said, err = run(*words, tmp_path / "broken.png", "--stats")
+    assert (code, said) == (2, plain)
+    assert none == ""
+    line = err.splitlines()[-1]
+    assert re.fullmatch(
+        r"ojito: loaded in [\d.]+ s, 8 images in [\d.]+ s, of which encoding took [\d.]+ s: [\d.]+ images/s, "
+        r"[\d.]+ tokens/s; peak memory [\d.]+ .iB",
+        line,
+    )
+
+
+def test_stats_stand_beside_the_caption_of_one_image_in_json(run, trained, images):
+    words = ("caption", trained, images / "0.png", "--json")
+    plain, told = json.loads(run(*words)[1]), json.loads(run(*words, "--stats")[1])
+    stats = told.pop("stats")
+    assert told == plain
+    assert set(stats) == FIGURES | {"peak_gb"}
+    assert (stats["images"], stats["tokens"]) == (1, told["tokens"])
+    assert 0 < stats["encode_seconds"] <= stats["seconds"]
+    assert min(stats["load_seconds"], stats["peak_gb"]) > 0
+    assert stats["images_per_second"] == pytest.approx(1 / stats["seconds"], abs=0.01)
+    assert stats["tokens_per_second"] == pytest.approx(told["tokens"] / stats["seconds"], abs=0.01)
+
+
+def test_stats_of_several_images_stand_beside_the_array(run, trained, images):
+    _, said, err = run("caption", trained, images, "--json", "--stats", "--max-new-tokens", 2)
+    assert len(json.loads(said)) == 8
+    assert "8 images in " in err
+
+
+def test_stats_of_a_list_count_what_was_written(run, trained, folder):
+    words = ("caption", trained, folder, "--out", folder / "c.csv", "--max-new-tokens", 2, "--stats")
+    told = json.loads(run(*words, "--json")[1])
+    assert told["written"] == told["stats"]["images"] == 4
+    (folder / "d.png").rename(folder / "g.png")
+    _, said, err = run(*words)
+    assert said.startswith("1 captions written")
+    assert "1 images in " in err
+    assert "images/s" not in run(*words)[2]  # nothing was left to do
 
 
 def test_folders_below_are_said_or_taken(run, refused, trained, folder):

@@ -10,6 +10,7 @@ from PIL import Image
 from ojito.generate import Temperature
 from ojito.locate.boxes import Box, parse, write_boxes
 from ojito.processor import ImageError
+from tests.noise import noise
 
 BOXES = [Box(0, 0, 20, 40, "cat"), Box(10, 20, 40, 80, "dog")]
 TEXT = write_boxes(BOXES, 80, 40)
@@ -58,7 +59,7 @@ def large_jpeg(monkeypatch, tmp_path):
     monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.effect_noise((400, 800), 90).save(tmp_path / "large.jpg", exif=exif)
+    noise((400, 800), mode="L").save(tmp_path / "large.jpg", exif=exif)
     return tmp_path / "large.jpg"
 
 

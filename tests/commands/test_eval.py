@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ojito.pipeline import Pipeline
+from ojito.generate import Scheduler
 
 
 def test_eval_scores_a_split_with_controls_and_baselines(run, trained, images):
@@ -156,13 +156,13 @@ def test_eval_with_beams_searches_and_says_so(run, trained, images, tmp_path):
 
 def test_eval_hands_on_beams_and_length_penalty(run, trained, images, monkeypatch):
     given = []
-    known = Pipeline.generate
+    known = Scheduler.submit
 
-    def spy(self, samples, options, **keywords):
-        given.extend(options)
-        return known(self, samples, options, **keywords)
+    def spy(self, batch, options, *others):
+        given.append(options)
+        return known(self, batch, options, *others)
 
-    monkeypatch.setattr(Pipeline, "generate", spy)
+    monkeypatch.setattr(Scheduler, "submit", spy)
     run("eval", trained, images, "--no-controls", "--beams", "3", "--length-penalty", "0.5")
     assert {(one.beams, one.length_penalty) for one in given} == {(3, 0.5)}
 
@@ -185,7 +185,7 @@ def test_compare_tells_how_a_quantized_model_differs(run, trained, images):
 
 
 def test_model_to_compare_with_is_loaded_before_anything_is_asked(run, trained, images, monkeypatch):
-    monkeypatch.setattr(Pipeline, "generate", lambda *args, **options: pytest.fail("asked"))
+    monkeypatch.setattr(Scheduler, "submit", lambda *args, **options: pytest.fail("asked"))
     code, _, err = run("eval", trained, images, "--compare", "no-such-model")
     assert code == 2
     assert "'no-such-model': is neither a folder nor a preset" in err

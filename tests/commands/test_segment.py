@@ -10,6 +10,7 @@ from PIL import Image
 from ojito.checkpoint.files import CheckpointError
 from ojito.generate import Greedy, Temperature
 from ojito.locate.boxes import Box, fit_mask, parse, write_boxes
+from tests.noise import noise
 
 CODES = (tuple(range(16)), tuple(range(100, 116)))
 BOXES = [
@@ -46,7 +47,7 @@ def test_codes_become_masks_of_the_image(pipe, image, says, weights, expected):
 
 def test_masks_are_of_the_whole_image_at_whatever_scale_it_is_read(pipe, says, weights, monkeypatch, tmp_path):
     monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
-    Image.effect_noise((800, 400), 90).save(tmp_path / "large.jpg")
+    noise((800, 400), mode="L").save(tmp_path / "large.jpg")
     says(TEXT)
     found = pipe.segment(tmp_path / "large.jpg", "cat ; ant ; dog", weights)
     assert [box.mask is None or box.mask.shape for box in found] == [(400, 800), True, (400, 800)]

@@ -13,6 +13,7 @@ from ojito.errors import OjitoError
 from ojito.processor import Processor, Tokenizer
 from ojito.records import IMAGE, Sample, Turn
 from ojito.settings import read
+from tests.noise import noise
 
 CONFIG = ProcessorConfig(tokenizer=TokenizerConfig(kind="characters"))
 TOKENIZER = Tokenizer.train(CONFIG.tokenizer, ["abcdefghijklmnopqrstuvwxyz 0123456789?\n"], 100)
@@ -410,7 +411,7 @@ def test_training_texts_are_those_of_the_training_split(tmp_path):
 @pytest.mark.parametrize("size", [(16, 24), (24, 16), (8, 8)])
 @pytest.mark.parametrize("tiling", ["idefics3", "nanovlm"])
 def test_flip_mirrors_an_image_and_not_only_its_tiles(tiling, size):
-    photo = Image.effect_noise(size, 99).convert("RGB")
+    photo = noise(size, spread=99)
     config = replace(CONFIG, image=ImageConfig(fit="tiles", longest_side=max(size), tiling=tiling))
     processor = Processor(config, TOKENIZER, image_size=8, image_tokens=1)
     mirrored = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -10,6 +10,7 @@ from PIL import Image
 from ojito.evaluation import Graded, Report
 from ojito.evaluation.report import log_ticks, page, read_losses, write_page
 from ojito.records import Sample, Turn
+from tests.noise import noise
 
 LOSSES = [{"seconds": 20.0, "loss": 4.0}, {"seconds": 60.0, "loss": 1.0}]
 TAG = '<i id="x">&'
@@ -304,7 +305,7 @@ def test_question_without_an_image_has_no_card():
 
 
 def test_small_image_is_embedded_as_it_is():
-    image = Image.effect_noise((40, 30), 90).convert("RGB")
+    image = noise((40, 30))
     (embedded,) = shown_images(make(answered(image=image)))
     assert embedded.tobytes() == image.tobytes()
 

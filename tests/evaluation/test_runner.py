@@ -11,10 +11,10 @@ from PIL import Image
 from ojito.config import DecoderConfig, ImageConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.evaluation import Graded, Report, Scores, evaluate, overlap
 from ojito.evaluation.runner import blank_image, by_kind, exchange_images
-from ojito.generate import GenerateOptions, Temperature
+from ojito.generate import GenerateOptions, PrefixCache, Temperature
 from ojito.model import VLM
 from ojito.pipeline import Answer, Pipeline
-from ojito.processor import Processor, RowError, Tokenizer
+from ojito.processor import ImageError, Processor, RowError, Tokenizer
 from ojito.processor.images import open_image
 from ojito.records import Sample, Turn
 
@@ -30,32 +30,34 @@ class Eye:
     """Stands in for a pipeline: says the colour of the first image, in letters for tokens.
 
     Attributes:
-        batches: What it was asked, batch by batch.
+        batch_sizes: How many it was to answer at once, each time that it was asked.
         seen: The samples, in the order in which they were asked.
         limits: The numbers of tokens that an answer could take.
         seeds: Of each question, by its text.
     """
 
     def __init__(self, answer=None):
-        self.batches, self.seen, self.limits, self.seeds = [], [], set(), []
+        self.batch_sizes, self.seen, self.limits, self.seeds = [], [], set(), []
         tokenizer = SimpleNamespace(encode=list)
         self.processor = SimpleNamespace(config=ProcessorConfig(image=ImageConfig(mean=MEAN)), tokenizer=tokenizer)
         self._answer = answer or self._colour
 
-    def generate(self, samples, options, *, batch_size):
-        assert batch_size == len(samples)  # it is the evaluation that makes the batches
-        for sample in samples:
-            if sample.dialogue[-1].prompt == "too long":
-                raise RowError(sample.origin, "has 600 tokens of text")
-            for image in sample.images:
-                open_image(image)
-        self.batches.append([sample.dialogue[-1].prompt for sample in samples])
-        self.seen += samples
-        said = [self._answer(sample) for sample in samples]
-        (max_new_tokens,) = {one.max_new_tokens for one in options}
-        self.limits.add(max_new_tokens)
-        self.seeds += [(sample.dialogue[-1].prompt, one.seed) for sample, one in zip(samples, options, strict=True)]
-        return [Answer(t[:max_new_tokens], (), "length" if len(t) > max_new_tokens else "eos") for t in said]
+    def generate_each(self, samples, options, *, batch_size):
+        self.batch_sizes.append(batch_size)
+        for sample, one in zip(samples, options, strict=True):
+            try:
+                if sample.dialogue[-1].prompt == "too long":
+                    raise RowError(sample.origin, "has 600 tokens of text")
+                for image in sample.images:
+                    open_image(image)
+            except (ImageError, RowError) as error:
+                yield error
+                continue
+            self.seen.append(sample)
+            self.limits.add(one.max_new_tokens)
+            self.seeds.append((sample.dialogue[-1].prompt, one.seed))
+            text, most = self._answer(sample), one.max_new_tokens
+            yield Answer(text[:most], (), "length" if len(text) > most else "eos")
 
     def _colour(self, sample):
         names = {rgb: name for name, rgb in COLOURS.items()}
@@ -190,23 +192,31 @@ def test_every_turn_with_answers_is_asked_after_the_turns_before_it(eye):
     assert sorted(map(id, eye.seen)) == sorted(id(one.sample) for one in report.graded)
 
 
-def test_grades_keep_the_order_of_the_samples_and_similar_questions_share_a_batch(samples):
+def asked(eye):
+    return [sample.dialogue[-1].prompt for sample in eye.seen]
+
+
+def test_grades_keep_the_order_of_the_samples_and_short_questions_are_asked_first(samples):
     prompts = ["much longer", "b", "long as well", "a"]
     samples = [dataclasses.replace(s, turns=(Turn(p, ("x",)),)) for s, p in zip(samples, prompts, strict=True)]
     echo = Eye(lambda sample: sample.dialogue[-1].prompt)
     report = evaluate(echo, samples, controls=(), batch_size=2)
     assert given(report.graded) == prompts
-    assert echo.batches == [["a", "b"], ["much longer", "long as well"]]
+    assert asked(echo) == ["a", "b", "much longer", "long as well"]
+
+
+def test_questions_about_one_image_follow_each_other(samples):
+    echo = Eye(lambda sample: sample.dialogue[-1].prompt)
+    turns = {"many": 0, "b": 1, "a": 0, "ab": 2, "abc": 1}
+    rows = [dataclasses.replace(samples[n], turns=(Turn(prompt, ("x",)),)) for prompt, n in turns.items()]
+    evaluate(echo, [*rows, Sample(turns=(Turn("aa", ("x",)),)), Sample(turns=(Turn("aaa", ("x",)),))], controls=())
+    assert asked(echo) == ["aa", "aaa", "a", "many", "b", "abc", "ab"]
 
 
 def test_batch_size_is_how_many_are_asked_at_once(eye, samples):
     evaluate(eye, samples, controls=(), batch_size=3)
-    assert [len(batch) for batch in eye.batches] == [3, 1]
-
-
-def test_all_are_asked_at_once_where_they_fit(eye, samples):
     evaluate(eye, samples, controls=())
-    assert [len(batch) for batch in eye.batches] == [4]
+    assert eye.batch_sizes == [3, 64]
 
 
 def test_max_new_tokens_cuts_the_answers(eye, samples):
@@ -242,7 +252,7 @@ def test_controls_have_the_numbers_of_their_questions(eye, samples):
 def test_progress_counts_questions_over_all_controls(eye, samples):
     told = []
     evaluate(eye, samples, batch_size=3, progress=lambda done, total: told.append((done, total)))
-    assert told == [(3, 12), (4, 12), (7, 12), (8, 12), (11, 12), (12, 12)]
+    assert told == [(number, 12) for number in range(1, 13)]
 
 
 def test_progress_ends_at_its_total_where_some_have_no_controls(eye, samples):
@@ -250,7 +260,7 @@ def test_progress_ends_at_its_total_where_some_have_no_controls(eye, samples):
     broken = dataclasses.replace(samples[0], images=[b"no image"])
     rows = [Sample(turns=(Turn("what?", ("dark",)),)), broken, *samples]
     evaluate(eye, rows, progress=lambda *numbers: told.append(numbers))
-    assert told == [(6, 18), (10, 14), (14, 14)]
+    assert told == [*((n, 18) for n in range(1, 7)), *((n, 14) for n in range(7, 15))]
 
 
 # ------------------------------------------------------------------------------------------------------------ controls
@@ -448,7 +458,18 @@ def test_a_question_draws_with_a_seed_of_its_own_and_keeps_it_in_the_controls(ey
 
 def test_beams_make_batches_smaller(eye, samples):
     evaluate(eye, samples[:3], controls=(), batch_size=8, options=GenerateOptions(beams=4))
-    assert [len(batch) for batch in eye.batches] == [2, 1]
+    assert eye.batch_sizes == [2]
+
+
+def test_image_is_encoded_once_however_many_batches_ask_about_it(pipe, noisy, monkeypatch):
+    encoded, encode = [], VLM.encode
+    monkeypatch.setattr(VLM, "encode", lambda self, images: encoded.append(len(images)) or encode(self, images))
+    prompts = [Turn(prompt, ("x",)) for prompt in ("a", "much longer", "b", "cd", "ef")]
+    rows = [dataclasses.replace(row, turns=(turn,)) for turn in prompts for row in noisy]
+    report = evaluate(pipe, rows, batch_size=2, max_new_tokens=3)
+    assert sum(encoded) == 4 + 1  # the blank one; those that are exchanged are known
+    pipe.prefixes = PrefixCache(0)
+    assert given(report.graded) == [str(pipe.generate([row], max_new_tokens=3)[0]) for row in rows]
 
 
 def test_answers_of_a_pipeline_are_as_long_as_allowed(pipe, noisy):

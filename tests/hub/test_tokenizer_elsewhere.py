@@ -6,7 +6,6 @@ import string
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save
 
 import ojito
@@ -22,6 +21,7 @@ from ojito.model import VLM
 from ojito.processor import Tokenizer
 from tests.hub.owl import FIRST, MODEL, NAME, SECOND, contents, tree
 from tests.hub.server import git_hash
+from tests.noise import noise
 
 WORDS = "owl/words"
 LISTINGS = [f"/api/models/{NAME}/revision/main", f"/api/models/{WORDS}/revision/main"]
@@ -70,7 +70,7 @@ def test_model_is_loaded_by_its_id(hub, named, tmp_path):
     assert hub.paths == [model, "config.json", words, "tokenizer_config.json", "tokenizer.json", "model.safetensors"]
     beside = shutil.copytree(find_folder(NAME), tmp_path / "eyes-3b")
     (beside / "tokenizer.json").write_bytes(named["tokenizer.json"])
-    image = Image.effect_noise((20, 30), 90).convert("RGB")
+    image = noise((20, 30))
     answers = [made.ask(image, "what is it?", max_new_tokens=4) for made in (pipe, ojito.load(beside, "cpu"))]
     assert answers[0] == answers[1]
     assert pipe.name == "eyes-3b"

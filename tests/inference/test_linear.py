@@ -49,6 +49,53 @@ def test_large_float_matrices_are_not_copied(monkeypatch):
     assert held == {module.weight.data_ptr() for module in modules}
 
 
+def test_small_float_matrices_lie_together_and_are_there_once():
+    modules = projections()
+    before = [module.weight.clone() for module in modules]
+    hidden, parameters = torch.randn(2, 64), [module.weight for module in modules]
+    expected = torch.cat([module(hidden) for module in modules], dim=-1)
+    prepared = PreparedLinear(modules)
+    with torch.inference_mode():
+        torch.testing.assert_close(prepared(hidden), expected)
+    (together,) = {kernel.weight.data_ptr() for kernels in prepared._kernels for kernel in kernels}
+    assert [module.weight.data_ptr() - together for module in modules] == [0, 12 * 64 * 4, 20 * 64 * 4]
+    for module, weight, parameter in zip(modules, before, parameters, strict=True):
+        assert module.weight is parameter
+        assert torch.equal(module.weight, weight)
+        assert not module.weight.is_inference()
+    torch.testing.assert_close(torch.cat([module(hidden) for module in modules], dim=-1), expected)
+    modules[1](hidden).sum().backward()  # and are trained as before
+    assert modules[1].weight.grad is not None
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_small_quantized_matrices_lie_together_where_no_kernel_packs_and_are_there_once(monkeypatch, form):
+    plain = WidenedInt8 if form == "int8" else WidenedInt4
+    monkeypatch.setattr(linear, "choose", lambda *args: choice.Choice((plain,) * 3))
+    modules, hidden = projections(form), torch.randn(2, 64)
+    with torch.inference_mode():
+        expected = torch.cat([module(hidden) for module in modules], dim=-1)
+        prepared = PreparedLinear(modules)
+        torch.testing.assert_close(prepared(hidden), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(torch.cat([module(hidden) for module in modules], dim=-1), expected)
+    ((kernel,),) = {tuple(kernels) for kernels in prepared._kernels}
+    whole = kernel.weight if form == "int8" else kernel.quantized.values
+    for name, buffer in modules[1].named_buffers():
+        assert (
+            buffer.untyped_storage().data_ptr() == dict(modules[0].named_buffers())[name].untyped_storage().data_ptr()
+        )
+    assert modules[0].values.data_ptr() == whole.data_ptr()
+
+
+def test_weights_that_were_made_in_inference_mode_stay_where_they_are():
+    with torch.inference_mode():
+        modules = projections()
+        places, hidden = [module.weight.data_ptr() for module in modules], torch.randn(2, 64)
+        expected = torch.cat([module(hidden) for module in modules], dim=-1)
+        torch.testing.assert_close(PreparedLinear(modules)(hidden), expected)
+    assert [module.weight.data_ptr() for module in modules] == places
+
+
 @pytest.mark.parametrize("form", ["int8", "int4"])
 def test_large_quantized_matrices_lie_together_in_a_packed_copy_alone(monkeypatch, form):
     monkeypatch.setattr(linear, "SMALL", 100)

@@ -6,6 +6,7 @@ from PIL import Image, ImageFont
 
 from ojito.locate import drawing as draw
 from ojito.locate.drawing import COLOURS, draw_boxes, find_font, has_glyph, pick_colours, text_colour_on
+from tests.noise import noise
 
 GREY = (100, 100, 100)
 
@@ -50,7 +51,7 @@ def test_image_itself_stays_as_it_is():
 
 
 def test_no_boxes_leave_the_image_alone():
-    image = Image.effect_noise((40, 30), 90).convert("RGB")
+    image = noise((40, 30))
     assert draw_boxes(image, []).tobytes() == image.tobytes()
 
 

@@ -29,6 +29,7 @@ from ojito.processor.prompts import RowWriter
 from ojito.processor.tiles import whole_tiles
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch, Sample, Turn
 from ojito.settings import ConfigError, override, read, write
+from tests.noise import noise
 
 GOLDEN = {name: json.loads((Path(__file__).parent / f"golden/nanovlm_{name}.json").read_text("utf-8"))
           for name in ("222m", "460m")}  # fmt: skip
@@ -259,7 +260,7 @@ def test_tiles_without_a_whole_view_are_written_as_the_code_of_july_writes_them(
 
 @pytest.mark.parametrize(("size", "grid"), [((20, 30), (1, 1)), ((50, 20), (1, 2)), ((90, 100), (2, 2))])
 def test_tiles_without_a_whole_view_are_the_tiles_of_the_later_code(july, pipes, size, grid):
-    image = Image.effect_noise(size, 90).convert("RGB")
+    image = noise(size)
     made = july.processor([Sample([image], "what?")]).images
     later = pipes["460m"].processor
     later = Processor(

@@ -16,6 +16,7 @@ from ojito.processor.image_files import ImageError, TooManyPixels
 from ojito.processor.images import EXACT_PIXELS, OpenedImage, image_size, open_image, open_scaled
 from ojito.processor.pixels import raw_pixels
 from ojito.records import StoredImage
+from tests.noise import noise
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(NOISE)  # 60 wide, 40 high
@@ -451,7 +452,7 @@ class Kept(StoredImage):
 
 
 def test_image_within_a_file_is_read_as_its_bytes_are():
-    content = encoded(Image.effect_noise((20, 10), 90).convert("RGB"))
+    content = encoded(noise((20, 10)))
     assert open_image(Kept(content)).tobytes() == open_image(content).tobytes()
     with pytest.raises(TooManyPixels, match=r"a.tar/1.png: has 20 x 10 = 200 pixels"):
         open_image(Kept(content), max_pixels=199)
@@ -473,7 +474,7 @@ def test_size_is_that_of_the_upright_image(tmp_path):
 
 
 def test_size_needs_no_more_than_the_header():
-    content = encoded(Image.effect_noise((200, 100), 90).convert("RGB"))
+    content = encoded(noise((200, 100)))
     assert image_size(content[:100]) == (200, 100)
     with pytest.raises(ImageError, match="is damaged"):
         open_image(content[:100])

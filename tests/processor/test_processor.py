@@ -11,6 +11,7 @@ from ojito.processor.pixels import normalize, pixels
 from ojito.processor.tiles import Tiles, read_image
 from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
 from ojito.settings import ConfigError
+from tests.noise import noise
 
 RED, BLUE = Image.new("RGB", (9, 7), "red"), Image.new("RGB", (5, 8), "blue")
 CONFIG = ProcessorConfig(tokenizer=TokenizerConfig(kind="characters"))
@@ -226,7 +227,7 @@ def test_with_image_changes_settings_of_images_in_a_copy():
 
 def test_open_image_opens_what_read_image_reads(tmp_path, monkeypatch):
     monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
-    Image.effect_noise((90, 60), 90).save(tmp_path / "a.jpg")
+    noise((90, 60), mode="L").save(tmp_path / "a.jpg")
     opened = processor().open_image(tmp_path / "a.jpg")
     assert (opened.image.size, opened.width, opened.height) == ((45, 30), 90, 60)
     assert torch.equal(processor().read_image(opened.image).pixels, processor().read_image(tmp_path / "a.jpg").pixels)

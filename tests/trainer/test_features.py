@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from PIL import Image
 
 from ojito.config import ConnectorConfig, DataConfig, EfficientNetConfig, ModelConfig
 from ojito.data import Batches, Source
@@ -14,6 +13,7 @@ from ojito.processor import ImageError, Processor
 from ojito.records import Sample, Turn
 from ojito.trainer.features import encode_images, views_of
 from ojito.trainer.loss import token_loss
+from tests.noise import noise
 
 TOWER = EfficientNetConfig(image_size=32, stem_width=4, widths=(4,) * 6 + (8,), blocks=(1,) * 7)
 
@@ -40,7 +40,7 @@ def rows(tmp_path):
     samples = []
     for number in range(3):
         path = tmp_path / f"{number}.png"
-        Image.effect_noise((40, 30), 50 + 50 * number).convert("RGB").save(path)
+        noise((40, 30), seed=number, spread=50 + 50 * number).save(path)
         samples.append(Sample([path], turns=(Turn("which", ("red", "blue")),), origin=f"row {number}"))
     return [*samples, dataclasses.replace(samples[0], origin="row 3")]
 
