@@ -35,7 +35,7 @@ MAX_STRING = 2**20  # bytes; chat templates have a tenth
 MAX_ENTRIES = 4_000_000  # of all arrays together; Gemma's vocabulary has 262,144, three times over
 MAX_AXES = 4
 MAX_NUMBERS = 2**42  # of one tensor
-MAX_ALIGNMENT = 2**16  # bytes
+MIN_ALIGNMENT, MAX_ALIGNMENT = 8, 2**16  # bytes; the format's own least, so that float64 and int64 lie where they must
 
 _FEW = 64  # numbers of an array that is decoded with the header
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -283,8 +283,9 @@ class _Reader:
     def alignment(self, metadata: Mapping[str, Value]) -> int:
         """Bytes at whose multiples tensors begin."""
         value = metadata.get("general.alignment", 32)
-        if type(value) is not int or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
-            problem = f"has a general.alignment of {value!r}, which is no power of two up to {MAX_ALIGNMENT}"
+        if type(value) is not int or not MIN_ALIGNMENT <= value <= MAX_ALIGNMENT or value & (value - 1):
+            allowed = f"{MIN_ALIGNMENT} to {MAX_ALIGNMENT}"
+            problem = f"has a general.alignment of {value!r}, which is no power of two from {allowed}"
             raise GgufError(self.path, problem, _COPY)
         return value
 

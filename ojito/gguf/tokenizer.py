@@ -9,6 +9,7 @@ Source: llama.cpp's `llama-vocab.cpp` for how texts are split; transformers 5.23
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from ojito.errors import nearest
-from ojito.gguf.container import GgufError, GgufFile
+from ojito.gguf.container import Array, GgufError, GgufFile
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Types of tokens, as `tokenizer.ggml.token_type` has them."""
@@ -26,6 +27,7 @@ _MODEL, _PRE = "tokenizer.ggml.model", "tokenizer.ggml.pre"
 _TOKENS, _TYPES, _SCORES, _MERGES = (f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "scores", "merges"))
 _LONGEST = 256  # characters of a token whose merges are looked for; those of real ones have a tenth
 _MOST_ADDED = 20_000
+_MOST_MERGES = 2_000_000  # that follow from scores; Gemma's vocabulary has a quarter
 _SPACE = "▁"  # how SentencePiece writes a space
 _UNREAL = "use the file of a real model"
 
@@ -210,8 +212,9 @@ def _vocabulary(file: GgufFile) -> tuple[list[str], list[int]]:
     types = types or [NORMAL] * len(tokens)
     if len(types) != len(tokens):
         raise GgufError(file.path, f"has {len(tokens)} tokens, and types of {len(types)}", _UNREAL)
-    while tokens and types[-1] == UNUSED:  # they fill the vocabulary up to the rows of the embedding
-        tokens, types = tokens[:-1], types[:-1]
+    # Unused ones at the end fill the vocabulary up to the rows of the embedding.
+    count = next((i + 1 for i in range(len(types) - 1, -1, -1) if types[i] != UNUSED), 0)
+    tokens, types = tokens[:count], types[:count]
     if len(set(tokens)) != len(tokens):
         raise GgufError(file.path, "has a token twice", _UNREAL)
     return tokens, types
@@ -257,9 +260,7 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:
         # Their merges were made in the order of the ids, and the scores do not say so.
         scores: list[Any] = [-i for i in range(len(tokens))]
     else:
-        scores = file.array(_SCORES)
-    if len(scores) != len(tokens) or not all(isinstance(score, (int, float)) for score in scores):
-        raise GgufError(file.path, f"has {len(tokens)} tokens, and scores of {len(scores)}", _UNREAL)
+        scores = _scores(file)[: len(tokens)]
     vocabulary = {token: i for i, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise GgufError(file.path, "has a token in two spellings", _UNREAL)
@@ -279,23 +280,43 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:
     return made
 
 
+def _scores(file: GgufFile) -> list[float]:
+    """The scores of all tokens, those that fill up included.
+
+    Raises:
+        GgufError: They are not one finite number a token.
+    """
+    scores, listed = file.array(_SCORES), file.metadata[_TOKENS]
+    count = listed.length if isinstance(listed, Array) else 0
+    if len(scores) != count or not all(isinstance(score, (int, float)) for score in scores):
+        raise GgufError(file.path, f"has {count} tokens, and scores of {len(scores)}", _UNREAL)
+    if not all(map(math.isfinite, scores)):
+        raise GgufError(file.path, f"has a score that is not finite ({_SCORES})", _UNREAL)
+    return scores
+
+
 def implied_merges(vocabulary: Mapping[str, int], scores: list[float]) -> list[tuple[str, str]]:
     """The merges of SentencePiece's BPE: every way to make a token of two others, the best tokens first.
 
     Args:
-        vocabulary: Tokens to ids, in their order.
+        vocabulary: Tokens to ids, in their order from 0 on.
         scores: Of the tokens, by their ids.
+
+    Raises:
+        ValueError: More than two million merges.
     """
-    found = []
+    tokens = [*vocabulary]  # a piece that was cut off is forgotten, and its entry used in its place
+    found: list[tuple[float, str, str]] = []
     for token, number in vocabulary.items():
         if not 1 < len(token) <= _LONGEST:
             continue
-        pairs = ((token[:cut], token[cut:]) for cut in range(1, len(token)))
-        known = [pair for pair in pairs if pair[0] in vocabulary and pair[1] in vocabulary]
-        known.sort(key=lambda pair: (vocabulary[pair[0]], vocabulary[pair[1]]))
-        found += [(scores[number], pair) for pair in known]
-    found.sort(key=lambda entry: (entry[0], len(entry[1][0]), len(entry[1][1])), reverse=True)
-    return [pair for _, pair in found]
+        pairs = ((vocabulary.get(token[:cut]), vocabulary.get(token[cut:])) for cut in range(1, len(token)))
+        known = sorted((first, second) for first, second in pairs if first is not None and second is not None)
+        found += [(scores[number], tokens[first], tokens[second]) for first, second in known]
+        if len(found) > _MOST_MERGES:
+            raise ValueError("too many")  # caught where it is called
+    found.sort(key=lambda entry: (entry[0], len(entry[1]), len(entry[2])), reverse=True)
+    return [(first, second) for _, first, second in found]
 
 
 def _add(made: tokenizers.Tokenizer, tokens: list[str], types: list[int], byte_level: bool) -> None:

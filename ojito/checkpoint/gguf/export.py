@@ -22,6 +22,7 @@ from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.gguf.decoders import GGUF_DECODERS, constants, decoder_table, write_decoder
 from ojito.checkpoint.gguf.folder import read
 from ojito.checkpoint.gguf.opened import OpenGguf
+from ojito.checkpoint.gguf.text import ENDS
 from ojito.checkpoint.gguf.towers import PROJECTORS, TOWER, write_tower
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.export import find_family, plain
@@ -196,7 +197,7 @@ def _vocabulary(tokenizer: tokenizers.Tokenizer, architecture: str, size: int, m
     """The metadata of a vocabulary.
 
     Raises:
-        CheckpointError: It is of a kind that llama.cpp does not have.
+        CheckpointError: It is of a kind that llama.cpp does not have, or has more ends than a file can name.
     """
     values = write_tokenizer(tokenizer, architecture, size)
     if values is None:
@@ -204,9 +205,10 @@ def _vocabulary(tokenizer: tokenizers.Tokenizer, architecture: str, size: int, m
             "is of a kind that llama.cpp does not have; it has byte-level BPE split as GPT-2's, SmolLM's, Llama 3's "
         )
         raise CheckpointError("the tokenizer", f"{problem}or Qwen2's, and SentencePiece's BPE", KEEPS)
-    numbers = {"bos": marks.bos, "eos": marks.ends[0], "padding": marks.pad}
-    if len(marks.ends) > 1:
-        numbers["eot"] = marks.ends[1]
+    if len(marks.ends) > len(ENDS):
+        problem = f"has {len(marks.ends)} tokens that end an answer, and a GGUF file names {len(ENDS)}"
+        raise CheckpointError("the tokenizer", problem, KEEPS)
+    numbers = {"bos": marks.bos, **dict(zip(ENDS, marks.ends, strict=False)), "padding": marks.pad}
     return values | {f"tokenizer.ggml.{key}_token_id": n for key, n in numbers.items() if n is not None}
 
 

@@ -166,10 +166,10 @@ def write_tower(kind: str, model: ModelConfig, image: ImageConfig) -> Settings:
         f"{_V}.feed_forward_length": tower.mlp_dim,
         f"{_V}.block_count": tower.layers,
         f"{_V}.attention.head_count": tower.heads,
-        f"{_V}.attention.layer_norm_epsilon": tower.norm_eps,
+        f"{_V}.attention.layer_norm_epsilon": float(tower.norm_eps),
         f"{_V}.projection_dim": model.decoder.width,
-        f"{_V}.image_mean": list(image.mean),
-        f"{_V}.image_std": list(image.std),
+        f"{_V}.image_mean": [*map(float, image.mean)],
+        f"{_V}.image_std": [*map(float, image.std)],
     }
     if kind == "mlp":
         # Without it, llama.cpp leaves out the last layer that the file has.
