@@ -245,6 +245,12 @@ def test_more_places_than_positions_are_refused_by_name():
         RowWriter(CHAT, CHARACTERS, 2, max_positions=10).write(sample, training=False)
 
 
+@pytest.mark.parametrize("image_tokens", [0, 2])
+def test_text_alone_that_is_longer_than_the_decoder_is_refused(image_tokens):
+    with pytest.raises(RowError, match=r"^rows:9: needs 7 positions, and the decoder has 6; use less text$"):
+        RowWriter(CHAT, CHARACTERS, image_tokens, max_positions=6).write(Sample(turns=(QA,), origin="rows:9"), True)
+
+
 def test_blind_turns_need_the_positions_of_the_longest_alone():
     assert RowWriter(BLIND, CHARACTERS, 2, max_positions=9).write(TWO, training=True)
 
