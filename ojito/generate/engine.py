@@ -134,9 +134,11 @@ def step(state: State) -> list[Generation]:
         OjitoError: Every row has ended; logits that are not finite; a sampler that returns no token for a row; a mask
             of allowed tokens that is none.
     """
-    if state.done:
+    if not state.running:
         raise OjitoError("state", "every row has ended", "call step while not state.done")
-    state.leave()  # rows that nobody waits for any more
+    state.leave()  # rows that were cancelled, by another thread perhaps, and perhaps all of them
+    if not state.running:
+        return state.rows
     model = state.model
     guesses = _guess(state)
     with evaluating(model) if model.training else nullcontext():

@@ -93,6 +93,7 @@ def may_draft(options: GenerateOptions) -> bool:
     A sampler of somebody else's may choose as it likes, a penalty changes with every token, and a mask of allowed
     tokens is asked for one token at a time.
     """
-    sampler = options.sampler
-    plain = isinstance(sampler, (Greedy, Temperature, TopK, TopP)) and is_greedy(sampler)
-    return bool(options.drafts) and plain and options.beams == options.repetition_penalty == 1 and not options.allowed
+    # Not `isinstance`: a class made of one of these may choose as it likes, too.
+    plain = type(options.sampler) in (Greedy, Temperature, TopK, TopP) and is_greedy(options.sampler)
+    free = options.beams == options.repetition_penalty == 1 and options.allowed is None
+    return options.drafts > 0 and plain and free

@@ -61,11 +61,13 @@ class State:
 
     @torch.inference_mode()
     def leave(self) -> None:
-        """Let rows that have ended leave, so that nothing is read for them any more. With beams they stay."""
-        ended = [number for number, row in enumerate(self.running) if row.answer.finish]
-        if not ended or self.search is not None:
+        """Let rows that have ended leave, so that nothing is read for them any more; with beams all at once."""
+        if self.search is not None:
+            self.running = [] if self.done else self.running
             return
-        self._take(self.cache.drop(ended))
+        ended = [number for number, row in enumerate(self.running) if row.answer.finish]
+        if ended:
+            self._take(self.cache.drop(ended))
 
     @torch.inference_mode()
     def join(self, others: State) -> None:
