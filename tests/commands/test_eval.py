@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ojito.evaluation.comparison import compare_expectations
 from ojito.pipeline import Pipeline
 
 
@@ -182,6 +183,24 @@ def test_compare_tells_how_a_quantized_model_differs(run, trained, images):
     values = json.loads(run(*words, "--json")[1])["compared"]
     assert values["model"] == str(trained)
     assert 0.9 < values["cosine"] <= 1
+
+
+def test_compare_reads_the_rows_that_were_asked(run, trained, images, tmp_path, monkeypatch):
+    said = [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b"}] * 2
+    row = {"image": str(images / "0.png"), "messages": said}  # a conversation, whose turns read each other
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    asked, compared, generate = [], [], Pipeline.generate
+    monkeypatch.setattr(
+        Pipeline, "generate", lambda pipe, samples, *a, **o: asked.extend(samples) or generate(pipe, samples, *a, **o)
+    )
+    monkeypatch.setattr(
+        "ojito.commands.eval.compare_expectations",
+        lambda pipe, other, samples, **o: compared.extend(samples) or compare_expectations(pipe, other, samples, **o),
+    )
+    assert run("eval", trained, tmp_path / "rows.jsonl", "--no-controls", "--compare", trained)[0] == 0
+    assert compared
+    assert all(one.chat for one in compared)
+    assert all(one in asked for one in compared)
 
 
 def test_model_to_compare_with_is_loaded_before_anything_is_asked(run, trained, images, monkeypatch):
