@@ -1,7 +1,7 @@
-"""One model beside another one on the same questions, such as a quantized model beside the one that it was made from.
+"""Two models on the same questions, such as a quantized model and the one that it was made from.
 
-What both answer is compared, and before that what they expect: at every token of the expected answers, the logits of
-both. These differ where no answer does yet.
+Compared are their answers, and their logits at every token of the expected answers, which differ long before an answer
+does.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expectations:
-    """What two models expect at the tokens of the expected answers.
+    """The logits of two models at the tokens of the expected answers.
 
     Attributes:
-        tokens: Tokens that were looked at.
-        perplexity: Of the model's expectations: 1 is certainty of every token.
-        other_perplexity: Of the other model's.
-        cosine: Of the two models' logits, on average.
-        same_likeliest: Share of tokens at which both hold the same one for the likeliest.
+        tokens: How many tokens were compared.
+        perplexity: Of the expected answers under the model; 1 is certainty.
+        other_perplexity: Under the other model.
+        cosine: Similarity of the two models' logits, mean over tokens.
+        same_likeliest: Share of tokens at which both models find the same token the likeliest.
     """
 
     tokens: int
@@ -58,7 +58,7 @@ class Expectations:
 def compare_expectations(
     pipe: Pipeline, other: Pipeline, samples: Sequence[Sample], batch_size: int = 8, progress: Progress | None = None
 ) -> Expectations:
-    """Compare what two models expect at every token of the samples' answers.
+    """Compare the logits of two models at every token of the samples' answers.
 
     Args:
         pipe: The one.

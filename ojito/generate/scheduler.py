@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Request:
-    """A row that is to be answered, from when it is submitted. Iterate over it, or look at `answer` between steps.
+    """A row that was submitted. Iterate over it, or look at `answer` between steps.
 
     Attributes:
         scheduler: Where it was submitted.
         batch: The prompt, one row; None once it is read.
         options: How to answer.
         stop: What finds the texts of `options.stop`.
-        length: Tokens of the prompt, and the most of the answer.
-        beginning: What of it may be known from other rows.
-        keep: Whether what others may know from it is kept for later.
+        length: Tokens of the prompt plus the most of the answer.
+        beginning: The part that other rows may share.
+        keep: Whether that part is kept for rows that are submitted later.
         answer: So far.
     """
 
@@ -65,7 +65,7 @@ class Request:
         return self.answer.finish is not None
 
     def cancel(self) -> None:
-        """Give the answer up: the row leaves before the next step, with what it has said."""
+        """Give up: the row leaves before the next step, and its answer stays as it is."""
         if not self.done:
             self.answer.finish = "cancelled"
 
@@ -201,7 +201,7 @@ class Scheduler:
             self.step()
 
     def _admit(self) -> None:
-        """Read the prompts of those whose turn it is, and give them their first token."""
+        """Read the prompts of the rows whose turn it is, and give each its first token."""
         chosen = self._choose()
         if not chosen:
             return
@@ -232,7 +232,7 @@ class Scheduler:
                 self._read(requests, known, shared, prefixes)
 
     def _choose(self) -> list[Request]:
-        """Take those that join now from those that wait."""
+        """Take the rows that join now out of the queue."""
         while self._waiting and self._waiting[0].done:  # cancelled
             self._waiting.popleft()
         waiting = [request for request in list(self._waiting) if not request.done]
@@ -253,7 +253,7 @@ class Scheduler:
         return chosen
 
     def _make_room(self, chosen: Sequence[Request]) -> None:
-        """Have a cache for these rows beside those that run."""
+        """Make room in the cache for these rows beside those that run."""
         needed = self.running + len(chosen)
         if self._cache is None:
             length = max(request.length for request in chosen)
@@ -270,12 +270,12 @@ class Scheduler:
         shared: Collection[bytes],
         prefixes: PrefixCache | None,
     ) -> None:
-        """Read these prompts, and let them join after their first token.
+        """Read the prompts of these rows; the rows join after their first token.
 
         Args:
-            requests: Whose they are.
-            known: Beginnings that need not be read; those that are read are added.
-            shared: The beginnings that others wait for.
+            requests: The rows.
+            known: Beginnings that need not be read; those that are read here are added.
+            shared: The beginnings that rows after these will look up.
             prefixes: Where images are looked up, and what is to be kept goes; None where there is none.
         """
         columns = [known.get(request.beginning.key) for request in requests]

@@ -1,4 +1,4 @@
-"""GGUF, the file format of llama.cpp: what its files hold, without what that means for a model of ours.
+"""GGUF, the file format of llama.cpp. What the metadata means for a model, `checkpoint.gguf` says.
 
     container       header, metadata and places of the tensors, checked before anything is read
     quantization    blocks of few bits to numbers, and to groups of integers with a scale

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has done all that it was told to: a GPU returns from every call before that."""
+    """Wait until the device has done all its work: calls to a GPU return before that."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -28,19 +28,13 @@ def picture(seed):
 
 
 @pytest.fixture
-def met(monkeypatch):
+def met(monkeypatch, reads):
     """Records what a model encodes (numbers of images) and what it reads (shapes)."""
 
     def record(model):
-        encoded, read = [], []
-        encode, features = model.encode, model.features
+        encoded, encode = [], model.encode
         monkeypatch.setattr(model, "encode", lambda images: encoded.append(len(images)) or encode(images))
-        monkeypatch.setattr(
-            model,
-            "features",
-            lambda batch, cache, **last: read.append(tuple(batch.tokens.shape)) or features(batch, cache, **last),
-        )
-        return encoded, read
+        return encoded, reads(model)
 
     return record
 

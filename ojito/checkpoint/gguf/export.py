@@ -1,7 +1,7 @@
-"""Export: write a model as llama.cpp reads it, a GGUF file for the decoder and an mmproj for what sees.
+"""Export: write a model as llama.cpp reads it, a GGUF file for the decoder and an mmproj for tower and projector.
 
-What was written is described again as any file is, and compared, before it takes its place: a model that llama.cpp
-cannot compute is refused, with the settings that keep it from being one.
+The files are described again like any others, and compared with the model, before they take their place. A model that
+llama.cpp cannot compute is refused, with the settings that are in the way.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def write_files(
 
 
 class _Report:
-    """Adds up what was written."""
+    """Progress over several files: adds up the bytes written."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress

@@ -104,7 +104,7 @@ TOWER: Table = {
 }
 
 _EXCHANGED: Table = {**TOWER, "blocks.*.mlp.up": "v.blk.*.ffn_down", "blocks.*.mlp.down": "v.blk.*.ffn_up"}
-"""As the older conversion for LLaVA names the two matrices of an MLP."""
+"""The older conversion for LLaVA exchanges the names of the two matrices of an MLP."""
 
 IGNORED = (r"v\.position_ids", r"v\.embeddings\.position_ids")
 
@@ -140,9 +140,8 @@ def read_mmproj(opened: OpenGguf) -> Mmproj:
         image["longest_side"] = f.integer(f"{_V}.preproc_image_size", default=usual)
     width = opened.header[_UP].shape[0] if _UP in opened.header and opened.header[_UP].shape else 0
     exchanged = width == vision["width"] != vision["mlp_dim"]
-    return Mmproj(
-        family, vision, connector, decoder, image, _EXCHANGED if exchanged else TOWER, projector.table
-    )  # fmt: skip
+    names = _EXCHANGED if exchanged else TOWER
+    return Mmproj(family, vision, connector, decoder, image, names, projector.table)
 
 
 def write_tower(kind: str, model: ModelConfig, image: ImageConfig) -> Settings:
