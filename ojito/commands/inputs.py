@@ -57,7 +57,7 @@ def naming_the_flag() -> Iterator[None]:
 
 
 def generate_options(args: Namespace) -> GenerateOptions:
-    """Options of generation of the flags of `ojito.commands.table.SAMPLING`.
+    """Options of generation of the flags of `ojito.commands.arguments.SAMPLING`.
 
     Raises:
         OjitoError: A flag that is not possible.
