@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ojito.gguf.container import GgufError, GgufFile, TensorPlace
+from ojito.gguf.container import GgufFile
+from ojito.gguf.header import GgufError, TensorPlace
 
 GROUP = 32
 """Numbers that share a scale."""

@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 import pytest
 
-from ojito.gguf.container import GgufError, GgufFile, is_gguf_file
+from ojito.gguf.container import GgufFile, is_gguf_file
+from ojito.gguf.header import GgufError
 from tests import gguf_files
 
 SECONDS = 2  # a case that takes longer hangs; a usual one takes a thousandth

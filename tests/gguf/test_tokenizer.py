@@ -9,7 +9,8 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from ojito.gguf import tokenizer as vocabulary
-from ojito.gguf.container import GgufError, GgufFile
+from ojito.gguf.container import GgufFile
+from ojito.gguf.header import GgufError
 from ojito.gguf.tokenizer import begins_with_bos, implied_merges, read_tokenizer, read_tokens, token_name
 from ojito.processor import Tokenizer
 from tests import gguf_files

@@ -32,7 +32,8 @@ from ojito.checkpoint.huggingface.processor_files import chat_template, check_pr
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
 from ojito.checkpoint.keys import KeyMap, Section
 from ojito.config import DecoderConfig, ModelConfig, ProcessorConfig, ViTConfig
-from ojito.gguf.tokenizer import read_tokenizer, write_tokenizer
+from ojito.gguf.tokenizer import read_tokenizer
+from ojito.gguf.tokenizer_writer import write_tokenizer
 from ojito.gguf.writer import write_gguf
 from ojito.records import Progress
 from ojito.settings import ConfigError, differences
