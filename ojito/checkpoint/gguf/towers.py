@@ -51,11 +51,19 @@ class Mmproj:
 
 @dataclass(frozen=True)
 class _Projector:
-    """A type of projector: its family, names, and what `clip.projector_type` implies for connector and decoder."""
+    """A type of projector.
+
+    Attributes:
+        family: The public family that it is of.
+        table: Our names of its tensors to theirs.
+        read: The metadata and the tower's settings, to those of the connector and those that the decoder differs in.
+        architectures: Of the decoders that it is for; empty for any.
+    """
 
     family: str
     table: Table
     read: Callable[[Fields, Settings], tuple[Settings, Settings]]
+    architectures: tuple[str, ...] = ()
 
 
 def _mlp(f: Fields, vision: Settings) -> tuple[Settings, Settings]:
@@ -82,6 +90,7 @@ PROJECTORS: dict[str, _Projector] = {
             "project.weight": Key("mm.input_projection.weight", transposed=True),
         },
         _gemma3,
+        ("gemma3",),
     ),
     "idefics3": _Projector("idefics3", {"project": "mm.model.fc"}, _idefics3),
 }
@@ -113,7 +122,8 @@ def read_mmproj(opened: OpenGguf) -> Mmproj:
     """What an opened model's mmproj says.
 
     Raises:
-        CheckpointError: A projector that Ojito does not have, metadata that is missing, or that it cannot follow.
+        CheckpointError: A projector that Ojito does not have, or that is for another decoder; metadata that is missing,
+            or that it cannot follow.
     """
     assert opened.vision is not None  # noqa: S101 - the caller's to see
     f = Fields(opened.vision.metadata, str(opened.vision.path))
@@ -123,6 +133,12 @@ def read_mmproj(opened: OpenGguf) -> Mmproj:
     if not isinstance(kind, str) or kind not in PROJECTORS:
         raise f.error("clip.projector_type", kind, known(PROJECTORS))
     projector = PROJECTORS[kind]
+    architecture = opened.text.architecture
+    if projector.architectures and architecture not in projector.architectures:
+        problem = (
+            f"is for a decoder of {' or '.join(projector.architectures)}, and {opened.path.name} is {architecture}"
+        )
+        raise CheckpointError(opened.vision.path, problem, "give the mmproj of the same model")
     family = FAMILIES[projector.family]
     class_token = _CLASS in opened.header
     tower = "clip_vision_model" if class_token else family.towers[0] if kind != "mlp" else "siglip_vision_model"
