@@ -1,7 +1,7 @@
-"""Memory that hidden states take while a model answers, told by its config alone.
+"""Memory that hidden states take while a model answers, computed from its config alone.
 
-The tensors that a forward pass holds at once, counted where it holds the most: in the vision tower, while the masks are
-built, in a decoder layer that reads the prompt, or at the logits. What a kernel needs for itself is not among them.
+It counts the tensors that a forward pass holds at its fullest moment: in the vision tower, while masks are built, in a
+decoder layer that reads the prompt, or at the logits. Workspaces of kernels are not counted.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import ojito
-from ojito.commands.table import COMMANDS, COMMON, Command
+from ojito.commands.arguments import COMMON
+from ojito.commands.table import COMMANDS, Command
 from ojito.errors import OjitoError, UsageError, nearest
 
 DEBUG = "OJITO_DEBUG"

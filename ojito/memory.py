@@ -1,4 +1,4 @@
-"""Memory that weights, cache, answers and training take, told before it is taken."""
+"""Memory that weights, cache, answers and training need, computed before it is allocated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AnswerMemory:
 
     @property
     def peak(self) -> int:
-        """All of them: the most that is taken at once."""
+        """The sum: the most that is taken at once."""
         return self.weights + self.cache + self.activations + self.baseline
 
     def to_dict(self) -> dict[str, int]:
@@ -87,7 +87,7 @@ def answer_memory(
     images: int | None = None,
     baseline: int = 0,
 ) -> AnswerMemory:
-    """Tell the memory that answering takes.
+    """Return the memory that answering takes.
 
     Args:
         model: Shapes alone count: on `meta` will do, with quantized modules or without.

@@ -98,9 +98,8 @@ def _compare(
     args: Namespace, pipe: Pipeline, other: Pipeline, rows: Sequence[Sample], report: Report, options: GenerateOptions
 ) -> tuple[dict[str, Any], str]:
     """Ask another model the same; return what differs, for JSON and for people."""
-    samples = [Sample(one.sample.images, turns=(*one.sample.dialogue[:-1], one.turn)) for one in report.graded]
     with progress("comparing") as tell:
-        expected = compare_expectations(pipe, other, samples, progress=tell)
+        expected = compare_expectations(pipe, other, [one.sample for one in report.graded], progress=tell)
     with progress(f"asking {args.compare}") as tell:
         theirs = evaluate(
             other,

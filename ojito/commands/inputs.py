@@ -64,7 +64,7 @@ def name_the_flag(error: ImageError) -> ImageError:
 
 
 def generate_options(args: Namespace) -> GenerateOptions:
-    """Options of generation of the flags of `ojito.commands.table.SAMPLING`.
+    """Options of generation of the flags of `ojito.commands.arguments.SAMPLING`.
 
     Raises:
         OjitoError: A flag that is not possible.

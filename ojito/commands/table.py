@@ -1,16 +1,22 @@
 """All commands: their arguments, help texts and examples."""
 
-import argparse
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ojito.errors import OjitoError
-
-
-class Argument(NamedTuple):
-    """A positional argument or flag of a command, as argparse's `add_argument` takes it."""
-
-    names: tuple[str, ...]
-    options: dict[str, Any]
+from ojito.commands.arguments import (
+    BEAMS,
+    LOOKING,
+    MAX_PIXELS,
+    MMPROJ,
+    MODEL,
+    SAMPLING,
+    STATS,
+    STORED,
+    Argument,
+    argument,
+    count,
+    counts,
+    word,
+)
 
 
 class Command(NamedTuple):
@@ -31,173 +37,28 @@ class Command(NamedTuple):
     example: str
 
 
-def _argument(*names: str, **options: Any) -> Argument:
-    return Argument(names, options)
-
-
-def _word(text: str) -> str:
-    """A path or a name. An empty one would mean the current folder, or be taken for one that was not given."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is empty; give a path or a name")
-    return text
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; write for example 4") from None
-
-
-def _seed(text: str) -> int:
-    """A seed, as `train.seed` takes it."""
-    from ojito.config.rules import check_seed  # not at the top: `--help` needs no YAML
-
-    seed = _whole(text)
-    try:
-        check_seed(seed)
-    except OjitoError as error:
-        raise argparse.ArgumentTypeError(f"{error.problem}; {error.remedy}") from None
-    return seed
-
-
-def _pixels(text: str) -> int:
-    """A number of pixels, as `processor.image.max_pixels` takes it."""
-    pixels = _whole(text)
-    if pixels < 1:
-        raise argparse.ArgumentTypeError(f"{pixels} must be greater than 0")
-    return pixels
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    """Counts with commas between them: 1,8."""
-    counts = tuple(_whole(part) for part in text.split(","))
-    if min(counts) < 1:
-        raise argparse.ArgumentTypeError(f"{min(counts)} must be greater than 0")
-    return counts
-
-
-def _count(text: str) -> int:
-    (count,) = _counts(text.replace(",", " "))
-    return count
-
-
-COMMON = (
-    _argument("--json", action="store_true", help="write JSON to stdout, and nothing else"),
-    _argument("--device", default="auto", help="auto (the GPU if there is one; default), cpu, cuda, cuda:1, mps"),
-    _argument("--seed", type=_seed, metavar="N", help="seed of the random numbers (default 0)"),
-)
-
-MODEL = _argument(
-    "model",
-    type=_word,
-    metavar="MODEL",
-    help="a model folder, a GGUF file, owner/name on the Hugging Face Hub, or a preset or recipe (random weights)",
-)
-
-MMPROJ = _argument(
-    "--mmproj",
-    type=_word,
-    metavar="FILE",
-    help="the vision tower of a MODEL in GGUF (default: that beside it in a folder)",
-)
-
-MAX_PIXELS = _argument(
-    "--max-pixels", type=_pixels, metavar="N", help="refuse larger images (default: the limit in the model's settings)"
-)
-
-STATS = _argument(
-    "--stats", action="store_true", help="also tell the seconds and the memory that loading and answering took"
-)
-
-STORED = (
-    _argument(
-        "--dtype",
-        default="auto",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        help="dtype to compute in (default: bfloat16 where the device multiplies it fast, else float32)",
-    ),
-    _argument(
-        "--quantize",
-        default="none",
-        choices=("none", "int8", "int4"),
-        help="how the matrices are stored: in the dtype (none; default), in a byte a number, in half of one",
-    ),
-)
-
-BEAMS = (
-    _argument("--beams", type=int, default=1, metavar="N", help="beams of beam search, such as 4; 1 (default) is none"),
-    _argument(
-        "--length-penalty",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="with --beams: above 1 (default), longer answers are favoured, below, shorter ones",
-    ),
-)
-
-SAMPLING = (
-    _argument("--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"),
-    _argument(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="sample tokens; 0 (default) always takes the likeliest",
-    ),
-    _argument("--top-k", type=int, metavar="K", help="sample among the K likeliest tokens"),
-    _argument("--top-p", type=float, metavar="P", help="sample among the likeliest tokens that add up to P"),
-    *BEAMS,
-    _argument(
-        "--repetition-penalty",
-        type=float,
-        default=1.0,
-        metavar="R",
-        help="above 1, repeats become less likely",
-    ),
-    _argument(
-        "--stop",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="end the answer before this text; may be repeated",
-    ),
-)
-
-LOOKING = (
-    _argument("image", type=_word, metavar="IMAGE", help="an image file"),
-    _argument("things", metavar="THINGS", help='what to look for: cat, or "cat ; dog"'),
-    _argument(
-        "--out",
-        type=_word,
-        metavar="FILE",
-        help="also write the image with the results drawn in, as .png, .jpg, .webp or .bmp",
-    ),
-    MAX_PIXELS,
-    _argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (default 256)"),
-)
-
 COMMANDS = (
     Command(
         "demo",
         "train a small model on drawn scenes, and report what it sees",
         "ojito.commands.demo",
         (
-            _argument(
+            argument(
                 "--preset",
-                type=_word,
+                type=word,
                 default="tiny",
                 metavar="NAME",
                 help="tiny (two minutes; default) or scenes (twenty minutes)",
             ),
-            _argument(
+            argument(
                 "--out",
-                type=_word,
+                type=word,
                 default="runs/demo",
                 metavar="FOLDER",
                 help="where to write (default runs/demo)",
             ),
-            _argument("--minutes", type=float, metavar="M", help="training time (default: the preset's)"),
-            _argument("--short", action="store_true", help="a few seconds of training, to see that it works"),
+            argument("--minutes", type=float, metavar="M", help="training time (default: the preset's)"),
+            argument("--short", action="store_true", help="a few seconds of training, to see that it works"),
         ),
         "ojito demo",
     ),
@@ -206,37 +67,37 @@ COMMANDS = (
         "train a model on your own images, or on a built-in data set",
         "ojito.commands.train",
         (
-            _argument(
+            argument(
                 "--preset",
-                type=_word,
+                type=word,
                 metavar="NAME",
                 help="preset to start from, or a recipe in YAML (default tiny); see `ojito presets`",
             ),
-            _argument(
+            argument(
                 "--from",
                 dest="base",
-                type=_word,
+                type=word,
                 metavar="MODEL",
                 help="start from the weights and recipe of this model instead",
             ),
-            _argument("--config", type=_word, metavar="FILE", help="a recipe in YAML; overrides the preset"),
-            _argument(
+            argument("--config", type=word, metavar="FILE", help="a recipe in YAML; overrides the preset"),
+            argument(
                 "--data",
-                type=_word,
+                type=word,
                 metavar="PATH",
                 help="a file or folder, in any form of docs/data.md, scenes, or photos16; overrides both",
             ),
-            _argument("--steps", type=int, metavar="N", help="training length, in optimizer steps"),
-            _argument(
+            argument("--steps", type=int, metavar="N", help="training length, in optimizer steps"),
+            argument(
                 "--minutes",
                 type=float,
                 metavar="M",
                 help="training length, in minutes; with --steps, whichever ends first",
             ),
-            _argument("--out", type=_word, metavar="FOLDER", help="where to write the model (default runs/NAME)"),
-            _argument("--force", action="store_true", help="replace the model in --out"),
-            _argument("--print-config", action="store_true", help="print the complete recipe as YAML, and exit"),
-            _argument(
+            argument("--out", type=word, metavar="FOLDER", help="where to write the model (default runs/NAME)"),
+            argument("--force", action="store_true", help="replace the model in --out"),
+            argument("--print-config", action="store_true", help="print the complete recipe as YAML, and exit"),
+            argument(
                 "settings",
                 nargs="*",
                 metavar="key=value",
@@ -250,20 +111,18 @@ COMMANDS = (
         "show what is understood of data: rows, splits, kinds, lengths, images, and what is wrong",
         "ojito.commands.data",
         (
-            _argument(
-                "data", type=_word, metavar="PATH", help="a file or folder, in any form of docs/data.md, or photos16"
+            argument(
+                "data", type=word, metavar="PATH", help="a file or folder, in any form of docs/data.md, or photos16"
             ),
-            _argument(
-                "--html", type=_word, metavar="FILE", help="also write a web page of examples, such as data.html"
-            ),
-            _argument(
+            argument("--html", type=word, metavar="FILE", help="also write a web page of examples, such as data.html"),
+            argument(
                 "--preset",
-                type=_word,
+                type=word,
                 metavar="NAME",
                 help="read as training this preset does; the page shows tokens, and which of them are learned",
             ),
-            _argument("--model", type=_word, metavar="MODEL", help="the same for a model folder, or owner/name"),
-            _argument(
+            argument("--model", type=word, metavar="MODEL", help="the same for a model folder, or owner/name"),
+            argument(
                 "--examples", type=int, default=24, metavar="N", help="examples of the page and of --json (default 24)"
             ),
         ),
@@ -274,35 +133,35 @@ COMMANDS = (
         "join a public vision tower and a public decoder to a new model for training",
         "ojito.commands.build",
         (
-            _argument(
+            argument(
                 "--vision",
-                type=_word,
+                type=word,
                 required=True,
                 metavar="MODEL",
                 help="model whose vision tower is used: one of `ojito parts`, a folder, owner/name, or a preset",
             ),
-            _argument(
+            argument(
                 "--decoder",
-                type=_word,
+                type=word,
                 required=True,
                 metavar="MODEL",
                 help="model whose decoder and tokenizer are used: a folder, or owner/name",
             ),
-            _argument(
+            argument(
                 "--connector",
                 metavar="NAME",
                 help="mlp (default), linear, pixel_shuffle:2, average_pool:2, perceiver:64",
             ),
-            _argument(
+            argument(
                 "--like",
                 default="",
                 metavar="FAMILY",
                 help="follow a public family, so that the model can be exported as one: llava (as any mlp), paligemma "
                 "(linear), idefics3 (pixel_shuffle); average pools and perceivers stay with Ojito",
             ),
-            _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write the model"),
-            _argument("--force", action="store_true", help="replace the model in --out"),
-            _argument("settings", nargs="*", metavar="key=value", help="any setting, such as train.lr=3e-4"),
+            argument("--out", type=word, required=True, metavar="FOLDER", help="where to write the model"),
+            argument("--force", action="store_true", help="replace the model in --out"),
+            argument("settings", nargs="*", metavar="key=value", help="any setting, such as train.lr=3e-4"),
         ),
         "ojito build --vision google/siglip-base-patch16-224 --decoder HuggingFaceTB/SmolLM2-135M --out runs/new",
     ),
@@ -312,19 +171,19 @@ COMMANDS = (
         "ojito.commands.caption",
         (
             MODEL,
-            _argument("images", nargs="+", type=_word, metavar="IMAGE", help="image files, or folders of them"),
+            argument("images", nargs="+", type=word, metavar="IMAGE", help="image files, or folders of them"),
             MMPROJ,
             *STORED,
-            _argument(
+            argument(
                 "--out",
-                type=_word,
+                type=word,
                 metavar="FILE",
                 help="write captions.csv or .jsonl instead; images that it has already are skipped",
             ),
-            _argument("--recursive", action="store_true", help="also the images in folders below"),
+            argument("--recursive", action="store_true", help="also the images in folders below"),
             MAX_PIXELS,
             *SAMPLING,
-            _argument("--batch-size", type=int, default=16, metavar="N", help="images at once (default 16)"),
+            argument("--batch-size", type=int, default=16, metavar="N", help="images at once (default 16)"),
             STATS,
         ),
         "ojito caption runs/mine photo.jpg",
@@ -335,20 +194,16 @@ COMMANDS = (
         "ojito.commands.ask",
         (
             MODEL,
-            _argument(
-                "image", nargs="?", type=_word, metavar="IMAGE", help="an image file, unless --no-image is given"
-            ),
-            _argument(
+            argument("image", nargs="?", type=word, metavar="IMAGE", help="an image file, unless --no-image is given"),
+            argument(
                 "question",
                 nargs="?",
                 metavar="QUESTION",
                 help="left out: questions from stdin, one per line",
             ),
             STATS,
-            _argument(
-                "--no-image", action="store_true", help="ask without an image, as a model of text alone is asked"
-            ),
-            _argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
+            argument("--no-image", action="store_true", help="ask without an image, as a model of text alone is asked"),
+            argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
             MMPROJ,
             *STORED,
             MAX_PIXELS,
@@ -371,16 +226,16 @@ COMMANDS = (
             MODEL,
             *LOOKING,
             *STORED,
-            _argument(
+            argument(
                 "--weights",
-                type=_word,
+                type=word,
                 required=True,
                 metavar="FILE",
                 help="the mask decoder, vae-oid.npz, published by big_vision",
             ),
-            _argument(
+            argument(
                 "--masks",
-                type=_word,
+                type=word,
                 metavar="FOLDER",
                 help="also write each mask, white on black, to a new or empty folder: 1-cat.png, ...",
             ),
@@ -394,48 +249,48 @@ COMMANDS = (
         "ojito.commands.eval",
         (
             MODEL,
-            _argument(
+            argument(
                 "data",
-                type=_word,
+                type=word,
                 metavar="DATA",
                 help="a file or folder, in any form of docs/data.md, scenes, or photos16",
             ),
-            _argument(
+            argument(
                 "--split",
-                type=_word,
+                type=word,
                 metavar="NAME",
                 help="split to score (default: what training held out, the recipe's, dev, or the only one)",
             ),
-            _argument("--limit", type=int, metavar="N", help="only N rows, drawn by --seed"),
-            _argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
+            argument("--limit", type=int, metavar="N", help="only N rows, drawn by --seed"),
+            argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
             *STORED,
-            _argument(
+            argument(
                 "--compare",
-                type=_word,
+                type=word,
                 metavar="MODEL",
                 help="also ask this model, and tell how the two differ, such as a quantized one from the original",
             ),
-            _argument(
+            argument(
                 "--report",
-                type=_word,
+                type=word,
                 metavar="FILE",
                 help="also write a web page with images, such as report.html",
             ),
-            _argument(
+            argument(
                 "--out",
-                type=_word,
+                type=word,
                 metavar="FOLDER",
                 help="also write predictions.jsonl, scores.json and report.html there",
             ),
-            _argument(
+            argument(
                 "--max-new-tokens",
                 type=int,
                 metavar="N",
                 help="longest answer, in tokens (default: what the longest expected answer takes, 64 at least)",
             ),
             *BEAMS,
-            _argument("--batch-size", type=int, default=64, metavar="N", help="answers at once (default 64)"),
-            _argument(
+            argument("--batch-size", type=int, default=64, metavar="N", help="answers at once (default 64)"),
+            argument(
                 "settings",
                 nargs="*",
                 metavar="key=value",
@@ -451,22 +306,22 @@ COMMANDS = (
         (
             MODEL,
             MMPROJ,
-            _argument("--out", type=_word, required=True, metavar="FOLDER", help="where to write it"),
-            _argument(
+            argument("--out", type=word, required=True, metavar="FOLDER", help="where to write it"),
+            argument(
                 "--to",
                 choices=("huggingface", "gguf", "ojito"),
                 help="huggingface (default) for families that transformers has, such as LLaVA, PaliGemma, Idefics3 and "
                 "Gemma 3, and for nanoVLM; gguf for those that llama.cpp has; ojito for any model",
             ),
-            _argument(
+            argument(
                 "--dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the weights (default: unchanged)"
             ),
-            _argument(
+            argument(
                 "--quantize",
                 choices=("int8", "int4"),
                 help="store the matrices in a byte a number, or in half of one, in Ojito's own form",
             ),
-            _argument("--force", action="store_true", help="replace the model in --out"),
+            argument("--force", action="store_true", help="replace the model in --out"),
         ),
         "ojito convert runs/mine --to ojito --dtype bfloat16 --out smaller",
     ),
@@ -478,9 +333,9 @@ COMMANDS = (
             MODEL,
             MMPROJ,
             *STORED,
-            _argument("--batch", type=_count, default=1, metavar="N", help="questions answered at once (default 1)"),
-            _argument("--prompt-tokens", type=_count, metavar="N", help="tokens of text in each (default 8)"),
-            _argument("--tokens", type=_count, metavar="N", help="tokens of each answer (default 20)"),
+            argument("--batch", type=count, default=1, metavar="N", help="questions answered at once (default 1)"),
+            argument("--prompt-tokens", type=count, metavar="N", help="tokens of text in each (default 8)"),
+            argument("--tokens", type=count, metavar="N", help="tokens of each answer (default 20)"),
         ),
         "ojito info paligemma-3b-224 --batch 8 --quantize int8",
     ),
@@ -491,28 +346,24 @@ COMMANDS = (
         (
             MODEL,
             *STORED,
-            _argument(
-                "--batch", type=_counts, default=(1,), metavar="N,...", help="questions asked at once (default 1)"
+            argument("--batch", type=counts, default=(1,), metavar="N,...", help="questions asked at once (default 1)"),
+            argument(
+                "--prompt-tokens", type=counts, metavar="N,...", help="tokens of text in each question (default 8)"
             ),
-            _argument(
-                "--prompt-tokens", type=_counts, metavar="N,...", help="tokens of text in each question (default 8)"
+            argument("--prompt", metavar="TEXT", help="ask this, in place of random tokens"),
+            argument("--tokens", type=count, default=20, metavar="N", help="tokens of each answer (default 20)"),
+            argument(
+                "--image-size", type=count, metavar="N", help="of a preset: pixels of a side (default: the preset's)"
             ),
-            _argument("--prompt", metavar="TEXT", help="ask this, in place of random tokens"),
-            _argument("--tokens", type=_count, default=20, metavar="N", help="tokens of each answer (default 20)"),
-            _argument(
-                "--image-size", type=_count, metavar="N", help="of a preset: pixels of a side (default: the preset's)"
-            ),
-            _argument(
-                "--threads", type=_count, metavar="N", help="threads to compute with (default: PyTorch's number)"
-            ),
-            _argument(
+            argument("--threads", type=count, metavar="N", help="threads to compute with (default: PyTorch's number)"),
+            argument(
                 "--rounds",
-                type=_count,
+                type=count,
                 default=3,
                 metavar="N",
                 help="answers that the medians are of, after a first one (default 3)",
             ),
-            _argument("--out", type=_word, metavar="FILE", help="also write a web page, such as bench.html"),
+            argument("--out", type=word, metavar="FILE", help="also write a web page, such as bench.html"),
         ),
         "ojito bench tiny --batch 1,8 --prompt-tokens 8,64 --out bench.html",
     ),
@@ -522,7 +373,7 @@ COMMANDS = (
         "settings",
         "list the settings of a recipe, with type, default and meaning",
         "ojito.commands.settings",
-        (_argument("group", nargs="?", type=_word, metavar="GROUP", help="only this group, such as model.decoder"),),
+        (argument("group", nargs="?", type=word, metavar="GROUP", help="only this group, such as model.decoder"),),
         "ojito settings train",
     ),
 )

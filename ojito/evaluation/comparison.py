@@ -1,13 +1,12 @@
-"""One model beside another one on the same questions, such as a quantized model beside the one that it was made from.
+"""Two models on the same questions, such as a quantized model and the one that it was made from.
 
-What both answer is compared, and before that what they expect: at every token of the expected answers, the logits of
-both. These differ where no answer does yet.
+Compared are their answers, and their logits at every token of the expected answers, which differ long before an answer
+does.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,24 +16,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ojito.errors import OjitoError
+from ojito.generate import evaluating
 from ojito.processor import ImageError, RowError
 from ojito.records import IGNORE, Progress, Sample
 
 if TYPE_CHECKING:
     from ojito.evaluation.runner import Report
     from ojito.pipeline import Pipeline
+    from ojito.processor.prompts import Row
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """What two models expect at the tokens of the expected answers.
+    """The logits of two models at the tokens of the expected answers.
 
     Attributes:
-        tokens: Tokens that were looked at.
-        perplexity: Of the model's expectations: 1 is certainty of every token.
-        other_perplexity: Of the other model's.
-        cosine: Of the two models' logits, on average.
-        same_likeliest: Share of tokens at which both hold the same one for the likeliest.
+        tokens: How many tokens were compared.
+        perplexity: Of the expected answers under the model; 1 is certainty.
+        other_perplexity: Under the other model.
+        cosine: Similarity of the two models' logits, mean over tokens.
+        same_likeliest: Share of tokens at which both models find the same token the likeliest.
     """
 
     tokens: int
@@ -57,45 +58,78 @@ class Expectations:
 def compare_expectations(
     pipe: Pipeline, other: Pipeline, samples: Sequence[Sample], batch_size: int = 8, progress: Progress | None = None
 ) -> Expectations:
-    """Compare what two models expect at every token of the samples' answers.
+    """Compare the logits of two models at every token of the samples' answers.
 
     Args:
         pipe: The one.
         other: The other, with the same tokenizer.
-        samples: With answers; those that cannot be read are left out.
+        samples: With answers; those that either model cannot read are left out.
         batch_size: Samples that are read at once.
         progress: Called with the samples that are done, and all of them.
 
     Raises:
-        OjitoError: The models have different vocabularies, or no sample has an answer that can be read.
+        OjitoError: The models have different vocabularies, or read an answer as different tokens; no sample has an
+            answer that can be read; a batch size below 1.
     """
     size = pipe.processor.tokenizer.size
     if size != other.processor.tokenizer.size:
         problem = f"has {other.processor.tokenizer.size} tokens, and {pipe.name} has {size}"
         raise OjitoError(other.name, problem, "compare models with one tokenizer")
+    if batch_size < 1:
+        raise OjitoError("batch_size", f"{batch_size} reads nothing", "use 1 or more")
     tokens, sums = 0, torch.zeros(4, dtype=torch.float64)
-    for start in range(0, len(samples), batch_size):
-        part = _readable(pipe, samples[start : start + batch_size])
-        if part:
-            logits, targets = _labelled(pipe, part, size)
-            others, same_targets = _labelled(other, part, size)
-            if not torch.equal(targets, same_targets):
-                raise OjitoError(other.name, f"reads answers otherwise than {pipe.name}", "compare alike models")
-            tokens += len(targets)
-            sums += torch.stack(
-                [
-                    F.cross_entropy(logits, targets, reduction="sum"),
-                    F.cross_entropy(others, targets, reduction="sum"),
-                    F.cosine_similarity(logits, others, dim=-1).sum(),
-                    (logits.argmax(-1) == others.argmax(-1)).sum(),
-                ]
-            ).cpu()
-        if progress is not None:
-            progress(min(start + batch_size, len(samples)), len(samples))
+    with evaluating(pipe.model), evaluating(other.model):
+        for start in range(0, len(samples), batch_size):
+            pairs = [_rows(sample, pipe, other) for sample in samples[start : start + batch_size]]
+            mine, others = [pair[0] for pair in pairs if pair], [pair[1] for pair in pairs if pair]
+            if mine:
+                count, part = _compare(pipe, mine, other, others, size)
+                tokens, sums = tokens + count, sums + part
+            if progress is not None:
+                progress(min(start + batch_size, len(samples)), len(samples))
     if not tokens:
         raise OjitoError("samples", "have no answers that can be read", "give questions with answers")
-    loss, other_loss, cosine, same = (sums / tokens).tolist()
-    return Expectations(tokens, math.exp(loss), math.exp(other_loss), cosine, same)
+    loss, other_loss, cosine, same = sums / tokens
+    return Expectations(tokens, loss.exp().item(), other_loss.exp().item(), cosine.item(), same.item())
+
+
+def _rows(sample: Sample, pipe: Pipeline, other: Pipeline) -> tuple[Row, Row] | None:
+    """A sample as a row of either model; None where one cannot read it, or it has no answer."""
+    try:
+        mine, others = (one.processor.row(sample, training=True) for one in (pipe, other))
+    except (ImageError, RowError):
+        return None
+    return (mine, others) if any(target != IGNORE for target in mine.targets) else None
+
+
+def _compare(
+    pipe: Pipeline, rows: Sequence[Row], other: Pipeline, other_rows: Sequence[Row], size: int
+) -> tuple[int, Tensor]:
+    """Count the tokens of the answers, and sum over them both losses, the cosines, and where the likeliest is the same.
+
+    Raises:
+        OjitoError: The rows have different answers.
+    """
+    logits, targets = _labelled(pipe, rows, size)
+    others, same_targets = _labelled(other, other_rows, size)
+    if not torch.equal(targets, same_targets):
+        raise OjitoError(other.name, f"reads answers otherwise than {pipe.name}", "compare alike models")
+    sums = [
+        F.cross_entropy(logits, targets, reduction="sum"),
+        F.cross_entropy(others, targets, reduction="sum"),
+        F.cosine_similarity(logits, others, dim=-1).sum(),
+        (logits.argmax(-1) == others.argmax(-1)).sum(),
+    ]
+    return len(targets), torch.stack([one.double() for one in sums])
+
+
+def _labelled(pipe: Pipeline, rows: Sequence[Row], size: int) -> tuple[Tensor, Tensor]:
+    """Logits (n, size) and targets (n,) at the tokens of the answers, on the CPU."""
+    batch = pipe.processor.batch(rows)
+    model = pipe.prepared()
+    labelled = batch.targets != IGNORE
+    hidden = model.features(batch)
+    return model.head(hidden[labelled.to(hidden.device)])[:, :size].cpu(), batch.targets[labelled]
 
 
 def same_answers(report: Report, other: Report) -> float:
@@ -108,25 +142,3 @@ def same_answers(report: Report, other: Report) -> float:
     given = {one.number: one.given for one in other.graded}
     both = [one for one in report.graded if one.number in given]
     return sum(one.given == given[one.number] for one in both) / max(len(both), 1)
-
-
-def _readable(pipe: Pipeline, samples: Sequence[Sample]) -> list[Sample]:
-    """The samples that are rows with answers."""
-    found = []
-    for sample in samples:
-        try:
-            row = pipe.processor.batch([pipe.processor.row(sample, training=True)])
-        except (ImageError, RowError):
-            continue
-        if bool((row.targets != IGNORE).any()):
-            found.append(sample)
-    return found
-
-
-def _labelled(pipe: Pipeline, samples: Sequence[Sample], size: int) -> tuple[Tensor, Tensor]:
-    """Logits (n, size) and targets (n,) at the tokens of the answers."""
-    batch = pipe.processor(samples, training=True)
-    model = pipe.prepared()
-    hidden = model.features(batch)
-    labelled = batch.targets.to(hidden.device) != IGNORE
-    return model.head(hidden[labelled])[:, :size], batch.targets.to(hidden.device)[labelled]

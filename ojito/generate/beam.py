@@ -59,7 +59,7 @@ class Row:
         stop: Whether a stop text ends its tokens; None where it has none.
         beams: Tokens of those that go on.
         ended: The best answers that have ended, at most `width`, best first.
-        done: Whether no beam can become better than those.
+        done: Whether no beam that goes on can still beat those.
     """
 
     width: int
@@ -95,7 +95,7 @@ class Row:
                     finish = "length"
             if finish is None:
                 going.append(candidate)
-            elif rank < self.width:  # those behind are there to go on only
+            elif rank < self.width:  # lower ranks are candidates to go on, not to end
                 self.ended.append(Ended(self._score(candidate.score, length), tokens, finish))
         self.ended = sorted(self.ended, key=lambda one: one.score, reverse=True)[: self.width]
         going = going[: self.width]

@@ -34,8 +34,8 @@ from ojito.model import Columns, KVCache
 from ojito.records import PADDING, Batch
 
 MOST_PLACES = 32
-"""Places that a pass with guesses may have, those of all rows together: with more, arithmetic takes longer than memory,
-and a pass is no longer as good as free."""
+"""Tokens of all rows together that a pass with guesses may read. Up to there a pass waits for memory, so that more
+tokens are nearly free; beyond, arithmetic takes longer."""
 
 
 @torch.inference_mode()
@@ -91,15 +91,7 @@ def prefill(
     rows = make_rows(batch, options, stops, gaps, model.config.decoder.max_positions)
     limits = [row.limit for row in rows]
     need = max(begun) + length + (max(limits) - 1 if room is None else room)
-    if cache is None:
-        cache = KVCache(model.config.decoder, num_rows, need, model.dtype, model.device)
-    else:
-        cache.clear(0)
-        cache.reserve(num_rows, need)
-        cache.clear(num_rows)
-    for number, columns in enumerate(known):
-        if columns is not None:
-            cache.write(number, columns)
+    cache = _begun_cache(model, cache, need, known)
     eos = frozenset({eos} if isinstance(eos, int) else eos)
     penalties = [float(one.repetition_penalty) for one in options]
     penalized = any(penalty != 1 for penalty in penalties)
@@ -134,9 +126,11 @@ def step(state: State) -> list[Generation]:
         OjitoError: Every row has ended; logits that are not finite; a sampler that returns no token for a row; a mask
             of allowed tokens that is none.
     """
-    if state.done:
+    if not state.running:
         raise OjitoError("state", "every row has ended", "call step while not state.done")
-    state.leave()  # rows that nobody waits for any more
+    state.leave()  # rows that were cancelled, by another thread perhaps, and perhaps all of them
+    if not state.running:
+        return state.rows
     model = state.model
     guesses = _guess(state)
     with evaluating(model) if model.training else nullcontext():
@@ -158,7 +152,7 @@ def step(state: State) -> list[Generation]:
     tokens = choose(state.samplers, [row.generator for row in state.running], first)
     if state.seen is not None:
         state.seen.scatter_(1, tokens.clamp(0, state.seen.shape[1] - 1)[:, None], True)
-    # What the model would say behind each guess.
+    # The model's own choice after each guess.
     likeliest = torch.cat((tokens[:, None], logits[:, 1:].argmax(-1)), dim=1) if guesses else tokens[:, None]
     if not guesses:  # before the device is waited for, which then knows what comes next
         state.batch = _next(state.batch, tokens, 1, model.config.decoder.max_positions - 1)
@@ -202,6 +196,20 @@ def generate(
     """Return the finished rows. Arguments and errors as for `prefill`."""
     *_, rows = stream(model, batch, options, eos=eos, vocab_size=vocab_size, stops=stops)
     return rows
+
+
+def _begun_cache(model: Model, cache: KVCache | None, length: int, known: Sequence[Columns | None]) -> KVCache:
+    """A cache of rows of this length that holds what is known of each: this one emptied, or a new one."""
+    if cache is None:
+        cache = KVCache(model.config.decoder, len(known), length, model.dtype, model.device)
+    else:
+        cache.clear(0)
+        cache.reserve(len(known), length)
+        cache.clear(len(known))
+    for number, columns in enumerate(known):
+        if columns is not None:
+            cache.write(number, columns)
+    return cache
 
 
 def _width(model: Model, options: Sequence[GenerateOptions]) -> int:

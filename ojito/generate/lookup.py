@@ -22,11 +22,11 @@ _FIRST_PAUSE, _LAST_PAUSE = 4, 64  # tokens without a guess after a wrong one
 
 
 class Lookup:
-    """The text of one row, and where its pieces have stood before.
+    """The text of one row, with an index of where its last two and three tokens stood before.
 
-    To look takes two reads of a dictionary, whatever the text's length. A guess that was right altogether makes the
-    next one twice as long; one that was not makes it shorter. One of which nothing was right is followed by a pause,
-    twice as long each time, up to 64 tokens. So a text that never repeats costs next to nothing.
+    A lookup is two reads of a dictionary, however long the text is. A guess that was right throughout doubles the
+    length of the next one; a wrong token shortens it. When not even the first token was right, guessing pauses, twice
+    as long each time, up to 64 tokens. So a text that never repeats costs next to nothing.
 
     Args:
         prompt: Its tokens; `IMAGE` where images stand.
@@ -39,13 +39,13 @@ class Lookup:
         self._pause = _FIRST_PAUSE
         self._waits = 0  # tokens until the next guess
         self._text: list[int] = []
-        self._after: dict[tuple[int, ...], int] = {}  # where the text goes on behind a piece that stood in it last
-        self._found = 0  # where it goes on behind the last tokens; 0 is nowhere
+        self._after: dict[tuple[int, ...], int] = {}  # the place after the last occurrence of a piece
+        self._found = 0  # the place that followed an earlier occurrence of the last tokens; 0 is none
         for token in prompt:
             self._add(token)
 
     def add(self, token: int) -> None:
-        """Tell a new token of the answer."""
+        """Append a new token of the answer."""
         self._add(token)
         self._waits = max(0, self._waits - 1)
 
@@ -73,7 +73,7 @@ class Lookup:
         return guess
 
     def judge(self, guessed: int, right: int) -> None:
-        """Tell how many tokens of a guess were right, before these are added."""
+        """Adapt to how many tokens of a guess were right; call it before these are added."""
         if not guessed:
             return
         if right == guessed:
@@ -88,11 +88,12 @@ class Lookup:
 
 
 def may_draft(options: GenerateOptions) -> bool:
-    """Whether guesses can be checked against what a row would have chosen: only where it takes the likeliest token.
+    """Whether a row's tokens may be guessed: only where it takes the likeliest token, whatever came before.
 
-    A sampler of somebody else's may choose as it likes, a penalty changes with every token, and a mask of allowed
-    tokens is asked for one token at a time.
+    A sampler of one's own may choose as it likes, a repetition penalty changes with every token, and a mask of allowed
+    tokens is computed for one token at a time.
     """
-    sampler = options.sampler
-    plain = isinstance(sampler, (Greedy, Temperature, TopK, TopP)) and is_greedy(sampler)
-    return bool(options.drafts) and plain and options.beams == options.repetition_penalty == 1 and not options.allowed
+    # Not `isinstance`: a class made of one of these may choose as it likes, too.
+    plain = type(options.sampler) in (Greedy, Temperature, TopK, TopP) and is_greedy(options.sampler)
+    free = options.beams == options.repetition_penalty == 1 and options.allowed is None
+    return options.drafts > 0 and plain and free

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Allowed = Callable[[Sequence[int]], "Bool[Tensor, ' V'] | None"]
-"""Which tokens may come next: called before each with the answer's tokens so far. True where a token may; V is the size
-of the tokenizer's vocabulary. None allows all. Only where its end-of-text token is allowed, an answer can end."""
+"""Which tokens may come next. Called before each token with those of the answer so far; returns a mask of the
+tokenizer's vocabulary, True where a token is allowed, or None for all. An answer can end only where the end-of-text
+token is allowed."""
 
 _STRONGEST = 1e10  # penalty; beyond, logits leave the range of float32
 _HIGHEST = 10  # power of a length
@@ -47,9 +48,11 @@ class GenerateOptions:
             usual, and takes about as long as a batch of four times as many rows.
         length_penalty: With beams: the power of an answer's length, in tokens, that the sum of its log probabilities
             is divided by. 1 compares means, and greater numbers favour longer answers; 0 compares sums.
+        allowed: Returns a mask of the tokens that may come next, see `Allowed`; None allows all.
+        drafts: The most tokens that are guessed at once, see `generate.lookup`; 0 guesses none. Answers are the same.
 
     Raises:
-        OjitoError: A value that is not possible; beams beside a sampler, a length penalty without beams.
+        OjitoError: A value that is not possible; beams beside a sampler or a mask, a length penalty without beams.
     """
 
     max_new_tokens: int = 64

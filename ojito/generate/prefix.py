@@ -1,12 +1,12 @@
 """The prefix cache: an image that is asked about again is neither encoded nor read again.
 
-What may be kept follows from the mask (`model/masks.py`), that is, from what an image's tokens attend to:
+What may be kept depends on what an image's tokens attend to, which the mask says (`model/masks.py`):
 
-    mask="causal"   only what stands before them: their keys and values are the same whatever follows
-    mask="image"    besides, all of their own image: the same, as long as the image is whole
-    mask="prefix"   the question behind them, too: keys and values differ, and only the visual tokens may be kept
+    mask="causal"   what stands before them: keys and values are the same whatever follows
+    mask="image"    their whole image as well: the same, as long as the image is kept whole
+    mask="prefix"   the question after them, too: keys and values change with it; only visual tokens are kept
 
-So the keys and values of a row are kept through its last image, and the visual tokens of every image.
+So a row's keys and values are kept through its last image, and the visual tokens of every image.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MAX_BYTES = 256 * 2**20
 class PrefixCache:
     """Keys and values of the beginnings of rows, and visual tokens of images; the least recently used ones leave.
 
-    It is one model's. `follow` empties it where the model's weights have changed since, as far as PyTorch counts the
-    changes: not those that are made through `parameter.data`.
+    Its entries are of one model. `follow` empties it for another model, or when the weights have changed, as far as
+    PyTorch counts changes: not those made through `parameter.data`.
 
     Args:
         max_bytes: The most bytes that it holds, on the model's device. What is larger by itself is not kept.
@@ -81,9 +81,9 @@ class PrefixCache:
         self.nbytes = 0
 
     def follow(self, model: Model) -> bool:
-        """Forget everything if the model's weights are others than before; whether the cache may be used at all.
+        """Forget everything if the model or its weights are not those of before; return whether the cache may be used.
 
-        With hooks on its modules it may not: they may change what a module does, or want to see all that it reads.
+        It may not while modules have hooks: these may change what a module does, or want to see all that it reads.
         """
         modules = list(model.modules())
         tensors = chain.from_iterable(chain(m.parameters(False), m.buffers(False)) for m in modules)
@@ -108,7 +108,7 @@ class PrefixCache:
 
 @dataclass(frozen=True)
 class Beginning:
-    """What of a row may be known from other rows.
+    """The part of a row that other rows may share.
 
     Attributes:
         length: Tokens through its last image; 0 where no keys and values may be kept.
@@ -122,7 +122,7 @@ class Beginning:
 
 
 def find_beginning(batch: Batch, mask: str) -> Beginning:
-    """Return what of a row may be known from others.
+    """Return the part of a row that other rows may share.
 
     Args:
         batch: One row, without padding.

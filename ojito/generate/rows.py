@@ -17,7 +17,7 @@ from ojito.generate.stops import Finish, Stop
 from ojito.records import IGNORE, IMAGE, PADDING, Batch
 
 FILL = {"tokens": 0, "positions": 0, "segments": PADDING, "prefix": False, "targets": IGNORE}
-"""What padding is, in each of a batch's columns."""
+"""The value of padding in each per-token field of a batch."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Row:
         limit: The most tokens of its answer.
         stop: Whether a stop text ends its tokens; None where it has none.
         gap: Columns of the cache in which it has padding in place of tokens.
-        lookup: Guesses at its next tokens; None where there shall be none.
+        lookup: Guesses its next tokens; None where none are to be guessed.
         generator: Its random numbers, on the CPU.
         answer: So far.
     """
@@ -62,11 +62,11 @@ class Row:
         return self.limit - len(self.answer.tokens)
 
     def guess(self, most: int) -> list[int]:
-        """Return a guess at its next tokens, `most` at most, and so few that one more may follow."""
+        """Return a guess at its next tokens: `most` at most, and few enough for one more to follow."""
         return [] if self.lookup is None else self.lookup.guess(min(most, self.left - 1))
 
     def add(self, token: int, eos: Collection[int]) -> None:
-        """Give it a token, and see whether that ends it."""
+        """Append a token, and end the row if that ends it."""
         answer = self.answer
         if token in eos:
             answer.finish = "eos"
@@ -140,11 +140,11 @@ def tokens_of(batch: Batch) -> list[int]:
 
 
 def last_columns(batch: Batch, counts: Sequence[int]) -> Batch:
-    """The last tokens of each row: so many, padded on the left; without images where no image is among them.
+    """The last tokens of each row, padded on the left; without images if no image is among them.
 
     Args:
         batch: Rows, padded on the left.
-        counts: For each row.
+        counts: How many tokens of each row.
     """
     length = max(counts)
     columns = {name: getattr(batch, name)[:, -length:].clone() for name in FILL}
@@ -161,7 +161,7 @@ def collate(batches: Sequence[Batch]) -> Batch:
     """Several batches as one, padded on the left.
 
     Args:
-        batches: Each with images, patches or visual tokens as every other that has images, or without.
+        batches: Those with images bring them alike: all as images, all as patches, or all as visual tokens.
     """
     length = max(batch.tokens.shape[1] for batch in batches)
     together: dict[str, Any] = {}

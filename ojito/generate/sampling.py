@@ -153,8 +153,9 @@ def check_sampler(sampler: Any) -> None:
 
 
 def is_greedy(sampler: Sampler) -> bool:
-    """Whether a sampler always takes the likeliest token, as far as it tells."""
-    return isinstance(sampler, Greedy) or getattr(sampler, "temperature", 1.0) < NEARLY_GREEDY
+    """Whether a sampler always takes the likeliest token, as far as it tells: by its class, or its temperature."""
+    temperature: Any = getattr(sampler, "temperature", None)
+    return type(sampler) is Greedy or (is_number(temperature) and bool(temperature < NEARLY_GREEDY))
 
 
 def keep_k(logits: Float[Tensor, "B V"], k: int) -> Float[Tensor, "B V"]:

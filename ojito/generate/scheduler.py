@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Request:
-    """A row that is to be answered, from when it is submitted. Iterate over it, or look at `answer` between steps.
+    """A row that was submitted. Iterate over it, or look at `answer` between steps.
 
     Attributes:
         scheduler: Where it was submitted.
         batch: The prompt, one row; None once it is read.
         options: How to answer.
         stop: What finds the texts of `options.stop`.
-        length: Tokens of the prompt, and the most of the answer.
-        beginning: What of it may be known from other rows.
-        keep: Whether what others may know from it is kept for later.
+        length: Tokens of the prompt plus the most of the answer.
+        beginning: The part that other rows may share.
+        keep: Whether that part is kept for rows that are submitted later.
         answer: So far.
     """
 
@@ -65,7 +65,7 @@ class Request:
         return self.answer.finish is not None
 
     def cancel(self) -> None:
-        """Give the answer up: the row leaves before the next step, with what it has said."""
+        """Give up: the row leaves before the next step, and its answer stays as it is."""
         if not self.done:
             self.answer.finish = "cancelled"
 
@@ -119,7 +119,7 @@ class Scheduler:
         if rows < 1:
             raise OjitoError("rows", f"{rows} answer nothing", "use 1 or more, for example 32")
         self._model, self._eos, self._vocab_size, self._rows = model, eos, vocab_size, rows
-        self._prefixes = prefixes if prefixes is not None and prefixes.follow(model) else None
+        self._prefixes = prefixes
         self._waiting: deque[Request] = deque()
         self._joined: list[Request] = []  # and not done
         self._state: State | None = None
@@ -184,7 +184,7 @@ class Scheduler:
             with evaluating(self._model) if self._model.training else nullcontext():
                 if self._state is not None:
                     self._state.leave()
-                    if not self._state.done:
+                    if self._state.running:
                         step(self._state)
                 self._admit()
         except BaseException:  # an interrupt, too, leaves a batch that nobody knows the state of
@@ -201,38 +201,38 @@ class Scheduler:
             self.step()
 
     def _admit(self) -> None:
-        """Read the prompts of those whose turn it is, and give them their first token."""
+        """Read the prompts of the rows whose turn it is, and give each its first token."""
         chosen = self._choose()
         if not chosen:
             return
-        self._joined += chosen
         self._make_room(chosen)
-        if chosen[0].options.beams > 1:
-            self._read(chosen, {}, ())
+        # Asked each time: weights may have changed since, or another model may have used the same cache.
+        prefixes = self._prefixes if self._prefixes is not None and self._prefixes.follow(self._model) else None
+        if prefixes is None or chosen[0].options.beams > 1:
+            self._read(chosen, {}, (), prefixes)
             return
         known: dict[bytes, Columns] = {}
         for request in chosen:
-            if request.beginning.length and self._prefixes is not None:
-                found = self._prefixes.columns(request.beginning.key)
-                if found is not None:
-                    known[request.beginning.key] = found
+            found = prefixes.columns(request.beginning.key) if request.beginning.length else None
+            if found is not None:
+                known[request.beginning.key] = found
         # Those of which nothing is known are read first, one for each beginning; the others then know it from them.
-        leaders: dict[bytes, Request] = {}
+        leaders: set[bytes] = set()
         first, then = [], []
         for request in chosen:
             key = request.beginning.key
             if request.beginning.length and (key in known or key in leaders):
                 then.append(request)
             else:
-                leaders[key] = request
+                leaders.add(key)
                 first.append(request)
         shared = {request.beginning.key for request in then}
         for requests in (first, then):
             if requests:
-                self._read(requests, known, shared)
+                self._read(requests, known, shared, prefixes)
 
     def _choose(self) -> list[Request]:
-        """Take those that join now from those that wait."""
+        """Take the rows that join now out of the queue."""
         while self._waiting and self._waiting[0].done:  # cancelled
             self._waiting.popleft()
         waiting = [request for request in list(self._waiting) if not request.done]
@@ -247,12 +247,13 @@ class Scheduler:
             if len(chosen) == room or request.options.beams != width:
                 break
             chosen.append(request)
+        self._joined += chosen  # before they leave the queue: an interrupt in between must not lose them
         while self._waiting and (self._waiting[0].done or self._waiting[0] in chosen):
             self._waiting.popleft()
         return chosen
 
     def _make_room(self, chosen: Sequence[Request]) -> None:
-        """Have a cache for these rows beside those that run."""
+        """Make room in the cache for these rows beside those that run."""
         needed = self.running + len(chosen)
         if self._cache is None:
             length = max(request.length for request in chosen)
@@ -262,21 +263,28 @@ class Scheduler:
             # Twice as many, so that it seldom moves where rows come one by one.
             self._cache.reserve(min(self._rows, max(needed, 2 * self._cache.rows)), self._cache.capacity)
 
-    def _read(self, requests: Sequence[Request], known: dict[bytes, Columns], shared: Collection[bytes]) -> None:
-        """Read these prompts, and let them join after their first token.
+    def _read(
+        self,
+        requests: Sequence[Request],
+        known: dict[bytes, Columns],
+        shared: Collection[bytes],
+        prefixes: PrefixCache | None,
+    ) -> None:
+        """Read the prompts of these rows; the rows join after their first token.
 
         Args:
-            requests: Whose they are.
-            known: Beginnings that need not be read; those that are read are added.
-            shared: The beginnings that others wait for.
+            requests: The rows.
+            known: Beginnings that need not be read; those that are read here are added.
+            shared: The beginnings that rows after these will look up.
+            prefixes: Where images are looked up, and what is to be kept goes; None where there is none.
         """
         columns = [known.get(request.beginning.key) for request in requests]
         batches = [request.batch for request in requests if request.batch is not None]
         if columns[0] is not None:
             batches = [dataclasses.replace(batch, images=None) for batch in batches]
         batch = collate(batches)
-        if self._prefixes is not None and batch.images is not None:
-            visual = self._visual(requests, batch.images, self._prefixes)
+        if prefixes is not None and batch.images is not None:
+            visual = self._visual(requests, batch.images, prefixes)
             batch = dataclasses.replace(batch, images=None, visual=visual)
         joins = self.running > 0
         others = prefill(
@@ -292,15 +300,17 @@ class Scheduler:
         )
         for number, (request, row) in enumerate(zip(requests, others.running, strict=True)):
             length, key = request.beginning.length, request.beginning.key
-            if length and columns[number] is None and (request.keep or key in shared):
+            keep = request.keep and prefixes is not None
+            if length and columns[number] is None and (keep or key in shared):
                 known[key] = others.cache.columns(number, slice(row.gap.stop, row.gap.stop + length)).copy()
-                if request.keep and self._prefixes is not None:
-                    self._prefixes.put(key, known[key])
-            row.answer.finish = request.answer.finish  # where it was cancelled meanwhile
-            request.answer, request.batch = row.answer, None
-        if others.done:
-            return
+                if keep and prefixes is not None:
+                    prefixes.put(key, known[key])
+            # The request's own, which another thread may have cancelled meanwhile, or may be about to.
+            row.answer = others.rows[number] = request.answer
+            request.batch = None
         step(others)
+        if not others.running:  # each ended with its first token, or was cancelled
+            return
         if joins and self._state is not None:
             self._state.join(others)
         else:

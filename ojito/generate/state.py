@@ -23,9 +23,8 @@ class State:
     """Generation under way: everything that `step` needs.
 
     Attributes:
-        rows: The answers, in the order of the prompts; those that have ended, too, until other rows join.
-        running: The rows that go on, in the order in which they stand in the cache. With beams all rows, until the last
-            one has ended.
+        rows: The answers, in the order of the prompts; ended ones are dropped when other rows join.
+        running: The rows that go on, in the order of the cache. With beams all rows, until the last one has ended.
         model: The model that answers.
         cache: Keys and values of all tokens read, of the rows that run.
         batch: Their tokens to read next, one a row; while `hidden` is there, the tokens read last.
@@ -61,20 +60,22 @@ class State:
 
     @torch.inference_mode()
     def leave(self) -> None:
-        """Let rows that have ended leave, so that nothing is read for them any more. With beams they stay."""
-        ended = [number for number, row in enumerate(self.running) if row.answer.finish]
-        if not ended or self.search is not None:
+        """Let rows that have ended leave, so that nothing is read for them any more; with beams all at once."""
+        if self.search is not None:
+            self.running = [] if self.done else self.running
             return
-        self._take(self.cache.drop(ended))
+        ended = [number for number, row in enumerate(self.running) if row.answer.finish]
+        if ended:
+            self._take(self.cache.drop(ended))
 
     @torch.inference_mode()
     def join(self, others: State) -> None:
-        """Let the rows of another batch join that have their first token; its cache is copied, and may be thrown away.
+        """Let the rows of another batch join. Its cache is copied, and of no use afterwards.
 
         Args:
-            others: Of the same model, without beams, after its first step.
+            others: A batch of the same model, without beams, after its first step.
         """
-        # What each row may still take: of the tokens that it gets, all are read but the last.
+        # The columns that each row will need: all of its tokens are read but the last.
         needs = [length + row.left for length, row in zip(self.cache.lengths, self.running, strict=True)]
         needs += [
             length - (row.gap.stop - row.gap.start) + row.left
@@ -82,7 +83,7 @@ class State:
         ]
         longest = max(needs, default=0)
         if longest > self.cache.capacity:
-            longest = max(longest, self.cache.capacity + self.cache.capacity // 4)  # so that it seldom moves
+            longest = max(longest, self.cache.capacity + self.cache.capacity // 4)  # growing moves it all: do so seldom
         self.cache.reserve(len(needs), longest)
         for number, row in enumerate(others.running):
             mine = self.cache.add_row()
@@ -112,7 +113,7 @@ class State:
         self.seen, self.penalties = torch.cat((seen, more_seen)), torch.cat((penalties, more_penalties))
 
     def _take(self, order: Sequence[int]) -> None:
-        """Have these rows, in this order, as the cache has them already."""
+        """Keep these rows, in the order that the cache has them in already."""
         self.running = [self.running[number] for number in order]
         places = torch.tensor(order, dtype=torch.int64, device=self.model.device)
         taken = {name: getattr(self.batch, name)[places] for name in FILL}

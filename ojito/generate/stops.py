@@ -1,4 +1,4 @@
-"""Why an answer ends, and texts that end it: found, cut off, and held back while they may still be coming."""
+"""Why an answer ends, and stop texts: found in an answer, cut off it, and held back from a stream while incomplete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StopTexts:
     id, and also where the model spells it out.
 
     Args:
-        texts: Not empty ones; there may be none.
+        texts: The stop texts, none of them empty; the list may be.
         decode: Ids to text, without special tokens.
         parse: A text to the ids of special tokens and the text between them.
 
@@ -60,7 +60,7 @@ class StopTexts:
         return text[: min((text.index(stop) for stop in self.texts if stop in text), default=len(text))]
 
     def settled(self, tokens: Sequence[int]) -> str:
-        """Return the text without what the next token may still change: half a character, the beginning of a stop."""
+        """Return the text that no further token changes: without half a character or the beginning of a stop text."""
         text = self.cut(tokens).rstrip(_UNFINISHED)
         begun = (n for stop in self.texts for n in range(len(stop) - 1, 0, -1) if text.endswith(stop[:n]))
         return text[: len(text) - max(begun, default=0)]

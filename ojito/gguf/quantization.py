@@ -1,4 +1,4 @@
-"""Blocks of few bits: to floating-point numbers, and to the groups of integers that Ojito's own int8 and int4 are.
+"""Quantized blocks to floating-point numbers, or to the groups of integers that Ojito's own int8 and int4 consist of.
 
     Q8_0    32 numbers: a scale in float16, 32 signed bytes                   scale * byte
     Q4_0    32 numbers: a scale in float16, 16 bytes of two nibbles           scale * (nibble - 8)
@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ojito.gguf.container import GgufError, GgufFile, TensorPlace
+from ojito.gguf.container import GgufFile
+from ojito.gguf.header import GgufError, TensorPlace
 
 GROUP = 32
 """Numbers that share a scale."""

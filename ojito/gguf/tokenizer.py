@@ -8,8 +8,7 @@ Source: llama.cpp's `llama-vocab.cpp` for how texts are split; transformers 5.23
 
 from __future__ import annotations
 
-import json
-import re
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,15 +16,17 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from ojito.errors import nearest
-from ojito.gguf.container import GgufError, GgufFile
+from ojito.gguf.container import GgufFile
+from ojito.gguf.header import Array, GgufError
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Types of tokens, as `tokenizer.ggml.token_type` has them."""
 
-_MODEL, _PRE = "tokenizer.ggml.model", "tokenizer.ggml.pre"
-_TOKENS, _TYPES, _SCORES, _MERGES = (f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "scores", "merges"))
+MODEL, PRE = "tokenizer.ggml.model", "tokenizer.ggml.pre"
+TOKENS, TYPES, SCORES, MERGES = (f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "scores", "merges"))
 _LONGEST = 256  # characters of a token whose merges are looked for; those of real ones have a tenth
 _MOST_ADDED = 20_000
+_MOST_MERGES = 2_000_000  # that follow from scores; Gemma's vocabulary has a quarter
 _SPACE = "▁"  # how SentencePiece writes a space
 _UNREAL = "use the file of a real model"
 
@@ -66,7 +67,7 @@ SPLITS: dict[str, Callable[[], Any]] = {
 WHOLE_WORDS = ("llama-bpe", "llama3", "llama-v3")
 """Vocabularies in which a word that is an entry is that token, whatever the merges say. They also begin with bos."""
 
-_NORMALIZED = ("qwen2", "deepseek-r1-qwen")
+NORMALIZED = ("qwen2", "deepseek-r1-qwen")
 """Vocabularies whose texts are composed first (NFC), as in these models' own tokenizers."""
 
 
@@ -76,7 +77,7 @@ def read_tokenizer(file: GgufFile) -> tokenizers.Tokenizer:
     Raises:
         GgufError: The file has none, or one that is damaged, or of a kind that Ojito does not have.
     """
-    kind = file.metadata.get(_MODEL)
+    kind = file.metadata.get(MODEL)
     if kind is None:
         raise GgufError(file.path, "has no tokenizer", "use the file of a whole language model")
     if kind not in ("gpt2", "llama"):
@@ -98,7 +99,7 @@ def read_tokenizer(file: GgufFile) -> tokenizers.Tokenizer:
 def begins_with_bos(file: GgufFile) -> bool:
     """Whether the vocabulary puts its bos before every text, as its file says or as llama.cpp takes for granted."""
     said = file.metadata.get("tokenizer.ggml.add_bos_token")
-    usual = file.metadata.get(_MODEL) == "llama" or file.metadata.get(_PRE) in WHOLE_WORDS
+    usual = file.metadata.get(MODEL) == "llama" or file.metadata.get(PRE) in WHOLE_WORDS
     return usual if said is None else said is True
 
 
@@ -126,92 +127,21 @@ def read_tokens(file: GgufFile) -> list[str]:
     return _vocabulary(file)[0]
 
 
-def write_tokenizer(tokenizer: tokenizers.Tokenizer, architecture: str, size: int) -> dict[str, Any] | None:
-    """The metadata of a vocabulary that a file can hold.
-
-    Args:
-        tokenizer: The tokenizer.
-        architecture: Of the model.
-        size: Entries that the vocabulary shall have: those that are missing are filled in.
-
-    Returns:
-        The metadata by their keys, without the ids of special tokens; None where it is a tokenizer of another kind.
-    """
-    state = json.loads(tokenizer.to_str())
-    model = state["model"]
-    if model.get("type") != "BPE" or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
-        return None
-    ids = tokenizer.get_vocab()
-    names: list[str] = [f"[PAD{i}]" for i in range(size)]
-    types = [UNUSED] * size
-    unknown = model.get("unk_token")
-    for token, number in ids.items():
-        names[number] = token
-        single = model.get("byte_fallback") and re.fullmatch(r"<0x[0-9A-F]{2}>", token)
-        types[number] = BYTE if single else UNKNOWN if token == unknown else NORMAL
-    for number, added in tokenizer.get_added_tokens_decoder().items():
-        if types[number] != UNKNOWN:
-            types[number] = CONTROL if added.special else USER_DEFINED
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-    values: dict[str, Any] = {_TOKENS: names, _TYPES: types}
-    if model.get("byte_fallback"):
-        return _written_sentencepiece(state, values, merges, architecture)
-    pre = _pre_of(state)
-    if pre is None or not merges:
-        return None
-    return {_MODEL: "gpt2", _PRE: pre, **values, _MERGES: merges}
-
-
-def _pre_of(state: Mapping[str, Any]) -> str | None:
-    """The name of how a byte-level tokenizer splits texts, as `tokenizer.ggml.pre` has it; None where it has none."""
-    for name, make in SPLITS.items():
-        normalizer = {"type": "NFC"} if name in _NORMALIZED else None
-        whole = bool(state["model"].get("ignore_merges"))
-        same = state["normalizer"] == normalizer and whole == (name in WHOLE_WORDS)
-        if same and name != "default" and _plain(json.loads(make().__getstate__())) == _plain(state["pre_tokenizer"]):
-            return name
-    return None
-
-
-def _plain(splitter: Any) -> Any:
-    """A pre-tokenizer without what changes no token."""
-    if isinstance(splitter, Mapping):
-        return {key: _plain(value) for key, value in splitter.items() if key != "trim_offsets"}
-    return [_plain(entry) for entry in splitter] if isinstance(splitter, list) else splitter
-
-
-def _written_sentencepiece(
-    state: Mapping[str, Any], values: dict[str, Any], merges: list[str], architecture: str
-) -> dict[str, Any] | None:
-    """SentencePiece's BPE; its scores put the tokens into the order of the merges that make them."""
-    if architecture.startswith("gemma"):
-        scores = [-float(i) for i in range(len(values[_TOKENS]))]
-        space = False
-    else:
-        parts = json.dumps([state["normalizer"], state["pre_tokenizer"]])
-        space = '"Prepend"' in parts or '"prepend_scheme": "first"' in parts or '"prepend_scheme": "always"' in parts
-        order: dict[str, int] = {}
-        for merge in merges:
-            order.setdefault(merge.replace(" ", ""), len(order))
-        scores = [-1.0 - order[name] if name in order else 0.0 for name in values[_TOKENS]]
-    written = {_MODEL: "llama", _PRE: "default", **values, _SCORES: scores}
-    return {**written, "tokenizer.ggml.add_space_prefix": space}
-
-
 def _vocabulary(file: GgufFile) -> tuple[list[str], list[int]]:
     """Tokens and their types.
 
     Raises:
         GgufError: There are none, two are the same, or the lists do not fit together.
     """
-    tokens, types = file.array(_TOKENS), file.array(_TYPES)
+    tokens, types = file.array(TOKENS), file.array(TYPES)
     if not tokens or not all(type(token) is str for token in tokens):
-        raise GgufError(file.path, f"has no list of texts as {_TOKENS}", _UNREAL)
+        raise GgufError(file.path, f"has no list of texts as {TOKENS}", _UNREAL)
     types = types or [NORMAL] * len(tokens)
     if len(types) != len(tokens):
         raise GgufError(file.path, f"has {len(tokens)} tokens, and types of {len(types)}", _UNREAL)
-    while tokens and types[-1] == UNUSED:  # they fill the vocabulary up to the rows of the embedding
-        tokens, types = tokens[:-1], types[:-1]
+    # Unused ones at the end fill the vocabulary up to the rows of the embedding.
+    count = next((i + 1 for i in range(len(types) - 1, -1, -1) if types[i] != UNUSED), 0)
+    tokens, types = tokens[:count], types[:count]
     if len(set(tokens)) != len(tokens):
         raise GgufError(file.path, "has a token twice", _UNREAL)
     return tokens, types
@@ -223,13 +153,13 @@ def _byte_level(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:
     vocabulary = {t if set(t) <= alphabet else _spelled(t): i for i, t in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise GgufError(file.path, "has a token in two spellings", _UNREAL)
-    merges = [_pair(file, merge) for merge in file.array(_MERGES)]
-    pre = file.metadata.get(_PRE, "default")
+    merges = [_pair(file, merge) for merge in file.array(MERGES)]
+    pre = file.metadata.get(PRE, "default")
     if pre not in SPLITS:
         remedy = nearest(str(pre)[:100], SPLITS, f"Ojito knows {', '.join(SPLITS)}")
-        raise GgufError(file.path, f"splits texts in a way that Ojito does not know ({_PRE}: {str(pre)[:100]})", remedy)
+        raise GgufError(file.path, f"splits texts in a way that Ojito does not know ({PRE}: {str(pre)[:100]})", remedy)
     made = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=pre in WHOLE_WORDS))
-    if pre in _NORMALIZED:
+    if pre in NORMALIZED:
         made.normalizer = normalizers.NFC()
     made.pre_tokenizer = SPLITS[str(pre)]()
     made.decoder = decoders.ByteLevel()
@@ -257,13 +187,11 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:
         # Their merges were made in the order of the ids, and the scores do not say so.
         scores: list[Any] = [-i for i in range(len(tokens))]
     else:
-        scores = file.array(_SCORES)
-    if len(scores) != len(tokens) or not all(isinstance(score, (int, float)) for score in scores):
-        raise GgufError(file.path, f"has {len(tokens)} tokens, and scores of {len(scores)}", _UNREAL)
+        scores = _scores(file)[: len(tokens)]
     vocabulary = {token: i for i, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise GgufError(file.path, "has a token in two spellings", _UNREAL)
-    merges = [_pair(file, merge) for merge in file.array(_MERGES)] or implied_merges(vocabulary, scores)
+    merges = [_pair(file, merge) for merge in file.array(MERGES)] or implied_merges(vocabulary, scores)
     unknown = token_name(file, "unknown", tokens) or None
     made = tokenizers.Tokenizer(models.BPE(vocabulary, merges, fuse_unk=True, byte_fallback=True, unk_token=unknown))
     parts = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
@@ -279,23 +207,43 @@ def _sentencepiece(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:
     return made
 
 
+def _scores(file: GgufFile) -> list[float]:
+    """The scores of all tokens, those that fill up included.
+
+    Raises:
+        GgufError: They are not one finite number a token.
+    """
+    scores, listed = file.array(SCORES), file.metadata[TOKENS]
+    count = listed.length if isinstance(listed, Array) else 0
+    if len(scores) != count or not all(isinstance(score, (int, float)) for score in scores):
+        raise GgufError(file.path, f"has {count} tokens, and scores of {len(scores)}", _UNREAL)
+    if not all(map(math.isfinite, scores)):
+        raise GgufError(file.path, f"has a score that is not finite ({SCORES})", _UNREAL)
+    return scores
+
+
 def implied_merges(vocabulary: Mapping[str, int], scores: list[float]) -> list[tuple[str, str]]:
     """The merges of SentencePiece's BPE: every way to make a token of two others, the best tokens first.
 
     Args:
-        vocabulary: Tokens to ids, in their order.
+        vocabulary: Tokens to ids, in their order from 0 on.
         scores: Of the tokens, by their ids.
+
+    Raises:
+        ValueError: More than two million merges.
     """
-    found = []
+    tokens = [*vocabulary]  # a piece that was cut off is forgotten, and its entry used in its place
+    found: list[tuple[float, str, str]] = []
     for token, number in vocabulary.items():
         if not 1 < len(token) <= _LONGEST:
             continue
-        pairs = ((token[:cut], token[cut:]) for cut in range(1, len(token)))
-        known = [pair for pair in pairs if pair[0] in vocabulary and pair[1] in vocabulary]
-        known.sort(key=lambda pair: (vocabulary[pair[0]], vocabulary[pair[1]]))
-        found += [(scores[number], pair) for pair in known]
-    found.sort(key=lambda entry: (entry[0], len(entry[1][0]), len(entry[1][1])), reverse=True)
-    return [pair for _, pair in found]
+        pairs = ((vocabulary.get(token[:cut]), vocabulary.get(token[cut:])) for cut in range(1, len(token)))
+        known = sorted((first, second) for first, second in pairs if first is not None and second is not None)
+        found += [(scores[number], tokens[first], tokens[second]) for first, second in known]
+        if len(found) > _MOST_MERGES:
+            raise ValueError("too many")  # caught where it is called
+    found.sort(key=lambda entry: (entry[0], len(entry[1]), len(entry[2])), reverse=True)
+    return [(first, second) for _, first, second in found]
 
 
 def _add(made: tokenizers.Tokenizer, tokens: list[str], types: list[int], byte_level: bool) -> None:

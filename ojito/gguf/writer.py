@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ojito.gguf.container import MAGIC
+from ojito.gguf.header import MAGIC
 
 ALIGNMENT = 32  # bytes, the format's own default
 

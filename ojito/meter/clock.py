@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has done all that it was told to: a GPU returns from every call before that."""
+    """Wait until the device has done all its work: calls to a GPU return before that."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -51,37 +51,43 @@ class Watch:
     Attributes:
         started: When the watch began, on the clock of `time.perf_counter`.
         encode_seconds: That encoding images took, all together.
-        tokens_at: When each step of generation had its logits.
+        steps_at: When each step of generation had its logits.
+        read: Tokens that had been read before each pass, prompt included, of the longest row.
     """
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.encode_seconds = 0.0
-        self.tokens_at: list[float] = []
+        self.steps_at: list[float] = []
+        self.read: list[int] = []
 
     def to_dict(self) -> dict[str, Any]:
         """Return the seconds of encoding, of the first token and of all, and the tokens a second after the first."""
         values: dict[str, Any] = {"encode_seconds": round(self.encode_seconds, 4)}
-        if self.tokens_at:
-            first, last = self.tokens_at[0], self.tokens_at[-1]
+        if self.steps_at:
+            first = self.steps_at[0]
             values["first_token_seconds"] = round(first - self.started, 4)
-            if last > first:
-                values["tokens_per_second"] = round((len(self.tokens_at) - 1) / (last - first), 2)
+            # A step gives several tokens where they were guessed right, and the next pass tells how many they were.
+            # So the last step, behind which there is none, is left out.
+            passes = self.read[1:]
+            if len(passes) > 1:
+                tokens, seconds = passes[-1] - passes[0], self.steps_at[len(passes) - 1] - first
+                values["tokens_per_second"] = round(tokens / seconds, 2)
         values["seconds"] = round(time.perf_counter() - self.started, 4)
         return values
 
 
 @contextmanager
 def watching(model: Any) -> Iterator[Watch]:
-    """Context in which a model's answers are timed.
+    """Context in which one answer of a model is timed.
 
-    Its `encode` and `head` are stood before by others that note the time and call them, so that neither the model nor
-    whoever asks it need know of it.
+    While it lasts, timed functions stand in for the model's `encode`, `features` and `head`, so that neither the model
+    nor whoever asks it need know of it. Contexts may be nested.
 
     Args:
         model: A `VLM`, or what answers like one.
     """
-    encode, head, device = model.encode, model.head, model.device
+    encode, features, head, device = model.encode, model.features, model.head, model.device
     watch = Watch()
 
     def timed_encode(images: Tensor) -> Tensor:
@@ -90,16 +96,23 @@ def watching(model: Any) -> Iterator[Watch]:
         watch.encode_seconds += clock.lap()
         return visual
 
+    def noted_features(batch: Any, cache: Any = None, last: bool = False) -> Tensor:
+        watch.read.append(0 if cache is None else cache.length)
+        hidden: Tensor = features(batch, cache, last=last)
+        return hidden
+
     def noted_head(hidden: Tensor) -> Tensor:
         logits = head(hidden)
         wait(device)
-        watch.tokens_at.append(time.perf_counter())
+        watch.steps_at.append(time.perf_counter())
         return logits
 
-    shadows = {"encode": timed_encode, "head": noted_head}
-    vars(model).update(shadows)
+    before = dict(vars(model))
+    standing_in = {"encode": timed_encode, "features": noted_features, "head": noted_head}
+    vars(model).update(standing_in)
     try:
         yield watch
     finally:
-        for name in shadows:
+        for name in standing_in:
             del vars(model)[name]
+        vars(model).update({name: before[name] for name in standing_in if name in before})

@@ -13,11 +13,11 @@ _FLAGS = {"amx": "amx_tile", "avx512_vnni": "avx512_vnni", "avx512_bf16": "avx51
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Return what a figure of speed must name: the processor, what it is capable of, threads, the GPU, versions."""
+    """Return what a figure of speed depends on: processor and its instruction sets, threads, GPU, versions."""
     model, flags = platform.processor() or platform.machine(), set[str]()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        lines = [line.partition(":") for line in info.read_text(encoding="utf-8").splitlines()]
+        lines = [line.partition(":") for line in info.read_text(encoding="utf-8", errors="replace").splitlines()]
         model = next((value.strip() for name, _, value in lines if name.strip() == "model name"), model)
         flags = next(({*value.split()} for name, _, value in lines if name.strip() == "flags"), flags)
     found: dict[str, Any] = {

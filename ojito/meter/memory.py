@@ -1,4 +1,4 @@
-"""Memory that this process takes: now, at the most, and before there is a model."""
+"""Memory that this process takes: now, at its peak, and before there is a model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_ROOM = (
-    2**25
-)  # bytes, about: what reading images and text takes, and kernels for themselves; measured, 30 to 45 million
+_ROOM = 2**25  # bytes that reading images and text takes, and kernels need; 30 to 45 million were measured
 
 
 def memory_now(device: torch.device) -> int:
@@ -62,7 +60,7 @@ def baseline_memory(device: torch.device) -> int:
 
 
 def _status(key: str) -> int:
-    """A number of bytes that Linux tells about this process; 0 elsewhere."""
+    """Bytes that Linux reports of this process under a key; 0 elsewhere."""
     try:
         lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

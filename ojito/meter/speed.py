@@ -1,4 +1,4 @@
-"""What a device can do at the most: bytes that it reads a second, operations of matrix products a second."""
+"""The limits of a device: bytes read from memory and operations of matrix products, a second."""
 
 from __future__ import annotations
 

@@ -329,13 +329,12 @@ class RowWriter:
             raise RowError(sample.origin, "has neither image nor text", "give one of them")
         needed, most = max(row.positions) + 1 + room, self._max_positions
         if most is not None and needed > most:
-            each = self._image_tokens
-            raise _too_long(
-                needed,
-                sample.origin,
-                f"needs {needed} positions, {each} for each of {num_visual // each} images, and the decoder has {most}",
-                "use fewer images or less text",
-            )
+            problem, remedy = f"needs {needed} positions", "use less text"
+            if num_visual:
+                each = self._image_tokens
+                problem += f", {each} for each of {num_visual // each} images"
+                remedy = "use fewer images or less text"
+            raise _too_long(needed, sample.origin, f"{problem}, and the decoder has {most}", remedy)
 
 
 def _bytes(text: str) -> int:

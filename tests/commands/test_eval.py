@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from ojito.evaluation.comparison import compare_expectations
 from ojito.generate import Scheduler
+from ojito.pipeline import Pipeline
 
 
 def test_eval_scores_a_split_with_controls_and_baselines(run, trained, images):
@@ -182,6 +184,28 @@ def test_compare_tells_how_a_quantized_model_differs(run, trained, images):
     values = json.loads(run(*words, "--json")[1])["compared"]
     assert values["model"] == str(trained)
     assert 0.9 < values["cosine"] <= 1
+
+
+def test_compare_reads_the_rows_that_were_asked(run, trained, images, tmp_path, monkeypatch):
+    said = [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b"}] * 2
+    row = {"image": str(images / "0.png"), "messages": said}  # a conversation, whose turns read each other
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    asked, compared, generate_each = [], [], Pipeline.generate_each
+
+    def listening(pipe, samples, *args, **options):
+        rows = [*samples]
+        asked.extend(rows)
+        return generate_each(pipe, rows, *args, **options)
+
+    monkeypatch.setattr(Pipeline, "generate_each", listening)
+    monkeypatch.setattr(
+        "ojito.commands.eval.compare_expectations",
+        lambda pipe, other, samples, **o: compared.extend(samples) or compare_expectations(pipe, other, samples, **o),
+    )
+    assert run("eval", trained, tmp_path / "rows.jsonl", "--no-controls", "--compare", trained)[0] == 0
+    assert compared
+    assert all(one.chat for one in compared)
+    assert all(one in asked for one in compared)
 
 
 def test_model_to_compare_with_is_loaded_before_anything_is_asked(run, trained, images, monkeypatch):

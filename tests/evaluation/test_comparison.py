@@ -1,4 +1,6 @@
 import copy
+import dataclasses
+import math
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from ojito.evaluation.comparison import Expectations, compare_expectations, same
 from ojito.evaluation.runner import Graded, Report
 from ojito.inference import quantize
 from ojito.pipeline import Pipeline
+from ojito.processor import Processor
 from ojito.records import Sample, Turn
 
 
@@ -63,6 +66,42 @@ def test_samples_that_cannot_be_read_are_left_out(pipe, samples):
     assert compare_expectations(pipe, pipe, [broken, *samples]) == compare_expectations(pipe, pipe, samples)
     with pytest.raises(OjitoError, match="no answers that can be read"):
         compare_expectations(pipe, pipe, [broken])
+
+
+def test_samples_that_the_other_model_cannot_read_are_left_out(pipe, samples):
+    prompt = dataclasses.replace(pipe.processor.config.prompt, max_tokens=len(pipe.processor([samples[1]]).tokens[0]))
+    config = dataclasses.replace(pipe.processor.config, prompt=prompt)
+    short = Processor(config, pipe.processor.tokenizer, pipe.processor.image_size, pipe.model.config.image_tokens)
+    for pair in ((pipe, Pipeline(pipe.model, short)), (Pipeline(pipe.model, short), pipe)):
+        assert 0 < compare_expectations(*pair, samples).tokens < compare_expectations(pipe, pipe, samples).tokens
+
+
+def test_model_in_training_is_compared_as_it_answers(join, samples):
+    pipe = join()
+    before = compare_expectations(pipe, pipe, samples)
+    pipe.model.train()
+
+    def refuse(module, args):
+        assert not module.training
+
+    for module in pipe.model.modules():
+        module.register_forward_pre_hook(refuse)
+    found = compare_expectations(pipe, pipe, samples)
+    assert found.perplexity == pytest.approx(before.perplexity, rel=1e-5)
+    assert pipe.model.training
+
+
+def test_perplexity_of_a_model_that_expects_nothing_of_this_is_infinite(pipe, samples):
+    sure = copy.deepcopy(pipe.model)
+    sure.decoder.norm.weight.data.mul_(1e6)
+    found = compare_expectations(Pipeline(sure, pipe.processor), pipe, samples)
+    assert found.perplexity == math.inf
+    assert found.other_perplexity < math.inf
+
+
+def test_batch_of_no_samples_is_an_error(pipe, samples):
+    with pytest.raises(OjitoError, match="batch_size: 0 reads nothing"):
+        compare_expectations(pipe, pipe, samples, 0)
 
 
 def test_share_of_same_answers():

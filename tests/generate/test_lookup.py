@@ -147,18 +147,40 @@ def test_guesses_are_made_where_the_likeliest_token_is_taken(options, may):
     assert may_draft(options) is may
 
 
-def test_sampler_of_ones_own_is_not_guessed():
-    class Last(Greedy):
-        pass
+@dataclasses.dataclass(frozen=True)
+class Cold:
+    temperature: float = 0.0
 
-    @dataclasses.dataclass(frozen=True)
-    class Cold:
-        temperature: float = 0.0
+    def choose(self, logits, generators):
+        return logits.argmin(-1)
 
-        def choose(self, logits, generators):
-            return logits.argmin(-1)
 
-    assert not may_draft(GenerateOptions(sampler=Cold()))
+class Least(Greedy):
+    """Made of one that is guessed for, and chooses something else."""
+
+    choose = Cold.choose
+
+
+@pytest.mark.parametrize("sampler", [Cold(), Least()])
+def test_sampler_of_ones_own_is_not_guessed_for(sampler, parrot, tiny_processor, questions):
+    assert not may_draft(GenerateOptions(sampler=sampler))
+    model, batch = parrot(4), tiny_processor(questions[:1])
+    plain = answer(model, batch, eos=-1, sampler=sampler, max_new_tokens=20, drafts=0)
+    assert answer(model, batch, eos=-1, sampler=sampler, max_new_tokens=20) == plain
+
+
+class Grammar(list):
+    """Masks of allowed tokens, of an object that is empty as yet."""
+
+    def __call__(self, tokens):
+        mask = torch.zeros(64, dtype=torch.bool)
+        mask[3 + len(tokens) % 2] = True
+        return mask
+
+
+def test_masks_of_an_object_that_is_false_are_asked_for_nevertheless(parrot, tiny_processor, questions):
+    (row,) = answer(parrot(4), tiny_processor(questions[:1]), eos=-1, allowed=Grammar(), max_new_tokens=20)
+    assert row.tokens == [3, 4] * 10
 
 
 @pytest.mark.parametrize("options", [{"drafts": 0}, {"repetition_penalty": 1.01}, {"sampler": TopK(1)}], ids=str)

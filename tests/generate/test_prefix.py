@@ -28,19 +28,13 @@ def picture(seed):
 
 
 @pytest.fixture
-def met(monkeypatch):
+def met(monkeypatch, reads):
     """Records what a model encodes (numbers of images) and what it reads (shapes)."""
 
     def record(model):
-        encoded, read = [], []
-        encode, features = model.encode, model.features
+        encoded, encode = [], model.encode
         monkeypatch.setattr(model, "encode", lambda images: encoded.append(len(images)) or encode(images))
-        monkeypatch.setattr(
-            model,
-            "features",
-            lambda batch, cache, **last: read.append(tuple(batch.tokens.shape)) or features(batch, cache, **last),
-        )
-        return encoded, read
+        return encoded, reads(model)
 
     return record
 
@@ -265,6 +259,24 @@ def test_cache_is_one_models(tiny_model, sharp, tiny_processor):
     assert len(prefixes) == 0
 
 
+def test_rows_that_join_after_the_weights_changed_are_answered_anew(tiny_model, tiny_processor):
+    scheduler, sample = Scheduler(tiny_model, eos=EOS, prefixes=PrefixCache()), Sample([picture(1)], "it")
+    ask(scheduler, tiny_processor, [sample])
+    with torch.no_grad():
+        for parameter in tiny_model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+    assert ask(scheduler, tiny_processor, [sample]) == fresh(tiny_model, tiny_processor, [sample])
+
+
+def test_models_that_share_a_cache_do_not_share_what_is_in_it(sharp, tiny_processor):
+    prefixes, samples = PrefixCache(), [Sample([picture(1)], "it")]
+    models = [sharp(seed) for seed in range(4)]
+    schedulers = [Scheduler(model, eos=EOS, prefixes=prefixes) for model in models]
+    for _ in range(2):
+        for model, scheduler in zip(models, schedulers, strict=True):
+            assert ask(scheduler, tiny_processor, samples) == fresh(model, tiny_processor, samples)
+
+
 def test_cache_is_not_used_while_a_module_has_hooks(tiny_model, tiny_processor):
     prefixes, seen = PrefixCache(), []
     ask(Scheduler(tiny_model, eos=EOS, prefixes=prefixes), tiny_processor, [Sample([picture(1)], "it")])
@@ -278,3 +290,9 @@ def test_cache_is_not_used_while_a_module_has_hooks(tiny_model, tiny_processor):
     assert len(prefixes) == 0
     hook.remove()
     assert prefixes.follow(tiny_model)
+    scheduler = Scheduler(tiny_model, eos=EOS, prefixes=prefixes)
+    ask(scheduler, tiny_processor, [Sample([picture(1)], "it")])
+    tap.register_forward_hook(lambda module, args, weights: seen.append(weights.shape[2]))
+    seen.clear()
+    ask(scheduler, tiny_processor, [Sample([picture(1)], "it")] * 2)
+    assert seen[0] == tiny_processor([Sample([picture(1)], "it")]).tokens.shape[1]

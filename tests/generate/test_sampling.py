@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from ojito.errors import OjitoError
-from ojito.generate.sampling import Greedy, Temperature, TopK, TopP, check_sampler, penalize
+from ojito.generate import GenerateOptions
+from ojito.generate.sampling import Greedy, Temperature, TopK, TopP, check_sampler, is_greedy, penalize
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0, -30.0]])
 
@@ -96,6 +97,18 @@ TINY = [1e-5, 1e-9, 1e-40, 1e-45, 5e-324]
 def test_tiny_temperature_is_greedy(sampler, temperature):
     logits = torch.tensor([[1.0, 5.0, 4.0, -3.0], [-1e4, -2e4, -3e4, -9e3], [0.0, 1.0, 0.0, 0.0]])
     assert sampler(temperature).choose(logits, generators(3)).tolist() == [1, 3, 1]
+
+
+def test_sampler_of_ones_own_is_greedy_by_its_temperature_alone():
+    class Own(Greedy):
+        temperature = "cold"
+
+    assert not is_greedy(Own())
+    Own.temperature = 0
+    assert is_greedy(Own())
+    Own.temperature = None
+    with pytest.raises(OjitoError, match="beams: 2 are searched without chance"):
+        GenerateOptions(beams=2, sampler=Own())
 
 
 @pytest.mark.parametrize("p", TINY)

@@ -1,11 +1,12 @@
 import dataclasses
+from collections import deque
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ojito.errors import OjitoError
-from ojito.generate import GenerateOptions, PrefixCache, Scheduler, Temperature, TopK, generate, prefill, step
+from ojito.generate import GenerateOptions, PrefixCache, Scheduler, State, Temperature, TopK, generate, prefill, step
 from ojito.records import Sample
 
 EOS = 2
@@ -183,6 +184,69 @@ def test_mode_of_the_model_is_restored_after_every_step(tiny_model, tiny_process
     scheduler.step()
     assert tiny_model.training
     assert not torch.is_inference_mode_enabled()
+
+
+# ----------------------------------------------------------------------------------------------- threads and interrupts
+
+
+def cancels_before(monkeypatch, owner, name, call, requests):
+    """Has the requests cancelled just before a method is called for the so-many-th time, as another thread may."""
+    method, calls = getattr(owner, name), []
+
+    def cancelling(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == call:
+            for request in requests:
+                request.cancel()
+        return method(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, cancelling)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("call", range(1, 6))
+@pytest.mark.parametrize("name", ["leave", "_take", "join"])
+@pytest.mark.parametrize("all_", [True, False], ids=["all", "one"])
+def test_rows_may_be_cancelled_at_any_moment(
+    monkeypatch, tiny_model, tiny_processor, questions, beams, call, name, all_
+):
+    scheduler = Scheduler(tiny_model, eos=-1, rows=3)
+    requests = [scheduler.submit(tiny_processor([questions[1]]), GenerateOptions(n, beams=beams)) for n in (2, 4)]
+    cancels_before(monkeypatch, State, name, call, requests[: 2 if all_ else 1])
+    scheduler.step()
+    requests.append(scheduler.submit(tiny_processor([questions[2]]), GenerateOptions(3, beams=beams)))
+    scheduler.run()
+    last = requests[2]
+    assert last.answer == alone(tiny_model, tiny_processor, questions[2], last.options, -1)
+    assert all(request.answer.finish in ("cancelled", "length") for request in requests)
+    assert all(len(request.answer.tokens) <= request.options.max_new_tokens for request in requests)
+
+
+def test_row_that_is_cancelled_while_its_prompt_is_read_stays_cancelled(
+    monkeypatch, tiny_model, tiny_processor, questions
+):
+    scheduler = Scheduler(tiny_model, eos=-1)
+    request = scheduler.submit(tiny_processor([questions[0]]), GenerateOptions(4))
+    held = request.answer
+    cancels_before(monkeypatch, tiny_model, "features", 1, [request])
+    scheduler.run()
+    assert (request.answer.tokens, request.answer.finish) == ([], "cancelled")
+    assert request.answer is held  # or a thread that is about to cancel would cancel what is no longer it
+
+
+def test_interrupt_loses_no_row_that_is_about_to_join(monkeypatch, tiny_model, tiny_processor, questions):
+    class Queue(deque):
+        def popleft(self):
+            super().popleft()
+            raise KeyboardInterrupt
+
+    scheduler = Scheduler(tiny_model, eos=-1)
+    scheduler._waiting = Queue()
+    request = scheduler.submit(tiny_processor([questions[0]]), GenerateOptions(4))
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.step()
+    assert request.answer.finish == "cancelled"
+    assert list(request) == []  # and does not wait for ever
 
 
 class _Reads(TorchDispatchMode):

@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 import pytest
 
-from ojito.gguf.container import GgufError, GgufFile, is_gguf_file
+from ojito.gguf.container import GgufFile, is_gguf_file
+from ojito.gguf.header import GgufError
 from tests import gguf_files
 
 SECONDS = 2  # a case that takes longer hangs; a usual one takes a thousandth
@@ -154,6 +155,7 @@ HOSTILE = {
     "texts beyond the end": (made([entry("a", 9, u32(8) + u64(10**6))]), "truncated|bytes"),
     "many long lists": (made([entry(f"a{i}", 9, u32(0) + u64(0)) for i in range(10)] + [LISTED[0]]), "more than"),
     "alignment 0": (made([entry("general.alignment", 4, u32(0))]), "alignment of 0"),
+    "alignment 1": (made([entry("general.alignment", 4, u32(1))]), "alignment of 1, which is no power of two from 8"),
     "alignment 12": (made([entry("general.alignment", 4, u32(12))]), "alignment of 12"),
     "giant alignment": (made([entry("general.alignment", 4, u32(2**31))]), "alignment of 2147483648"),
     "alignment in words": (made([entry("general.alignment", 8, text("32"))]), "alignment of '32'"),

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ojito.gguf import quantization
-from ojito.gguf.container import TYPES, GgufError, GgufFile
+from ojito.gguf.container import GgufFile
+from ojito.gguf.header import TYPES, GgufError
 from ojito.gguf.quantization import read_groups, read_tensor
 from tests import gguf_files
 

@@ -2,16 +2,21 @@
 
 import json
 import random
+import time
 
 import gguf
 import pytest
 from tokenizers import pre_tokenizers
 
-from ojito.gguf.container import GgufError, GgufFile
-from ojito.gguf.tokenizer import begins_with_bos, implied_merges, read_tokenizer, token_name
+from ojito.gguf import tokenizer as vocabulary
+from ojito.gguf.container import GgufFile
+from ojito.gguf.header import GgufError
+from ojito.gguf.tokenizer import begins_with_bos, implied_merges, read_tokenizer, read_tokens, token_name
 from ojito.processor import Tokenizer
 from tests import gguf_files
 from tests.parity import reference
+
+SECONDS = 3  # a reading that takes longer is not linear; a usual one takes a fiftieth
 
 TEXTS = [
     "what is it?", " the red  dog", "is the cat in the ball?\n\nit is", "1234 5,678.90", "", " ", "\n", "Zoë — 猫 🐈",
@@ -157,6 +162,9 @@ def broken(path, **lists):
         ({"pre": "llama-pbe"}, r"does not know \(tokenizer.ggml.pre: llama-pbe\); did you mean llama-bpe\?"),
         ({"model": "llama", "merges": None}, "3 tokens, and scores of 0"),
         ({"model": "llama", "merges": None, "scores": ["x", "y", "z"]}, "scores"),
+        ({"model": "llama", "merges": None, "scores": [0.0, float("nan"), 0.0]}, "a score that is not finite"),
+        ({"model": "llama", "merges": None, "scores": [0.0, 0.0, float("inf")]}, "a score that is not finite"),
+        ({"model": "llama", "merges": None, "scores": [0.0] * 4}, "3 tokens, and scores of 4"),
     ],
 )
 def test_broken_vocabulary_is_refused(tmp_path, lists, said):
@@ -169,6 +177,29 @@ def test_twenty_thousand_added_tokens_are_too_many(tmp_path):
     tokens = [f"t{i}" for i in range(20_001)]
     with pytest.raises(GgufError, match="damaged vocabulary"):
         read_tokenizer(broken(tmp_path / "a.gguf", tokens=tokens, token_type=[3] * len(tokens), merges=None))
+
+
+def test_unused_tokens_at_the_end_are_left_out_at_once(tmp_path):
+    count = 60_000
+    lists = {"tokens": ["a", "b", "ab", *(f"[PAD{i}]" for i in range(count))], "token_type": [1] * 3 + [5] * count}
+    begin = time.perf_counter()
+    assert read_tokens(broken(tmp_path / "a.gguf", **lists)) == ["a", "b", "ab"]
+    assert time.perf_counter() - begin < SECONDS
+
+
+def test_scores_of_unused_tokens_are_left_out_with_them(tmp_path):
+    lists = {"tokens": ["a", "b", "ab", "[PAD3]"], "token_type": [1, 1, 1, 5], "scores": [0.0, 0.0, -1.0, 0.0]}
+    made = read_tokenizer(broken(tmp_path / "a.gguf", model="llama", merges=None, **lists))
+    assert made.get_vocab_size() == 3
+
+
+def test_merges_that_follow_from_scores_are_bounded(monkeypatch, tmp_path):
+    tokens = ["a" * n for n in range(1, 30)]
+    file = broken(tmp_path / "a.gguf", model="llama", tokens=tokens, token_type=None, merges=None, scores=[0.0] * 29)
+    assert read_tokenizer(file).get_vocab_size() == 29
+    monkeypatch.setattr(vocabulary, "_MOST_MERGES", 28 * 29 // 2 - 1)
+    with pytest.raises(GgufError, match="damaged vocabulary"):
+        read_tokenizer(file)
 
 
 def test_an_endless_token_takes_no_time(tmp_path):

@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import ojito
+from tests.parity import nanovlm
+
 
 @pytest.fixture
 def randomize() -> Callable[[nn.Module], None]:
@@ -69,3 +72,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     from tests.parity.exporting import export
 
     return functools.cache(lambda family: export(family, tmp_path_factory.mktemp(family)))
+
+
+@pytest.fixture(scope="module")
+def pipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ojito.Pipeline]:
+    """nanoVLM's released forms, loaded."""
+    folder = tmp_path_factory.mktemp("released")
+    return {name: ojito.load(nanovlm.released(folder / name, name), "cpu", "float32") for name in nanovlm.GOLDEN}

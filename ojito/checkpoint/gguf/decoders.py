@@ -123,7 +123,7 @@ def read_decoder(opened: OpenGguf) -> Settings:
 
 
 def write_decoder(architecture: str, c: DecoderConfig) -> Settings:
-    """A decoder's config as the metadata of an architecture."""
+    """A decoder's config as the metadata of an architecture: real numbers as such, even where the config has 10000."""
     a = architecture
     values: Settings = {
         f"{a}.context_length": c.max_positions,
@@ -135,19 +135,19 @@ def write_decoder(architecture: str, c: DecoderConfig) -> Settings:
         f"{a}.attention.head_count_kv": c.kv_heads,
         f"{a}.attention.key_length": c.head_dim,
         f"{a}.attention.value_length": c.head_dim,
-        f"{a}.attention.layer_norm_rms_epsilon": c.norm_eps,
+        f"{a}.attention.layer_norm_rms_epsilon": float(c.norm_eps),
         f"{a}.rope.dimension_count": c.head_dim,
-        f"{a}.rope.freq_base": c.rope_theta,
+        f"{a}.rope.freq_base": float(c.rope_theta),
     }
     if c.rope_scaling.kind == "linear":
-        values |= {f"{a}.rope.scaling.type": "linear", f"{a}.rope.scaling.factor": c.rope_scaling.factor}
+        values |= {f"{a}.rope.scaling.type": "linear", f"{a}.rope.scaling.factor": float(c.rope_scaling.factor)}
     if c.window:
         values[f"{a}.attention.sliding_window"] = c.window
     if a == "gemma3":
-        values[f"{a}.rope.freq_base_swa"] = c.window_theta
+        values[f"{a}.rope.freq_base_swa"] = float(c.window_theta)
     for name, cap in (("attn_logit_softcapping", c.attention_softcap), ("final_logit_softcapping", c.final_softcap)):
         if cap or a == "gemma2":
-            values[f"{a}.{name}"] = cap
+            values[f"{a}.{name}"] = float(cap)
     return values
 
 

@@ -1,7 +1,7 @@
-"""Export: write a model as llama.cpp reads it, a GGUF file for the decoder and an mmproj for what sees.
+"""Export: write a model as llama.cpp reads it, a GGUF file for the decoder and an mmproj for tower and projector.
 
-What was written is described again as any file is, and compared, before it takes its place: a model that llama.cpp
-cannot compute is refused, with the settings that keep it from being one.
+The files are described again like any others, and compared with the model, before they take their place. A model that
+llama.cpp cannot compute is refused, with the settings that are in the way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.gguf.decoders import GGUF_DECODERS, constants, decoder_table, write_decoder
 from ojito.checkpoint.gguf.folder import read
 from ojito.checkpoint.gguf.opened import OpenGguf
+from ojito.checkpoint.gguf.text import ENDS
 from ojito.checkpoint.gguf.towers import PROJECTORS, TOWER, write_tower
 from ojito.checkpoint.huggingface.decoders import DECODERS
 from ojito.checkpoint.huggingface.export import find_family, plain
@@ -31,7 +32,8 @@ from ojito.checkpoint.huggingface.processor_files import chat_template, check_pr
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
 from ojito.checkpoint.keys import KeyMap, Section
 from ojito.config import DecoderConfig, ModelConfig, ProcessorConfig, ViTConfig
-from ojito.gguf.tokenizer import read_tokenizer, write_tokenizer
+from ojito.gguf.tokenizer import read_tokenizer
+from ojito.gguf.tokenizer_writer import write_tokenizer
 from ojito.gguf.writer import write_gguf
 from ojito.records import Progress
 from ojito.settings import ConfigError, differences
@@ -120,7 +122,7 @@ def write_files(
 
 
 class _Report:
-    """Adds up what was written."""
+    """Progress over several files: adds up the bytes written."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress
@@ -196,7 +198,7 @@ def _vocabulary(tokenizer: tokenizers.Tokenizer, architecture: str, size: int, m
     """The metadata of a vocabulary.
 
     Raises:
-        CheckpointError: It is of a kind that llama.cpp does not have.
+        CheckpointError: It is of a kind that llama.cpp does not have, or has more ends than a file can name.
     """
     values = write_tokenizer(tokenizer, architecture, size)
     if values is None:
@@ -204,9 +206,10 @@ def _vocabulary(tokenizer: tokenizers.Tokenizer, architecture: str, size: int, m
             "is of a kind that llama.cpp does not have; it has byte-level BPE split as GPT-2's, SmolLM's, Llama 3's "
         )
         raise CheckpointError("the tokenizer", f"{problem}or Qwen2's, and SentencePiece's BPE", KEEPS)
-    numbers = {"bos": marks.bos, "eos": marks.ends[0], "padding": marks.pad}
-    if len(marks.ends) > 1:
-        numbers["eot"] = marks.ends[1]
+    if len(marks.ends) > len(ENDS):
+        problem = f"has {len(marks.ends)} tokens that end an answer, and a GGUF file names {len(ENDS)}"
+        raise CheckpointError("the tokenizer", problem, KEEPS)
+    numbers = {"bos": marks.bos, **dict(zip(ENDS, marks.ends, strict=False)), "padding": marks.pad}
     return values | {f"tokenizer.ggml.{key}_token_id": n for key, n in numbers.items() if n is not None}
 
 

@@ -78,9 +78,7 @@ def _gguf(opened: OpenFolder) -> OpenGguf:
     return opened
 
 
-def _keys(
-    opened: OpenGguf, config: DecoderConfig, mmproj: Mmproj | None, ignored: tuple[str, ...] = ()
-) -> KeyMap:  # fmt: skip
+def _keys(opened: OpenGguf, config: DecoderConfig, mmproj: Mmproj | None, ignored: tuple[str, ...] = ()) -> KeyMap:
     """The names of the tensors."""
     sections = [Section("decoder.", ("",), decoder_table(opened.text.architecture, config))]
     if mmproj is not None:
@@ -90,7 +88,7 @@ def _keys(
 
 @contextmanager
 def _naming(opened: OpenGguf) -> Iterator[Any]:
-    """Have a `ConfigError` about what is made of the metadata name the file."""
+    """Context in which a `ConfigError` names the file that the settings come from."""
     try:
         yield
     except ConfigError as error:

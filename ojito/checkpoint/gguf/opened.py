@@ -44,7 +44,7 @@ class OpenGguf(OpenFolder):
             mmproj: The other.
 
         Raises:
-            CheckpointError: They are not what they should be, each.
+            CheckpointError: The first is an mmproj, the second is none, or one is a piece of a split model.
             GgufError: One cannot be read.
         """
         super().__init__(path)
@@ -156,7 +156,7 @@ class GgufTensors(TensorSource):
             None if part is None else key.to_ours(part, tuple(part.shape))
             for part in (found.ints, found.scales, found.minimums)
         )
-        assert ints is not None  # noqa: S101 - of a Groups
+        assert ints is not None  # noqa: S101 - only minimums may be
         assert scales is not None  # noqa: S101
         return Groups(ints, scales, minimums)
 
@@ -178,7 +178,7 @@ def open_gguf(path: Path | str, mmproj: Path | str | None = None) -> OpenGguf | 
         The opened file; None where the path is none of these.
 
     Raises:
-        CheckpointError: Several files could be meant; or a file is not what it should be.
+        CheckpointError: Several files could be meant; or as for `OpenGguf`.
         GgufError: A file cannot be read.
     """
     path = Path(path)

@@ -17,6 +17,9 @@ from ojito.settings import Settings
 
 _TEMPLATE = "tokenizer.chat_template"
 
+ENDS = ("eos", "eot", "eom")
+"""Tokens that end an answer, as the metadata names them: of the text, of a turn, of a message."""
+
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +37,7 @@ def read_text(opened: OpenGguf, family: Family | None = None) -> Text:
     """
     file, where = opened.text, str(opened.path)
     tokens = read_tokens(file)
-    named = {name: token_name(file, name, tokens) for name in ("bos", "eos", "eot", "padding")}
+    named = {name: token_name(file, name, tokens) for name in ("bos", *ENDS, "padding")}
     begins = bool(named["bos"]) and begins_with_bos(file)
     template = opened.fields.get(_TEMPLATE)
     if template is not None and not isinstance(template, str):
@@ -46,7 +49,7 @@ def read_text(opened: OpenGguf, family: Family | None = None) -> Text:
     if chat.end and chat.end not in tokens:
         problem = f"has a chat template that ends every turn with {chat.end}, which is no token of its vocabulary"
         raise CheckpointError(where, problem, "use a file with the template of its own model")
-    ends = [end for end in (chat.end, named["eos"], named["eot"]) if end]
+    ends = [end for end in (chat.end, *(named[name] for name in ENDS)) if end]
     settings: Settings = {
         "kind": "file",
         "path": path_setting(opened.path),

@@ -51,11 +51,19 @@ class Mmproj:
 
 @dataclass(frozen=True)
 class _Projector:
-    """A type of projector: its family, names, and what `clip.projector_type` implies for connector and decoder."""
+    """A type of projector.
+
+    Attributes:
+        family: The public family that it is of.
+        table: Our names of its tensors to theirs.
+        read: The metadata and the tower's settings, to those of the connector and those that the decoder differs in.
+        architectures: Of the decoders that it is for; empty for any.
+    """
 
     family: str
     table: Table
     read: Callable[[Fields, Settings], tuple[Settings, Settings]]
+    architectures: tuple[str, ...] = ()
 
 
 def _mlp(f: Fields, vision: Settings) -> tuple[Settings, Settings]:
@@ -82,6 +90,7 @@ PROJECTORS: dict[str, _Projector] = {
             "project.weight": Key("mm.input_projection.weight", transposed=True),
         },
         _gemma3,
+        ("gemma3",),
     ),
     "idefics3": _Projector("idefics3", {"project": "mm.model.fc"}, _idefics3),
 }
@@ -104,7 +113,7 @@ TOWER: Table = {
 }
 
 _EXCHANGED: Table = {**TOWER, "blocks.*.mlp.up": "v.blk.*.ffn_down", "blocks.*.mlp.down": "v.blk.*.ffn_up"}
-"""As the older conversion for LLaVA names the two matrices of an MLP."""
+"""The older conversion for LLaVA exchanges the names of the two matrices of an MLP."""
 
 IGNORED = (r"v\.position_ids", r"v\.embeddings\.position_ids")
 
@@ -113,7 +122,8 @@ def read_mmproj(opened: OpenGguf) -> Mmproj:
     """What an opened model's mmproj says.
 
     Raises:
-        CheckpointError: A projector that Ojito does not have, metadata that is missing, or that it cannot follow.
+        CheckpointError: A projector that Ojito does not have, or that is for another decoder; metadata that is missing,
+            or that it cannot follow.
     """
     assert opened.vision is not None  # noqa: S101 - the caller's to see
     f = Fields(opened.vision.metadata, str(opened.vision.path))
@@ -123,6 +133,12 @@ def read_mmproj(opened: OpenGguf) -> Mmproj:
     if not isinstance(kind, str) or kind not in PROJECTORS:
         raise f.error("clip.projector_type", kind, known(PROJECTORS))
     projector = PROJECTORS[kind]
+    architecture = opened.text.architecture
+    if projector.architectures and architecture not in projector.architectures:
+        problem = (
+            f"is for a decoder of {' or '.join(projector.architectures)}, and {opened.path.name} is {architecture}"
+        )
+        raise CheckpointError(opened.vision.path, problem, "give the mmproj of the same model")
     family = FAMILIES[projector.family]
     class_token = _CLASS in opened.header
     tower = "clip_vision_model" if class_token else family.towers[0] if kind != "mlp" else "siglip_vision_model"
@@ -140,9 +156,8 @@ def read_mmproj(opened: OpenGguf) -> Mmproj:
         image["longest_side"] = f.integer(f"{_V}.preproc_image_size", default=usual)
     width = opened.header[_UP].shape[0] if _UP in opened.header and opened.header[_UP].shape else 0
     exchanged = width == vision["width"] != vision["mlp_dim"]
-    return Mmproj(
-        family, vision, connector, decoder, image, _EXCHANGED if exchanged else TOWER, projector.table
-    )  # fmt: skip
+    names = _EXCHANGED if exchanged else TOWER
+    return Mmproj(family, vision, connector, decoder, image, names, projector.table)
 
 
 def write_tower(kind: str, model: ModelConfig, image: ImageConfig) -> Settings:
@@ -166,10 +181,10 @@ def write_tower(kind: str, model: ModelConfig, image: ImageConfig) -> Settings:
         f"{_V}.feed_forward_length": tower.mlp_dim,
         f"{_V}.block_count": tower.layers,
         f"{_V}.attention.head_count": tower.heads,
-        f"{_V}.attention.layer_norm_epsilon": tower.norm_eps,
+        f"{_V}.attention.layer_norm_epsilon": float(tower.norm_eps),
         f"{_V}.projection_dim": model.decoder.width,
-        f"{_V}.image_mean": list(image.mean),
-        f"{_V}.image_std": list(image.std),
+        f"{_V}.image_mean": [*map(float, image.mean)],
+        f"{_V}.image_std": [*map(float, image.std)],
     }
     if kind == "mlp":
         # Without it, llama.cpp leaves out the last layer that the file has.

@@ -13,7 +13,7 @@ from ojito.checkpoint.folder import describe
 from ojito.checkpoint.gguf.decoders import ROPE_FACTORS, rope_factors
 from ojito.config import DecoderConfig, RopeScaling
 from ojito.errors import OjitoError
-from ojito.gguf.container import GgufError
+from ojito.gguf.header import GgufError
 from ojito.model.rope import scale_frequencies
 from tests import gguf_files
 from tests.parity import reference

@@ -11,6 +11,9 @@ import ojito.errors
 import ojito.processor
 from ojito import Sample
 from ojito.checkpoint.files import CheckpointError
+from ojito.checkpoint.gguf.decoders import write_decoder
+from ojito.checkpoint.gguf.towers import write_tower
+from ojito.config import DecoderConfig, ImageConfig, ModelConfig, RopeScaling, ViTConfig
 from ojito.pipeline import Pipeline
 from ojito.records import PADDING
 from tests.checkpoint.gguf import test_decoders, test_towers
@@ -144,6 +147,33 @@ def test_chat_form_and_system_message_are_read_and_written(tmp_path):
     messages = [{"role": "system", "content": "the red dog"}, {"role": "user", "content": "what is it?"}]
     rendered = jinja(template, messages)
     assert rendered == jinja(CHATML, messages)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", "gemma3"])
+def test_real_numbers_are_written_as_such(architecture):
+    scaling = RopeScaling("linear", factor=4)
+    decoder = DecoderConfig(rope_theta=10000, window_theta=100, norm_eps=1, attention_softcap=50, final_softcap=30)
+    values = write_decoder(architecture, dataclasses.replace(decoder, rope_scaling=scaling))
+    model = ModelConfig(vision=ViTConfig(norm_eps=1))
+    values |= write_tower("gemma3", model, ImageConfig(mean=(0, 0.5, 1), std=(1, 1, 1)))
+    kinds = ("epsilon", "freq_base", "freq_base_swa", "factor", "softcapping", "image_mean", "image_std")
+    found = {key: value for key, value in values.items() if key.endswith(kinds) and "scale_factor" not in key}
+    assert len(found) > 5
+    for value in found.values():
+        assert {type(one) for one in (value if isinstance(value, list) else [value])} == {float}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_tokens_that_end_an_answer_are_kept_or_the_model_is_refused(tmp_path, count):
+    pipe = chatting(tmp_path / "a.gguf")
+    (end,) = pipe.processor.tokenizer.ends
+    pipe.processor.tokenizer.ends = (end, 5, 6, 7)[:count]
+    if count > 3:
+        with pytest.raises(CheckpointError, match="has 4 tokens that end an answer, and a GGUF file names 3"):
+            pipe.export_gguf(tmp_path / "out")
+        return
+    pipe.export_gguf(tmp_path / "out")
+    assert reload(tmp_path / "out").processor.tokenizer.ends == pipe.processor.tokenizer.ends
 
 
 def jinja(template, messages):

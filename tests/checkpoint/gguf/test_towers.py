@@ -12,6 +12,7 @@ from ojito.checkpoint.folder import describe, describe_part
 from ojito.model.vit import ViT
 from ojito.records import PADDING
 from tests import gguf_files
+from tests.checkpoint.gguf import test_decoders
 from tests.parity import reference
 from tests.parity.reference import NONE, ONE, SEVERAL
 
@@ -228,10 +229,18 @@ def test_files_in_each_others_place_are_refused(files):
 
 
 def test_mmproj_of_another_model_is_refused(files):
-    _, path, _ = files("idefics3")
-    _, _, other = files("gemma3")
-    with pytest.raises(CheckpointError, match=r"ends every turn with <end_of_turn>, which is no token"):
+    _, path, _ = files("gemma3")
+    _, _, other = files("idefics3")
+    with pytest.raises(CheckpointError, match=r"which is no token of its vocabulary"):
         load(path, other)
+
+
+def test_mmproj_of_a_family_with_its_own_decoder_is_refused_beside_another(files, tmp_path):
+    _, path, other = files("gemma3")
+    text = test_decoders.store(tmp_path / "a.gguf", "gemma2", *test_decoders.draw("gemma2"), template=reference.CHAT)
+    with pytest.raises(CheckpointError, match=r"mmproj\.gguf: is for a decoder of gemma3, and a\.gguf is gemma2; give"):
+        describe(text, other)
+    assert describe(path, other)
 
 
 def test_mmproj_for_another_width_is_refused(files, tmp_path):
