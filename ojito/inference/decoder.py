@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float, Int
 
 
+_POSITIONS = 512  # that a table of angles has at least, where the decoder has so many
+
+
 class PreparedDecoder(nn.Module):
     """A decoder with the face of `Decoder`: `embed`, `forward`, `head`. It shares the weights that it does not pack.
 
@@ -75,21 +78,27 @@ class PreparedDecoder(nn.Module):
         return self.norm(rows).view(batch, -1, width)
 
     def _rope(self, positions: Tensor, window: int, dtype: torch.dtype) -> CosSin | None:
-        """Cosines and signed sines (B, 1, T, K) of positions, out of a table that grows as it is needed."""
+        """Cosines and signed sines (B, 1, T, K) of positions, out of a table."""
         if self.config.positions != "rope":
             return None
         table = self._tables.get(window)
-        # Without a look at the positions, which would wait for a GPU: `VLM.check` has them below `max_positions`.
-        if table is None or table[0].dtype != dtype or table[0].device != positions.device:
-            every = torch.arange(self.config.max_positions, device=positions.device)[None]
-            angles = self._decoder[0].rope(every, window)
-            assert angles is not None  # noqa: S101 - the config says so
-            cos, sin = (part[0, 0].to(dtype) for part in angles)
-            half = sin.shape[-1] // 2
-            # The first half of a head is turned by minus the second: the sign is put into the table.
-            table = self._tables[window] = cos, torch.cat((-sin[:, :half], sin[:, half:]), dim=-1)
+        needed = self.config.max_positions
+        if positions.device.type == "cpu":  # a look at the positions costs nothing there, and tables may be short
+            needed = min(needed, int(positions.max()) + 1)
+        if table is None or len(table[0]) < needed or table[0].dtype != dtype or table[0].device != positions.device:
+            table = self._tables[window] = self._table(needed, positions.device, window, dtype)
         cos, sin = table
         return cos[positions][:, :, None], sin[positions][:, :, None]
+
+    def _table(self, needed: int, device: torch.device, window: int, dtype: torch.dtype) -> CosSin:
+        """Cosines and signed sines (positions, K) of at least so many positions."""
+        count = min(self.config.max_positions, max(needed + needed // 2, _POSITIONS))
+        angles = self._decoder[0].rope(torch.arange(count, device=device)[None], window)
+        assert angles is not None  # noqa: S101 - the config says so
+        cos, sin = (part[0, 0].to(dtype) for part in angles)
+        half = sin.shape[-1] // 2
+        # The first half of a head is turned by minus the second: the sign is put into the table.
+        return cos, torch.cat((-sin[:, :half], sin[:, half:]), dim=-1)
 
 
 class PreparedHead(nn.Module):

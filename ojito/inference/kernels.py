@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ojito.device import fast_bfloat16
+from ojito.inference.mapped import Pages
 from ojito.inference.weights import GROUP, Int4Weight, Int8Weight, QuantizedWeight
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
@@ -247,6 +248,7 @@ class PackedInt8(IntInt8):
     def _pack(self, values: Tensor) -> object:
         ones, zeros = torch.ones(len(values), dtype=torch.float64), torch.zeros(len(values), dtype=torch.int64)
         quantized = torch._make_per_channel_quantized_tensor(values, ones, zeros, 0)
+        Pages([values]).let_go(written=False)  # that of a large head takes as much memory as a small model
         return torch.ops.quantized.linear_prepack(quantized, None)
 
     def _multiply(self, rows: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """The prepared model against the exact one, of every decoder style with either vision tower."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
 
-from ojito.inference import Preparation, Prepared, prepare, quantize
+from ojito.inference import Preparation, Prepared, decoder, prepare, quantize
 from ojito.model import KVCache
 
 
@@ -31,6 +32,30 @@ def test_cached_steps_equal_exact(model, row, columns):
     made = [prepared(columns(batch, 0, length - 4, images=True), cache)]
     made += [prepared(columns(batch, at, at + 1), cache) for at in range(length - 4, length)]
     torch.testing.assert_close(torch.cat(made, dim=1), expected, rtol=1e-4, atol=2e-5)
+
+
+@torch.inference_mode()
+def test_later_positions_than_any_before_are_turned_as_in_the_exact_model(model, row, monkeypatch):
+    monkeypatch.setattr(decoder, "_POSITIONS", 1)
+    prepared, batch = prepare(model), row(model)
+    prepared(batch)  # which makes the tables
+    room = model.config.decoder.max_positions - int(batch.positions.max()) - 1
+    assert room
+    for further in (1, room):
+        later = dataclasses.replace(batch, positions=batch.positions + further)
+        torch.testing.assert_close(prepared(later), model(later), rtol=1e-4, atol=2e-5)
+
+
+@torch.inference_mode()
+def test_positions_that_nobody_asks_for_take_no_memory(build, row):
+    model = build()
+    batch = row(model)
+    config = dataclasses.replace(model.config.decoder, max_positions=2**31)
+    model.decoder.config = config
+    model.config = dataclasses.replace(model.config, decoder=config)
+    prepared = prepare(model)
+    prepared(batch)
+    assert all(len(part) <= 1024 for table in prepared.decoder._tables.values() for part in table)
 
 
 @pytest.mark.parametrize("prepared", [False, True])
