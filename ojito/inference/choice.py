@@ -33,7 +33,7 @@ from ojito.inference.kernels import (
     WidenedInt4,
     WidenedInt8,
 )
-from ojito.inference.weights import WEIGHTS, Int8Weight, rotate
+from ojito.inference.weights import WEIGHTS, Int8Weight, concatenate, rotate
 
 KERNELS: dict[str, tuple[type[Kernel], ...]] = {
     "float32": (OneDNN, Plain),
@@ -48,10 +48,11 @@ ROWS = (1, 8, 128)
 """Numbers of rows that are measured: a token, a small batch, a prompt."""
 
 _BOUNDS = (3, FEW + 1)  # from how many rows on the next of these measurements decides
-_SMALL, _LARGE = (1024, 1024), (8192, 2048)  # shapes of the matrices that are measured with
+_SMALL, _LARGE = (1024, 1024), (4096, 2048)  # shapes of the matrices that are measured with
 _BOUNDARY = 2**22  # numbers from which on a matrix is a large one, which no cache holds
 _DIFFERENT = 64  # rows of such a matrix, which then repeat: to draw millions would take longer than to measure
 _ERROR = 0.05  # of a product that a kernel may be off by; rows of 7 bits are by 0.01
+_CACHES = 2**25  # bytes that a processor's caches hold, or those that one process has of them
 _ROUNDS = 4
 _SLOW = 0.05  # seconds: whoever takes so long is not measured again
 _GAIN = 1.15  # how many times as fast a kernel must be that takes another one's place
@@ -98,6 +99,7 @@ def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = Fa
     shape = _LARGE if large else _SMALL
     tried = {kernel: _measure(kernel, form, dtype, shape) for kernel in available}
     _matrix.cache_clear()  # a large one takes as much memory as a small model
+    _other_memory.cache_clear()
     measured = {kernel: found for kernel, found in tried.items() if found is not None}
     available = [*measured]
     if not available:
@@ -160,7 +162,7 @@ def _measure(
         inputs = [torch.randn(rows, shape[1], generator=_random()).to(dtype) for rows in ROWS]
         if not all(_is_right(made, rows, matrix) for rows in inputs):
             return None
-        return packing, [_seconds(made, rows) for rows in inputs]
+        return packing, [_seconds(made, rows, cold=len(rows) <= FEW) for rows in inputs]
     except (RuntimeError, TypeError):  # what PyTorch raises for an operator that it has not for these tensors
         return None
 
@@ -168,8 +170,11 @@ def _measure(
 @lru_cache(maxsize=1)
 def _matrix(form: str, shape: tuple[int, int]) -> Matrix:
     rows, columns = shape
-    weight = torch.randn(_DIFFERENT, columns, generator=_random()).repeat(rows // _DIFFERENT, 1)
-    return WEIGHTS[form].quantize(weight) if form in WEIGHTS else weight.to(getattr(torch, form))
+    weight = torch.randn(_DIFFERENT, columns, generator=_random())
+    times = rows // _DIFFERENT
+    if form in WEIGHTS:
+        return concatenate([WEIGHTS[form].quantize(weight)] * times)
+    return weight.to(getattr(torch, form)).repeat(times, 1)
 
 
 def _is_right(kernel: Kernel, rows: torch.Tensor, matrix: Matrix) -> bool:
@@ -185,12 +190,21 @@ def _random() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def _seconds(kernel: Kernel, rows: torch.Tensor) -> float:
+def _seconds(kernel: Kernel, rows: torch.Tensor, cold: bool) -> float:
+    """Seconds of a product; with `cold`, of one whose matrix is in no cache, as between the tokens of an answer."""
     times = []
     for _ in range(_ROUNDS):
+        if cold:
+            _other_memory().sum()
         start = time.perf_counter()
         kernel(rows)
         times.append(time.perf_counter() - start)
         if times[0] > _SLOW:
             break
     return min(times)
+
+
+@lru_cache(maxsize=1)
+def _other_memory() -> torch.Tensor:
+    """So much memory that reading it leaves nothing else in a processor's caches."""
+    return torch.zeros(_CACHES // 4)

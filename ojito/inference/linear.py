@@ -95,8 +95,9 @@ class PreparedLinear(nn.Module):
         choice = choose(form, dtype, self.once, self.precise, is_large(numbers))
         self._at = choice.at
         packs = any(kernel.packs for kernel in choice.kernels)
-        # To lay large ones together gains nothing, and beside a packed copy they would be there twice.
-        apart = matrices if packs or numbers > SMALL else [_lay_together(self._projections)]
+        # To lay large ones together gains nothing; nor does it where a packed copy serves for a token.
+        together = numbers <= SMALL and not choice.kernels[0].packs
+        apart = [_lay_together(self._projections)] if together else matrices
         made: dict[type[Kernel], list[Kernel]] = {}
         for kernel in choice.kernels:
             if kernel not in made:
