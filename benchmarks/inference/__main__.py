@@ -99,12 +99,13 @@ def entries(case: Case, args: argparse.Namespace) -> list[Entry]:
     # Where bfloat16 is emulated, a prompt takes four times as long in it, and nobody would choose it.
     plain = ["float32", "bfloat16"] if fast_bfloat16(args.device) else ["float32"]
     able: dict[str, tuple[list[str], str, bool]] = {
-        "transformers": (["bfloat16"] if case.work == "ask" else plain, "", case.work in ("answer", "ask")),
+        # A command in both: float32 is what is fast, bfloat16 what transformers loads unasked.
+        "transformers": (["float32", "bfloat16"] if case.work == "ask" else plain, "", case.work in ("answer", "ask")),
         "eager": (plain, "", case.work == "answer"),
         "llama.cpp": (quantized, with_llama.missing(args.node), case.work == "answer" and case.preset != "minimal-gpt"),
         "openvino": (["int8"], with_openvino.missing(), case.work == "layers"),
     }
-    found: list[Entry] = [("ojito", form) for form in forms if case.work != "ask" or form != "float32"]
+    found: list[Entry] = [("ojito", form) for form in forms]
     for peer in peers:
         its, lacking, takes_part = able[peer]
         if lacking and takes_part:
@@ -195,7 +196,7 @@ def once(case: Case, who: str, form: str, folder: Path, args: argparse.Namespace
         return with_openvino.layers(config, args.threads)
     if who == "transformers":
         if case.work == "ask":
-            return ask_transformers(folder, case.tokens)
+            return ask_transformers(folder, case.tokens, form)
         from benchmarks.inference import with_transformers
 
         return with_transformers.answer(case, config, form, args.device)
@@ -207,7 +208,7 @@ def once(case: Case, who: str, form: str, folder: Path, args: argparse.Namespace
     return work[case.work](case, folder, form, args.device)
 
 
-def ask_transformers(folder: Path, tokens: int) -> dict[str, Any]:
+def ask_transformers(folder: Path, tokens: int, form: str) -> dict[str, Any]:
     """The seconds of a script that answers once, from the start of its process to its end."""
     from benchmarks.inference.with_ojito import children_peak, picture
 
@@ -215,7 +216,9 @@ def ask_transformers(folder: Path, tokens: int) -> dict[str, Any]:
     code = "from pathlib import Path; from benchmarks.inference.with_transformers import ask; "
     start = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-c", f"{code}ask(Path({str(folder)!r}), {tokens})"], stdout=subprocess.PIPE, check=True
+        [sys.executable, "-c", f"{code}ask(Path({str(folder)!r}), {tokens}, {form!r})"],
+        stdout=subprocess.PIPE,
+        check=True,
     )
     return {"seconds": time.perf_counter() - start, "peak_gb": children_peak()}
 

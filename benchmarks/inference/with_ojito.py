@@ -110,10 +110,11 @@ def several(case: Case, folder: Path, form: str, device: str) -> dict[str, Any]:
 
 
 def ask(case: Case, folder: Path, form: str, device: str) -> dict[str, Any]:
-    """The command, from the start of its process to its end: `load` decides on the form of the weights it finds."""
+    """The command, from the start of its process to its end."""
     photo = folder.parent / "photo.jpg"
     photo.write_bytes(picture(0, 480))
     words = ["ask", str(folder), str(photo), "what is it?", "--max-new-tokens", str(case.tokens), "--device", device]
+    words += [] if form in ("int8", "int4") else ["--dtype", form]  # a quantized folder says its form itself
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "ojito", *words], stdout=subprocess.PIPE, check=True)
     return {"seconds": time.perf_counter() - start, "peak_gb": children_peak()}

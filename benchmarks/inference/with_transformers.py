@@ -149,12 +149,12 @@ def answer(case: Case, config: ModelConfig, form: str, device: str) -> dict[str,
     return found
 
 
-def ask(folder: Path, tokens: int) -> None:
+def ask(folder: Path, tokens: int, form: str) -> None:
     """What a script would do that answers once: a process of its own runs this, and is timed as a whole."""
     from PIL import Image
 
     processor = transformers.AutoProcessor.from_pretrained(folder, backend="pil")
-    model = transformers.PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.bfloat16)
+    model = transformers.PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, form))
     image = Image.open(folder.parent / "photo.jpg")
     inputs = processor(images=image, text="<image>what is it?", return_tensors="pt")
     inputs.pop("labels", None)

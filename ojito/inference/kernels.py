@@ -304,8 +304,10 @@ class PackedInt4:
             self._pack(weight[piece], slice(piece.start, piece.start + len(weight[piece].values)))
 
     def _pack(self, weight: Int4Weight, place: slice) -> None:
-        missing = -len(weight.values) % _BLOCK
-        packed = torch._convert_weight_to_int4pack_for_cpu(F.pad(weight.numbers(), (0, 0, 0, missing)), 1)
+        numbers, missing = weight.numbers(), -len(weight.values) % _BLOCK
+        if missing:
+            numbers = F.pad(numbers, (0, 0, 0, missing))
+        packed = torch._convert_weight_to_int4pack_for_cpu(numbers, 1)
         self.packed[place.start : place.start + len(packed)] = packed
         scale, minimum = weight.scale.t().float(), weight.minimum.t().float()
         self.lines[:, place, 0] = scale
