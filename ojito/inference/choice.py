@@ -56,6 +56,7 @@ _CACHES = 2**25  # bytes that a processor's caches hold, or those that one proce
 _ROUNDS = 4
 _SLOW = 0.05  # seconds: whoever takes so long is not measured again
 _GAIN = 1.15  # how many times as fast a kernel must be that takes another one's place
+_COPY_GAIN = 1.5  # the same, in place of the kernel that holds a copy of a large matrix
 _PLAN_GAIN = 1.03  # how many times as fast an answer must be that is worth a packed copy
 _TOKENS = 20  # single rows of an answer, beside its prompt of 128 rows
 _ANSWERS = 50  # that a matrix is packed for, where it is not for one
@@ -109,11 +110,14 @@ def choose(form: str, dtype: torch.dtype, once: bool = False, precise: bool = Fa
     direct = [kernel for kernel in available if not kernel.packs]
     plans = []
     for packed in (None, *(kernel for kernel in available if kernel.packs)):
-        candidates = direct if packed is None else [*direct, packed]
-        unrounded = [kernel for kernel in candidates if not kernel.rounds]
-        many = len(ROWS) - 1
-        chosen = tuple(
-            _best(unrounded if precise and at == many else candidates, measured, at) for at in range(len(ROWS))
+        candidates, few = direct if packed is None else [*direct, packed], _GAIN
+        if packed is not None and large:  # the original is let go: a token would read it from the file again
+            candidates, few = [packed, *direct], _COPY_GAIN
+        many = [kernel for kernel in candidates if not kernel.rounds] if precise else candidates
+        chosen = (
+            _best(candidates, measured, 0, few),
+            _best(candidates, measured, 1, few),
+            _best(many, measured, 2, _GAIN),
         )
         seconds = sum(
             weight * measured[kernel][1][at]
@@ -135,11 +139,11 @@ def is_large(numbers: int) -> bool:
 
 
 def _best(
-    candidates: list[type[Kernel]], measured: dict[type[Kernel], tuple[float, list[float]]], at: int
+    candidates: list[type[Kernel]], measured: dict[type[Kernel], tuple[float, list[float]]], at: int, gain: float
 ) -> type[Kernel]:
     best = candidates[0]
     for kernel in candidates[1:]:
-        if measured[kernel][1][at] * _GAIN < measured[best][1][at]:
+        if measured[kernel][1][at] * gain < measured[best][1][at]:
             best = kernel
     return best
 

@@ -13,7 +13,7 @@ from ojito.allocator import give_back_freed_memory
 from ojito.device import dtype_name
 from ojito.inference.choice import choose, is_large
 from ojito.inference.gpu_choice import GpuChoice, choose_on_gpu
-from ojito.inference.kernels import Dequantized, Kernel, Matrix, Plain
+from ojito.inference.kernels import FEW, Dequantized, Kernel, Matrix, Plain
 from ojito.inference.mapped import Pages
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.inference.weights import Int8Weight, concatenate, rotate
@@ -65,7 +65,7 @@ class PreparedLinear(nn.Module):
             rows = rotate(rows)
         found = kernels[self._at(rows.shape[0])]
         made = found[0](rows) if len(found) == 1 else torch.cat([kernel(rows) for kernel in found], dim=1)
-        if self._originals is not None and not found[0].packs:  # a prompt, for which the original was read
+        if self._originals is not None and not found[0].packs and rows.shape[0] > FEW:  # a prompt read the original
             self._originals.let_go(written=False)
         if self._bias is not None:
             made = made + self._bias

@@ -51,6 +51,13 @@ def test_first_kernel_stays_unless_another_is_clearly_faster(measured):
     assert choice.choose("int8", torch.float32).kernels == (WidenedInt8,) * 3
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_copy_of_a_large_matrix_serves_for_all_unless_another_kernel_is_much_faster(measured, large):
+    measured({WidenedInt8: (0, [9, 4, 40]), WeightOnlyInt8: (0, [4, 9, 40]), PackedInt8: (0, [5, 9, 1])})
+    kernels = choice.choose("int8", torch.float32, large=large).kernels
+    assert kernels == (PackedInt8 if large else WeightOnlyInt8, WidenedInt8, PackedInt8)
+
+
 @pytest.mark.parametrize("once", [False, True])
 def test_packing_has_to_pay_within_one_answer_where_one_is_wanted(measured, once):
     measured({WidenedInt8: (0, [2, 2, 2]), PackedInt8: (100, [1, 1, 1])})
