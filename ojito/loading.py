@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ojito.allocator import give_back_freed_memory
 from ojito.checkpoint.description import Described, OpenFolder
 from ojito.checkpoint.files import CheckpointError, path_setting
 from ojito.checkpoint.folder import describe, missing_tokenizer
@@ -101,7 +102,9 @@ def load(
         if mmproj is not None:
             raise OjitoError("mmproj", f"is for a GGUF file, and {name} is a preset", "leave it out")
         return _load_preset(str(name), torch_device, torch_dtype, quantize, seed)
-    return load_described(describe(folder, mmproj), torch_device, torch_dtype, quantize, progress)
+    pipe = load_described(describe(folder, mmproj), torch_device, torch_dtype, quantize, progress)
+    give_back_freed_memory()  # a large vocabulary leaves as much behind as a small model takes
+    return pipe
 
 
 def load_described(

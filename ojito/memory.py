@@ -11,11 +11,17 @@ from ojito.activations import activation_bytes
 from ojito.config import DecoderConfig, TrainConfig
 from ojito.device import available_memory, dtype_name
 from ojito.errors import OjitoError
+from ojito.inference import copied_bytes
+from ojito.inference.choice import is_large
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.model import VLM
 
 TRAINING = {"adamw": 16, "muon": 12}
 """Bytes for each trained parameter, by optimizer: weight, gradient and two moments (Muon: one), float32 each."""
+
+
+_WORKSPACE = 100 * 10**6
+"""Bytes, measured: the large matrices that kernels are compared with, and what kernels widen numbers into."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,14 @@ class AnswerMemory:
 
     Attributes:
         weights: Of the model, as they are stored.
+        kernels: Of weights that a CPU's kernels pack, where the stored ones stay, and their workspace.
         cache: Keys and values of prompt and answer.
         activations: Hidden states at the fullest moment.
         baseline: Python and PyTorch themselves.
     """
 
     weights: int
+    kernels: int
     cache: int
     activations: int
     baseline: int
@@ -37,11 +45,11 @@ class AnswerMemory:
     @property
     def peak(self) -> int:
         """The sum: the most that is taken at once."""
-        return self.weights + self.cache + self.activations + self.baseline
+        return self.weights + self.kernels + self.cache + self.activations + self.baseline
 
     def to_dict(self) -> dict[str, int]:
         """Return the bytes by name, and their peak."""
-        names = ("weights", "cache", "activations", "baseline", "peak")
+        names = ("weights", "kernels", "cache", "activations", "baseline", "peak")
         return {name: getattr(self, name) for name in names}
 
 
@@ -86,6 +94,8 @@ def answer_memory(
     tokens: int,
     images: int | None = None,
     baseline: int = 0,
+    device: torch.device | None = None,
+    mapped: bool = True,
 ) -> AnswerMemory:
     """Return the memory that answering takes.
 
@@ -97,14 +107,23 @@ def answer_memory(
         tokens: Of a row's answer, at the most.
         images: Of all rows together; None means one a row.
         baseline: Bytes that the process takes without a model.
+        device: That answers; packed copies are for a CPU alone. None means one.
+        mapped: Whether weights lie in a file as they are used: not so if they are quantized while they are read.
     """
     images = batch if images is None else images
     return AnswerMemory(
         weights=weight_bytes(model, dtype),
+        kernels=_kernel_bytes(model, dtype, mapped) if device is None or device.type == "cpu" else 0,
         cache=batch * cache_bytes(model.config.decoder, prompt + tokens - 1, dtype),  # the last token is not read
         activations=activation_bytes(model.config, dtype, batch, prompt, images),
         baseline=baseline,
     )
+
+
+def _kernel_bytes(model: VLM, dtype: torch.dtype, mapped: bool) -> int:
+    """Bytes of packed copies, and of the workspace where there are large matrices."""
+    table = model.config.decoder.vocab_size * model.config.decoder.width
+    return copied_bytes(model, dtype, mapped) + (_WORKSPACE if is_large(table) else 0)
 
 
 def parameters(module: nn.Module) -> int:

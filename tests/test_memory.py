@@ -10,6 +10,9 @@ from ojito.activations import activation_bytes
 from ojito.config import TrainConfig
 from ojito.data import open_data
 from ojito.errors import OjitoError
+from ojito.inference import linear
+from ojito.inference.choice import Choice
+from ojito.inference.kernels import PackedInt4, PackedInt8, WeightOnlyInt8, WidenedInt4, WidenedInt8
 from ojito.inference.quantize import quantize, quantize_shape
 from ojito.loading import load_for, recipe_of
 from ojito.memory import (
@@ -129,8 +132,37 @@ def test_answer_takes_weights_cache_activations_and_what_was_there_before(tiny_c
     assert told.weights == weight_bytes(model, torch.float32)
     assert told.cache == cache.keys.nbytes + cache.values.nbytes
     assert told.activations == activation_bytes(tiny_config.model, torch.float32, 3, 10, 3)
-    assert told.peak == told.weights + told.cache + told.activations + 1000
+    assert told.peak == told.weights + told.kernels + told.cache + told.activations + 1000
     assert told.to_dict()["peak"] == told.peak
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_packed_copies_count_where_the_stored_weights_stay(tiny_config, monkeypatch, form):
+    kernels = {"int8": (PackedInt8, WeightOnlyInt8, WidenedInt8), "int4": (PackedInt4, WidenedInt4, WidenedInt4)}[form]
+    for kernel in (PackedInt8, PackedInt4):
+        monkeypatch.setattr(kernel, "available", classmethod(lambda cls: True))
+    model = quantize_shape(on_meta(tiny_config.model, "tiny"), form, torch.float32)
+    quantized = weight_bytes(model, torch.float32) - 4 * sum(one.numel() for one in model.parameters())
+
+    def copies(*chosen, **given):
+        monkeypatch.setattr(linear, "choose", lambda *args: Choice(chosen))
+        return answer_memory(model, torch.float32, prompt=10, tokens=5, **given).kernels
+
+    packed, other, plain = kernels
+    assert copies(packed, packed, plain) == 0  # in a file, whose pages are let go
+    assert copies(packed, packed, plain, mapped=False) == quantized
+    assert copies(other, other, packed) == quantized  # for a token they are read
+    assert copies(plain, plain, plain, mapped=False) == 0
+    assert copies(packed, packed, plain, mapped=False, device=torch.device("meta")) == 0
+
+
+def test_large_matrices_need_a_workspace(tiny_config, monkeypatch):
+    model = on_meta(tiny_config.model, "tiny")
+    before = answer_memory(model, torch.float32, prompt=10, tokens=5)
+    monkeypatch.setattr(memory, "is_large", lambda numbers: True)
+    after = answer_memory(model, torch.float32, prompt=10, tokens=5)
+    assert (before.kernels, after.kernels) == (0, memory._WORKSPACE)
+    assert after.peak == before.peak + memory._WORKSPACE
 
 
 @pytest.mark.parametrize("change", [{"batch": 2}, {"prompt": 40}, {"tokens": 9}, {"images": 5}, {"baseline": 7}])

@@ -94,7 +94,7 @@ def bench(
         form = quantized_form(pipe.model)  # a folder's own, where no other is asked for
         measured = []
         for number, case in enumerate(cases):
-            measured.append(_measure(pipe, case, prompt, rounds, seed, baseline))
+            measured.append(_measure(pipe, case, prompt, rounds, seed, baseline, quantize == "none"))
             if progress is not None:
                 progress(number + 1, len(cases))
     # Twice, and the faster counts: a neighbour may keep the machine busy for a while.
@@ -107,7 +107,7 @@ def bench(
     )  # fmt: skip
 
 
-def _measure(pipe: Pipeline, case: Case, prompt: str, rounds: int, seed: int, baseline: int) -> Measured:
+def _measure(pipe: Pipeline, case: Case, prompt: str, rounds: int, seed: int, baseline: int, mapped: bool) -> Measured:
     """What one case takes."""
     device = pipe.device
     reset_peak(device)
@@ -128,7 +128,7 @@ def _measure(pipe: Pipeline, case: Case, prompt: str, rounds: int, seed: int, ba
     length = batch.tokens.shape[1]
     foretold = answer_memory(
         pipe.model, pipe.model.dtype, batch=case.batch, prompt=length, tokens=case.tokens, images=batch.num_images,
-        baseline=baseline,
+        baseline=baseline, device=device, mapped=mapped,
     )  # fmt: skip
     return Measured(
         batch=case.batch,

@@ -33,7 +33,12 @@ from ojito.model.meta import on_meta
 COMPARED = ("float32", "bfloat16")
 """The dtypes whose memory is shown."""
 
-ABOUT = {"cache": "  keys and values", "baseline": "  Python and PyTorch", "peak": "  all of these"}
+ABOUT = {
+    "kernels": "  packed weights, and workspace",
+    "cache": "  keys and values",
+    "baseline": "  Python and PyTorch",
+    "peak": "  all of these",
+}
 """What stands beside the memory of an answer."""
 
 
@@ -70,6 +75,8 @@ def run(args: Namespace) -> int:
         prompt=prompt,
         tokens=tokens,
         baseline=baseline_memory(device),
+        device=device,
+        mapped=args.quantize == "none",
     )
 
     if args.json:

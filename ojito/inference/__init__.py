@@ -13,7 +13,7 @@
 The exact model stays what it is, and is what this one is tested against.
 """
 
-from ojito.inference.prepared import Preparation, Prepared, prepare
+from ojito.inference.prepared import Preparation, Prepared, copied_bytes, prepare
 from ojito.inference.quantize import FORMS, quantize, quantized_form
 
-__all__ = ["FORMS", "Preparation", "Prepared", "prepare", "quantize", "quantized_form"]
+__all__ = ["FORMS", "Preparation", "Prepared", "copied_bytes", "prepare", "quantize", "quantized_form"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ojito.allocator import give_back_freed_memory
 from ojito.device import dtype_name
-from ojito.inference.choice import choose, is_large
+from ojito.inference.choice import KERNELS, choose, is_large
 from ojito.inference.gpu_choice import GpuChoice, choose_on_gpu
 from ojito.inference.kernels import FEW, Dequantized, Kernel, Matrix, Plain
 from ojito.inference.mapped import Pages
@@ -73,6 +73,22 @@ class PreparedLinear(nn.Module):
 
     __call__ = forward  # it carries no hooks, and a token passes a hundred of these
 
+    def copied(self, dtype: torch.dtype, mapped: bool) -> int:
+        """Return the bytes of a packed copy that lies beside the matrices as they are stored; nothing is packed.
+
+        Args:
+            dtype: Of the rows.
+            mapped: Whether they lie in a file, whose pages are let go where the copy serves for all.
+        """
+        matrices = [_matrix(projection) for projection in self._projections]
+        form = _form(matrices[0])
+        if not any(kernel.packs and kernel.available() for kernel in KERNELS[form]):
+            return 0
+        choice = choose(form, dtype, self.once, self.precise, is_large(sum(map(_size, matrices))))
+        if not any(kernel.packs for kernel in choice.kernels) or (mapped and choice.kernels[0].packs):
+            return 0
+        return sum(matrix.nbytes for matrix in matrices)
+
     def _make(self, dtype: torch.dtype) -> list[list[Kernel]]:
         """The kernels for each range of rows: one for all projections, or one for each."""
         with self._lock:
@@ -90,7 +106,7 @@ class PreparedLinear(nn.Module):
             plain: type[Kernel] = Plain if isinstance(first, Tensor) else Dequantized
             self._at = _always_first
             return [[plain(matrix) for matrix in apart]]
-        form = dtype_name(first.dtype) if isinstance(first, Tensor) else first.form
+        form = _form(first)
         self._rotated = isinstance(first, Int8Weight)
         choice = choose(form, dtype, self.once, self.precise, is_large(numbers))
         self._at = choice.at
@@ -159,6 +175,11 @@ def _owned(projection: Projection) -> tuple[Tensor, ...]:
 def _tensors(matrices: Sequence[Matrix]) -> list[Tensor]:
     """What the matrices consist of."""
     return [part for one in matrices for part in ([one] if isinstance(one, Tensor) else one.tensors)]
+
+
+def _form(matrix: Matrix) -> str:
+    """A key of `KERNELS`."""
+    return dtype_name(matrix.dtype) if isinstance(matrix, Tensor) else matrix.form
 
 
 def _size(matrix: Matrix) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 _DONTNEED, _PAGEOUT = 4, 21  # advice of madvise(2)
-_SMALLEST = 2**20  # bytes for which it is worth a call
+_SMALLEST = 2**16  # bytes for which it is worth a call
 
 
 class Pages:

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ojito.inference.decoder import PreparedDecoder
+from ojito.inference.decoder import PreparedBlock, PreparedDecoder
 from ojito.inference.graphs import CudaRecorder
 from ojito.inference.linear import PreparedLinear
 from ojito.inference.quantize import QuantizedLinear
@@ -68,6 +68,21 @@ def prepare(model: VLM, once: bool = False) -> Prepared:
         once: Whether it is for one answer: then nothing is packed that gains less than packing takes.
     """
     return Prepared(model, once)
+
+
+def copied_bytes(model: VLM, dtype: torch.dtype, mapped: bool) -> int:
+    """Return the bytes that packed copies take on this machine's CPU beside the weights as they are stored.
+
+    Args:
+        model: On `meta` will do: nothing is packed. Kernels are measured, where there is a choice.
+        dtype: Of hidden states.
+        mapped: See `PreparedLinear.copied`.
+    """
+    prepared = prepare(model)
+    blocks: list[PreparedBlock] = prepared.decoder.blocks  # type: ignore[assignment]
+    parts = [part for block in blocks for part in (block.qkv, block.out, block.up, block.down)]
+    parts += [module for module in prepared.modules() if isinstance(module, PreparedLinear)]
+    return sum(part.copied(dtype, mapped) for part in parts)
 
 
 class Preparation:

@@ -14,7 +14,7 @@ from ojito.memory import AnswerMemory
 CASE = Measured(
     batch=2, prompt=12, tokens=5, images=2, pixels_seconds=0.01, encode_seconds=0.1, first_token_seconds=0.25,
     ms_per_token=50.0, seconds=0.45, cold_seconds=0.6, peak=2_000_000_000,
-    foretold=AnswerMemory(1_000_000_000, 100, 200, 700_000_000), decode_share=0.6, prompt_share=0.3,
+    foretold=AnswerMemory(1_000_000_000, 0, 100, 200, 700_000_000), decode_share=0.6, prompt_share=0.3,
 )  # fmt: skip
 FOUND = Bench("<kite>", "float32", "int8", 1.5, 2_100_000_000, (CASE,), Limits(3e10, 1e12), {"cpu": "a & b"})
 

@@ -31,7 +31,7 @@ def test_info_foretells_the_memory_of_answers(run, trained):
     assert asked == {"dtype": "bfloat16", "quantize": "none", "batch": 3, "prompt": 4 + 8, "tokens": 20}
     sizes = answer["bytes"]
     assert sizes["weights"] == values["bytes"]["weights"]["bfloat16"]
-    assert sizes["peak"] == sum(sizes[name] for name in ("weights", "cache", "activations", "baseline"))
+    assert sizes["peak"] == sum(sizes[name] for name in ("weights", "kernels", "cache", "activations", "baseline"))
     table = run("info", trained, "--batch", 3)[1]
     assert "answering 3 questions at once of 12 tokens with 20" in table
     assert "peak" in table
