@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ojito.building import build
     from ojito.config import Config
     from ojito.data import Batches, Scenes, Source, open_data
+    from ojito.errors import OjitoError
     from ojito.evaluation import Report, evaluate
     from ojito.generate import Greedy, Temperature, TopK, TopP
     from ojito.loading import load
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ojito.model import VLM
     from ojito.pipeline import Answer, Pipeline
     from ojito.presets import preset
-    from ojito.processor import Processor
+    from ojito.processor import ImageError, Processor, RowError
     from ojito.records import Batch, Sample, Turn
     from ojito.settings import ConfigError
     from ojito.trainer import History, TrainState, fit
@@ -43,9 +44,12 @@ __all__ = [
     "ConfigError",
     "Greedy",
     "History",
+    "ImageError",
+    "OjitoError",
     "Pipeline",
     "Processor",
     "Report",
+    "RowError",
     "Sample",
     "Scenes",
     "Source",
@@ -80,9 +84,10 @@ _HOMES = {
     "ojito.loading": ("load",),
     "ojito.pipeline": ("Answer", "Pipeline"),
     "ojito.presets": ("preset",),
-    "ojito.processor": ("Processor",),
+    "ojito.processor": ("ImageError", "Processor", "RowError"),
     "ojito.locate.boxes": ("Box", "write_boxes"),
     "ojito.records": ("Batch", "Sample", "Turn"),
+    "ojito.errors": ("OjitoError",),
     "ojito.settings": ("ConfigError",),
     "ojito.trainer": ("History", "TrainState", "fit"),
     "ojito.training": ("TrainResult", "prepare", "train"),

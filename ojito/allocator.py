@@ -62,4 +62,11 @@ def give_back_freed_memory() -> None:
 
 def _function(name: str) -> Callable[..., int] | None:
     """A function of the C library; None where it has none of that name."""
-    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    return _FUNCTIONS[name]
+
+
+# Looked up once, and before any file is read: whoever watches what reading a model does sees no library opened.
+_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
+_FUNCTIONS: dict[str, Callable[..., int] | None] = {
+    name: getattr(_LIBRARY, name, None) for name in ("mallopt", "malloc_trim")
+}

@@ -61,7 +61,8 @@ def answer_each(
     Raises:
         ImageError: An image cannot be read, and `strict` is set.
         RowError: A sample cannot be written as tokens, and `strict` is set.
-        OjitoError: There are fewer options than samples; as for `Scheduler.submit` and `Scheduler.step`.
+        OjitoError: There are fewer options than samples; one of these is no sample; as for `Scheduler.submit` and
+            `Scheduler.step`.
     """
     coming, each = _Coming(processor, samples, ahead), _Options(options)
     stops: dict[tuple[str, ...], StopTexts] = {}
@@ -133,6 +134,7 @@ class _Coming:
     def next(self) -> Sample | None:
         """Return the next sample; None where there are no more."""
         for sample in islice(self._samples, max(0, self._ahead + 1 - len(self._known))):
+            _check(sample)
             self._known.append(sample)
             self._uses.update(_images(sample))
         return self._known.popleft() if self._known else None
@@ -153,6 +155,13 @@ class _Coming:
                 del self._uses[key]
                 self._read.pop(key, None)
         return any(key in self._uses for key in images)
+
+
+def _check(sample: object) -> None:
+    """Refuse what is no sample, such as the name of a file."""
+    if not isinstance(sample, Sample):
+        problem = f"hold a {type(sample).__name__} where a Sample is expected"
+        raise OjitoError("samples", problem, "write ojito.Sample([image], question)")
 
 
 def _images(sample: Sample) -> set[Hashable]:

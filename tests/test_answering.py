@@ -197,3 +197,9 @@ def test_impossible_option_is_an_error_at_the_call(pipe, samples, options, said)
 def test_fewer_options_than_samples_are_an_error(pipe):
     with pytest.raises(OjitoError, match="options: end before the samples do; give one for each"):
         list(pipe.generate_each(samples_of(2), [GenerateOptions(2)]))
+
+
+@pytest.mark.parametrize("several", [lambda pipe: [*pipe.generate_each(["a.jpg"])], lambda pipe: pipe.generate([{}])])
+def test_what_is_no_sample_is_named(pipe, several):
+    with pytest.raises(OjitoError, match=r"samples: hold a (str|dict) where a Sample is expected; write ojito.Sample"):
+        several(pipe)

@@ -14,7 +14,7 @@ from ojito.bench.figures import Bench, Measured
 
 _PIECES = {
     "image": "a", "prompt": "b", "decoding": "c",
-    "Python and PyTorch": "d", "weights": "a", "cache": "b", "activations": "c", "measured": "e",
+    "Python and PyTorch": "d", "weights": "a", "kernels": "f", "cache": "b", "activations": "c", "measured": "e",
 }  # fmt: skip
 """What a bar is made of, each with its style."""
 
@@ -22,9 +22,9 @@ _TICKS = 5  # of an axis, at most
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5c656d; --line: #dfe3e6; --card: #fff; --page: #f6f7f8;
-  --a: #2f6fde; --b: #8dbbff; --c: #13803f; --d: #b9c2ca; --e: #c07a08 }
+  --a: #2f6fde; --b: #8dbbff; --c: #13803f; --d: #b9c2ca; --e: #c07a08; --f: #7a5bc7 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaec; --soft: #a3adb5; --line: #30363c; --card: #1d2125;
-  --page: #141719; --a: #6ea0f5; --b: #35609f; --c: #4cc27c; --d: #565f68; --e: #e0a63c } }
+  --page: #141719; --a: #6ea0f5; --b: #35609f; --c: #4cc27c; --d: #565f68; --e: #e0a63c; --f: #a48be8 } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 960px; padding: 32px 20px; background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
@@ -52,7 +52,8 @@ tr:last-child td { border-bottom: 0 }
 @media (max-width: 600px) { .bars { grid-template-columns: 1fr max-content } .name { grid-column: 1 / -1;
   margin-bottom: -6px } .axis { grid-column: 1 } }
 .a { background: var(--a) } .b { background: var(--b) } .c { background: var(--c) } .d { background: var(--d) }
-.e { background: var(--e) } .key { white-space: nowrap; margin-right: 16px; display: inline-block }
+.e { background: var(--e) } .f { background: var(--f) }
+.key { white-space: nowrap; margin-right: 16px; display: inline-block }
 .key i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px }
 """
 
@@ -95,8 +96,8 @@ def page(found: Bench) -> str:
     memory = []
     for case in found.cases:
         told = case.foretold
-        parts = (told.baseline, told.weights, told.cache, told.activations)
-        names = ("Python and PyTorch", "weights", "cache", "activations")
+        parts = (told.baseline, told.weights, told.kernels, told.cache, told.activations)
+        names = ("Python and PyTorch", "weights", "kernels", "cache", "activations")
         pieces = {name: size / 1e9 for name, size in zip(names, parts, strict=True) if size}
         memory.append(_Bar(f"{_name(case)}, foretold", pieces))
         memory.append(_Bar("measured", {"measured": case.peak / 1e9}))

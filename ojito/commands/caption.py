@@ -36,19 +36,21 @@ def run(args: Namespace) -> int:
         return _to_file(args, paths, options)
     sweep = _Sweep(args, once=not several)
     opening, between = "[", ",\n "
-    for result in sweep.captions(paths, options):
-        if args.json and several:
-            # Each stands on a line of its own in one array.
-            print(opening, json.dumps(result, ensure_ascii=False), sep="", end="", flush=True)
-            opening = between
-        elif args.json:
-            print(json.dumps({**result, **sweep.stats()}, ensure_ascii=False), flush=True)
-        elif "caption" in result:
-            # An image is a line, even where the model says more than one.
-            line = " ".join(result["caption"].split())
-            print(f"{result['image']}\t{line}" if several else line, flush=True)
-    if args.json and several:
-        print("]")
+    try:
+        for result in sweep.captions(paths, options):
+            if args.json and several:
+                # Each stands on a line of its own in one array.
+                print(opening, json.dumps(result, ensure_ascii=False), sep="", end="", flush=True)
+                opening = between
+            elif args.json:
+                print(json.dumps({**result, **sweep.stats()}, ensure_ascii=False), flush=True)
+            elif "caption" in result:
+                # An image is a line, even where the model says more than one.
+                line = " ".join(result["caption"].split())
+                print(f"{result['image']}\t{line}" if several else line, flush=True)
+    finally:
+        if opening == between:  # what was said is an array, whatever ended it
+            print("]")
     if several or not args.json:
         sweep.tell_stats()
     return 2 if sweep.failed else 0
@@ -95,6 +97,11 @@ def _to_file(args: Namespace, paths: Sequence[Path], options: GenerateOptions) -
                     if "caption" in result:
                         captions.add([(Path(result["image"]), result["caption"])])
                     report(done, len(missing))
+        except KeyboardInterrupt:
+            there = sum(map(captions.has, dict.fromkeys(paths)))
+            held = f"{there} of {len(dict.fromkeys(paths))} captions are in {args.out}"
+            print(f"ojito: stopped; {held}, and the same command goes on", file=sys.stderr)
+            raise
         finally:
             captions.sync()
         failed, stats = sweep.failed, sweep.stats()

@@ -111,6 +111,9 @@ class CaptionList:
                     row = json.loads(line)
                 if not isinstance(row, Mapping) or not isinstance(row.get("image"), str):
                     raise self._strange(f"line {number} names no image")
+                others = [str(key) for key in row if key not in _COLUMNS]
+                if others:  # somebody's data, to which no model's captions belong
+                    raise self._strange(f"line {number} has {', '.join(others)}, too")
                 yield row["image"]
             return
         rows = csv.reader(io.StringIO(text, newline=""))

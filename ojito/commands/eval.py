@@ -13,6 +13,7 @@ from ojito.commands.console import progress
 from ojito.commands.inputs import load_model
 from ojito.commands.paths import check_data
 from ojito.config import ImageConfig
+from ojito.device import dtype_name
 from ojito.errors import UsageError
 from ojito.evaluation import Baselines, Report, evaluate, held_out_baselines, open_held_out
 from ojito.evaluation.chance import kinds_at_chance
@@ -21,6 +22,7 @@ from ojito.evaluation.confusion import confusion
 from ojito.evaluation.predictions import make_folder, write_evaluation
 from ojito.evaluation.report import page, read_losses, write_page
 from ojito.generate import GenerateOptions, make_options
+from ojito.inference import quantized_form
 from ojito.loading import load
 from ojito.pipeline import Pipeline
 from ojito.records import Sample
@@ -56,7 +58,7 @@ def run(args: Namespace) -> int:
             progress=report_progress,
         )
     baselines, split = held_out_baselines(held_out, seed), held_out.split
-    values: dict[str, Any] = {"model": args.model, "data": args.data, "split": split}
+    values: dict[str, Any] = {"model": args.model, "form": _form(pipe), "data": args.data, "split": split}
     if options.beams > 1:
         values.update(beams=options.beams, length_penalty=options.length_penalty)
     searched = f", {options.beams} beams" * (options.beams > 1)
@@ -69,7 +71,8 @@ def run(args: Namespace) -> int:
     if args.json:
         print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
-        print(f"{args.model} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
+        stored = "" if other is None else f" in {_form(pipe)}"
+        print(f"{args.model}{stored} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
         if said:
             print(f"\n{said}")
@@ -112,14 +115,31 @@ def _compare(
             progress=tell,
         )
     same = same_answers(report, theirs)
-    values = {"model": args.compare, "same_answers": same, **theirs.scores.to_dict(), **expected.to_dict()}
+    values = {
+        "model": args.compare,
+        "form": _form(other),
+        "same_answers": same,
+        **theirs.scores.to_dict(),
+        **expected.to_dict(),
+    }
+    names = [f"{args.model} in {_form(pipe)}", f"{args.compare} in {_form(other)}"]
+    width = max(map(len, names))
     said = (
-        f"{args.compare}: {theirs.scores.exact_match:.1%} right; {same:.1%} of the answers are the same. At the "
-        f"{expected.tokens} tokens of the expected answers: perplexity {expected.perplexity:.4f} beside "
-        f"{expected.other_perplexity:.4f} ({expected.perplexity_change:+.2%}), cosine of the logits "
-        f"{expected.cosine:.5f}, the same likeliest token at {expected.same_likeliest:.1%}"
+        f"{'beside each other':<{width}}  {'right':>6}  perplexity of the expected answers\n"
+        f"{names[0]:<{width}}  {report.scores.exact_match:>6.1%}  {expected.perplexity:.4f} "
+        f"({expected.perplexity_change:+.2%})\n"
+        f"{names[1]:<{width}}  {theirs.scores.exact_match:>6.1%}  {expected.other_perplexity:.4f}\n\n"
+        f"{same:.1%} of the answers are the same. Over the {expected.tokens} tokens of the expected answers,\n"
+        f"the cosine of the logits is {expected.cosine:.5f}, and the likeliest token the same at "
+        f"{expected.same_likeliest:.1%}."
     )
     return values, said
+
+
+def _form(pipe: Pipeline) -> str:
+    """How a model's weights are stored."""
+    form = quantized_form(pipe.model)
+    return dtype_name(pipe.model.dtype) if form == "none" else form
 
 
 def _with_pixels(pipe: Pipeline, settings: Sequence[str]) -> tuple[Pipeline, list[str]]:

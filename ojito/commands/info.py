@@ -24,7 +24,7 @@ from ojito.config import (
 )
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
 from ojito.errors import OjitoError, UsageError
-from ojito.inference.quantize import quantize_shape
+from ojito.inference.quantize import quantize_shape, quantized_form
 from ojito.loading import find_folder, find_preset, shape_of
 from ojito.memory import answer_memory, cache_bytes, training_bytes
 from ojito.meter.memory import baseline_memory
@@ -56,6 +56,11 @@ def run(args: Namespace) -> int:
         name, model = described.name, shape_of(described)
     config, parameters = model.config, count(model)
     total = sum(parameters.values())
+    stored = quantized_form(model)  # of a folder that is quantized already
+    form = args.quantize if stored == "none" else stored
+    if args.quantize not in ("none", form):
+        problem = f"{name} is in {stored} already, and cannot be in {args.quantize}"
+        raise UsageError("--quantize", problem, "ask about the model that it was made from")
     weights = {dtype: total * DTYPES[dtype].itemsize for dtype in COMPARED}
     training = training_bytes(model, TrainConfig())
     files = _files(folder, args.mmproj)
@@ -69,7 +74,7 @@ def run(args: Namespace) -> int:
         raise UsageError("--prompt-tokens, --tokens", problem, "ask for fewer")
     prompt = config.image_tokens + asked
     answering = answer_memory(
-        model if args.quantize == "none" else quantize_shape(model, args.quantize, dtype),
+        model if quantized_form(model) == form or form == "none" else quantize_shape(model, form, dtype),
         dtype,
         batch=args.batch,
         prompt=prompt,
@@ -95,7 +100,7 @@ def run(args: Namespace) -> int:
             },
             "answer": {
                 "dtype": dtype_name(dtype),
-                "quantize": args.quantize,
+                "quantize": form,
                 "batch": args.batch,
                 "prompt": prompt,
                 "tokens": tokens,
@@ -116,13 +121,14 @@ def run(args: Namespace) -> int:
         print(f"  {part:<10} {short(number):>7}  {parts[part]}")
     positions = config.decoder.max_positions
     print(f"\nmemory, without activations (on this machine it runs on {device} in {default_dtype})")
-    for form, size in weights.items():
-        cache = format_bytes(cache_bytes(config.decoder, positions, DTYPES[form]))
-        print(f"  {form:<10} {format_bytes(size):>10}  plus {cache} of cache for {positions} tokens")
-    print(f"  {'training':<10} {format_bytes(training):>10}  weights, gradients and AdamW's moments in float32")
+    for each, size in weights.items():
+        cache = format_bytes(cache_bytes(config.decoder, positions, DTYPES[each]))
+        print(f"  {each:<10} {format_bytes(size):>10}  plus {cache} of cache for {positions} tokens")
+    if stored == "none":
+        print(f"  {'training':<10} {format_bytes(training):>10}  weights, gradients and AdamW's moments in float32")
     rows = "a question" if args.batch == 1 else f"{args.batch} questions at once"
-    stored = "" if args.quantize == "none" else f", matrices in {args.quantize}"
-    print(f"\nanswering {rows} of {prompt} tokens with {tokens}, in {dtype_name(dtype)}{stored}")
+    matrices = "" if form == "none" else f", matrices in {form}"
+    print(f"\nanswering {rows} of {prompt} tokens with {tokens}, in {dtype_name(dtype)}{matrices}")
     for part, size in answering.to_dict().items():
         print(f"  {part:<11} {format_bytes(size):>9}{ABOUT.get(part, '')}")
     if files:

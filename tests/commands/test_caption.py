@@ -202,11 +202,27 @@ def test_captions_are_in_the_list_as_they_come_and_stay_when_interrupted(run, tr
 
     with monkeypatch.context() as patch:
         patch.setattr(Processor, "read_image", reading)
-        code = run(*words)[0]
+        code, _, err = run(*words)
     assert code == 130
+    assert f"stopped; 3 of 4 captions are in {out}, and the same command goes on" in err
     assert counts == [0, 1, 2, 3]
     assert len(rows_of(out)) == 3
     assert run(*words)[1].startswith("1 captions written")
+
+
+def test_array_of_captions_is_whole_when_interrupted(run, trained, folder, monkeypatch):
+    read, read_image = [], Processor.read_image
+
+    def reading(processor, image):
+        read.append(image)
+        if len(read) == 3:
+            raise KeyboardInterrupt
+        return read_image(processor, image)
+
+    monkeypatch.setattr(Processor, "read_image", reading)
+    code, said, _ = run("caption", trained, folder, "--json", "--max-new-tokens", 1, "--batch-size", 1)
+    assert code == 130
+    assert len(json.loads(said)) == 2
 
 
 def test_captions_are_on_the_disk_once_a_second_and_at_the_end(tmp_path, monkeypatch):
@@ -229,6 +245,11 @@ def test_captions_are_on_the_disk_once_a_second_and_at_the_end(tmp_path, monkeyp
         ("captions.csv", "image,caption\na.png,x,y\n", "(line 2 has 3 cells)"),
         ("captions.jsonl", '{"image": "a.png"}\n[]\n', "(line 2 names no image)"),
         ("captions.jsonl", "{\n", "(line 1 names no image)"),
+        (
+            "questions.jsonl",
+            '{"image": "a.png", "caption": "a"}\n{"image": "a.png", "question": "b?", "answer": "c"}\n',
+            "(line 2 has question, answer, too)",
+        ),
         ("a.png/captions.csv", None, "cannot be written"),
     ],
 )

@@ -1,6 +1,7 @@
 """`ojito eval`: which split it scores, with which controls, and what it writes."""
 
 import json
+import re
 
 import pytest
 
@@ -179,10 +180,14 @@ def test_compare_tells_how_a_quantized_model_differs(run, trained, images):
     words = ("eval", trained, images, "--no-controls", "--quantize", "int8", "--compare", trained)
     code, said, err = run(*words)
     assert (code, err) == (0, "")
-    assert f"\n{trained}: 0.0% right; " in said
-    assert "tokens of the expected answers: perplexity" in said
-    values = json.loads(run(*words, "--json")[1])["compared"]
-    assert values["model"] == str(trained)
+    assert f"\n{trained} in int8 on " in said
+    assert re.search(rf"\n{re.escape(str(trained))} in int8 +0.0%  \d+\.\d{{4}} \([+-]\d", said)
+    assert re.search(rf"\n{re.escape(str(trained))} in (b?float\d+) +0.0%  \d+\.\d{{4}}\n", said)
+    assert "of the answers are the same" in said
+    values = json.loads(run(*words, "--json")[1])
+    assert values["form"] == "int8"
+    values = values["compared"]
+    assert (values["model"], values["form"][-7:]) == (str(trained), "float32")
     assert 0.9 < values["cosine"] <= 1
 
 

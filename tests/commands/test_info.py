@@ -37,6 +37,18 @@ def test_info_foretells_the_memory_of_answers(run, trained):
     assert "peak" in table
 
 
+def test_info_of_a_quantized_folder_says_so(run, refused, trained, tmp_path):
+    assert run("convert", trained, "--quantize", "int8", "--out", tmp_path / "small")[0] == 0
+    said = run("info", tmp_path / "small")[1]
+    assert ", matrices in int8\n" in said
+    assert "training" not in said  # which it cannot do
+    as_asked = json.loads(run("info", trained, "--json", "--quantize", "int8")[1])["answer"]
+    answer = json.loads(run("info", tmp_path / "small", "--json", "--quantize", "int8")[1])["answer"]
+    assert answer["quantize"] == as_asked["quantize"] == "int8"
+    assert answer["bytes"]["weights"] == as_asked["bytes"]["weights"]
+    assert "is in int8 already" in refused("info", tmp_path / "small", "--quantize", "int4")
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "part"),
     [("--batch", 2, "cache"), ("--tokens", 30, "cache"), ("--prompt-tokens", 20, "cache"),
