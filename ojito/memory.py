@@ -19,7 +19,6 @@ from ojito.model import VLM
 TRAINING = {"adamw": 16, "muon": 12}
 """Bytes for each trained parameter, by optimizer: weight, gradient and two moments (Muon: one), float32 each."""
 
-
 _WORKSPACE = 100 * 10**6
 """Bytes, measured: the large matrices that kernels are compared with, and what kernels widen numbers into."""
 

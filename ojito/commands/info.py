@@ -26,7 +26,7 @@ from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
 from ojito.errors import OjitoError, UsageError
 from ojito.inference.quantize import quantize_shape, quantized_form
 from ojito.loading import find_folder, find_preset, shape_of
-from ojito.memory import answer_memory, cache_bytes, training_bytes
+from ojito.memory import answer_memory, cache_bytes, training_bytes, weight_bytes
 from ojito.meter.memory import baseline_memory
 from ojito.model.meta import on_meta
 
@@ -61,7 +61,7 @@ def run(args: Namespace) -> int:
     if args.quantize not in ("none", form):
         problem = f"{name} is in {stored} already, and cannot be in {args.quantize}"
         raise UsageError("--quantize", problem, "ask about the model that it was made from")
-    weights = {dtype: total * DTYPES[dtype].itemsize for dtype in COMPARED}
+    weights = {dtype: weight_bytes(model, DTYPES[dtype]) for dtype in COMPARED}
     training = training_bytes(model, TrainConfig())
     files = _files(folder, args.mmproj)
     default_dtype = dtype_name(pick_dtype("auto", device))

@@ -3,6 +3,7 @@
     weights.py     the two quantized forms of a matrix
     quantize.py    modules that hold such weights in a model's tree
     kernels.py     ways to multiply by a matrix, float or quantized
+    products.py    whether a kernel computes the product
     choice.py      which of them is the fastest here: measured once, in milliseconds
     gpu_kernels.py, gpu_choice.py    the same for quantized matrices on CUDA
     linear.py      several projections as one, packed when first used

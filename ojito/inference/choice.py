@@ -4,8 +4,7 @@ What is fast on one processor takes ten times as long on another, and no list of
 that is available multiplies by a small matrix, at the numbers of rows that matter, which takes some milliseconds. The
 first kernel of a form's list stays unless another one is clearly faster, so that one machine chooses alike every time.
 
-The products are compared with what they should be, too. Some kernels are operators that PyTorch does not document, on
-processors that nobody has tried: one that fails, or computes something else, is not chosen.
+A kernel that fails, or computes something else than the product, is not chosen (`products.py`).
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ from ojito.inference.kernels import (
     WidenedInt4,
     WidenedInt8,
 )
-from ojito.inference.weights import WEIGHTS, Int8Weight, concatenate, rotate
+from ojito.inference.products import is_product
+from ojito.inference.weights import WEIGHTS, concatenate
 
 KERNELS: dict[str, tuple[type[Kernel], ...]] = {
     "float32": (OneDNN, Plain),
@@ -51,7 +51,6 @@ _BOUNDS = (3, FEW + 1)  # from how many rows on the next of these measurements d
 _SMALL, _LARGE = (1024, 1024), (4096, 2048)  # shapes of the matrices that are measured with
 _BOUNDARY = 2**22  # numbers from which on a matrix is a large one, which no cache holds
 _DIFFERENT = 64  # rows of such a matrix, which then repeat: to draw millions would take longer than to measure
-_ERROR = 0.05  # of a product that a kernel may be off by; rows of 7 bits are by 0.01
 _CACHES = 2**25  # bytes that a processor's caches hold, or those that one process has of them
 _ROUNDS = 4
 _SLOW = 0.05  # seconds: whoever takes so long is not measured again
@@ -164,7 +163,7 @@ def _measure(
         made = kernel(matrix)
         packing = time.perf_counter() - start
         inputs = [torch.randn(rows, shape[1], generator=_random()).to(dtype) for rows in ROWS]
-        if not all(_is_right(made, rows, matrix) for rows in inputs):
+        if not all(is_product(made, matrix, rows) for rows in inputs):
             return None
         return packing, [_seconds(made, rows, cold=len(rows) <= FEW) for rows in inputs]
     except (RuntimeError, TypeError):  # what PyTorch raises for an operator that it has not for these tensors
@@ -179,15 +178,6 @@ def _matrix(form: str, shape: tuple[int, int]) -> Matrix:
     if form in WEIGHTS:
         return concatenate([WEIGHTS[form].quantize(weight)] * times)
     return weight.to(getattr(torch, form)).repeat(times, 1)
-
-
-def _is_right(kernel: Kernel, rows: torch.Tensor, matrix: Matrix) -> bool:
-    """Whether a kernel computes the product of rows and a matrix, of which the first rows repeat."""
-    first = matrix[:_DIFFERENT]
-    weight = first.float() if isinstance(first, torch.Tensor) else first.dequantize()
-    expected = rows.float() @ weight.t()
-    made = kernel(rotate(rows) if isinstance(matrix, Int8Weight) else rows).float().view(len(rows), -1, _DIFFERENT)
-    return bool((made - expected[:, None]).norm() < _ERROR * expected.norm() * made.shape[1] ** 0.5)
 
 
 def _random() -> torch.Generator:

@@ -1,8 +1,7 @@
 """Which kernels multiply by a quantized matrix on CUDA: those that are found right, and of them the fastest.
 
-Operators that are not part of PyTorch's documented face have been wrong before, for some shapes and on some GPUs. So
-each kernel multiplies once by the matrix that it is for, or one of the same shape, and its product is compared with
-that of the dequantized matrix. One that raises or differs is not used; the first of each list always works.
+Each kernel multiplies once by the matrix that it is for, or one of the same shape (`products.py`). One that raises or
+computes something else is not used; the first of each list always works.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from torch import Tensor
 
 from ojito.inference.gpu_kernels import CastInt8, FilledIntInt8, FloatInt8, TiledInt4
 from ojito.inference.kernels import FEW, Dequantized, Kernel
-from ojito.inference.weights import QuantizedWeight, rotate
+from ojito.inference.products import is_product, turned
+from ojito.inference.weights import QuantizedWeight
 from ojito.meter.clock import Stopwatch
 
 KERNELS: dict[str, tuple[type[Kernel], ...]] = {
@@ -27,11 +27,7 @@ KERNELS: dict[str, tuple[type[Kernel], ...]] = {
 ROWS = ((1, FEW), (FEW + 1, 64), (65, 256))
 """The fewest and the most rows that each choice is checked with: a token or a few, a batch, a prompt."""
 
-TOLERANCE = 0.03
-"""How far off a product may be, as a share of its length: rounding rows to 8 bits takes 0.01."""
-
 _GAIN = 1.15  # how many times as fast a kernel must be that takes the first one's place
-_ENDS = 256  # rows of the matrix, at either end, that products are compared by
 _SLOW = 0.01  # seconds: whoever takes so long is not measured again
 _ROUNDS, _CALLS = 4, 8  # of which the least counts; calls in each, so that the GPU is waited for once
 
@@ -87,22 +83,11 @@ def is_right(kernel: type[Kernel], matrix: QuantizedWeight, dtype: torch.dtype, 
         dtype: Of the rows.
         counts: Numbers of rows that are multiplied.
     """
-    ends = (slice(_ENDS), slice(-_ENDS, None))
     try:
         made = kernel(matrix)
-        for count in counts:
-            rows = _rows(count, matrix, dtype)
-            product = made(_turned(rows, matrix))
-            if product.shape != (count, matrix.shape[0]) or product.dtype != dtype:
-                return False
-            for end in ends:
-                expected = rows.float() @ matrix[end].dequantize().t()
-                error = (product[:, end].float() - expected).norm() / expected.norm().clamp(min=1e-30)
-                if not bool(error < TOLERANCE):  # NaN, too
-                    return False
+        return all(is_product(made, matrix, _rows(count, matrix, dtype)) for count in counts)
     except (RuntimeError, NotImplementedError):  # of PyTorch: sizes that it cannot do, a GPU that is too old
         return False
-    return True
 
 
 def _fastest(
@@ -113,7 +98,7 @@ def _fastest(
     if not others:
         return best
     # A token is what few rows mostly are; of more rows, the most are waited for longest.
-    rows = _turned(_rows(1 if counts[0] == 1 else counts[1], matrix, dtype), matrix)
+    rows = turned(_rows(1 if counts[0] == 1 else counts[1], matrix, dtype), matrix)
     least = _seconds(best, matrix, rows) / _GAIN
     for kernel in others:
         seconds = _seconds(kernel, matrix, rows)
@@ -142,8 +127,3 @@ def _rows(count: int, matrix: QuantizedWeight, dtype: torch.dtype) -> Tensor:
     """Random rows, always the same ones."""
     rows = torch.randn(count, matrix.shape[1], generator=torch.Generator().manual_seed(count))
     return rows.to(matrix.device, dtype)
-
-
-def _turned(rows: Tensor, matrix: QuantizedWeight) -> Tensor:
-    """Rows as the kernels for a matrix take them."""
-    return rotate(rows) if matrix.form == "int8" else rows
