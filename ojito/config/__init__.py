@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
+from ojito.config.data import DataConfig, ScenesConfig
 from ojito.config.efficientnet import EfficientNetConfig
 from ojito.config.model import (
     DecoderConfig,
@@ -20,7 +21,7 @@ from ojito.config.model import (
     ViTConfig,
 )
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
-from ojito.config.training import DataConfig, Part, ScenesConfig, TrainConfig, only_length
+from ojito.config.training import Part, TrainConfig, only_length
 
 __all__ = [
     "AveragePoolConfig",
