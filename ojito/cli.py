@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after "ojito"; None takes those that the program was started with.
 
     Returns:
-        The exit code: 0; 1 for a bug; 2 for a mistake in the input; 130 for Ctrl-C, and 128 + its number
-        for another signal that ended a training.
+        The exit code: 0; 1 for a bug; 2 for a mistake in the input; 3 if what was learned could not be written; 130
+        for Ctrl-C, and 128 + its number for another signal that ended a training.
     """
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if mistake is None or os.environ.get(DEBUG):
             traceback.print_exc()
         print(f"ojito: error: {mistake or REPORT}", file=sys.stderr)
-        return BUG if mistake is None else MISTAKE
+        return BUG if mistake is None else getattr(error, "exit_code", MISTAKE)
 
 
 def _mistake(error: Exception) -> str | None:

@@ -17,7 +17,10 @@ class OjitoError(ValueError):
         problem: What is wrong with it.
         remedy: What to do about it.
         details: Lines of evidence, such as the first bad rows.
+        exit_code: With which a command ends.
     """
+
+    exit_code = 2
 
     def __init__(self, where: object, problem: str = "", remedy: str = "", details: Sequence[str] = ()) -> None:
         self.where, self.problem, self.remedy, self.details = str(where), problem, remedy, tuple(details)

@@ -38,6 +38,12 @@ class CheckpointError(OjitoError):
     """A folder that cannot be loaded or saved; `where` is the file or folder."""
 
 
+class UnsavedError(CheckpointError):
+    """What was learned could not be written; `where` is the file or folder."""
+
+    exit_code = 3
+
+
 def find_file(folder: Path | str, name: str, limit: int | None = MAX_TEXT) -> Path:
     """Return the path of a file of the folder.
 

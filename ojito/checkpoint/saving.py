@@ -23,7 +23,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ojito.checkpoint.files import ADAPTER_FILES, BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError
+from ojito.checkpoint.durable import sync
+from ojito.checkpoint.files import ADAPTER_FILES, BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError, UnsavedError
 
 STAGING = ".saving"
 
@@ -51,7 +52,7 @@ def staged_save(folder: Path | str, keep: Collection[str] = ()) -> Iterator[Path
         keep: Names of files that stay as they are where the folder has them: somebody may have written them.
 
     Raises:
-        CheckpointError: The folder cannot be written.
+        UnsavedError: The folder cannot be written.
     """
     folder = Path(folder)
     staging, created = folder / STAGING, not folder.exists()
@@ -64,7 +65,7 @@ def staged_save(folder: Path | str, keep: Collection[str] = ()) -> Iterator[Path
         _commit(staging, folder, keep)
     except OSError as error:
         remedy = "free the disk, or save elsewhere"
-        raise CheckpointError(folder, f"cannot be written ({_reason(error)})", remedy) from error
+        raise UnsavedError(folder, f"cannot be written ({_reason(error)})", remedy) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if created and folder.is_dir() and not any(folder.iterdir()):
@@ -141,18 +142,18 @@ def _commit(staging: Path, folder: Path, keep: Collection[str]) -> None:
     if another and (staging / CONFIG).exists():
         changed.add(CONFIG)
     for name in changed:
-        _sync(staging / name)
+        sync(staging / name)
     touched = changed | (_matching(folder, _MODEL) if another else set())
     before = _set_aside(staging, folder, touched, another)
     try:
         if another:
             (folder / CONFIG).unlink(missing_ok=True)
-            _sync(folder)
+            sync(folder)
             for name in obsolete:
                 (folder / name).unlink()
         for name in sorted(changed, key=_config_last):
             os.replace(staging / name, folder / name)
-        _sync(folder)
+        sync(folder)
         _drop(folder / BEFORE, staging)
     except BaseException:
         with suppress(OSError):  # of a disk that fails; `before` stays
@@ -181,7 +182,7 @@ def _set_aside(staging: Path, folder: Path, names: Collection[str], another: boo
         _link(folder / name, links / name)
     if not another or not present:
         return links
-    _sync(links)
+    sync(links)
     links.rename(before)
     return before
 
@@ -198,7 +199,7 @@ def _put_back(before: Path, staging: Path, folder: Path, names: Collection[str])
         os.replace(staging / ".back", folder / name)
         (staging / ".back").unlink(missing_ok=True)  # where both were one file, that did nothing
     try:
-        _sync(folder)
+        sync(folder)
     finally:
         _drop(folder / BEFORE, staging)
 
@@ -226,14 +227,3 @@ def _config_last(name: str) -> bool:
 def _same(new: Path, old: Path) -> bool:
     # Weights are as good as never the same, and long to compare.
     return new.suffix != ".safetensors" and old.is_file() and filecmp.cmp(new, old, shallow=False)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows has no such thing
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

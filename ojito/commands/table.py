@@ -96,6 +96,14 @@ COMMANDS = (
             ),
             argument("--out", type=word, metavar="FOLDER", help="where to write the model (default runs/NAME)"),
             argument("--force", action="store_true", help="replace the model in --out"),
+            argument(
+                "--resume",
+                choices=("no", "auto", "must"),
+                default="no",
+                help="auto: go on with the run in --out, or begin it; must: go on with it. The same command again and "
+                "again, until it ends with exit code 0",
+            ),
+            argument("--save-every", type=int, metavar="N", help="save a checkpoint every N steps"),
             argument("--print-config", action="store_true", help="print the complete recipe as YAML, and exit"),
             argument(
                 "settings",

@@ -43,12 +43,12 @@ def run(args: Namespace) -> int:
     from ojito.commands.paths import check_data, check_place  # here, so that a setting is named before torch is there
 
     out = Path(f"runs/{config.name}" if args.out is None else args.out)
-    check_place(out, args.force)
+    check_place(out, args.force or args.resume != "no")
     _check_own_data(args, config)
     check_data(config.data.path)
     from ojito.training import train
 
-    result = train(config, out=out, weights=base, device=args.device, force=args.force)
+    result = train(config, out=out, weights=base, device=args.device, force=args.force, resume=args.resume)
     try:
         _conclude(result, config, out, args.json)
         sys.stdout.flush()
@@ -85,7 +85,7 @@ def check_flags(args: Namespace) -> None:
     if args.print_config:
         return
     if args.out is not None:
-        check_place(Path(args.out), args.force)
+        check_place(Path(args.out), args.force or args.resume != "no")
     data = values.get("data")
     if isinstance(data, dict) and isinstance(data.get("path"), str):
         check_data(data["path"])
@@ -164,7 +164,9 @@ def _flags(args: Namespace) -> dict[str, Any]:
     train: dict[str, Any] = {}
     if args.steps is not None or args.minutes is not None:
         # The one that is given decides; what a preset says about the other would end the run early.
-        train = {"steps": args.steps or 0, "minutes": args.minutes or 0.0}
+        train = {"steps": args.steps or 0, "samples": 0, "minutes": args.minutes or 0.0}
+    if args.save_every is not None:
+        train["save_every"] = args.save_every
     if args.seed is not None:
         train["seed"] = args.seed
     data = {} if args.data is None else {"path": args.data}

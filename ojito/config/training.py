@@ -18,10 +18,10 @@ class TrainConfig:
     """Settings of training.
 
     Attributes:
-        steps: Optimizer steps; 0 means that `minutes` decides. As a setting over a recipe that has minutes, it replaces
-            them; give both to end with the first.
-        minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that `steps` decides. As a
-            setting it replaces steps in the same way.
+        steps: Optimizer steps; 0 means that `samples` or `minutes` decide. As a setting over a recipe that has another
+            of the three, it replaces it; give several to end with the first.
+        samples: Rows to learn from, each as often as it comes; 0 means that the others decide.
+        minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that the others decide.
         batch_size: Rows a step, all micro-batches of `accumulate` together.
         accumulate: Micro-batches per step; more of them take less memory, and learn from the same rows with the same
             gradient. Two things do differ: batch norm (vision kind=resnet, stem=conv) sees the statistics of a
@@ -45,10 +45,15 @@ class TrainConfig:
         log_every: Steps per line of the log.
         eval_every: Steps between evaluations; 0 evaluates at the end only.
         eval_samples: Maximal number of rows of `data.eval_split` in an evaluation, drawn by the seed from more.
+        save_every: Steps between checkpoints, from which `--resume auto` goes on; 0 leaves it to `save_minutes`.
+        save_minutes: Minutes between checkpoints, of wall-clock time; 0 leaves it to `save_every`. With both at 0, a
+            run that is interrupted is saved, and one that is killed is lost.
+        keep: Checkpoints that are kept, the newest ones.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
     """
 
     steps: int = 1000
+    samples: int = 0
     minutes: float = 0.0
     batch_size: int = 32
     accumulate: int = 1
@@ -70,10 +75,13 @@ class TrainConfig:
     log_every: int = 10
     eval_every: int = 0
     eval_samples: int = 256
+    save_every: int = 0
+    save_minutes: float = 10.0
+    keep: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples")
+        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples", "keep")
         divisible(self, "batch_size", "accumulate")
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
         not_negative(self, threads="as many as are fastest")
@@ -86,26 +94,28 @@ class TrainConfig:
                 f"{self.decay} and warmup {self.warmup} are more than the whole run",
                 f"use {1 - self.warmup:g} or less",
             )
-        if self.steps <= 0 and self.minutes <= 0:
-            raise ConfigError("steps", f"{self.steps} and minutes {self.minutes} leave no training", "set one of them")
-        not_negative(self, steps="as many as the minutes hold", minutes="as many as the steps take")
+        if self.steps <= 0 and self.samples <= 0 and self.minutes <= 0:
+            lengths = f"{self.steps}, samples {self.samples} and minutes {self.minutes}"
+            raise ConfigError("steps", f"{lengths} leave no training", "set one of them")
+        not_negative(self, steps="no limit", samples="no limit", minutes="no limit")
+        not_negative(self, save_every="none by steps", save_minutes="none by time")
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")
 
 
+LENGTHS = ("steps", "samples", "minutes")
+"""Settings that say how long a run is."""
+
+
 def only_length(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what has to be laid under settings that give steps or minutes alone: the other one at 0.
+    """Return what has to be laid under settings that give one length of a run: the others at 0.
 
     Args:
         given: Settings over a recipe, in groups.
     """
     train = given.get("train")
-    lengths = (
-        {name: train[name] for name in ("steps", "minutes") if name in train} if isinstance(train, Mapping) else {}
-    )
-    if len(lengths) != 1:
+    lengths = {name: train[name] for name in LENGTHS if name in train} if isinstance(train, Mapping) else {}
+    if not any(isinstance(value, (int, float)) and value > 0 for value in lengths.values()):
         return {}
-    ((name, value),) = lengths.items()
-    gives = isinstance(value, (int, float)) and value > 0
-    return {"train": {"minutes" if name == "steps" else "steps": 0}} if gives else {}
+    return {"train": {name: 0 for name in LENGTHS if name not in lengths}}

@@ -11,9 +11,9 @@ import itertools
 import logging
 import random
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch.utils.data import Dataset
 
@@ -125,14 +125,33 @@ class Batches(Iterator[Batch]):
         self._patience = max(2 * self._total, _PATIENCE)  # twice the rows: wherever that begins, it holds a whole epoch
         self._barren = 0  # rows since the last batch
         self._known_bad: set[int] = set()
-        dataset = BatchDataset(sampler, processor, config, train.seed, self._size, features)
-        self._results: Iterator[tuple[Batch | None, Problems]]
-        if config.workers:
-            self._results = Workers(dataset, config, start)
-        else:
-            self._results = (dataset[number] for number in itertools.count(start))
+        self._dataset = BatchDataset(sampler, processor, config, train.seed, self._size, features)
+        self._config = config
+        self._results: Iterator[tuple[Batch | None, Problems]] | None = None
+
+    def _read(self) -> Iterator[tuple[Batch | None, Problems]]:
+        if self._config.workers:
+            return Workers(self._dataset, self._config, self.number)
+        return (self._dataset[number] for number in itertools.count(self.number))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position after the batches that were returned, and the bad rows among them."""
+        return {
+            "number": self.number,
+            "total": self._total,
+            "bad": [*self._bad],
+            "known": sorted(self._known_bad),
+            "problems": self.problems[self._opened :],
+        }
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned; call it before the first batch."""
+        self.number, self._total = values["number"], values["total"]
+        self._bad, self._known_bad = [*values["bad"]], {*values["known"]}
+        self.problems[self._opened :] = values["problems"]
 
     def __next__(self) -> Batch:
+        self._results = self._results or self._read()
         while True:
             batch, problems = next(self._results)
             self.number += 1

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, Union, runtime_checkable
 
 from ojito.config import TrainConfig
 from ojito.records import Batch
-from ojito.trainer.interrupts import interrupts
+from ojito.trainer.checkpoints import Saver
+from ojito.trainer.history import History
+from ojito.trainer.interrupts import Interrupts, interrupts
 from ojito.trainer.last_good import LastGood
 from ojito.trainer.optim import set_trainable
 from ojito.trainer.progress import Display, Metrics
-from ojito.trainer.schedule import Clock, lr_factor
+from ojito.trainer.random_state import set_random_state
+from ojito.trainer.schedule import lr_factor
 from ojito.trainer.state import TrainingError, TrainState
-from ojito.trainer.step import Step, gradients, update
+from ojito.trainer.step import gradients, update
 
 PATIENCE = 10
 """Steps in a row without a finite loss and gradient that a run survives."""
@@ -27,42 +28,12 @@ OnLine = Callable[[Mapping[str, Any]], Union[Stop, object]]
 
 
 @runtime_checkable
-class Numbered(Protocol):
+class Positioned(Protocol):
     """An iterator that knows its position, as `data.Batches` does."""
 
-    number: int
-
-
-@dataclass
-class History:
-    """Record of a training run.
-
-    Attributes:
-        steps: Steps done, skipped ones and those before a resume included.
-        seconds: Time they took, data included and evaluation left out.
-        samples: Rows learned from.
-        log: A mapping for every `log_every` steps: step, loss, lr, samples_per_second, seconds.
-        evaluations: A mapping for every evaluation: step, seconds, and its scores.
-        skipped: Steps whose loss or gradient was not finite, and which changed nothing; and a last one that was taken
-            back, because no finite loss came after it.
-        interrupted: Whether Ctrl-C or another signal ended the run.
-        signal: Number of that signal, as in the module `signal`; 0 where none ended the run.
-        stopped: Whether a callback ended it.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    samples: int = 0
-    log: list[dict[str, Any]] = field(default_factory=list)
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    skipped: list[int] = field(default_factory=list)
-    interrupted: bool = False
-    signal: int = 0
-    stopped: bool = False
-
-    def interrupt(self, error: KeyboardInterrupt) -> None:
-        """Take down that this ended the run."""
-        self.interrupted, self.signal = True, getattr(error, "signal", signal.SIGINT)
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position after the batches that it has given."""
+        ...
 
 
 def fit(
@@ -71,6 +42,7 @@ def fit(
     *,
     out: Path | str | None = None,
     evaluate: Callable[[], Mapping[str, Any]] | None = None,
+    saver: Saver | None = None,
     on_step: OnStep | None = None,
     on_log: OnLine | None = None,
     on_eval: OnLine | None = None,
@@ -86,6 +58,7 @@ def fit(
         batches: Without end; each holds `batch_size` / `accumulate` rows.
         out: A folder for metrics.jsonl, to which lines are added.
         evaluate: Called every `eval_every` steps, outside the time that counts; returns scores.
+        saver: Saves the state now and then, and when the run ends.
         on_step: Called after every step, with the state.
         on_log: Called with each line of the log.
         on_eval: Called with each line of scores.
@@ -94,135 +67,156 @@ def fit(
     Raises:
         TrainingError: Too many steps in a row without a finite loss and gradient, weights that give none, or the
             batches ended.
+        UnsavedError: The state of a run that was interrupted could not be saved.
     """
-    config, clock = state.config, state.clock
-    set_trainable(state.model, config)
-    iterator = iter(batches)
-    history = History(clock.step, clock.seconds, state.samples)
-    good = LastGood(state.model)
     with interrupts() as signals, Display(quiet) as display, Metrics(out) as metrics:
-        clock.start()
-        window = _Window(clock)
-        over = clock.done
+        loop = _Loop(state, batches, evaluate, saver, (on_step, on_log, on_eval), signals, display, metrics)
         try:
-            while not over:
-                rate = lr_factor(clock.progress(ahead=0.5), config)
-                micro_batches = _gather(iterator, state)
-                step = gradients(state, micro_batches)
-                with signals.held():  # half an update is neither this step nor the last
-                    if step.finite:
-                        good.keep(micro_batches[-1])
-                    update(state, step, rate)
-                    _count(step, state, iterator, history)
-                window.add(step)
-                if not step.finite:
-                    display.say(f"step {clock.step}: loss or gradient is not finite; skipped")
-                    _check_patience(history.skipped, config)
-
-                history.stopped = _calls_stop(on_step, state)
-                over = clock.done or history.stopped
-                display.show(clock.progress(), clock.step, window.loss, window.samples_per_second, clock.seconds)
-                if clock.step % config.log_every == 0 or over:
-                    line = window.line(config.lr * rate)
-                    history.log.append(line)
-                    metrics.write(line)
-                    history.stopped |= _calls_stop(on_log, line)
-                    window = _Window(clock)
-                if evaluate and config.eval_every and clock.step % config.eval_every == 0:
-                    with clock.paused(), display.paused():
-                        scores = dict(evaluate())
-                    set_trainable(state.model, config)  # an evaluation may have left it in evaluation mode
-                    line = {"step": clock.step, "seconds": round(clock.seconds, 3), **scores}
-                    history.evaluations.append(line)
-                    metrics.write({"evaluation": True, **line})
-                    display.say(f"step {clock.step}: " + "  ".join(f"{k} {_short(v)}" for k, v in scores.items()))
-                    history.stopped |= _calls_stop(on_eval, line)
-                over |= history.stopped
+            loop.run()
         except KeyboardInterrupt as error:
-            history.interrupt(error)
-            display.say(f"interrupted after step {history.steps}")
+            state.history.interrupt(error)
+            display.say(f"interrupted after step {state.clock.step}")
         finally:
             signals.hold()
-            clock.stop()
-            state.model.eval()
-            state.model.zero_grad()
-            _leave_good(state, good, history, display)
-    if not state.sound:
-        raise TrainingError(
-            "training",
-            f"the weights after step {clock.step} give no finite loss",
-            f"lower train.lr (it is {config.lr:g})",
-        )
-    return history
+            loop.leave()
+        loop.conclude()
+    return state.history
 
 
-def _leave_good(state: TrainState, good: LastGood, history: History, display: Display) -> None:
-    """Try what the last update left; if it is of no use, take it back."""
-    state.sound = good.proves()
-    if not state.sound:
-        state.sound = good.restore()
-        if state.clock.step not in history.skipped:
-            history.skipped.append(state.clock.step)
-        if state.sound:
-            display.say("the last update left weights without a finite loss; it was taken back")
+class _Loop:
+    """The loop of one run. After a step come its line of the log, its evaluation and its checkpoint, if they are due.
 
+    What is due is told from the record alone, so that a run that ended between a step and its evaluation goes on with
+    the evaluation.
+    """
 
-def _gather(batches: Iterator[Batch], state: TrainState) -> list[Batch]:
-    """The micro-batches of the next step, on the model's device."""
-    try:
-        return [next(batches).to(state.device) for _ in range(state.config.accumulate)]
-    except StopIteration:
-        raise TrainingError(
-            "batches", f"ended after step {state.clock.step}", "give an iterator without end, for example data.Batches"
-        ) from None
+    def __init__(
+        self,
+        state: TrainState,
+        batches: Iterable[Batch],
+        evaluate: Callable[[], Mapping[str, Any]] | None,
+        saver: Saver | None,
+        callbacks: tuple[OnStep | None, OnLine | None, OnLine | None],
+        signals: Interrupts,
+        display: Display,
+        metrics: Metrics,
+    ) -> None:
+        set_trainable(state.model, state.config)
+        self.state, self.config, self.clock, self.history = state, state.config, state.clock, state.history
+        self.evaluate, self.saver = evaluate, saver
+        self.on_step, self.on_log, self.on_eval = callbacks
+        self.signals, self.display, self.metrics = signals, display, metrics
+        self.batches = iter(batches)
+        self.good = LastGood(state.model)
 
+    def run(self) -> None:
+        """Go on until the run is over."""
+        self.history.go_on()
+        self.clock.start()
+        while True:
+            over = self.clock.done or self.history.stopped
+            if self.history.log_is_due(self.config.log_every, over):
+                self._log()
+            if self.evaluate and self.history.evaluation_is_due(self.config.eval_every):
+                self._evaluate(self.evaluate)
+            if self.saver and not over and self.saver.due(self.clock.step):
+                self._save(self.saver)
+            if over or self.history.stopped:
+                return
+            self._step()
 
-def _count(step: Step, state: TrainState, batches: Iterator[Batch], history: History) -> None:
-    """Count a step that was taken. All at once: an interrupt during the step has moved nothing."""
-    state.clock.tick()
-    state.samples += step.samples
-    # The loader passes over a batch of bad rows alone, so that its own number may be further.
-    state.batch = batches.number if isinstance(batches, Numbered) else state.batch + state.config.accumulate
-    history.steps, history.seconds, history.samples = state.clock.step, state.clock.seconds, state.samples
-    if not step.finite:
-        history.skipped.append(state.clock.step)
+    def _step(self) -> None:
+        """Learn from the next batches."""
+        state = self.state
+        rate = lr_factor(self.clock.progress(ahead=0.5), self.config)
+        batches = self._gather()
+        step = gradients(state, batches)
+        with self.signals.held():  # half an update is neither this step nor the last
+            if step.finite:
+                self.good.keep(batches[-1])
+            update(state, step, rate)
+            state.count(step, self._position(), self.config.lr * rate)
+        window, clock = self.history.window, self.clock
+        speed = window.samples_per_second(clock)
+        self.display.show(clock.progress(), clock.step, window.mean_loss, speed, clock.seconds)
+        if not step.finite:
+            self.display.say(f"step {self.clock.step}: loss or gradient is not finite; skipped")
+            _check_patience(self.history.skipped, self.config)
+        self._call(self.on_step, state)
 
+    def _gather(self) -> list[Batch]:
+        """The micro-batches of the next step, on the model's device."""
+        try:
+            return [next(self.batches).to(self.state.device) for _ in range(self.config.accumulate)]
+        except StopIteration:
+            remedy = "give an iterator without end, for example data.Batches"
+            raise TrainingError("batches", f"ended after step {self.clock.step}", remedy) from None
 
-def _calls_stop(callback: Callable[[Any], object] | None, value: object) -> bool:
-    return callback is not None and callback(value) == "stop"
+    def _position(self) -> dict[str, Any]:
+        """The position of the loader; of an iterator that knows none, the number of batches."""
+        if isinstance(self.batches, Positioned):
+            return self.batches.state_dict()
+        return {"number": self.state.position.get("number", 0) + self.config.accumulate}
 
+    def _log(self) -> None:
+        with self.signals.held():
+            line = self.history.log_line(self.clock)
+            self.metrics.write(line)
+        self._call(self.on_log, line)
 
-class _Window:
-    """Sums over the steps since the last line of the log."""
+    def _evaluate(self, evaluate: Callable[[], Mapping[str, Any]]) -> None:
+        with self.clock.paused(), self.display.paused():
+            scores = dict(evaluate())
+        set_trainable(self.state.model, self.config)  # an evaluation may have left it in evaluation mode
+        set_random_state(self.state.random, self.state.device)  # and may have drawn
+        with self.signals.held():
+            line = {"step": self.clock.step, "seconds": round(self.clock.seconds, 3), **scores}
+            self.history.evaluations.append(line)
+            self.metrics.write({"evaluation": True, **line})
+        self.display.say(f"step {self.clock.step}: " + "  ".join(f"{k} {_short(v)}" for k, v in scores.items()))
+        self._call(self.on_eval, line)
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self._start = clock, clock.seconds
-        self._loss, self._labels, self._samples = 0.0, 0, 0
+    def _save(self, saver: Saver) -> None:
+        """Save the state, if the weights are known to be good: a run cannot go on with others."""
+        with self.signals.held(), self.clock.paused():
+            good = self.good.proves()
+            set_trainable(self.state.model, self.config)
+            if good:
+                saver.save(self.clock.step, self.state.state_dict())
 
-    def add(self, step: Step) -> None:
-        self._samples += step.samples
-        if step.finite:
-            self._loss += step.loss
-            self._labels += step.labels
+    def _call(self, callback: Callable[[Any], object] | None, value: object) -> None:
+        self.history.stopped |= callback is not None and callback(value) == "stop"
 
-    @property
-    def loss(self) -> float | None:
-        """Mean over labelled tokens, nats; None if there was none."""
-        return round(self._loss / self._labels, 6) if self._labels else None
+    def leave(self) -> None:
+        """Leave a model that answers, and weights that are known to be good."""
+        state = self.state
+        self.clock.stop()
+        state.model.eval()
+        state.model.zero_grad()
+        state.sound = self.good.proves()
+        if not state.sound:
+            state.sound = self.good.restore()
+            if self.clock.step not in self.history.skipped:
+                self.history.skipped.append(self.clock.step)
+            if state.sound:
+                self.display.say("the last update left weights without a finite loss; it was taken back")
+        if self.saver:
+            self.saver.finish()
 
-    @property
-    def samples_per_second(self) -> float:
-        return self._samples / max(self._clock.seconds - self._start, 1e-9)
+    def conclude(self) -> None:
+        """Save the state of a run that ended as it should, or was interrupted.
 
-    def line(self, lr: float) -> dict[str, Any]:
-        """The line of the log that these steps make."""
-        return {
-            "step": self._clock.step,
-            "loss": self.loss,
-            "lr": lr,
-            "samples_per_second": round(self.samples_per_second, 1),
-            "seconds": round(self._clock.seconds, 3),
-        }
+        Raises:
+            UnsavedError: It cannot be saved, and the run is to be gone on with.
+            TrainingError: The weights are of no use.
+        """
+        step = self.clock.step
+        if not self.state.sound:
+            remedy = f"lower train.lr (it is {self.config.lr:g})"
+            raise TrainingError("training", f"the weights after step {step} give no finite loss", remedy)
+        if self.saver and step and step != self.saver.saved and self.saver.wanted(self.history.interrupted):
+            self.saver.save(step, self.state.state_dict(), wait=self.history.interrupted)
+            self.saver.finish()
 
 
 def _check_patience(skipped: list[int], config: TrainConfig) -> None:

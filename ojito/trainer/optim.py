@@ -12,6 +12,9 @@ from ojito.config import TrainConfig
 from ojito.model import VLM
 from ojito.trainer.muon import Muon
 
+MEMORY: dict[type[Optimizer], set[str]] = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, Muon: {"momentum"}}
+"""What an optimizer remembers of each parameter."""
+
 
 def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
     """Make AdamW for all that learns; with optimizer=muon, Muon for the hidden matrices and AdamW for the rest.

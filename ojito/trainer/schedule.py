@@ -32,15 +32,18 @@ def lr_factor(progress: float, config: TrainConfig) -> float:
 class Clock:
     """How far a run is. Only the time between `start` and `stop` counts, so a run may be left and gone on with.
 
-    A run has `config.steps`, or `config.minutes` of wall-clock time, or both; then whichever is further along counts.
+    A run has `config.steps`, `config.samples` or `config.minutes` of wall-clock time, or several of them; then
+    whichever is furthest along counts.
 
     Attributes:
         step: Steps that are done.
+        samples: Rows learned from.
     """
 
     def __init__(self, config: TrainConfig, now: Callable[[], float] = time.monotonic) -> None:
-        self.step = 0
-        self._steps, self._limit = config.steps, 60 * config.minutes  # seconds
+        self.step = self.samples = 0
+        self._steps, self._samples, self._limit = config.steps, config.samples, 60 * config.minutes  # seconds
+        self._batch = config.batch_size
         self._now = now
         self._trained = 0.0  # seconds up to the last stop
         self._started: float | None = None
@@ -54,9 +57,14 @@ class Clock:
         """Let no time count until the next `start`."""
         self._trained, self._started = self.seconds, None
 
-    def tick(self) -> None:
-        """Count one more step."""
+    def tick(self, samples: int = 0) -> None:
+        """Count one more step.
+
+        Args:
+            samples: Its rows.
+        """
         self.step += 1
+        self.samples += samples
         if self.step == 1:
             self._first = self.seconds
 
@@ -81,13 +89,14 @@ class Clock:
             ahead: Steps to add: 0.5 is the middle of the step that comes next.
         """
         by_steps = (self.step + ahead) / self._steps if self._steps > 0 else 0.0
+        by_samples = (self.samples + ahead * self._batch) / self._samples if self._samples > 0 else 0.0
         by_time = self.seconds / self._limit if self._limit > 0 else 0.0
-        return min(1.0, max(by_steps, by_time))
+        return min(1.0, max(by_steps, by_samples, by_time))
 
     @property
     def done(self) -> bool:
-        """Whether the run is over: another step would go beyond the steps, or probably beyond the time."""
-        if 0 < self._steps <= self.step:
+        """Whether the run is over: another step would go beyond the steps or rows, or probably beyond the time."""
+        if 0 < self._steps <= self.step or 0 < self._samples <= self.samples:
             return True
         if self._limit <= 0 or self.step == 0:
             return False
@@ -96,10 +105,11 @@ class Clock:
         return self.seconds + usual > self._limit
 
     def state_dict(self) -> dict[str, Any]:
-        """Steps and seconds so far."""
-        return {"step": self.step, "seconds": self.seconds, "first": self._first}
+        """Steps, rows and seconds so far."""
+        return {"step": self.step, "samples": self.samples, "seconds": self.seconds, "first": self._first}
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
-        """Go on from the steps and seconds that `state_dict` returned."""
-        self.step, self._trained, self._first = values["step"], values["seconds"], values["first"]
+        """Go on from what `state_dict` returned."""
+        self.step, self.samples = values["step"], values["samples"]
+        self._trained, self._first = values["seconds"], values["first"]
         self._started = None

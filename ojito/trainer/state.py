@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ojito.config import TrainConfig
 from ojito.device import fast_bfloat16
 from ojito.errors import OjitoError
 from ojito.model import VLM
-from ojito.trainer.optim import optimizers, set_trainable
+from ojito.trainer.history import History, Step
+from ojito.trainer.optim import MEMORY, optimizers, set_trainable
+from ojito.trainer.random_state import random_state, set_random_state
 from ojito.trainer.schedule import Clock
 
 
@@ -22,11 +24,12 @@ class TrainingError(OjitoError):
 
 
 class TrainState:
-    """A model in training, with its optimizers, clock, position in the data and random numbers.
+    """A model in training, with its optimizers, clock, position in the data, random numbers and record.
 
-    To go on with a run, make a new state from the same config, load what `state_dict` returned into it, and begin the
-    data at its batch: `Batches(..., start=state.batch)`. The weights then come out bit for bit as if the run had never
-    stopped, dropout included. (Where `minutes` decides on the learning rate, the time of each step does so, too.)
+    To go on with a run, make a new state from the same config, load what `state_dict` returned into it, and give the
+    loader its position: `batches.load_state_dict(state.position)`. The weights then come out bit for bit as if the run
+    had never stopped, dropout included. (Where `minutes` decides on the learning rate, the time of each step does so,
+    too.)
 
     Args:
         model: The model, in float32, on the device where it is to be trained. Parts that `config.freeze` names stop
@@ -37,10 +40,11 @@ class TrainState:
     Attributes:
         model: The model.
         config: The recipe's `train`.
-        clock: Steps and seconds so far.
+        clock: Steps, rows and seconds so far.
         optimizers: AdamW, and Muon with optimizer=muon.
-        batch: Number of the batch that comes next, micro-batches counted singly.
-        samples: Rows learned from so far.
+        position: Of the loader after the last step, see `data.Batches.state_dict`; empty before there was one.
+        random: PyTorch's random numbers after the last step.
+        history: The record of the run.
         sound: Whether the weights that `fit` left give a finite loss. If not, they are not worth keeping.
     """
 
@@ -49,26 +53,43 @@ class TrainState:
         self.model, self.config = model, config
         self.clock = clock or Clock(config)
         self.optimizers: list[Optimizer] = optimizers(model, config)
-        self.batch = self.samples = 0
+        self.position: dict[str, Any] = {}
+        self.history = History()
         self.sound = True
         self.learning: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
         self.device = self.learning[0].device
+        self.random = random_state(self.device)
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(self.device))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that decides how the run goes on.
+    def count(self, step: Step, position: Mapping[str, Any], lr: float) -> None:
+        """Count a step that was taken, all at once: what `state_dict` returns is always the end of a step.
 
-        As in PyTorch, its tensors are those in use: copy or save them before the next step.
+        Args:
+            step: The step.
+            position: Of the loader, after its batches.
+            lr: Its learning rate.
+        """
+        self.clock.tick(step.samples)
+        self.position = dict(position)
+        self.random = random_state(self.device)
+        self.history.count(step, self.clock, lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides how the run goes on, as nested mappings of tensors and plain values.
+
+        Weights that never change are left out: the run began with them, and will again. As in PyTorch, the tensors are
+        those in use: copy or save them before the next step.
         """
         return {
-            "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "model": self._changing(),
+            "optimizer": self._moments(),
+            "random": self.random,
             "clock": self.clock.state_dict(),
-            "batch": self.batch,
-            "samples": self.samples,
-            "rng": _rng_state(self.device),
+            "position": self.position,
+            "history": self.history.state_dict(),
         }
 
+    @torch.no_grad()
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned. Sets PyTorch's random numbers, which decide on dropout.
 
@@ -76,31 +97,61 @@ class TrainState:
             TrainingError: The values are those of another model or optimizer.
         """
         try:
-            self.model.load_state_dict(values["model"])
-            for optimizer, state in zip(self.optimizers, values["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
+            weights, saved = self._changing(), values["model"]
+            _check_keys(saved, weights)
+            for name, tensor in weights.items():
+                if tensor.shape != saved[name].shape:
+                    raise ValueError(f"{name} has the shape {[*saved[name].shape]}, not {[*tensor.shape]}")
+                tensor.copy_(saved[name])
+            self._set_moments(values.get("optimizer", {}))
             self.clock.load_state_dict(values["clock"])
-            self.batch, self.samples = values["batch"], values["samples"]
-            _set_rng_state(values["rng"], self.device)
+            self.position, self.random = dict(values["position"]), dict(values["random"])
+            self.history.load_state_dict(values["history"], self.clock)
+            set_random_state(self.random, self.device)
         except (KeyError, RuntimeError, ValueError) as error:
             raise TrainingError(
                 "state", "is not that of this model and recipe", "load it with those it was saved with", [str(error)]
             ) from error
 
+    def _changing(self) -> dict[str, Tensor]:
+        """Tensors of the model that this run changes: what learns, and the running statistics beside it."""
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        still = tuple(f"{part}." for part in self.config.freeze)
+        every = self.model.state_dict()
+        return {name: tensor for name, tensor in every.items() if name not in frozen and not name.startswith(still)}
 
-def _rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The state of PyTorch's generators: the CPU's, and that of the device where the model is."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
+    def _moments(self) -> dict[str, dict[str, Any]]:
+        """The optimizers' memory of each parameter, by its name."""
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
+        every = [entry for optimizer in self.optimizers for entry in optimizer.state.items()]
+        return {names[parameter]: dict(memory) for parameter, memory in every}
+
+    def _set_moments(self, saved: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give the optimizers what `_moments` returned."""
+        parameters = dict(self.model.named_parameters())
+        _check_keys(saved, parameters, some=True)
+        names = {parameter: name for name, parameter in parameters.items()}
+        for optimizer in self.optimizers:
+            values = optimizer.state_dict()
+            mine = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+            for name in mine:
+                if name in saved and set(saved[name]) != MEMORY[type(optimizer)]:
+                    raise ValueError(f"{type(optimizer).__name__} cannot use {sorted(saved[name])} of {name}")
+            # Copies: the file that these are views of may be deleted.
+            values["state"] = {
+                number: {key: tensor.clone() for key, tensor in saved[name].items()}
+                for number, name in enumerate(mine)
+                if name in saved
+            }
+            optimizer.load_state_dict(values)
 
 
-def _set_rng_state(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-    elif device.type == "mps" and "mps" in states:
-        torch.mps.set_rng_state(states["mps"])
+def _check_keys(found: Mapping[str, Any], expected: Mapping[str, Any], some: bool = False) -> None:
+    """Check that the names are those expected, or `some` of them.
+
+    Raises:
+        KeyError: They are not.
+    """
+    wrong = sorted(found.keys() - expected.keys()) + ([] if some else sorted(expected.keys() - found.keys()))
+    if wrong:
+        raise KeyError(", ".join(wrong[:5]))

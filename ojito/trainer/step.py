@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from ojito.records import Batch
+from ojito.trainer.history import Step
 from ojito.trainer.last_good import is_finite, moving_buffers
 from ojito.trainer.loss import count_labels, token_loss
 from ojito.trainer.optim import set_rate
 from ojito.trainer.state import TrainState
-
-
-@dataclass(frozen=True)
-class Step:
-    """Result of one step.
-
-    Attributes:
-        loss: Sum over the labelled tokens, nats.
-        labels: Labelled tokens.
-        samples: Rows.
-        finite: Whether loss, gradient and batch norm's statistics were finite. If not, the step changed nothing.
-    """
-
-    loss: float
-    labels: int
-    samples: int
-    finite: bool
 
 
 def train_step(state: TrainState, batches: Sequence[Batch], rate: float) -> Step:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +12,34 @@ import torch
 
 from ojito.allocator import keeping_freed_memory
 from ojito.checkpoint.description import Described
-from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.learned_file import read_learned
-from ojito.checkpoint.saving import check_room, free_beside, holds_model
+from ojito.checkpoint.saving import check_room, holds_model
 from ojito.config import Config
 from ojito.data import Batches, hold_out
 from ojito.device import pick_device
 from ojito.learned import Learned
+from ojito.loading import load
 from ojito.parts import with_pretrained
 from ojito.pipeline import Pipeline
+from ojito.settings import write
 from ojito.threads import keeping_threads
 from ojito.trainer import History, TrainState, fit
+from ojito.trainer.checkpoints import Checkpoints, Saver
 from ojito.trainer.interrupts import interrupts
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.progress import Display, progress_bar
 from ojito.training.begin import Data, begin, complete_recipe, encode_frozen, open_rows
+from ojito.training.endings import check_out, save, save_after_failure
+from ojito.training.resume import (
+    CHECKPOINTS,
+    Resume,
+    find_unfinished,
+    fingerprint,
+    forget_complete,
+    make_way,
+    read_complete,
+    write_complete,
+)
 from ojito.training.said import announcement, tell_missing, watching_threads
 from ojito.training.scoring import Scoring, last_scores, learned_of
 
@@ -46,6 +57,8 @@ class TrainResult:
         split: The split that it was scored on; empty where the data have none.
         held_out: Rows that were held out of the training data for that, see `data.hold_out`.
         learned: Rows that it was scored on although their images were among those that it was trained on.
+        resumed: Step of the checkpoint that it went on with; 0 of a run that began anew. Where it is the last step, the
+            run was complete already.
     """
 
     pipeline: Pipeline
@@ -56,6 +69,7 @@ class TrainResult:
     split: str = ""
     held_out: int = 0
     learned: int = 0
+    resumed: int = 0
 
 
 @interrupts()
@@ -70,6 +84,7 @@ def train(
     weights: Path | str | Described | None = None,
     device: torch.device | str = "auto",
     force: bool = False,
+    resume: Resume = "no",
     evaluate: bool = True,
     on_step: OnStep | None = None,
     on_log: OnLine | None = None,
@@ -86,6 +101,10 @@ def train(
     undo. So does a callback that returns "stop". If the run fails, the weights of the last good step are saved in
     `out`; where a model is there already, in a folder beside it, "mine-failed".
 
+    With `out`, the state of the run is saved in its `checkpoints` every `train.save_every` steps or
+    `train.save_minutes`, and when it is interrupted. A run that is gone on with ends with the same weights, to the bit,
+    as one that was never interrupted: on the same machine, with the same versions and threads.
+
     Args:
         start: A preset's name or a recipe (`Config`) for a new model with random weights. Or a model to go on with: a
             folder, "owner/name" on the Hugging Face Hub, or a `Pipeline`, which is trained in place.
@@ -96,7 +115,9 @@ def train(
         weights: With a recipe as `start`, a folder whose weights and tokenizer the model begins with, or what
             `describe` returned for it.
         device: "auto" is the GPU where there is one; a `Pipeline` stays where it is.
-        force: Whether a model in `out` is replaced.
+        force: Whether a model in `out` is replaced, or an unfinished run there.
+        resume: "auto" goes on with the unfinished run in `out`, from its newest checkpoint, or begins one: the same
+            call is made again until the run is complete, and then does nothing. "must" begins none.
         evaluate: Whether to score the model on `data.eval_split`, every `train.eval_every` steps and at the end.
         on_step: Called after every step with the `TrainState`. May return "stop", as the next two.
         on_log: Called with each line of the log: step, loss, lr, samples_per_second, seconds.
@@ -107,14 +128,24 @@ def train(
     Raises:
         OjitoError: An argument that cannot be used, too little memory, no such device.
         ConfigError: A setting that cannot be used.
-        CheckpointError: The model to go on with cannot be read, or `out` holds one.
+        CheckpointError: The model to go on with cannot be read, `out` holds one, or the run there cannot be gone on
+            with.
+        UnsavedError: What was learned could not be written.
         DataError: The data cannot be read, or hold too many bad rows.
         TrainingError: Too many steps in a row without a finite loss and gradient.
     """
     folder = None if out is None else Path(out)
+    display = Display(quiet)
     if folder is not None:
-        _check_out(folder, force)
+        check_out(folder)
     config, base = complete_recipe(start, weights, settings, data, quiet)
+    asked, run = config, None if folder is None else find_unfinished(folder, resume, force, display.say)
+    if run is not None:
+        for line in run.changed(asked):
+            display.say(line)
+    known = None if folder is None or resume == "no" else read_complete(folder, asked)
+    if folder is not None and known and (run is None or run.step >= known["history"]["steps"]):
+        return _complete(folder, known, device)
     torch_device = start.device if isinstance(start, Pipeline) and device == "auto" else pick_device(device)
     new = base is None and not isinstance(start, Pipeline)
     if new:
@@ -122,6 +153,9 @@ def train(
             config = with_pretrained(config, report)
     before = None if new else read_learned(base.path) if base else start.learned or Learned(before=True)  # type: ignore[union-attr]
     held = hold_out(open_rows(config, data), config.data, config.train.seed, before)
+    rows = fingerprint(held.source, config)
+    if run is not None:
+        run.check_rows(rows, held.source.name)
     pipe = begin(start, config, base, held.source, torch_device, quiet)
     # All images are read for it: not before the first step, where there may be many.
     pipe.learned = functools.partial(learned_of, held.source, config, held.rows, pipe.learned or before)
@@ -129,24 +163,35 @@ def train(
     if folder is not None:
         check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
 
-    display = Display(quiet)
     for line in announcement(pipe, config, held.source):
         display.say(line)
     if held.said:
         display.say(held.said)
     tell_missing(pipe.processor.tokenizer, config, held.source)
     if pipe.device.type == "cpu":
-        on_step = watching_threads(config, on_step, display)
+        on_step = watching_threads(config, on_step, display, run.threads if run else 0)
     features = encode_frozen(pipe, config, held.source, folder, display)
     batches = Batches(held.source, pipe.processor, config.data, config.train, features=features)
     scoring = Scoring(pipe, config, held.source, display)
     asks = evaluate and scoring.possible
+    if run is not None:
+        display.say(f"going on after step {run.step}, with {run.checkpoint}")
+        state.load_state_dict(run.values)
+        batches.load_state_dict(state.position)
+    saver = None
+    if folder is not None:
+        if run is None:
+            make_way(folder, display.say)
+        about = {"recipe": write(asked), "rows": rows, "threads": torch.get_num_threads()}
+        checkpoints = Checkpoints(folder / CHECKPOINTS, config.train.keep)
+        saver = Saver(checkpoints, config.train, about, run.step if run else -1, display.say)
     try:
         history = fit(
             state,
             batches,
             out=folder if metrics is None else metrics,
             evaluate=scoring.score if asks else None,
+            saver=saver,
             on_step=on_step,
             on_log=on_log,
             on_eval=on_eval,
@@ -154,12 +199,13 @@ def train(
         )
     except BaseException:
         if folder is not None and state.clock.step:
-            _save_after_failure(pipe, state, folder, display)
+            save_after_failure(pipe, state, folder, display)
         elif folder is not None and holds_model(folder):
             display.say(f"ojito: the run ended before its first step; the weights in {folder} are those of before")
         raise
     if folder is not None and history.steps:
-        _save(pipe, folder)
+        save(pipe, folder)
+        forget_complete(folder)
     scores = last_scores(history)
     try:
         with interrupts() as signals, signals.raising():
@@ -167,53 +213,43 @@ def train(
                 scores = scoring.score()
     except KeyboardInterrupt as error:
         history.interrupt(error)
-    scores = scores if scores and scores["n"] else None
-    return TrainResult(
+    result = TrainResult(
         pipe,
         history,
-        scores,
+        scores if scores and scores["n"] else None,
         problems=tuple(dict.fromkeys([*batches.problems, *scoring.problems])),
         out=folder if history.steps else None,
         split=scoring.split if asks else "",
         held_out=len(held.rows),
-        learned=scoring.learned_among_them() if scores else 0,
+        learned=scoring.learned_among_them() if scores and scores["n"] else 0,
+        resumed=run.step if run else 0,
     )
+    if folder is not None and not history.interrupted:
+        write_complete(folder, asked, _told(result))
+    return result
 
 
-def _check_out(out: Path, force: bool) -> None:
-    """Check that a model may be written there, before training takes its time."""
-    there = next((path for path in (out, *out.parents) if path.exists()), out)
-    if there.exists() and not there.is_dir():
-        raise CheckpointError(str(out), "is a file" if there == out else f"is in {there}, a file", "give a folder")
-    if holds_model(out) and not force:
-        raise CheckpointError(str(out), "holds a model already", "choose another folder, or replace it with force=True")
-    check_room(out)
+def _told(result: TrainResult) -> dict[str, Any]:
+    """What of a result is told again when the complete run is asked for once more."""
+    history = result.history
+    names = ("scores", "problems", "split", "held_out", "learned")
+    record = {
+        "steps": history.steps,
+        "seconds": history.seconds,
+        "samples": history.samples,
+        "skipped": history.skipped,
+    }
+    return {"history": {**record, "log": history.log[-1:]}, **{name: getattr(result, name) for name in names}}
 
 
-def _save(pipe: Pipeline, out: Path) -> None:
-    """Save the model; if it cannot be saved there any more, in the folder for temporary files."""
-    try:
-        pipe.save(out)
-    except CheckpointError as error:
-        spare = Path(tempfile.mkdtemp(prefix="ojito-"))
-        try:
-            pipe.save(spare)
-        except CheckpointError:
-            shutil.rmtree(spare, ignore_errors=True)
-            raise error from None
-        raise CheckpointError(
-            error.where, error.problem, f"the model is in {spare}: move it before it is cleared"
-        ) from error
-
-
-def _save_after_failure(pipe: Pipeline, state: TrainState, out: Path, display: Display) -> None:
-    """Keep what a run learned that failed, but not in place of a model that was there before."""
-    if not state.sound:
-        display.say("ojito: nothing was saved: the weights give no finite loss, and none from before them are left")
-        return
-    folder = free_beside(out) if holds_model(out) else out
-    try:
-        pipe.save(folder)
-        display.say(f"ojito: the last good weights are in {folder}")
-    except CheckpointError as error:  # the failure of the run is what is told at the end
-        display.say(f"ojito: the last good weights are lost: {error}")
+def _complete(folder: Path, known: dict[str, Any], device: torch.device | str) -> TrainResult:
+    """The result of a run that is complete already."""
+    names = ("scores", "split", "held_out", "learned")
+    return TrainResult(
+        load(folder, device=device),
+        History(**known["history"]),
+        problems=tuple(known["problems"]),
+        out=folder,
+        resumed=known["history"]["steps"],
+        **{name: known[name] for name in names},
+    )

@@ -54,12 +54,18 @@ def tell_missing(tokenizer: Tokenizer, config: Config, source: Rows | Stream) ->
     )  # fmt: skip
 
 
-def watching_threads(config: Config, on_step: OnStep | None, display: Display) -> OnStep | None:
+def watching_threads(config: Config, on_step: OnStep | None, display: Display, before: int = 0) -> OnStep | None:
     """Choose the number of threads; return `on_step`, which in a run of some minutes looks at it again.
 
     A run of some steps keeps its number, so that it can be repeated to the bit.
+
+    Args:
+        config: The recipe.
+        on_step: Called after a step, or None.
+        display: Says how many there are.
+        before: As many as the run computed with that is gone on with; 0 where a new one begins.
     """
-    threads = Threads(config.train.threads)
+    threads = Threads(config.train.threads or (0 if config.train.minutes else before))
 
     def tell() -> None:
         if threads.count < threads.most and not config.train.threads:

@@ -1,0 +1,82 @@
+"""Settings of data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ojito.config.rules import fraction, not_negative, positive, share
+from ojito.settings import ConfigError
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """Settings of the drawn scenes.
+
+    Attributes:
+        max_objects: The most objects of a scene, 1 to 9.
+        questions: Turns about one training scene; the caption is always one of them.
+    """
+
+    max_objects: int = 4
+    questions: int = 5
+
+    def __post_init__(self) -> None:
+        positive(self, "max_objects", "questions")
+        if self.max_objects > 9:
+            raise ConfigError(
+                "max_objects", f"{self.max_objects} do not fit the nine places of a scene", "use 9 or less"
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Data to learn from.
+
+    Attributes:
+        path: A folder or a file, in any form of docs/data.md, or a built-in source: "scenes", "photos16".
+        split: The split to train on, where the rows name one.
+        eval_split: The split to evaluate on during training; of dev, val, valid, validation and test, one stands for
+            another that is not there. Without such rows, nothing is evaluated.
+        hold_out: Share of the rows that is kept from training, by image, to score the model on, where the rows name no
+            split; they become the split `eval_split`. 20 rows at least, none of fewer than 40; 0 holds nothing out.
+        conversations: Whether the turns of a conversation read each other ("chat"), or are questions about their image
+            like any others ("blind"), where `processor.prompt.turns` is blind.
+        max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
+        workers: Processes that read images; 0 reads them between steps.
+        cache_mb: Memory for decoded images, MiB; 0 keeps none.
+        flip: Mirrors the images of half of the rows, left to right, drawn anew every time: twice as many images, where
+            left, right and writing do not matter.
+        crop: The least share of an image's area that a row shows, drawn anew every time; 1 always shows all of it.
+        views: Where the vision tower does not learn (`train.freeze`), it encodes so many views of each image before
+            the first step, and the steps draw from them: the image, mirrored with `flip`, and cropped with `crop`; at
+            least one of each that is asked for. They lie in `cache_mb` of memory, or in a file in the model's folder.
+            0 encodes every image anew in every step.
+    """
+
+    path: str = "scenes"
+    split: str = "train"
+    eval_split: str = "dev"
+    hold_out: float = 0.05
+    conversations: Literal["chat", "blind"] = "chat"
+    max_bad: float = 0.05
+    workers: int = 0
+    cache_mb: int = 1024
+    flip: bool = False
+    crop: float = 1.0
+    views: int = 1
+    scenes: ScenesConfig = field(default_factory=ScenesConfig)
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ConfigError("path", "'' names nothing", "give a folder, a .jsonl or .csv file, scenes or photos16")
+        share(self, max_bad=0.05)
+        not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
+        if not 0 < self.crop <= 1:
+            raise ConfigError("crop", f"{self.crop} is no share of an image", "use for example 0.7, or 1 for no crop")
+        fraction(self, "hold_out")
+
+    @property
+    def encoded_views(self) -> int:
+        """Views of each image that a frozen vision tower encodes before the first step; 0 means none."""
+        return max(self.views, 1 + self.flip + (self.crop < 1)) if self.views else 0

@@ -1,0 +1,171 @@
+"""The record of a run: its steps, and the sums between two lines of its log."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ojito.trainer.schedule import Clock
+
+
+@dataclass(frozen=True)
+class Step:
+    """Result of one step.
+
+    Attributes:
+        loss: Sum over the labelled tokens, nats.
+        labels: Labelled tokens.
+        samples: Rows.
+        finite: Whether loss, gradient and batch norm's statistics were finite. If not, the step changed nothing.
+    """
+
+    loss: float
+    labels: int
+    samples: int
+    finite: bool
+
+
+@dataclass
+class Window:
+    """Sums over the steps since the last line of the log.
+
+    Attributes:
+        loss: Of the labelled tokens, nats.
+        labels: Labelled tokens.
+        samples: Rows.
+        seconds: Of the clock, when the window was opened.
+        lr: Learning rate of the last step.
+    """
+
+    loss: float = 0.0
+    labels: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    lr: float = 0.0
+
+    def add(self, step: Step, lr: float) -> None:
+        """Count a step; the loss of one that changed nothing is left out."""
+        self.lr = lr
+        self.samples += step.samples
+        if step.finite:
+            self.loss += step.loss
+            self.labels += step.labels
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean over labelled tokens, nats; None if there was none."""
+        return round(self.loss / self.labels, 6) if self.labels else None
+
+    def samples_per_second(self, clock: Clock) -> float:
+        """Rows learned from in a second of training."""
+        return self.samples / max(clock.seconds - self.seconds, 1e-9)
+
+    def line(self, clock: Clock) -> dict[str, Any]:
+        """The line of the log that these steps make."""
+        return {
+            "step": clock.step,
+            "loss": self.mean_loss,
+            "lr": self.lr,
+            "samples_per_second": round(self.samples_per_second(clock), 1),
+            "seconds": round(clock.seconds, 3),
+        }
+
+
+@dataclass
+class History:
+    """Record of a training run.
+
+    Attributes:
+        steps: Steps done, skipped ones and those before a resume included.
+        seconds: Time they took, data included and evaluation left out.
+        samples: Rows learned from.
+        log: A mapping for every `log_every` steps: step, loss, lr, samples_per_second, seconds. After a resume it
+            begins with the last one before; metrics.jsonl has all.
+        evaluations: A mapping for every evaluation: step, seconds, and its scores.
+        skipped: Steps whose loss or gradient was not finite, and which changed nothing; and a last one that was taken
+            back, because no finite loss came after it.
+        interrupted: Whether Ctrl-C or another signal ended the run.
+        signal: Number of that signal, as in the module `signal`; 0 where none ended the run.
+        stopped: Whether a callback ended it.
+        window: Sums since the last line of the log.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    samples: int = 0
+    log: list[dict[str, Any]] = field(default_factory=list)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    interrupted: bool = False
+    signal: int = 0
+    stopped: bool = False
+    window: Window = field(default_factory=Window)
+
+    def go_on(self) -> None:
+        """Forget what ended the run before."""
+        self.interrupted, self.signal, self.stopped = False, 0, False
+
+    def count(self, step: Step, clock: Clock, lr: float) -> None:
+        """Count a step that was taken.
+
+        Args:
+            step: The step.
+            clock: Of the run, which has counted it.
+            lr: Its learning rate.
+        """
+        self.steps, self.seconds, self.samples = clock.step, clock.seconds, clock.samples
+        self.window.add(step, lr)
+        if not step.finite:
+            self.skipped.append(clock.step)
+
+    def interrupt(self, error: KeyboardInterrupt) -> None:
+        """Take down that this ended the run."""
+        self.interrupted, self.signal = True, getattr(error, "signal", signal.SIGINT)
+
+    def log_is_due(self, every: int, over: bool) -> bool:
+        """Whether the last step ends a line of the log.
+
+        Args:
+            every: Steps to a line.
+            over: Whether the run is over, so that the last line may be of fewer steps.
+        """
+        return _last_step(self.log) < self.steps and (over or self.steps % every == 0)
+
+    def log_line(self, clock: Clock) -> dict[str, Any]:
+        """Add a line to the log and return it."""
+        line = self.window.line(clock)
+        self.log.append(line)
+        self.window = Window(seconds=clock.seconds)
+        return line
+
+    def evaluation_is_due(self, every: int) -> bool:
+        """Whether the model is to be scored after the last step; `every` is in steps, and 0 means never."""
+        return every > 0 and self.steps % every == 0 and _last_step(self.evaluations) < self.steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that is gone on with has to know."""
+        return {
+            "log": self.log[-1:],
+            "evaluations": [*self.evaluations],
+            "skipped": [*self.skipped],
+            "window": vars(self.window).copy(),
+        }
+
+    def load_state_dict(self, values: Mapping[str, Any], clock: Clock) -> None:
+        """Go on from what `state_dict` returned.
+
+        Args:
+            values: What it returned.
+            clock: Of the run, as it was then.
+        """
+        self.steps, self.seconds, self.samples = clock.step, clock.seconds, clock.samples
+        self.log, self.evaluations, self.skipped = (
+            [*values["log"]], [*values["evaluations"]], [*values["skipped"]],
+        )  # fmt: skip
+        self.window = Window(**values["window"])
+
+
+def _last_step(lines: list[dict[str, Any]]) -> int:
+    return lines[-1]["step"] if lines else 0
