@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ojito.checkpoint.durable import replace_text
 from ojito.checkpoint.files import CheckpointError, read_json
 from ojito.checkpoint.saving import holds_model
 from ojito.config import Config
 from ojito.data import Rows, Stream
+from ojito.errors import OjitoError
 from ojito.records import Sample
 from ojito.settings import ConfigError, differences, read, write
 from ojito.trainer.checkpoints import Checkpoints, read_state, step_of
@@ -95,6 +96,18 @@ class Unfinished:
         if rows != self.values["rows"]:
             problem = "has other rows than when the run began, so that it cannot go on where it was"
             raise CheckpointError(name, problem, "bring back the rows, or begin a new run in another folder")
+
+
+def check_resume(resume: str, folder: Path | None) -> None:
+    """Check that there may be something to go on with.
+
+    Raises:
+        OjitoError: The word is none of `Resume`, or there is no folder.
+    """
+    if resume not in get_args(Resume):
+        raise OjitoError("resume", f"{resume!r} is none of {', '.join(get_args(Resume))}", "choose one of them")
+    if resume != "no" and folder is None:
+        raise OjitoError("resume", f"{resume!r} needs the folder of a run", "give out=")
 
 
 def find_unfinished(folder: Path, resume: Resume, force: bool, say: Callable[[str], object]) -> Unfinished | None:

@@ -33,6 +33,7 @@ from ojito.training.endings import check_out, save, save_after_failure
 from ojito.training.resume import (
     CHECKPOINTS,
     Resume,
+    check_resume,
     find_unfinished,
     fingerprint,
     forget_complete,
@@ -136,6 +137,7 @@ def train(
     """
     folder = None if out is None else Path(out)
     display = Display(quiet)
+    check_resume(resume, folder)
     if folder is not None:
         check_out(folder)
     config, base = complete_recipe(start, weights, settings, data, quiet)
@@ -184,7 +186,7 @@ def train(
             make_way(folder, display.say)
         about = {"recipe": write(asked), "rows": rows, "threads": torch.get_num_threads()}
         checkpoints = Checkpoints(folder / CHECKPOINTS, config.train.keep)
-        saver = Saver(checkpoints, config.train, about, run.step if run else -1, display.say)
+        saver = Saver(checkpoints, config.train, about, resume != "no", run.step if run else -1, display.say)
     try:
         history = fit(
             state,
@@ -213,6 +215,8 @@ def train(
                 scores = scoring.score()
     except KeyboardInterrupt as error:
         history.interrupt(error)
+        if saver and saver.saved != history.steps > 0:
+            saver.save(history.steps, state.state_dict(), wait=True)
     result = TrainResult(
         pipe,
         history,

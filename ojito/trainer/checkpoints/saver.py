@@ -30,6 +30,7 @@ class Saver:
         checkpoints: Where to.
         config: The recipe's `train`.
         about: What else to write into each: of the run, and not of its state.
+        again: Whether the run is begun to be gone on with, so that the state at its end is saved, too.
         saved: The step of the checkpoint that the run goes on from.
         say: Hears of saves that failed.
         now: Clock, seconds.
@@ -43,13 +44,14 @@ class Saver:
         checkpoints: Checkpoints,
         config: TrainConfig,
         about: Mapping[str, Any] = MappingProxyType({}),
+        again: bool = False,
         saved: int = -1,
         say: Callable[[str], object] = lambda line: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.checkpoints = checkpoints
         self.saved = saved
-        self._about = dict(about)
+        self._about, self._again = dict(about), again
         self._every, self._seconds = config.save_every, 60 * config.save_minutes
         self._say, self._now = say, now
         self._last = now()
@@ -58,14 +60,14 @@ class Saver:
 
     def due(self, step: int) -> bool:
         """Whether the state after this step is to be saved."""
-        if step == self.saved:
+        if step in (0, self.saved):
             return False
         by_steps = self._every > 0 and step % self._every == 0
         return by_steps or (self._seconds > 0 and self._now() - self._last >= self._seconds)
 
     def wanted(self, interrupted: bool) -> bool:
         """Whether the state at the end of a run is saved: not that of a short run that nobody will go on with."""
-        return interrupted or self._every > 0 or bool(self.checkpoints.all())
+        return interrupted or self._again or self._every > 0 or bool(self.checkpoints.all())
 
     def save(self, step: int, values: Mapping[str, Any], best: bool = False, wait: bool = False) -> None:
         """Save the state of a run.
