@@ -39,6 +39,9 @@ class TrainConfig:
         warmup: Share of the run over which the rate rises from 0.
         decay: Share of the run, at its end, over which schedule=wsd falls to 0.
         precision: "auto" is bfloat16 autocast where the device multiplies it fast, else float32.
+        parallel: How several processes that `torchrun` starts train one model: each with the whole of it ("ddp"), or
+            with a part of every parameter, for models that are too large for one device ("fsdp").
+        rank_timeout: Seconds that one of these processes waits for another, before the run ends with an error.
         threads: Threads that PyTorch computes with on a CPU. 0 measures at the start how many are fastest beside other
             processes, unless OMP_NUM_THREADS says; a run of `minutes` measures now and then again. Another number may
             round sums otherwise: for results that are equal to the last bit, give one.
@@ -71,6 +74,8 @@ class TrainConfig:
     decay: float = 0.2
     freeze: tuple[Part, ...] = ()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    rank_timeout: float = 300.0
     threads: int = 0
     log_every: int = 10
     eval_every: int = 0
@@ -81,7 +86,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples", "keep")
+        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples", "keep", "rank_timeout")
         divisible(self, "batch_size", "accumulate")
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
         not_negative(self, threads="as many as are fastest")

@@ -45,6 +45,10 @@ class Interrupts:
         """Whether a signal came that nobody has heard of."""
         return bool(self.signal) and not self._raised
 
+    def heard(self) -> None:
+        """Take the signal that came for heard: whoever asks ends the run."""
+        self._raised = True
+
     def hold(self) -> None:
         """Let signals wait from here on."""
         self._raises = False

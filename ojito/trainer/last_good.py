@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from ojito.model import VLM
 from ojito.records import Batch
 from ojito.trainer.loss import token_loss
+from ojito.trainer.parallel import local
 
 MOST = 2**30
 """Bytes that the copy may take; of larger models none is kept."""
@@ -20,10 +23,14 @@ class LastGood:
 
     An update can ruin weights although loss and gradient were finite, as one with a far too high learning rate does.
     That shows in the next step only: so what an update leaves is unproven until then, and at the end it is tried.
+
+    Args:
+        model: The model.
+        loss: Computes its loss; where several ranks hold the model, each of them tries the weights at the same time.
     """
 
-    def __init__(self, model: VLM) -> None:
-        self._model = model
+    def __init__(self, model: VLM, loss: Callable[[Batch], Tensor] | None = None) -> None:
+        self._model, self._loss = model, loss or partial(token_loss, model)
         self._changing = [p for p in model.parameters() if p.requires_grad] + moving_buffers(model)
         self._small = sum(tensor.nbytes for tensor in self._changing) <= MOST
         self._copy: list[Tensor] = []
@@ -46,9 +53,7 @@ class LastGood:
             return True  # no update has changed them
         self._model.eval()
         try:
-            return is_finite([*self._model.state_dict().values()]) and math.isfinite(
-                float(token_loss(self._model, self._batch))
-            )
+            return is_finite([*self._model.state_dict().values()]) and math.isfinite(float(self._loss(self._batch)))
         except RuntimeError:  # a device that has failed, or has no memory left
             return False
 
@@ -68,4 +73,4 @@ def moving_buffers(model: VLM) -> list[Tensor]:
 
 def is_finite(tensors: list[Tensor]) -> bool:
     """Whether all numbers are. Waits for the device once."""
-    return not tensors or bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+    return not tensors or bool(torch.stack([local(tensor).isfinite().all() for tensor in tensors]).all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Union, runtime_checkable
 
@@ -10,9 +11,10 @@ from ojito.config import TrainConfig
 from ojito.records import Batch
 from ojito.trainer.checkpoints import Saver
 from ojito.trainer.history import History
-from ojito.trainer.interrupts import Interrupts, interrupts
+from ojito.trainer.interrupts import Interrupted, Interrupts, interrupts
 from ojito.trainer.last_good import LastGood
 from ojito.trainer.optim import set_trainable
+from ojito.trainer.parallel import whole
 from ojito.trainer.progress import Display, Metrics
 from ojito.trainer.random_state import set_random_state
 from ojito.trainer.schedule import lr_factor
@@ -69,16 +71,19 @@ def fit(
             batches ended.
         UnsavedError: The state of a run that was interrupted could not be saved.
     """
-    with interrupts() as signals, Display(quiet) as display, Metrics(out) as metrics:
+    first, failed = state.ranks.first, True
+    with interrupts() as signals, Display(quiet or not first) as display, Metrics(out if first else None) as metrics:
         loop = _Loop(state, batches, evaluate, saver, (on_step, on_log, on_eval), signals, display, metrics)
         try:
             loop.run()
+            failed = False
         except KeyboardInterrupt as error:
+            failed = False
             state.history.interrupt(error)
             display.say(f"interrupted after step {state.clock.step}")
         finally:
             signals.hold()
-            loop.leave()
+            loop.leave(failed)
         loop.conclude()
     return state.history
 
@@ -87,7 +92,7 @@ class _Loop:
     """The loop of one run. After a step come its line of the log, its evaluation and its checkpoint, if they are due.
 
     What is due is told from the record alone, so that a run that ended between a step and its evaluation goes on with
-    the evaluation.
+    the evaluation. Several ranks agree on it, because each has a clock and hears signals of its own.
     """
 
     def __init__(
@@ -103,32 +108,55 @@ class _Loop:
     ) -> None:
         set_trainable(state.model, state.config)
         self.state, self.config, self.clock, self.history = state, state.config, state.clock, state.history
+        self.ranks = state.ranks
         self.evaluate, self.saver = evaluate, saver
         self.on_step, self.on_log, self.on_eval = callbacks
         self.signals, self.display, self.metrics = signals, display, metrics
         self.batches = iter(batches)
-        self.good = LastGood(state.model)
+        self.good = LastGood(state.model, state.loss)
 
     def run(self) -> None:
         """Go on until the run is over."""
+        if not self.ranks.alone:
+            self.signals.hold()  # one rank alone must not leave the others in the middle of a step
         self.history.go_on()
         self.clock.start()
         while True:
-            over = self.clock.done or self.history.stopped
-            if self.history.log_is_due(self.config.log_every, over):
+            agreed = self._agree()
+            if self.history.log_is_due(self.config.log_every, agreed.over):
                 self._log()
-            if self.evaluate and self.history.evaluation_is_due(self.config.eval_every):
+            elif self.evaluate and self.history.evaluation_is_due(self.config.eval_every):
                 self._evaluate(self.evaluate)
-            if self.saver and not over and self.saver.due(self.clock.step):
+            elif self.saver and agreed.save and not agreed.over:
                 self._save(self.saver)
-            if over or self.history.stopped:
+            elif agreed.over:
                 return
-            self._step()
+            else:
+                self._step(lr_factor(agreed.progress, self.config))
 
-    def _step(self) -> None:
-        """Learn from the next batches."""
+    def _agree(self) -> _Agreed:
+        """What comes next, for all ranks alike.
+
+        Raises:
+            Interrupted: One of several ranks has heard a signal.
+        """
+        over = self.clock.done or self.history.stopped
+        save = self.saver is not None and self.saver.due(self.clock.step)
+        middle = self.clock.progress(ahead=0.5)
+        self.ranks.step = self.clock.step
+        ends, saves, progress, signal = self.ranks.greatest(over, save, middle, self.signals.signal)
+        if signal and not self.ranks.alone:
+            self.signals.heard()
+            raise Interrupted(int(signal))
+        return _Agreed(bool(ends), bool(saves), progress)
+
+    def _step(self, rate: float) -> None:
+        """Learn from the next batches.
+
+        Args:
+            rate: Factor of the peak learning rates.
+        """
         state = self.state
-        rate = lr_factor(self.clock.progress(ahead=0.5), self.config)
         batches = self._gather()
         step = gradients(state, batches)
         with self.signals.held():  # half an update is neither this step nor the last
@@ -165,8 +193,8 @@ class _Loop:
         self._call(self.on_log, line)
 
     def _evaluate(self, evaluate: Callable[[], Mapping[str, Any]]) -> None:
-        with self.clock.paused(), self.display.paused():
-            scores = dict(evaluate())
+        with self.clock.paused(), self.display.paused(), whole(self.state.loss):
+            scores = self.ranks.gather(dict(evaluate()))[0]
         set_trainable(self.state.model, self.config)  # an evaluation may have left it in evaluation mode
         set_random_state(self.state.random, self.state.device)  # and may have drawn
         with self.signals.held():
@@ -179,29 +207,46 @@ class _Loop:
     def _save(self, saver: Saver) -> None:
         """Save the state, if the weights are known to be good: a run cannot go on with others."""
         with self.signals.held(), self.clock.paused():
-            good = self.good.proves()
+            good = self._proves()
             set_trainable(self.state.model, self.config)
             if good:
                 saver.save(self.clock.step, self.state.state_dict())
+            else:
+                saver.saved = self.clock.step
+
+    def _proves(self) -> bool:
+        """Whether the weights in use are good on all ranks."""
+        return not self.ranks.greatest(not self.good.proves())[0]
 
     def _call(self, callback: Callable[[Any], object] | None, value: object) -> None:
         self.history.stopped |= callback is not None and callback(value) == "stop"
 
-    def leave(self) -> None:
-        """Leave a model that answers, and weights that are known to be good."""
+    def leave(self, failed: bool) -> None:
+        """Leave a model that answers, and weights that are known to be good.
+
+        Args:
+            failed: Whether the run ends with an error. The other ranks may be gone then, and nobody can be asked.
+        """
         state = self.state
         self.clock.stop()
         state.model.eval()
         state.model.zero_grad()
-        state.sound = self.good.proves()
-        if not state.sound:
-            state.sound = self.good.restore()
-            if self.clock.step not in self.history.skipped:
-                self.history.skipped.append(self.clock.step)
-            if state.sound:
-                self.display.say("the last update left weights without a finite loss; it was taken back")
+        if failed and not self.ranks.alone:
+            state.sound = False
+        else:
+            state.sound = self._proves()
+            if not state.sound:
+                self._take_back()
         if self.saver:
             self.saver.finish()
+
+    def _take_back(self) -> None:
+        """Go back to the weights before the last update, if there are any."""
+        self.state.sound = not self.ranks.greatest(not self.good.restore())[0]
+        if self.clock.step not in self.history.skipped:
+            self.history.skipped.append(self.clock.step)
+        if self.state.sound:
+            self.display.say("the last update left weights without a finite loss; it was taken back")
 
     def conclude(self) -> None:
         """Save the state of a run that ended as it should, or was interrupted.
@@ -217,6 +262,21 @@ class _Loop:
         if self.saver and step and step != self.saver.saved and self.saver.wanted(self.history.interrupted):
             self.saver.save(step, self.state.state_dict(), wait=self.history.interrupted)
             self.saver.finish()
+
+
+@dataclass(frozen=True)
+class _Agreed:
+    """What comes next.
+
+    Attributes:
+        over: Whether the run is.
+        save: Whether its state is to be saved.
+        progress: Share of the run that is done in the middle of the next step.
+    """
+
+    over: bool
+    save: bool
+    progress: float
 
 
 def _check_patience(skipped: list[int], config: TrainConfig) -> None:

@@ -61,10 +61,13 @@ class Display(AbstractContextManager["Display"]):
     Args:
         quiet: Shows nothing.
         stream: Where to; None means stderr.
+
+    Attributes:
+        quiet: Whether it shows nothing.
     """
 
     def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
-        self._quiet = quiet
+        self.quiet = quiet
         self._console = _console(stream)
         self._last_line = time.monotonic()
         self._bar: Bar | None = None
@@ -87,7 +90,7 @@ class Display(AbstractContextManager["Display"]):
 
     def show(self, progress: float, step: int, loss: float | None, samples_per_second: float, seconds: float) -> None:
         """Show the state after a step; `seconds` is the time trained so far."""
-        if self._quiet:
+        if self.quiet:
             return
         left = seconds * (1 - progress) / progress if progress > 0 else 0.0
         shown = "-" if loss is None else f"{loss:.3f}"
@@ -113,7 +116,7 @@ class Display(AbstractContextManager["Display"]):
     def progress(self, doing: str) -> Iterator[Progress]:
         """Progress of other work of the run: a bar on a terminal, a line now and then elsewhere."""
         last = time.monotonic()
-        with progress_bar(doing, self._quiet) as bar:
+        with progress_bar(doing, self.quiet) as bar:
 
             def report(done: int, total: int) -> None:
                 nonlocal last
@@ -126,7 +129,7 @@ class Display(AbstractContextManager["Display"]):
 
     def say(self, text: str) -> None:
         """Print one line that stays."""
-        if not self._quiet:
+        if not self.quiet:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

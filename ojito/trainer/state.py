@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,9 @@ from ojito.errors import OjitoError
 from ojito.model import VLM
 from ojito.trainer.history import History, Step
 from ojito.trainer.optim import MEMORY, optimizers, set_trainable
-from ojito.trainer.random_state import random_state, set_random_state
+from ojito.trainer.parallel import assign, like, replicate, shard
+from ojito.trainer.random_state import gather_random, random_state, seed_rank, set_random_state
+from ojito.trainer.ranks import Ranks
 from ojito.trainer.schedule import Clock
 
 
@@ -36,9 +38,13 @@ class TrainState:
             learning.
         config: The recipe's `train`.
         clock: Progress of the run; by default a new one.
+        ranks: The processes that train the model together; by default, this one is alone.
 
     Attributes:
         model: The model.
+        ranks: The processes that train it together.
+        loss: Computes the loss of a batch: a module with the model in it.
+        engine: The same, which exchanges gradients among the ranks.
         config: The recipe's `train`.
         clock: Steps, rows and seconds so far.
         optimizers: AdamW, and Muon with optimizer=muon.
@@ -48,17 +54,19 @@ class TrainState:
         sound: Whether the weights that `fit` left give a finite loss. If not, they are not worth keeping.
     """
 
-    def __init__(self, model: VLM, config: TrainConfig, clock: Clock | None = None) -> None:
+    def __init__(self, model: VLM, config: TrainConfig, clock: Clock | None = None, ranks: Ranks | None = None) -> None:
         set_trainable(model, config)
         self.model, self.config = model, config
-        self.clock = clock or Clock(config)
+        self.clock, self.ranks = clock or Clock(config), ranks or Ranks()
+        self.loss = shard(model, config, self.ranks)
+        self.engine = replicate(self.loss, self.ranks)
         self.optimizers: list[Optimizer] = optimizers(model, config)
         self.position: dict[str, Any] = {}
         self.history = History()
         self.sound = True
         self.learning: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
         self.device = self.learning[0].device
-        self.random = random_state(self.device)
+        self.random = seed_rank(config.seed, 0, self.ranks, self.device)
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(self.device))
 
     def count(self, step: Step, position: Mapping[str, Any], lr: float) -> None:
@@ -77,15 +85,16 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how the run goes on, as nested mappings of tensors and plain values.
 
+        All ranks make this call together, and any number of ranks can go on from it; dropout then draws other numbers.
         Weights that never change are left out: the run began with them, and will again. As in PyTorch, the tensors are
         those in use: copy or save them before the next step.
         """
         return {
             "model": self._changing(),
             "optimizer": self._moments(),
-            "random": self.random,
+            "random": gather_random(self.random, self.ranks),
             "clock": self.clock.state_dict(),
-            "position": self.position,
+            "position": _merged(self.ranks.gather(self.position)),
             "history": self.history.state_dict(),
         }
 
@@ -102,16 +111,24 @@ class TrainState:
             for name, tensor in weights.items():
                 if tensor.shape != saved[name].shape:
                     raise ValueError(f"{name} has the shape {[*saved[name].shape]}, not {[*tensor.shape]}")
-                tensor.copy_(saved[name])
+                assign(tensor, saved[name])
             self._set_moments(values.get("optimizer", {}))
             self.clock.load_state_dict(values["clock"])
-            self.position, self.random = dict(values["position"]), dict(values["random"])
+            self.position = dict(values["position"])
             self.history.load_state_dict(values["history"], self.clock)
-            set_random_state(self.random, self.device)
+            self._set_random(values["random"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise TrainingError(
                 "state", "is not that of this model and recipe", "load it with those it was saved with", [str(error)]
             ) from error
+
+    def _set_random(self, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go on with the random numbers of this rank; where there were more or fewer ranks, with new ones."""
+        if len(saved) != self.ranks.count:
+            self.random = seed_rank(self.config.seed, self.clock.step, self.ranks, self.device)
+            return
+        self.random = dict(saved[str(self.ranks.rank)])
+        set_random_state(self.random, self.device)
 
     def _changing(self) -> dict[str, Tensor]:
         """Tensors of the model that this run changes: what learns, and the running statistics beside it."""
@@ -137,13 +154,17 @@ class TrainState:
             for name in mine:
                 if name in saved and set(saved[name]) != MEMORY[type(optimizer)]:
                     raise ValueError(f"{type(optimizer).__name__} cannot use {sorted(saved[name])} of {name}")
-            # Copies: the file that these are views of may be deleted.
             values["state"] = {
-                number: {key: tensor.clone() for key, tensor in saved[name].items()}
+                number: {key: like(parameters[name], tensor) for key, tensor in saved[name].items()}
                 for number, name in enumerate(mine)
                 if name in saved
             }
             optimizer.load_state_dict(values)
+
+
+def _merged(positions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The positions of all ranks as one."""
+    return dict(positions[0])
 
 
 def _check_keys(found: Mapping[str, Any], expected: Mapping[str, Any], some: bool = False) -> None:

@@ -11,8 +11,9 @@ from torch import nn
 from ojito.records import Batch
 from ojito.trainer.history import Step
 from ojito.trainer.last_good import is_finite, moving_buffers
-from ojito.trainer.loss import count_labels, token_loss
+from ojito.trainer.loss import count_labels
 from ojito.trainer.optim import set_rate
+from ojito.trainer.parallel import full, syncing
 from ojito.trainer.state import TrainState
 
 
@@ -38,27 +39,29 @@ def gradients(state: TrainState, batches: Sequence[Batch]) -> Step:
         state: The run.
         batches: The micro-batches of this step, on the model's device.
     """
-    model, device = state.model, state.device
-    # One count for all micro-batches, so that accumulation changes memory and time but never the gradient.
-    labels = sum(count_labels(batch) for batch in batches)
+    model, device, ranks = state.model, state.device, state.ranks
+    # One count for all micro-batches of all ranks, so that accumulation and ranks never change the gradient.
+    labels, samples = map(int, ranks.sums(sum(map(count_labels, batches)), sum(map(len, (b.tokens for b in batches)))))
     buffers = moving_buffers(model)
     statistics = [buffer.clone() for buffer in buffers]
     loss = torch.zeros((), device=device)
     finite = False
     try:
-        for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=state.bfloat16):
-                part = token_loss(model, batch)
-            (part / max(labels, 1)).backward()  # type: ignore[no-untyped-call]
+        for number, batch in enumerate(batches, 1):
+            with syncing(state.engine, last=number == len(batches)), ranks.watched():
+                with torch.autocast(device.type, torch.bfloat16, enabled=state.bfloat16):
+                    part = state.engine(batch)
+                # The engines average over the ranks what is to be summed.
+                (part * (ranks.count / max(labels, 1))).backward()
             loss += part.detach()
-        norm = nn.utils.clip_grad_norm_(state.learning, state.config.clip or math.inf)
-        total = float(loss)
-        finite = math.isfinite(total) and math.isfinite(float(norm)) and is_finite(buffers)
+        norm = full(nn.utils.clip_grad_norm_(state.learning, state.config.clip or math.inf))
+        total, bad = ranks.sums(float(loss), not is_finite(buffers))
+        finite = math.isfinite(total) and math.isfinite(float(norm)) and not bad
     finally:
         if not finite:  # or interrupted: the forward pass has moved batch norm's running statistics already
             for buffer, before in zip(buffers, statistics, strict=True):
                 buffer.copy_(before)
-    return Step(total, labels, sum(len(batch.tokens) for batch in batches), finite)
+    return Step(total, labels, samples, finite)
 
 
 def update(state: TrainState, step: Step, rate: float) -> None:

@@ -28,6 +28,7 @@ from ojito.records import Sample
 from ojito.settings import ConfigError, merge, override, read, write
 from ojito.trainer.features import encode_images
 from ojito.trainer.progress import Display, progress_bar
+from ojito.trainer.ranks import Ranks
 
 Data = Union[str, Path, Rows, Stream, Sequence[Sample]]
 
@@ -156,7 +157,7 @@ def prepare(config: Config, source: Rows | Stream, device: torch.device | str = 
 
 
 def encode_frozen(
-    pipe: Pipeline, config: Config, source: Rows | Stream, folder: Path | None, display: Display
+    pipe: Pipeline, config: Config, source: Rows | Stream, folder: Path | None, display: Display, ranks: Ranks
 ) -> Features | None:
     """Return the images as the vision tower encodes them, if it is frozen: once, and not in every epoch.
 
@@ -166,11 +167,12 @@ def encode_frozen(
         source: The rows.
         folder: Of the run, for what does not lie in memory.
         display: Tells how long it takes.
+        ranks: The processes that train together, each with a file of its own.
     """
     tiled = config.processor.image.fit == "tiles"
     if "vision" not in config.train.freeze or not config.data.views or tiled or isinstance(source, Stream):
         return None
-    path = None if folder is None else folder / "features.bin"
+    path = None if folder is None else folder / ("features.bin" if ranks.first else f"features-{ranks.rank}.bin")
     images = distinct_images(source.samples(config.data.split))
     views = f", {config.data.encoded_views} views of each," * (config.data.encoded_views > 1)
     display.say(f"encoding {len(images):,} images{views} with the vision tower, which does not learn")

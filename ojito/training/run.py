@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,34 +13,23 @@ import torch
 from ojito.allocator import keeping_freed_memory
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.learned_file import read_learned
-from ojito.checkpoint.saving import check_room, holds_model
 from ojito.config import Config
-from ojito.data import Batches, hold_out
+from ojito.data import Batches, HoldOut, hold_out
 from ojito.device import pick_device
 from ojito.learned import Learned
 from ojito.loading import load
 from ojito.parts import with_pretrained
 from ojito.pipeline import Pipeline
-from ojito.settings import write
 from ojito.threads import keeping_threads
 from ojito.trainer import History, TrainState, fit
-from ojito.trainer.checkpoints import Checkpoints, Saver
 from ojito.trainer.interrupts import interrupts
 from ojito.trainer.loop import OnLine, OnStep
+from ojito.trainer.parallel import whole_model
 from ojito.trainer.progress import Display, progress_bar
+from ojito.trainer.ranks import Ranks, join
 from ojito.training.begin import Data, begin, complete_recipe, encode_frozen, open_rows
-from ojito.training.endings import check_out, save, save_after_failure
-from ojito.training.resume import (
-    CHECKPOINTS,
-    Resume,
-    check_resume,
-    find_unfinished,
-    fingerprint,
-    forget_complete,
-    make_way,
-    read_complete,
-    write_complete,
-)
+from ojito.training.folder import RunFolder, check_place
+from ojito.training.resume import Resume, check_resume, fingerprint
 from ojito.training.said import announcement, tell_missing, watching_threads
 from ojito.training.scoring import Scoring, last_scores, learned_of
 
@@ -135,102 +124,137 @@ def train(
         DataError: The data cannot be read, or hold too many bad rows.
         TrainingError: Too many steps in a row without a finite loss and gradient.
     """
-    folder = None if out is None else Path(out)
-    display = Display(quiet)
-    check_resume(resume, folder)
-    if folder is not None:
-        check_out(folder)
-    config, base = complete_recipe(start, weights, settings, data, quiet)
-    asked, run = config, None if folder is None else find_unfinished(folder, resume, force, display.say)
-    if run is not None:
-        for line in run.changed(asked):
-            display.say(line)
-    known = None if folder is None or resume == "no" else read_complete(folder, asked)
-    if folder is not None and known and (run is None or run.step >= known["history"]["steps"]):
-        return _complete(folder, known, device)
+    check_resume(resume, out)
+    if out is not None:
+        check_place(Path(out))
+    asked, base = complete_recipe(start, weights, settings, data, quiet)
+    with join(device, asked.train.rank_timeout) as ranks:
+        quiet = quiet or not ranks.first
+        display = Display(quiet)
+        folder = None if out is None else RunFolder(Path(out), asked, resume, ranks, display)
+        if folder is not None:
+            folder.look(force)
+            if folder.known is not None:
+                return _told_before(folder.path, folder.known, device)
+        run = _prepare(start, data, asked, base, device, folder, ranks, display)
+        callbacks = {"on_step": on_step, "on_log": on_log, "on_eval": on_eval}
+        return run.go(evaluate, callbacks, out if metrics is None else metrics, quiet)
+
+
+@dataclass
+class _Run:
+    """A run that can begin.
+
+    Attributes:
+        pipe: The model.
+        config: The recipe.
+        held: The rows.
+        rows: By which they are known again.
+        folder: Where it is saved.
+        ranks: The processes that train together.
+        display: Says what it does.
+    """
+
+    pipe: Pipeline
+    config: Config
+    held: HoldOut
+    rows: str
+    folder: RunFolder | None
+    ranks: Ranks
+    display: Display
+
+    def go(self, evaluate: bool, callbacks: Mapping[str, Any], metrics: Path | str | None, quiet: bool) -> TrainResult:
+        """Train, save and score.
+
+        Args:
+            evaluate: Whether to score.
+            callbacks: Of `fit`.
+            metrics: The folder for metrics.jsonl.
+            quiet: Shows no progress.
+        """
+        config, pipe, folder, source = self.config, self.pipe, self.folder, self.held.source
+        unfinished = folder.unfinished if folder else None
+        if pipe.device.type == "cpu":
+            threads = unfinished.threads if unfinished else 0
+            callbacks = {**callbacks, "on_step": watching_threads(config, callbacks["on_step"], self.display, threads)}
+        features = encode_frozen(pipe, config, source, folder.path if folder else None, self.display, self.ranks)
+        batches = Batches(source, pipe.processor, config.data, config.train, features=features)
+        scoring = Scoring(pipe, config, source, self.display)
+        asks = evaluate and scoring.possible
+        state = TrainState(pipe.model, config.train, ranks=self.ranks)
+        if unfinished is not None:
+            self.display.say(f"going on after step {unfinished.step}, with {unfinished.checkpoint}")
+            state.load_state_dict(unfinished.values)
+            batches.load_state_dict(state.position)
+        saver = folder.saver(self.rows) if folder else None
+        score = scoring.score if asks else None
+        try:
+            history = fit(state, batches, out=metrics, evaluate=score, saver=saver, quiet=quiet, **callbacks)
+        except BaseException:
+            if folder is not None:
+                folder.save_after_failure(pipe, state)
+            raise
+        pipe.model = whole_model(state.loss)
+        if folder is not None and history.steps:
+            folder.save(pipe)
+        scores = last_scores(history)
+        try:
+            with interrupts() as signals, signals.raising():
+                if scores is None and asks and not history.interrupted:
+                    scores = scoring.score()
+        except KeyboardInterrupt as error:
+            history.interrupt(error)
+            if saver and saver.saved != history.steps > 0:
+                saver.save(history.steps, state.state_dict(), wait=True)
+        scores = scores if scores and scores["n"] else None
+        result = TrainResult(
+            pipe,
+            history,
+            scores,
+            problems=tuple(dict.fromkeys([*batches.problems, *scoring.problems])),
+            out=folder.path if folder and history.steps else None,
+            split=scoring.split if asks else "",
+            held_out=len(self.held.rows),
+            learned=scoring.learned_among_them() if scores else 0,
+            resumed=folder.step if folder else 0,
+        )
+        if folder is not None and not history.interrupted:
+            folder.complete(_told(result))
+        return result
+
+
+def _prepare(
+    start: str | Path | Config | Pipeline,
+    data: Data | None,
+    asked: Config,
+    base: Described | None,
+    device: torch.device | str,
+    folder: RunFolder | None,
+    ranks: Ranks,
+    display: Display,
+) -> _Run:
+    """Read the data and make the model, and say what begins. Arguments and errors as for `train`."""
     torch_device = start.device if isinstance(start, Pipeline) and device == "auto" else pick_device(device)
-    new = base is None and not isinstance(start, Pipeline)
+    new, config = base is None and not isinstance(start, Pipeline), asked
     if new:
-        with progress_bar("fetching parts", quiet) as report:
+        with progress_bar("fetching parts", display.quiet) as report:
             config = with_pretrained(config, report)
     before = None if new else read_learned(base.path) if base else start.learned or Learned(before=True)  # type: ignore[union-attr]
     held = hold_out(open_rows(config, data), config.data, config.train.seed, before)
     rows = fingerprint(held.source, config)
-    if run is not None:
-        run.check_rows(rows, held.source.name)
-    pipe = begin(start, config, base, held.source, torch_device, quiet)
+    if folder is not None and folder.unfinished is not None:
+        folder.unfinished.check_rows(rows, held.source.name)
+    pipe = begin(start, config, base, held.source, torch_device, display.quiet)
     # All images are read for it: not before the first step, where there may be many.
     pipe.learned = functools.partial(learned_of, held.source, config, held.rows, pipe.learned or before)
-    state = TrainState(pipe.model, config.train)
     if folder is not None:
-        check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
-
+        folder.check_model(pipe.model)
     for line in announcement(pipe, config, held.source):
         display.say(line)
     if held.said:
         display.say(held.said)
     tell_missing(pipe.processor.tokenizer, config, held.source)
-    if pipe.device.type == "cpu":
-        on_step = watching_threads(config, on_step, display, run.threads if run else 0)
-    features = encode_frozen(pipe, config, held.source, folder, display)
-    batches = Batches(held.source, pipe.processor, config.data, config.train, features=features)
-    scoring = Scoring(pipe, config, held.source, display)
-    asks = evaluate and scoring.possible
-    if run is not None:
-        display.say(f"going on after step {run.step}, with {run.checkpoint}")
-        state.load_state_dict(run.values)
-        batches.load_state_dict(state.position)
-    saver = None
-    if folder is not None:
-        if run is None:
-            make_way(folder, display.say)
-        about = {"recipe": write(asked), "rows": rows, "threads": torch.get_num_threads()}
-        checkpoints = Checkpoints(folder / CHECKPOINTS, config.train.keep)
-        saver = Saver(checkpoints, config.train, about, resume != "no", run.step if run else -1, display.say)
-    try:
-        history = fit(
-            state,
-            batches,
-            out=folder if metrics is None else metrics,
-            evaluate=scoring.score if asks else None,
-            saver=saver,
-            on_step=on_step,
-            on_log=on_log,
-            on_eval=on_eval,
-            quiet=quiet,
-        )
-    except BaseException:
-        if folder is not None and state.clock.step:
-            save_after_failure(pipe, state, folder, display)
-        elif folder is not None and holds_model(folder):
-            display.say(f"ojito: the run ended before its first step; the weights in {folder} are those of before")
-        raise
-    if folder is not None and history.steps:
-        save(pipe, folder)
-        forget_complete(folder)
-    scores = last_scores(history)
-    try:
-        with interrupts() as signals, signals.raising():
-            if scores is None and asks and not history.interrupted:
-                scores = scoring.score()
-    except KeyboardInterrupt as error:
-        history.interrupt(error)
-        if saver and saver.saved != history.steps > 0:
-            saver.save(history.steps, state.state_dict(), wait=True)
-    result = TrainResult(
-        pipe,
-        history,
-        scores if scores and scores["n"] else None,
-        problems=tuple(dict.fromkeys([*batches.problems, *scoring.problems])),
-        out=folder if history.steps else None,
-        split=scoring.split if asks else "",
-        held_out=len(held.rows),
-        learned=scoring.learned_among_them() if scores and scores["n"] else 0,
-        resumed=run.step if run else 0,
-    )
-    if folder is not None and not history.interrupted:
-        write_complete(folder, asked, _told(result))
-    return result
+    return _Run(pipe, config, held, rows, folder, ranks, display)
 
 
 def _told(result: TrainResult) -> dict[str, Any]:
@@ -246,7 +270,7 @@ def _told(result: TrainResult) -> dict[str, Any]:
     return {"history": {**record, "log": history.log[-1:]}, **{name: getattr(result, name) for name in names}}
 
 
-def _complete(folder: Path, known: dict[str, Any], device: torch.device | str) -> TrainResult:
+def _told_before(folder: Path, known: dict[str, Any], device: torch.device | str) -> TrainResult:
     """The result of a run that is complete already."""
     names = ("scores", "split", "held_out", "learned")
     return TrainResult(

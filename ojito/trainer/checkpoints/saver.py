@@ -14,6 +14,8 @@ from ojito.config import TrainConfig
 from ojito.device import available_memory
 from ojito.trainer.checkpoints.files import copied, nbytes, write_state
 from ojito.trainer.checkpoints.folder import Checkpoints
+from ojito.trainer.parallel import gathered
+from ojito.trainer.ranks import Ranks
 
 _ROOM = 2  # times the size of the copy that has to be free, before one is made
 
@@ -29,6 +31,7 @@ class Saver:
     Args:
         checkpoints: Where to.
         config: The recipe's `train`.
+        ranks: The processes that train together; the first one writes, and all of them save at the same time.
         about: What else to write into each: of the run, and not of its state.
         again: Whether the run is begun to be gone on with, so that the state at its end is saved, too.
         saved: The step of the checkpoint that the run goes on from.
@@ -43,6 +46,7 @@ class Saver:
         self,
         checkpoints: Checkpoints,
         config: TrainConfig,
+        ranks: Ranks | None = None,
         about: Mapping[str, Any] = MappingProxyType({}),
         again: bool = False,
         saved: int = -1,
@@ -51,6 +55,7 @@ class Saver:
     ) -> None:
         self.checkpoints = checkpoints
         self.saved = saved
+        self._ranks = ranks or Ranks()
         self._about, self._again = dict(about), again
         self._every, self._seconds = config.save_every, 60 * config.save_minutes
         self._say, self._now = say, now
@@ -83,6 +88,10 @@ class Saver:
         """
         self.finish()
         self.saved, self._last = step, self._now()
+        if not self._ranks.alone:
+            values = gathered(values, keep=self._ranks.first)
+        if not self._ranks.first:
+            return
         values = {**values, **self._about}
         size, free = nbytes(values), available_memory("cpu")
         if wait or (free is not None and free < _ROOM * size):

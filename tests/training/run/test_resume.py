@@ -63,7 +63,7 @@ def kill(go, monkeypatch):
                 raise Killed
 
         with monkeypatch.context() as patched:
-            patched.setattr("ojito.training.run.save_after_failure", lambda *args: None)
+            patched.setattr("ojito.training.folder.RunFolder.save_after_failure", lambda *args: None)
             with pytest.raises(Killed):
                 go(name, *settings, on_step=die, **options)
 
@@ -135,7 +135,7 @@ def test_complete_run_goes_on_if_more_steps_are_asked_for(go):
 
 def test_run_without_a_checkpoint_begins(go):
     assert go("new").resumed == 0
-    with pytest.raises(CheckpointError, match="holds no checkpoint to go on with; begin with resume=auto"):
+    with pytest.raises(CheckpointError, match="holds no checkpoint to go on with; begin with --resume auto"):
         go("other", resume="must")
 
 

@@ -1,0 +1,82 @@
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from ojito.errors import OjitoError
+from ojito.trainer.ranks import Ranks, join
+from tests.together import Together, together
+
+
+def test_alone_every_number_is_its_own_sum():
+    ranks = Ranks()
+    assert (ranks.alone, ranks.first, ranks.sums(2, 3), ranks.greatest(4, True)) == (True, True, [2, 3], [4, True])
+    assert ranks.gather({"a": 1}) == [{"a": 1}]
+    (tensor,) = ranks.gather_tensor(torch.ones(2))
+    assert tensor.tolist() == [1, 1]
+
+
+def test_without_torchrun_a_process_is_alone(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with join("cpu") as ranks:
+        assert (ranks.rank, ranks.count) == (0, 1)
+
+
+def test_environment_that_is_not_whole_is_named(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(OjitoError, match="WORLD_SIZE: is 2, and 'RANK' is not set; start with torchrun"), join("cpu"):
+        pass
+
+
+def test_ranks_sum_compare_and_gather():
+    def call(rank):
+        with join("cpu", 20) as ranks:
+            tensors = ranks.gather_tensor(torch.full((2,), rank, dtype=torch.uint8))
+            return [
+                ranks.first, ranks.sums(rank + 1, 0.5), ranks.greatest(rank, -rank),
+                ranks.gather({"name": "é" * rank}), [tensor.tolist() for tensor in tensors],
+            ]  # fmt: skip
+
+    shared = [[3, 1], [1, 0], [{"name": ""}, {"name": "é"}], [[0, 0], [1, 1]]]
+    assert together(2, call) == [[True, *shared], [False, *shared]]
+
+
+def test_rank_that_is_killed_is_named_with_the_step():
+    def call(rank):
+        with join("cpu", 30) as ranks:
+            ranks.step = 41
+            ranks.sums(1)
+            if rank == 1:
+                time.sleep(60)
+            ranks.sums(1)
+
+    ranks = Together(3, call)
+    time.sleep(1.5)
+    started = time.monotonic()
+    ranks.kill(1)
+    first, killed, last = ranks.results()
+    assert killed is None
+    assert first["error"].startswith("LostRankError: rank 0: rank 1 of 3 was lost in step 42; see its own messages")
+    assert last["error"].startswith("LostRankError: rank 2: rank 1 of 3 was lost in step 42")
+    assert time.monotonic() - started < 30
+
+
+def test_rank_that_stands_still_ends_the_others_after_the_timeout():
+    def call(rank):
+        with join("cpu", 2) as ranks:
+            ranks.sums(1)
+            if rank == 1:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            ranks.sums(1)
+
+    ranks = Together(2, call)
+    pid = ranks.pids[0]
+    started = time.monotonic()
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None and time.monotonic() - started < 30:
+        time.sleep(0.1)
+    ranks.kill(1)
+    first, _ = ranks.results()
+    assert first["error"].startswith("LostRankError: rank 0: rank 1 of 2 was lost in step 1")
