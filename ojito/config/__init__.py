@@ -21,6 +21,7 @@ from ojito.config.model import (
     ViTConfig,
 )
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
+from ojito.config.stages import StageConfig
 from ojito.config.training import Part, TrainConfig, only_length
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "ResNetConfig",
     "RopeScaling",
     "ScenesConfig",
+    "StageConfig",
     "TokenizerConfig",
     "TrainConfig",
     "ViTConfig",

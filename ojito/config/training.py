@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ojito.config.rules import check_seed, divisible, fraction, not_negative, positive, share
+from ojito.config.stages import StageConfig, steps_of
 from ojito.settings import ConfigError
 
 Part = Literal["vision", "connector", "decoder"]
@@ -52,6 +54,11 @@ class TrainConfig:
         save_minutes: Minutes between checkpoints, of wall-clock time; 0 leaves it to `save_every`. With both at 0, a
             run that is interrupted is saved, and one that is killed is lost.
         keep: Checkpoints that are kept, the newest ones.
+        stages: Stages of the run, one after the other, each with steps, frozen parts and rates of its own; `steps` is
+            then their sum.
+        score: A score of the evaluations, such as exact_match, overlap or loss, by which the best model is told: its
+            checkpoint is kept, and it is what the run leaves. "" leaves the model of the last step.
+        patience: Evaluations in a row without a better `score`, after which the run ends; 0 never ends it so.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
     """
 
@@ -83,6 +90,9 @@ class TrainConfig:
     save_every: int = 0
     save_minutes: float = 10.0
     keep: int = 2
+    stages: tuple[StageConfig, ...] = ()
+    score: str = ""
+    patience: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -99,6 +109,14 @@ class TrainConfig:
                 f"{self.decay} and warmup {self.warmup} are more than the whole run",
                 f"use {1 - self.warmup:g} or less",
             )
+        usual = type(self).steps
+        others = {"samples": self.samples, "minutes": self.minutes}
+        object.__setattr__(self, "steps", steps_of(self.stages, self.steps, usual, others))
+        not_negative(self, patience="no early end")
+        if self.patience and not self.score:
+            raise ConfigError("patience", f"{self.patience} needs a score to wait for", "set train.score")
+        if self.score and not self.eval_every:
+            raise ConfigError("score", f"{self.score!r} needs evaluations", "set train.eval_every")
         if self.steps <= 0 and self.samples <= 0 and self.minutes <= 0:
             lengths = f"{self.steps}, samples {self.samples} and minutes {self.minutes}"
             raise ConfigError("steps", f"{lengths} leave no training", "set one of them")
@@ -107,6 +125,19 @@ class TrainConfig:
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")
+
+    def at(self, step: int) -> tuple[TrainConfig, int]:
+        """Return the settings of the stage that a step is in, and the step at which that began.
+
+        Args:
+            step: Steps that are done.
+        """
+        begin = 0
+        for stage in self.stages:
+            if step < begin + stage.steps or stage is self.stages[-1]:
+                return dataclasses.replace(self, stages=(), **stage.settings()), begin
+            begin += stage.steps
+        return self, 0
 
 
 LENGTHS = ("steps", "samples", "minutes")
@@ -120,7 +151,9 @@ def only_length(given: Mapping[str, Any]) -> dict[str, Any]:
         given: Settings over a recipe, in groups.
     """
     train = given.get("train")
-    lengths = {name: train[name] for name in LENGTHS if name in train} if isinstance(train, Mapping) else {}
-    if not any(isinstance(value, (int, float)) and value > 0 for value in lengths.values()):
+    if not isinstance(train, Mapping):
+        return {}
+    lengths = {name: train[name] for name in LENGTHS if name in train}
+    if not train.get("stages") and not any(isinstance(value, (int, float)) and value > 0 for value in lengths.values()):
         return {}
     return {"train": {name: 0 for name in LENGTHS if name not in lengths}}

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ojito.errors import ConfigError, nearest
 from ojito.trainer.schedule import Clock
+
+LESS_IS_BETTER = ("loss", "perplexity")
+"""Scores of which the smallest is the best."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,23 @@ class History:
     def evaluation_is_due(self, every: int) -> bool:
         """Whether the model is to be scored after the last step; `every` is in steps, and 0 means never."""
         return every > 0 and self.steps % every == 0 and _last_step(self.evaluations) < self.steps
+
+    def best(self, score: str) -> int:
+        """Return the step of the evaluation with the best score, the first of several.
+
+        Args:
+            score: Its name; of "loss" and "perplexity", less is better.
+
+        Raises:
+            ConfigError: The evaluations have no such score.
+        """
+        known = [line for line in self.evaluations if isinstance(line.get(score), (int, float))]
+        if not known:
+            names = [name for name, value in self.evaluations[-1].items() if isinstance(value, float)]
+            names = [name for name in names if name != "seconds"]
+            raise ConfigError("train.score", f"{score!r} is no score of these evaluations", nearest(score, names))
+        sign = -1 if score in LESS_IS_BETTER else 1
+        return int(max(known, key=lambda line: (sign * line[score], -line["step"]))["step"])
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that is gone on with has to know."""

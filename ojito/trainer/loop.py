@@ -17,7 +17,6 @@ from ojito.trainer.optim import set_trainable
 from ojito.trainer.parallel import whole
 from ojito.trainer.progress import Display, Metrics
 from ojito.trainer.random_state import set_random_state
-from ojito.trainer.schedule import lr_factor
 from ojito.trainer.state import TrainingError, TrainState
 from ojito.trainer.step import gradients, update
 
@@ -107,7 +106,7 @@ class _Loop:
         metrics: Metrics,
     ) -> None:
         set_trainable(state.model, state.config)
-        self.state, self.config, self.clock, self.history = state, state.config, state.clock, state.history
+        self.state, self.config, self.clock, self.history = state, state.recipe, state.clock, state.history
         self.ranks = state.ranks
         self.evaluate, self.saver = evaluate, saver
         self.on_step, self.on_log, self.on_eval = callbacks
@@ -131,8 +130,10 @@ class _Loop:
                 self._save(self.saver)
             elif agreed.over:
                 return
+            elif self.state.ended:
+                self._enter()
             else:
-                self._step(lr_factor(agreed.progress, self.config))
+                self._step(self.state.rate(agreed.progress))
 
     def _agree(self) -> _Agreed:
         """What comes next, for all ranks alike.
@@ -150,6 +151,15 @@ class _Loop:
             raise Interrupted(int(signal))
         return _Agreed(bool(ends), bool(saves), progress)
 
+    def _enter(self) -> None:
+        """Begin the next stage."""
+        self.state.enter(self.clock.step)
+        self.good = LastGood(self.state.model, self.state.loss)
+        frozen = f"; {', '.join(self.state.config.freeze)} frozen" if self.state.config.freeze else ""
+        self.display.say(
+            f"step {self.clock.step}: the next stage begins, at a rate of {self.state.config.lr:g}{frozen}"
+        )
+
     def _step(self, rate: float) -> None:
         """Learn from the next batches.
 
@@ -163,13 +173,13 @@ class _Loop:
             if step.finite:
                 self.good.keep(batches[-1])
             update(state, step, rate)
-            state.count(step, self._position(), self.config.lr * rate)
+            state.count(step, self._position(), state.config.lr * rate)
         window, clock = self.history.window, self.clock
         speed = window.samples_per_second(clock)
         self.display.show(clock.progress(), clock.step, window.mean_loss, speed, clock.seconds)
         if not step.finite:
             self.display.say(f"step {self.clock.step}: loss or gradient is not finite; skipped")
-            _check_patience(self.history.skipped, self.config)
+            _check_patience(self.history.skipped, state.config)
         self._call(self.on_step, state)
 
     def _gather(self) -> list[Batch]:
@@ -195,7 +205,7 @@ class _Loop:
     def _evaluate(self, evaluate: Callable[[], Mapping[str, Any]]) -> None:
         with self.clock.paused(), self.display.paused(), whole(self.state.loss):
             scores = self.ranks.gather(dict(evaluate()))[0]
-        set_trainable(self.state.model, self.config)  # an evaluation may have left it in evaluation mode
+        set_trainable(self.state.model, self.state.config)  # an evaluation may have left it in evaluation mode
         set_random_state(self.state.random, self.state.device)  # and may have drawn
         with self.signals.held():
             line = {"step": self.clock.step, "seconds": round(self.clock.seconds, 3), **scores}
@@ -203,14 +213,26 @@ class _Loop:
             self.metrics.write({"evaluation": True, **line})
         self.display.say(f"step {self.clock.step}: " + "  ".join(f"{k} {_short(v)}" for k, v in scores.items()))
         self._call(self.on_eval, line)
+        if self.config.score:
+            self._compare(line)
 
-    def _save(self, saver: Saver) -> None:
+    def _compare(self, line: Mapping[str, Any]) -> None:
+        """Keep the model if it has the best score so far, and end the run if there was none for too long."""
+        best = self.history.best(self.config.score)
+        if best == line["step"] and self.saver:
+            self._save(self.saver, best=True)
+        waited = sum(each["step"] > best for each in self.history.evaluations)
+        if 0 < self.config.patience <= waited:
+            self.display.say(f"{waited} evaluations without a better {self.config.score} than that of step {best}")
+            self.history.stopped = True
+
+    def _save(self, saver: Saver, best: bool = False) -> None:
         """Save the state, if the weights are known to be good: a run cannot go on with others."""
         with self.signals.held(), self.clock.paused():
             good = self._proves()
-            set_trainable(self.state.model, self.config)
+            set_trainable(self.state.model, self.state.config)
             if good:
-                saver.save(self.clock.step, self.state.state_dict())
+                saver.save(self.clock.step, self.state.state_dict(), best)
             else:
                 saver.saved = self.clock.step
 
@@ -257,7 +279,7 @@ class _Loop:
         """
         step = self.clock.step
         if not self.state.sound:
-            remedy = f"lower train.lr (it is {self.config.lr:g})"
+            remedy = f"lower train.lr (it is {self.state.config.lr:g})"
             raise TrainingError("training", f"the weights after step {step} give no finite loss", remedy)
         if self.saver and step and step != self.saver.saved and self.saver.wanted(self.history.interrupted):
             self.saver.save(step, self.state.state_dict(), wait=self.history.interrupted)

@@ -18,7 +18,7 @@ from ojito.trainer.optim import MEMORY, optimizers, set_trainable
 from ojito.trainer.parallel import assign, like, replicate, shard
 from ojito.trainer.random_state import gather_random, random_state, seed_rank, set_random_state
 from ojito.trainer.ranks import Ranks
-from ojito.trainer.schedule import Clock
+from ojito.trainer.schedule import Clock, lr_factor
 
 
 class TrainingError(OjitoError):
@@ -45,7 +45,9 @@ class TrainState:
         ranks: The processes that train it together.
         loss: Computes the loss of a batch: a module with the model in it.
         engine: The same, which exchanges gradients among the ranks.
-        config: The recipe's `train`.
+        recipe: The recipe's `train`.
+        config: The same, as the stage has it that the run is in.
+        begun: The step at which that stage began.
         clock: Steps, rows and seconds so far.
         optimizers: AdamW, and Muon with optimizer=muon.
         position: Of the loader after the last step, see `data.Batches.state_dict`; empty before there was one.
@@ -55,19 +57,44 @@ class TrainState:
     """
 
     def __init__(self, model: VLM, config: TrainConfig, clock: Clock | None = None, ranks: Ranks | None = None) -> None:
-        set_trainable(model, config)
-        self.model, self.config = model, config
+        self.model, self.recipe = model, config
         self.clock, self.ranks = clock or Clock(config), ranks or Ranks()
-        self.loss = shard(model, config, self.ranks)
-        self.engine = replicate(self.loss, self.ranks)
-        self.optimizers: list[Optimizer] = optimizers(model, config)
+        self.device = next(model.parameters()).device
+        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(self.device))
         self.position: dict[str, Any] = {}
         self.history = History()
         self.sound = True
-        self.learning: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
-        self.device = self.learning[0].device
+        set_trainable(model, config.at(0)[0])
+        self.loss = shard(model, config, self.ranks)
         self.random = seed_rank(config.seed, 0, self.ranks, self.device)
-        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(self.device))
+        self.enter(0)
+
+    def enter(self, step: int) -> None:
+        """Begin the stage that a step is in, with optimizers of its own.
+
+        Args:
+            step: Steps that are done.
+        """
+        self.config, self.begun = self.recipe.at(step)
+        set_trainable(self.model, self.config)
+        self.optimizers: list[Optimizer] = optimizers(self.model, self.config)
+        self.engine = replicate(self.loss, self.ranks)
+        self.learning: list[nn.Parameter] = [p for p in self.model.parameters() if p.requires_grad]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the next step is of another stage."""
+        return self.recipe.at(self.clock.step)[1] != self.begun
+
+    def rate(self, progress: float) -> float:
+        """Return the factor of the peak learning rates.
+
+        Args:
+            progress: Share of the run that is done, where it has no stages.
+        """
+        if self.recipe.stages:
+            progress = min(1.0, (self.clock.step + 0.5 - self.begun) / self.config.steps)
+        return lr_factor(progress, self.config)
 
     def count(self, step: Step, position: Mapping[str, Any], lr: float) -> None:
         """Count a step that was taken, all at once: what `state_dict` returns is always the end of a step.
@@ -94,6 +121,7 @@ class TrainState:
             "optimizer": self._moments(),
             "random": gather_random(self.random, self.ranks),
             "clock": self.clock.state_dict(),
+            "stage": self.begun,
             "position": _merged(self.ranks.gather(self.position)),
             "history": self.history.state_dict(),
         }
@@ -106,12 +134,9 @@ class TrainState:
             TrainingError: The values are those of another model or optimizer.
         """
         try:
-            weights, saved = self._changing(), values["model"]
-            _check_keys(saved, weights)
-            for name, tensor in weights.items():
-                if tensor.shape != saved[name].shape:
-                    raise ValueError(f"{name} has the shape {[*saved[name].shape]}, not {[*tensor.shape]}")
-                assign(tensor, saved[name])
+            if values["stage"] != self.begun:
+                self.enter(values["stage"])
+            self.load_weights(values["model"])
             self._set_moments(values.get("optimizer", {}))
             self.clock.load_state_dict(values["clock"])
             self.position = dict(values["position"])
@@ -121,6 +146,21 @@ class TrainState:
             raise TrainingError(
                 "state", "is not that of this model and recipe", "load it with those it was saved with", [str(error)]
             ) from error
+
+    @torch.no_grad()
+    def load_weights(self, saved: Mapping[str, Tensor]) -> None:
+        """Take over the "model" of a state.
+
+        Raises:
+            KeyError: It has other tensors.
+            ValueError: One of them has another shape.
+        """
+        weights = self._changing()
+        _check_keys(saved, weights)
+        for name, tensor in weights.items():
+            if tensor.shape != saved[name].shape:
+                raise ValueError(f"{name} has the shape {[*saved[name].shape]}, not {[*tensor.shape]}")
+            assign(tensor, saved[name])
 
     def _set_random(self, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Go on with the random numbers of this rank; where there were more or fewer ranks, with new ones."""
@@ -132,10 +172,16 @@ class TrainState:
 
     def _changing(self) -> dict[str, Tensor]:
         """Tensors of the model that this run changes: what learns, and the running statistics beside it."""
-        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
-        still = tuple(f"{part}." for part in self.config.freeze)
+        stages = self.recipe.stages
+        frozen = [part for part in self.recipe.freeze if not stages]
+        if stages:
+            frozen = [part for part in self.model.parts if all(part in stage.freeze for stage in stages)]
+        still = {
+            name for name, parameter in self.model.named_parameters() if not parameter.requires_grad and not stages
+        }
+        parts = tuple(f"{part}." for part in frozen)
         every = self.model.state_dict()
-        return {name: tensor for name, tensor in every.items() if name not in frozen and not name.startswith(still)}
+        return {name: tensor for name, tensor in every.items() if name not in still and not name.startswith(parts)}
 
     def _moments(self) -> dict[str, dict[str, Any]]:
         """The optimizers' memory of each parameter, by its name."""

@@ -194,6 +194,8 @@ class _Run:
             if folder is not None:
                 folder.save_after_failure(pipe, state)
             raise
+        if folder is not None and config.train.score:
+            folder.take_best(state)
         pipe.model = whole_model(state.loss)
         if folder is not None and history.steps:
             folder.save(pipe)
