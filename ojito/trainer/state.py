@@ -172,16 +172,12 @@ class TrainState:
 
     def _changing(self) -> dict[str, Tensor]:
         """Tensors of the model that this run changes: what learns, and the running statistics beside it."""
-        stages = self.recipe.stages
-        frozen = [part for part in self.recipe.freeze if not stages]
-        if stages:
-            frozen = [part for part in self.model.parts if all(part in stage.freeze for stage in stages)]
-        still = {
-            name for name, parameter in self.model.named_parameters() if not parameter.requires_grad and not stages
-        }
-        parts = tuple(f"{part}." for part in frozen)
+        phases: list[set[str]] = [{*stage.freeze} for stage in self.recipe.stages] or [{*self.recipe.freeze}]
+        frozen = tuple(f"{part}." for part in self.model.parts if all(part in phase for phase in phases))
+        parameters = self.model.named_parameters()
+        still = {name for name, parameter in parameters if not parameter.requires_grad and len(phases) == 1}
         every = self.model.state_dict()
-        return {name: tensor for name, tensor in every.items() if name not in still and not name.startswith(parts)}
+        return {name: tensor for name, tensor in every.items() if name not in still and not name.startswith(frozen)}
 
     def _moments(self) -> dict[str, dict[str, Any]]:
         """The optimizers' memory of each parameter, by its name."""
