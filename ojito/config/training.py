@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ojito.config.lora import LoraConfig
+from ojito.config.model import Part
 from ojito.config.rules import check_seed, divisible, fraction, not_negative, positive, share
 from ojito.settings import ConfigError
-
-Part = Literal["vision", "connector", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class TrainConfig:
             run that is interrupted is saved, and one that is killed is lost.
         keep: Checkpoints that are kept, the newest ones.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
+        lora: Adapters that learn in place of weights.
     """
 
     steps: int = 1000
@@ -79,6 +80,7 @@ class TrainConfig:
     save_minutes: float = 10.0
     keep: int = 2
     seed: int = 0
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
         positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples", "keep")
@@ -102,6 +104,14 @@ class TrainConfig:
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")
+        if self.lora.rank and not self.adapted:
+            problem = f"{list(self.lora.parts)} are all in freeze, and get no adapters"
+            raise ConfigError("lora.parts", problem, "leave one of them out of freeze, or set lora.rank=0")
+
+    @property
+    def adapted(self) -> tuple[Part, ...]:
+        """The parts that learn through adapters of LoRA alone."""
+        return tuple(part for part in self.lora.parts if part not in self.freeze) if self.lora.rank else ()
 
 
 LENGTHS = ("steps", "samples", "minutes")

@@ -163,7 +163,7 @@ def train(
     pipe.learned = functools.partial(learned_of, held.source, config, held.rows, pipe.learned or before)
     state = TrainState(pipe.model, config.train)
     if folder is not None:
-        check_room(folder, sum(tensor.nbytes for tensor in pipe.model.state_dict().values()))
+        check_room(folder, pipe.saved_bytes())
 
     for line in announcement(pipe, config, held.source):
         display.say(line)
