@@ -72,6 +72,8 @@ def _refuse_adapter(folder: Path, values: Mapping[str, Any] | None) -> None:
             f"move {', '.join(names)} to a folder of their own: give that, and this one as its base (--base), to load "
             "the model with the adapter, or this one to load it without",
         )
+    if (folder / BEFORE).is_dir() and ADAPTER not in names:
+        return  # a save was cut short
     if ADAPTER not in names:
         problem = f"holds an adapter without its {ADAPTER}"
         raise CheckpointError(folder, problem, "copy that file, too")

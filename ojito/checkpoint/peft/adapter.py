@@ -139,9 +139,9 @@ class WithAdapter(TensorSource):
         if name in self._adapter.whole:
             whole = self._adapter.whole[name]
             learned = [self._adapter.source.read(piece) for piece in whole.names]
-            made = learned[0] if whole.key is None else whole.key.to_theirs(learned)
-            return made.to(dtype or made.dtype)
-        tensor = self._base.read(name, dtype)
+            tensor = learned[0] if whole.key is None else whole.key.to_theirs(learned)
+        else:
+            tensor = self._base.read(name, dtype)
         layers = self._layers.get(name)
         if layers is None:
             return tensor

@@ -20,7 +20,7 @@ PREFIX = "base_model.model."
 PARTS = ("vision", "connector", "decoder")
 
 _MATRIX = re.compile(r"(?P<layer>.+)\.lora_(?P<matrix>[AB])(?:\.default)?\.weight")
-_SAVED = re.compile(r"\.modules_to_save(?:\.default)?(?=\.)")
+_SAVED = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)(?=\.)")  # the first beside the adapter of a head
 
 
 @dataclass(frozen=True)
