@@ -18,7 +18,7 @@ from ojito.checkpoint.files import CONFIG, CheckpointError
 from ojito.checkpoint.gguf import folder as gguf
 from ojito.checkpoint.gguf.opened import OpenGguf, open_gguf
 from ojito.checkpoint.huggingface import folder as huggingface
-from ojito.checkpoint.peft.base import find_base, is_adapter
+from ojito.checkpoint.peft.base_model import find_base, is_adapter
 from ojito.checkpoint.peft.config_file import read_adapter_config
 from ojito.checkpoint.peft.folder import read as read_adapter
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ojito.checkpoint.description import Described, OpenFolder
 from ojito.checkpoint.files import find_file
 from ojito.checkpoint.keys import Key
-from ojito.checkpoint.peft.base import weights_file
+from ojito.checkpoint.peft.base_model import weights_file
 from ojito.checkpoint.peft.config_file import AdapterConfig
 from ojito.checkpoint.peft.names import PARTS
 from ojito.checkpoint.tensors import SafetensorsFolder, TensorSource, read_file_header

@@ -10,7 +10,7 @@ from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.keys import Key
 from ojito.checkpoint.peft.adapter import Adapter, Layer, Whole
-from ojito.checkpoint.peft.base import weights_file
+from ojito.checkpoint.peft.base_model import weights_file
 from ojito.checkpoint.peft.config_file import AdapterConfig
 from ojito.checkpoint.peft.names import split_names, to_ours
 from ojito.checkpoint.tensors import FLOATS

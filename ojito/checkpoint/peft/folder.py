@@ -16,7 +16,7 @@ from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import ADAPTER_WEIGHTS, CheckpointError
 from ojito.checkpoint.huggingface.families import FAMILIES
 from ojito.checkpoint.peft.adapter import AdaptedFolder
-from ojito.checkpoint.peft.base import name_of
+from ojito.checkpoint.peft.base_model import name_of
 from ojito.checkpoint.peft.config_file import AdapterConfig, write_adapter_config
 from ojito.checkpoint.peft.fitting import open_adapter
 from ojito.checkpoint.peft.names import PREFIX, to_theirs

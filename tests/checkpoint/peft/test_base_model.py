@@ -4,7 +4,7 @@ import pytest
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
-from ojito.checkpoint.peft.base import is_adapter, name_of
+from ojito.checkpoint.peft.base_model import is_adapter, name_of
 
 COMMIT = "0123456789" * 4
 
