@@ -403,7 +403,7 @@ class Pipeline:
         """Write the folder that `load` reads: config.json, model.safetensors, tokenizer, processor and recipe.
 
         A model that learned by LoRA, from a folder of its own, is written as an adapter in PEFT's form, in place of the
-        first two, if its decoder did not learn in full.
+        first two, if its decoder did not learn in full. That folder itself stays whole: into it, the model is merged.
 
         Beside them learned.json says what the model was trained on. All or nothing; other files in the folder stay. See
         `checkpoint/native.py`. The weights are written in the dtype that they have: a model that is to be kept or
@@ -415,7 +415,8 @@ class Pipeline:
         with staged_save(folder) as staging:
             form = quantized_form(self.model)
             adapters = self._adapters_apart()
-            if adapters is not None:
+            # Over the base itself, an adapter would belong to nothing.
+            if adapters is not None and adapters[0].path.resolve() != Path(folder).resolve():
                 save_adapter(staging, *adapters)
             else:
                 save_model(staging, self.name, self.model.config, merged_state(self.model), form)

@@ -200,3 +200,11 @@ def test_run_that_was_interrupted_ends_as_one_that_was_not(train, base, tmp_path
     train(base, out=tmp_path / "parts", settings=settings, resume="auto")
     whole, parts = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "parts"))
     assert not differ(whole, parts)
+
+
+def test_folder_of_the_base_stays_a_whole_model(train, base):
+    before = state(base)
+    train(base, out=base, force=True, settings=LORA)
+    assert (base / "model.safetensors").is_file()
+    assert not [*base.glob("adapter*")]
+    assert differ(before, state(base))
