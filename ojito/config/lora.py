@@ -7,7 +7,7 @@ import typing
 from dataclasses import dataclass
 
 from ojito.config.model import Part
-from ojito.config.rules import fraction, not_negative, positive
+from ojito.config.rules import fraction, not_negative
 from ojito.settings import ConfigError
 
 _GROUPS = {"attention": "*.attention.*", "mlp": "*.mlp.*", "all-linear": "*"}
@@ -27,7 +27,6 @@ class LoraConfig:
         targets: Linear layers that get an adapter: all-linear (all but the head), attention, mlp, or the end of a
             layer's name, such as attention.q, where * stands for anything.
         parts: Parts whose layers get adapters. Those that train.freeze names get none.
-        lr: Peak learning rate of the adapters; train.lr and those of the parts are for what learns in full.
     """
 
     rank: int = 0
@@ -36,11 +35,9 @@ class LoraConfig:
     dropout: float = 0.0
     targets: tuple[str, ...] = ("all-linear",)
     parts: tuple[Part, ...] = ("vision", "connector", "decoder")
-    lr: float = 2e-4
 
     def __post_init__(self) -> None:
         not_negative(self, rank="no adapters", alpha="the rank")
-        positive(self, "lr")
         fraction(self, "dropout")
         for name, known in (("targets", [*_GROUPS]), ("parts", typing.get_args(Part))):
             if not getattr(self, name):

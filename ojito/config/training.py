@@ -31,6 +31,7 @@ class TrainConfig:
         vision_lr, connector_lr, decoder_lr: Peak learning rate of this part; 0 means `lr`.
         muon_lr: Peak learning rate of Muon on hidden matrices, with optimizer=muon; all else is AdamW's. A part with
             a learning rate of its own gets as much more or less of this one, too.
+        lora_lr: Peak learning rate of adapters, with lora.rank, in every part; the others are for what learns in full.
         betas: AdamW's decay rates of the gradient's mean and of its mean square.
         weight_decay: Decoupled weight decay, of matrices and convolutions; biases, norms and learned tables have none.
         clip: Maximal norm of the gradient over all parameters; longer gradients are scaled down to it. 0 clips nothing.
@@ -64,6 +65,7 @@ class TrainConfig:
     connector_lr: float = 0.0
     decoder_lr: float = 0.0
     muon_lr: float = 0.02
+    lora_lr: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.05
     clip: float = 1.0
@@ -83,7 +85,7 @@ class TrainConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
-        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples", "keep")
+        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "lora_lr", "log_every", "eval_samples", "keep")
         divisible(self, "batch_size", "accumulate")
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
         not_negative(self, threads="as many as are fastest")

@@ -42,7 +42,7 @@ def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
         for_adamw += [
             {"name": f"{name} decay", "params": matrices, "peak_lr": own_lr},
             {"name": f"{name} no decay", "params": others, "peak_lr": own_lr, "weight_decay": 0.0},
-            {"name": f"{name} lora", "params": _learning(adapter_parameters(part)), "peak_lr": config.lora.lr},
+            {"name": f"{name} lora", "params": _learning(adapter_parameters(part)), "peak_lr": config.lora_lr},
         ]
     result: list[Optimizer] = []
     if groups := _filled(for_adamw):

@@ -60,7 +60,7 @@ def adapter(images, trained, tmp_path_factory):
     """An adapter of that model, after three steps."""
     out = tmp_path_factory.mktemp("adapter") / "tuned"
     words = ["train", "--from", trained, "--data", images / "captions.jsonl", "--out", out, "--steps", "3"]
-    lora = ["train.lora.rank=2", "train.lora.lr=0.1", "train.lora.parts=[decoder]", "train.freeze=[vision]"]
+    lora = ["train.lora.rank=2", "train.lora_lr=0.1", "train.lora.parts=[decoder]", "train.freeze=[vision]"]
     assert main([str(word) for word in (*words, *lora, "--device", "cpu")]) == 0
     return out
 

@@ -298,7 +298,6 @@ def test_model_with_adapters_is_neither_prepared_nor_quantized(model):
         ({"rank": -1}, "rank: -1 must be at least 0; use 0 for no adapters"),
         ({"alpha": -1.0}, "alpha: -1.0 must be at least 0; use 0 for the rank"),
         ({"dropout": 1.0}, "dropout: 1.0 must be at least 0 and less than 1"),
-        ({"lr": 0.0}, "lr: 0.0 must be greater than 0"),
         ({"targets": ()}, "targets: is empty; name some of attention, mlp, all-linear"),
         ({"parts": ()}, "parts: is empty; name some of vision, connector, decoder"),
     ],

@@ -15,11 +15,15 @@ from ojito.trainer import TrainState, fit
 from ojito.trainer.optim import optimizers, set_trainable
 
 SETTINGS = {
-    "decoder": {"lora": LoraConfig(rank=2, parts=("decoder",), lr=1e-2), "freeze": ("vision", "connector")},
-    "decoder, connector in full": {"lora": LoraConfig(rank=2, parts=("decoder",), lr=1e-2), "freeze": ("vision",)},
-    "vision": {"lora": LoraConfig(rank=2, parts=("vision",), lr=1e-2), "freeze": ("connector", "decoder")},
-    "everywhere": {"lora": LoraConfig(rank=2, lr=1e-2)},
-    "dropout": {"lora": LoraConfig(rank=2, lr=1e-2, dropout=0.3)},
+    "decoder": {"lora": LoraConfig(rank=2, parts=("decoder",)), "lora_lr": 1e-2, "freeze": ("vision", "connector")},
+    "decoder, connector in full": {
+        "lora": LoraConfig(rank=2, parts=("decoder",)),
+        "lora_lr": 1e-2,
+        "freeze": ("vision",),
+    },
+    "vision": {"lora": LoraConfig(rank=2, parts=("vision",)), "lora_lr": 1e-2, "freeze": ("connector", "decoder")},
+    "everywhere": {"lora": LoraConfig(rank=2), "lora_lr": 1e-2},
+    "dropout": {"lora": LoraConfig(rank=2, dropout=0.3), "lora_lr": 1e-2},
 }
 
 
@@ -84,7 +88,7 @@ def test_batch_norms_of_an_adapted_part_stay(start, batches, tiny_config):
 
 
 def test_adapters_learn_at_their_own_rate_and_decay(start):
-    state = start(lora=LoraConfig(rank=2, parts=("decoder",), lr=5e-4), freeze=("vision",), optimizer="muon")
+    state = start(lora=LoraConfig(rank=2, parts=("decoder",)), lora_lr=5e-4, freeze=("vision",), optimizer="muon")
     groups = {group["name"]: group for optimizer in state.optimizers for group in optimizer.param_groups}
     assert {*groups} == {"connector muon", "connector no decay", "decoder lora"}
     assert groups["decoder lora"]["peak_lr"] == 5e-4

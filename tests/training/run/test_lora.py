@@ -10,7 +10,7 @@ import ojito
 from ojito.checkpoint.files import CheckpointError
 from ojito.settings import ConfigError
 
-LORA = ["train.lora.rank=2", "train.lora.lr=0.01", "train.lora.parts=[decoder]", "train.freeze=[vision]"]
+LORA = ["train.lora.rank=2", "train.lora_lr=0.01", "train.lora.parts=[decoder]", "train.freeze=[vision]"]
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_adapter_goes_on_learning(train, adapter, tmp_path):
 
 def test_adapter_that_goes_on_begins_where_it_was(train, adapter):
     folder, before = adapter
-    result = train(folder, settings=["train.lora.lr=1e-30", "train.lr=1e-30", "train.weight_decay=0"])
+    result = train(folder, settings=["train.lora_lr=1e-30", "train.lr=1e-30", "train.weight_decay=0"])
     assert not differ(before.pipeline.model.state_dict(), result.pipeline.model.state_dict())
 
 
@@ -170,7 +170,7 @@ def test_recipe_of_an_adapter_of_others_keeps_what_it_did_not_train(adapter):
 
 
 def test_weights_merged_in_full_are_those_of_the_adapters(train, base, tmp_path):
-    result = train(base, out=tmp_path / "out", settings=["train.lora.rank=2", "train.lora.lr=0.01"])
+    result = train(base, out=tmp_path / "out", settings=["train.lora.rank=2", "train.lora_lr=0.01"])
     assert result.pipeline.model.adapters.whole == set()
     assert {name.partition(".")[0] for name in differ(state(base), state(tmp_path / "out"))} == {
         "vision", "connector", "decoder",
