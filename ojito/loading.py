@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import string
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +24,11 @@ from ojito.checkpoint.hub_cache import hub_id_of, is_hub_id
 from ojito.checkpoint.keys import Key
 from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.native import LEARNED
+from ojito.checkpoint.peft.adapter import AdaptedFolder, Adapter
 from ojito.checkpoint.saving import holds_model
 from ojito.checkpoint.tensors import TensorSource, read_weights
 from ojito.checkpoint.unsupported import check_name
-from ojito.config import Config, ModelConfig, ProcessorConfig, TokenizerConfig, TrainConfig
+from ojito.config import Config, ModelConfig, Part, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.config.processor_file import PROCESSOR_FILE
 from ojito.config.rules import check_seed
 from ojito.device import pick_device, pick_dtype
@@ -49,6 +51,7 @@ from ojito.inference.weights import WEIGHTS, Int4Weight, QuantizedWeight
 from ojito.learned import Learned
 from ojito.memory import check_memory, check_training_memory
 from ojito.model import VLM
+from ojito.model.lora import Adapters, attach
 from ojito.model.meta import on_meta
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
@@ -70,12 +73,14 @@ def load(
     seed: int = 0,
     progress: Progress | None = None,
     mmproj: Path | str | None = None,
+    base: Path | str | None = None,
 ) -> Pipeline:
     """Load a saved or public model, or a preset with random weights and a tokenizer of single bytes or characters.
 
     Args:
-        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; or a GGUF file, which
-            without an mmproj is a model of text alone; else the name of a preset, or the path of a recipe in YAML; else
+        name: A folder that `Pipeline.save` or `ojito demo` wrote, or in the form of Hugging Face; or an adapter of
+            LoRA's folder, in PEFT's form, which is merged into its model; or a GGUF file, which without an mmproj is a
+            model of text alone; else the name of a preset, or the path of a recipe in YAML; else
             "owner/name" of a model on the Hugging Face Hub, which is fetched once ("owner/name@revision").
         device: "auto" is the GPU where there is one.
         dtype: "auto" is bfloat16 where the device multiplies it fast, else float32.
@@ -86,6 +91,8 @@ def load(
             numbers while the weights are read.
         mmproj: The file with the vision tower and projector of a GGUF file; None takes the one beside it if a folder
             with both is named.
+        base: The model that an adapter belongs to, as `name`; None takes the one that the adapter names, where it is on
+            this machine.
 
     Raises:
         OjitoError: Neither folder nor preset, a device, dtype or form that is not there, too little memory.
@@ -99,10 +106,13 @@ def load(
     torch_dtype = pick_dtype(dtype, torch_device)
     folder = find_folder(name, progress)
     if folder is None:
-        if mmproj is not None:
-            raise OjitoError("mmproj", f"is for a GGUF file, and {name} is a preset", "leave it out")
+        for argument, given, what in (("mmproj", mmproj, "a GGUF file"), ("base", base, "an adapter")):
+            if given is not None:
+                raise OjitoError(argument, f"is for {what}, and {name} is a preset", "leave it out")
         return _load_preset(str(name), torch_device, torch_dtype, quantize, seed)
-    pipe = load_described(describe(folder, mmproj), torch_device, torch_dtype, quantize, progress)
+    pipe = load_described(
+        describe(folder, mmproj, find_base_model(base, progress)), torch_device, torch_dtype, quantize, progress
+    )
     give_back_freed_memory()  # a large vocabulary leaves as much behind as a small model takes
     return pipe
 
@@ -278,6 +288,26 @@ def find_folder(
     return None
 
 
+def find_base_model(name: Path | str | None, progress: Progress | None = None) -> Path | None:
+    """The folder or GGUF file of the model that an adapter is said to belong to; None where nothing is said.
+
+    Args:
+        name: As for `load`.
+        progress: As for `load`.
+
+    Raises:
+        OjitoError: It is a preset.
+        CheckpointError: It cannot be fetched.
+    """
+    if name is None:
+        return None
+    folder = find_folder(name, progress)
+    if folder is None:
+        find_preset(str(name))
+        raise OjitoError("base", f"{name} is a preset, with random weights", "name the model that it was trained on")
+    return folder
+
+
 def _with_model(path: Path) -> Path:
     """The folder, or `model` in it, where `ojito demo` writes."""
     below = path / MODEL
@@ -292,13 +322,22 @@ def recipe_of(folder: Path | str | Described) -> Config:
         ConfigError: A setting that cannot be used.
     """
     described = describe(folder)
-    recipe = described.recipe or Config(train=FINE_TUNING)
+    recipe = described.recipe or Config(train=_fine_tuning(described))
     processor = described.processor
-    if described.form == "native" and processor.tokenizer.path:
+    if (described.form == "native" or described.adapter) and processor.tokenizer.path:
         # In the folder it says "tokenizer.json", which is the folder's; a recipe may say where that came from.
         source = recipe.processor.tokenizer.path or path_setting(described.tokenizer)
         processor = dataclasses.replace(processor, tokenizer=dataclasses.replace(processor.tokenizer, path=source))
     return dataclasses.replace(recipe, name=described.name, model=described.model, processor=processor)
+
+
+def _fine_tuning(described: Described) -> TrainConfig:
+    """How a model is trained on that does not say how it was: an adapter goes on, and the rest stays as it is."""
+    if described.adapter is None:
+        return FINE_TUNING
+    lora, learned = described.adapter.settings, described.adapter.parts
+    freeze = tuple(part for part in typing.get_args(Part) if part not in (*lora.parts, *learned))
+    return dataclasses.replace(FINE_TUNING, lora=lora, freeze=freeze)
 
 
 def load_for(
@@ -309,7 +348,8 @@ def load_for(
 ) -> Pipeline:
     """Load a folder's weights, in float32, and its tokenizer into a recipe's model and processor, to train them on.
 
-    Sets PyTorch's seed, which decides on dropout later.
+    Sets PyTorch's seed, which decides on dropout later. An adapter goes on learning if the recipe has adapters, and is
+    merged if it has none.
 
     Args:
         config: What `recipe_of` returned, with other settings over it.
@@ -331,11 +371,35 @@ def load_for(
     with naming_settings("model", described.model, config.model):
         model = shape_of(described, config.model)
         check_training_memory(str(described.path), model, config.train, torch_device)
-        processor = _fill(described, model, config.processor, torch_device, torch.float32, progress)
+        keeps = described.adapter if config.train.lora.rank else None
+        folder_of = (
+            described if keeps is None else dataclasses.replace(described, folder=AdaptedFolder(keeps, merge=False))
+        )
+        processor = _fill(folder_of, model, config.processor, torch_device, torch.float32, progress)
+        if keeps is not None:
+            _attach(model, keeps, config.train)
     torch.manual_seed(config.train.seed)
     pipe = Pipeline(model.eval(), processor, config)
     pipe.learned = read_learned(described.path) or Learned(before=True)
+    if config.train.lora.rank and config.model == described.model:  # an adapter fits no other model
+        pipe.base = described if described.adapter is None else described.adapter.base
     return pipe
+
+
+def _attach(model: VLM, adapter: Adapter, config: TrainConfig) -> None:
+    """Give a model the adapters of a folder, to learn on.
+
+    Raises:
+        CheckpointError: They are of another rank or scale than the recipe's.
+    """
+    if difference := adapter.settings.difference(config.lora):
+        problem = f"is an adapter of {difference[0]}, and train.lora asks for {difference[1]}"
+        remedy = f"leave it as it is, merge the adapter (train.lora.rank=0), or begin with {adapter.base.path}"
+        raise CheckpointError(adapter.path, problem, remedy)
+    for name in adapter.layers:
+        matrices = adapter.matrices(name)
+        attach(model, name, matrices.a, matrices.b, matrices.scale, config.lora.dropout)
+    model.adapters = Adapters(config.lora, set(adapter.parts))
 
 
 def check_vocabulary(where: Path | str, tokenizer: Tokenizer, vocab_size: int) -> None:

@@ -15,6 +15,7 @@ from ojito.inference import copied_bytes
 from ojito.inference.choice import is_large
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.model import VLM
+from ojito.model.lora import target_layers
 
 TRAINING = {"adamw": 16, "muon": 12}
 """Bytes for each trained parameter, by optimizer: weight, gradient and two moments (Muon: one), float32 each."""
@@ -69,14 +70,37 @@ def check_training_memory(name: str, model: VLM, config: TrainConfig, device: to
         OjitoError: Too little memory.
     """
     purpose = "for training (weights, gradients and the optimizer's moments)"
-    remedy = "freeze a part (train.freeze=[vision]), use a smaller model or free memory"
+    remedy = (
+        "freeze a part (train.freeze=[vision]), learn by LoRA (train.lora.rank=8), use a smaller model or free memory"
+    )
     _check(name, training_bytes(model, config), purpose, device, remedy)
 
 
 def training_bytes(model: VLM, config: TrainConfig) -> int:
-    """Return the bytes of weights, gradients and the optimizer's moments in training, without activations."""
-    frozen = sum(parameters(model.parts[part]) for part in config.freeze)
-    return frozen * torch.float32.itemsize + (parameters(model) - frozen) * TRAINING[config.optimizer]
+    """Return the bytes of weights, gradients and the optimizer's moments in training, without activations.
+
+    Args:
+        model: With adapters, or before it gets them; on `meta` will do.
+        config: What learns, and how.
+
+    Raises:
+        ConfigError: `lora.targets` names no layer.
+    """
+    own = {name: sum(p.numel() for n, p in part.named_parameters() if ".lora_" not in n)
+           for name, part in model.parts.items()}  # fmt: skip
+    still = sum(own[name] for name in {*config.freeze, *config.adapted})
+    whole = (sum(own.values()) - still) * TRAINING[config.optimizer]
+    return still * torch.float32.itemsize + whole + adapter_numbers(model, config) * TRAINING["adamw"]
+
+
+def adapter_numbers(model: VLM, config: TrainConfig) -> int:
+    """Return how many numbers the adapters of LoRA have that a model learns with these settings. Arguments as above.
+
+    Raises:
+        ConfigError: `lora.targets` names no layer.
+    """
+    layers = target_layers(model, config.lora, config.adapted) if config.adapted else {}
+    return sum(config.lora.rank * (layer.in_features + layer.out_features) for layer in layers.values())
 
 
 def cache_bytes(config: DecoderConfig, tokens: int, dtype: torch.dtype) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from ojito.allocator import keeping_freed_memory
 from ojito.answering import Question, answer_each
+from ojito.checkpoint.description import Described
 from ojito.checkpoint.files import KEEPS, CheckpointError
 from ojito.checkpoint.gguf.export import Written, write_files
 from ojito.checkpoint.huggingface.card import CARD
@@ -20,9 +23,10 @@ from ojito.checkpoint.huggingface.export import Exported, family_of, write_folde
 from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
 from ojito.checkpoint.learned_file import write_learned
 from ojito.checkpoint.native import RECIPE, save_model
+from ojito.checkpoint.peft.folder import save_adapter
 from ojito.checkpoint.saving import holds_model, staged_save
 from ojito.checkpoint.tensors import MAX_SHARD
-from ojito.config import Config
+from ojito.config import Config, LoraConfig
 from ojito.device import pick_device, pick_dtype
 from ojito.errors import OjitoError
 from ojito.generate import (
@@ -43,6 +47,7 @@ from ojito.locate.masks import add_masks, read_mask_decoder
 from ojito.locate.things import Task, check_location_tokens, locating_prompt, split_things
 from ojito.memory import parameters
 from ojito.model import VLM
+from ojito.model.lora import adapted_layers, merge, merged_state
 from ojito.processor import ImageError, Processor, RowError
 from ojito.processor.processor import TOKENIZER_FILE
 from ojito.processor.prompts import check_typed
@@ -111,6 +116,10 @@ class Pipeline:
         config: The recipe, which `save` then keeps.
         device: Where to put the model; None leaves it where it is.
         name: What the model is called; by default as the recipe is.
+
+    Attributes:
+        base: The folder whose weights the model has beside adapters of LoRA; None where it has none, or they are in
+            none.
     """
 
     def __init__(
@@ -125,6 +134,7 @@ class Pipeline:
         self._preparation = Preparation()
         self.processor, self.config = processor, config
         self.prefixes = PrefixCache()
+        self.base: Described | None = None
         self._learned: Learned | Callable[[], Learned] | None = None
         self.name = name or (config.name if config else "custom")
 
@@ -392,6 +402,9 @@ class Pipeline:
     def save(self, folder: Path | str) -> None:
         """Write the folder that `load` reads: config.json, model.safetensors, tokenizer, processor and recipe.
 
+        A model that learned by LoRA, from a folder of its own, is written as an adapter in PEFT's form, in place of the
+        first two, if its decoder did not learn in full. That folder itself stays whole: into it, the model is merged.
+
         Beside them learned.json says what the model was trained on. All or nothing; other files in the folder stay. See
         `checkpoint/native.py`. The weights are written in the dtype that they have: a model that is to be kept or
         trained on is loaded with dtype="float32".
@@ -401,12 +414,47 @@ class Pipeline:
         """
         with staged_save(folder) as staging:
             form = quantized_form(self.model)
-            save_model(staging, self.name, self.model.config, self.model.state_dict(), form)
+            adapters = self._adapters_apart()
+            # Over the base itself, an adapter would belong to nothing.
+            if adapters is not None and adapters[0].path.resolve() != Path(folder).resolve():
+                save_adapter(staging, *adapters)
+            else:
+                save_model(staging, self.name, self.model.config, merged_state(self.model), form)
             self.processor.save(staging)
             if self.config:
                 (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
             if self.learned:
                 write_learned(staging, self.learned)
+
+    def saved_bytes(self) -> int:
+        """The bytes of the weights that `save` writes."""
+        adapters = self._adapters_apart()
+        if adapters is None:
+            return sum(tensor.nbytes for tensor in self.model.state_dict().values())
+        *_, matrices, whole = adapters
+        return sum(t.nbytes for t in (*itertools.chain.from_iterable(matrices.values()), *whole.values()))
+
+    def merge(self) -> None:
+        """Merge the adapters of a model that learned by LoRA into its weights, in place: it then answers faster.
+
+        What `save` writes from then on is the whole model.
+        """
+        merge(self.model)
+
+    def _adapters_apart(
+        self,
+    ) -> tuple[Described, LoraConfig, dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]] | None:
+        """The base model, settings, matrices and whole tensors of a model that is saved as an adapter; None if not."""
+        adapters = self.model.adapters
+        if adapters is None or self.base is None or "decoder" in adapters.whole:
+            return None
+        parts = {name: part for name, part in self.model.parts.items() if name in adapters.whole}
+        whole = {f"{name}.{key}": t for name, part in parts.items() for key, t in merged_state(part).items()}
+        layers = {n: layer for n, layer in adapted_layers(self.model) if n.partition(".")[0] not in parts}
+        matrices: dict[str, tuple[Tensor, Tensor]] = {
+            name: (layer.lora_A, layer.lora_B) for name, layer in layers.items()
+        }
+        return self.base, adapters.config, matrices, whole
 
     def _check_exact(self) -> None:
         """Refuse to write a quantized model in a form that has no place for its weights.
@@ -470,7 +518,7 @@ class Pipeline:
                 self.processor.config,
                 tokenizer.library(),
                 marks,
-                self.model.state_dict(),
+                merged_state(self.model),
                 pick_dtype(dtype or self.model.dtype, self.device),
                 progress,
             )
@@ -516,7 +564,7 @@ class Pipeline:
             if self.learned:
                 write_learned(staging, self.learned)
             return write_folder(
-                staging, self.name, self.model.config, self.processor.config, marks, self.model.state_dict(),
+                staging, self.name, self.model.config, self.processor.config, marks, merged_state(self.model),
                 dtype, max_shard, base_model, progress,
             )  # fmt: skip
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
@@ -347,6 +348,22 @@ def offline(*words):
     return action
 
 
+def adapter(layer="model.language_model.layers.0.self_attn.q_proj", base="model", **settings):
+    """An adapter of LoRA, `adapter`, for `model`."""
+
+    def action():
+        good_folders.make(Path("model"), "llava")
+        Path("adapter").mkdir()
+        values = {"peft_type": "LORA", "base_model_name_or_path": base, "r": 2, **settings}
+        good_folders.write(Path("adapter") / "adapter_config.json", values)
+        names = [f"base_model.model.{layer}.lora_{matrix}.weight" for matrix in "AB"]
+        shapes = dict(zip(names, ((2, 8), (8, 2)), strict=True))
+        save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, "adapter/adapter_model.safetensors")
+        load("adapter", device="cpu")
+
+    return action
+
+
 MODELS = {
     "folder without config.json": command("info", "model", before=lambda: Path("model").mkdir()),
     "config.json that is not JSON": public(lambda folder: (folder / "config.json").write_text("{")),
@@ -367,6 +384,9 @@ MODELS = {
     "images of another size": public(config(vision_config__image_size=32)),
     "neither folder nor preset": command("info", "paligema-3b-224"),
     "model of the Hub, while offline": offline("info", "google/paligemma-3b-pt-224"),
+    "adapter whose model is elsewhere": adapter(base="models/owl"),
+    "adapter of another model": adapter("model.language_model.layers.7.self_attn.q_proj"),
+    "adapter of a kind that Ojito has not": adapter(use_dora=True),
 }
 
 # ---------------------------------------------------------------------------------------------------- the command line

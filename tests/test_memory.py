@@ -7,7 +7,7 @@ import torch
 
 from ojito import memory, preset
 from ojito.activations import activation_bytes
-from ojito.config import TrainConfig
+from ojito.config import LoraConfig, TrainConfig
 from ojito.data import open_data
 from ojito.errors import OjitoError
 from ojito.inference import linear
@@ -16,6 +16,7 @@ from ojito.inference.kernels import PackedInt4, PackedInt8, WeightOnlyInt8, Wide
 from ojito.inference.quantize import quantize, quantize_shape
 from ojito.loading import load_for, recipe_of
 from ojito.memory import (
+    adapter_numbers,
     answer_memory,
     cache_bytes,
     check_memory,
@@ -25,7 +26,9 @@ from ojito.memory import (
     weight_bytes,
 )
 from ojito.model import VLM, KVCache
+from ojito.model.lora import adapter_parameters
 from ojito.model.meta import on_meta
+from ojito.trainer import TrainState
 from ojito.training import prepare
 
 CPU = torch.device("cpu")
@@ -52,6 +55,30 @@ def test_training_needs_the_gradients_and_the_moments_of_what_learns(free, optim
             OjitoError, match=r"^tiny: needs 0\.0 GiB for training .*free on cpu; freeze a part \(train\.freeze="
         ):
             check_training_memory("tiny", model, train, CPU)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("freeze", [(), ("vision",)])
+def test_training_by_lora_needs_the_weights_and_what_its_adapters_learn(freeze, optimizer):
+    config = preset("tiny")
+    lora = LoraConfig(rank=3, parts=("decoder",))
+    train = dataclasses.replace(config.train, lora=lora, freeze=freeze, optimizer=optimizer)
+    model = VLM(config.model)
+    foretold = training_bytes(on_meta(config.model, "tiny"), train)
+    state = TrainState(model, train)
+    learned = {"adamw": 16, "muon": 12}[optimizer]
+    adapters = sum(matrix.numel() for matrix in adapter_parameters(model))
+    whole = sum(parameter.numel() for parameter in state.learning) - adapters
+    still = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
+    assert foretold == still * 4 + whole * learned + adapters * 16
+    assert training_bytes(model, train) == foretold  # with its adapters, too
+    assert adapter_numbers(model, train) == adapters > 0
+
+
+def test_paligemma_by_lora_takes_a_quarter_of_the_memory():
+    model = on_meta(preset("paligemma-3b-224").model, "paligemma")
+    full, lora = (training_bytes(model, TrainConfig(lora=LoraConfig(rank=rank))) for rank in (0, 8))
+    assert 0.25 < lora / full < 0.26
 
 
 def test_training_is_refused_before_memory_is_taken(free, join, tmp_path):

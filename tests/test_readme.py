@@ -23,7 +23,10 @@ from ojito.settings import merge, parse_yaml, read
 from tests.noise import noise
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("extending", "your-own-images"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("extending", "fine-tuning", "your-own-images")),
+]
 
 CHEAPER = {"train.steps=500": "train.steps=2", "--minutes 10": "--steps 2"}
 """What a snippet says, and what the test runs instead."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
 from ojito.checkpoint.keys import KeyMap
@@ -23,6 +23,9 @@ from ojito.config import (
     ResNetConfig,
     VisionConfig,
 )
+
+if TYPE_CHECKING:
+    from ojito.checkpoint.peft.adapter import Adapter
 
 Form = Literal["native", "huggingface", "nanovlm", "gguf"]
 PartKind = Literal["vision", "decoder"]
@@ -121,6 +124,7 @@ class Described:
         keys: The names of its tensors in the folder's files.
         recipe: The recipe that it was trained with; None where the folder has none.
         quantize: The form that its weights are quantized to, or "none".
+        adapter: The adapter that makes this model of another one, where the folder holds one.
     """
 
     folder: OpenFolder
@@ -133,6 +137,7 @@ class Described:
     family: str = ""
     recipe: Config | None = None
     quantize: str = "none"
+    adapter: Adapter | None = None
 
     @property
     def path(self) -> Path:

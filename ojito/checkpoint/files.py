@@ -17,8 +17,8 @@ MAX_VALUES = 500_000  # in it: as Python's objects, "[],[]," takes 25 times as m
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
-ADAPTER = "adapter_config.json"
-ADAPTER_FILES = (ADAPTER, "adapter_model.safetensors", "adapter_model.bin")
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_FILES = (ADAPTER, ADAPTER_WEIGHTS, "adapter_model.bin")
 """Files of PEFT's, which change what the model beside them computes."""
 
 KEEPS = "stay with Ojito: `save` keeps it as it is, and so does `ojito convert --to ojito`"

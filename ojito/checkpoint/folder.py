@@ -18,24 +18,39 @@ from ojito.checkpoint.files import CONFIG, CheckpointError
 from ojito.checkpoint.gguf import folder as gguf
 from ojito.checkpoint.gguf.opened import OpenGguf, open_gguf
 from ojito.checkpoint.huggingface import folder as huggingface
+from ojito.checkpoint.peft.base_model import find_base, is_adapter
+from ojito.checkpoint.peft.config_file import read_adapter_config
+from ojito.checkpoint.peft.folder import read as read_adapter
 
 FORMS: tuple[ModuleType, ...] = (native, huggingface, nanovlm, timm)
 
 
-def describe(folder: Path | str | OpenFolder | Described, mmproj: Path | str | None = None) -> Described:
+def describe(
+    folder: Path | str | OpenFolder | Described,
+    mmproj: Path | str | None = None,
+    base: Path | str | None = None,
+) -> Described:
     """Describe the model in a folder or a GGUF file, without its weights. A description is returned as it is.
 
     Args:
         folder: The folder or file.
         mmproj: The file with the vision tower of a model in GGUF.
+        base: The folder of the model that an adapter belongs to; None takes the one that the adapter names.
 
     Raises:
-        CheckpointError: A file is missing or damaged, or describes what Ojito does not have.
+        CheckpointError: A file is missing or damaged, or describes what Ojito does not have; an adapter's model is
+            not here.
         ConfigError: A setting that cannot be used.
         GgufError: A GGUF file is damaged.
     """
     if isinstance(folder, Described):
         return folder
+    if not isinstance(folder, OpenFolder) and is_adapter(folder):
+        adapter = read_adapter_config(folder)
+        return read_adapter(adapter, describe(find_base(adapter, base)))
+    if base is not None:
+        where = folder.path if isinstance(folder, OpenFolder) else folder
+        raise CheckpointError(where, "is no adapter, and only an adapter has a base", "leave the base out")
     opened = open_folder(folder, mmproj)
     made: Described = _form_of(opened).read(opened)
     return made

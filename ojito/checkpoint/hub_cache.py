@@ -37,6 +37,28 @@ _ADDRESS = re.compile(  # in a Path, one slash is left of two
 )
 
 
+def cache_folder() -> Path:
+    """Return where the cache is, as `huggingface_hub` finds it."""
+    at = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if at:
+        return Path(os.path.expandvars(at)).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(os.path.expandvars(home)).expanduser() / "hub"
+
+
+def repository_of(folder: Path) -> str:
+    """Return the name, "owner/name", of the repository that a folder is a snapshot of; "" if it is none.
+
+    Args:
+        folder: Any, resolved.
+    """
+    home = folder.parent.parent
+    if folder.parent.name != _SNAPSHOTS or not home.name.startswith(_HOME):
+        return ""
+    name = home.name[len(_HOME) :].replace("--", "/")
+    return name if is_hub_id(name) else ""
+
+
 def is_hub_id(name: str) -> bool:
     """Tell whether this is how the Hub writes a model's id: "owner/name", or "owner/name@revision".
 

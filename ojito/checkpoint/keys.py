@@ -149,6 +149,33 @@ class KeyMap:
             raise LookupError(f"no name for {lacking[0]}")
         return resolved
 
+    def own_names(self) -> KeyMap:
+        """Return the map to the names that the modules of the family's own code have today."""
+        sections = [dataclasses.replace(section, theirs=section.theirs[-1:]) for section in self.sections]
+        return dataclasses.replace(self, sections=tuple(sections))
+
+    def owners(self, theirs: Collection[str]) -> dict[str, dict[str, Key]]:
+        """Return for names in a file, of whatever layout, the model's tensors that are stored there, and how.
+
+        Args:
+            theirs: Names in the file. One that no table has is left out.
+        """
+        patterns = [
+            (section.ours + ours, re.compile(_pattern(beginning + key.name)), key)
+            for section in self.sections
+            for beginning in section.theirs
+            for ours, key in ((ours, Key(key) if isinstance(key, str) else key) for ours, key in section.table.items())
+        ]
+        found: dict[str, dict[str, Key]] = {}
+        for name in theirs:
+            for ours, pattern, key in patterns:
+                hit = pattern.fullmatch(name)
+                if hit:
+                    *layer, ending = hit.groups()
+                    whole = (ours.replace("*", layer[0]) if layer else ours) + ending
+                    found.setdefault(name, {})[whole] = dataclasses.replace(key, name=name)
+        return found
+
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the state dict under the names and in the form of the file.
 
@@ -163,6 +190,11 @@ class KeyMap:
             parts.sort(key=lambda part: part[0].part)
             made[name] = parts[0][0].to_theirs([tensor for _, tensor in parts])
         return {**made, **{name: make() for name, make in self.constants.items()}}
+
+
+def _pattern(theirs: str) -> str:
+    """Return the pattern of a table's name in files, with the layer's number, if it has one, and the ending."""
+    return re.escape(theirs).replace(r"\*", r"(\d{1,5})") + r"((?:\.(?:weight|bias))?)"
 
 
 def _find(table: Table, name: str) -> Key | None:

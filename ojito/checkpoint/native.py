@@ -17,7 +17,7 @@ from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
 from ojito.checkpoint.files import CONFIG, CheckpointError, find_file, path_setting, read_json
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.tensors import write_weights
-from ojito.config import Config, ModelConfig
+from ojito.config import Config, ModelConfig, ProcessorConfig
 from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
 from ojito.settings import ConfigError, read_yaml, write
 from ojito.settings import read as read_settings
@@ -67,6 +67,20 @@ def read(opened: OpenFolder) -> Described:
     folder = opened.path
     name, model = _config(folder / CONFIG, opened.values)
     quantize = opened.values.get("quantize", "none")
+    processor = read_processor(folder, model)
+    recipe = read_recipe(folder)
+    return Described(
+        opened, "native", name, model, processor, folder / TOKENIZER, KeyMap(), recipe=recipe, quantize=quantize
+    )
+
+
+def read_processor(folder: Path, model: ModelConfig) -> ProcessorConfig:
+    """Return the config of the processor in a folder, beside its tokenizer.
+
+    Raises:
+        CheckpointError: A file is missing, or the processor is of another model.
+        ConfigError: A setting that cannot be used.
+    """
     for file in (PROCESSOR_FILE, TOKENIZER):
         find_file(folder, file)
     processor, *sizes = read_processor_file(folder)
@@ -74,13 +88,20 @@ def read(opened: OpenFolder) -> Described:
     if sizes != needed:
         problem = f"processor and model do not fit: image size and tokens {sizes} and {needed}"
         raise CheckpointError(folder, problem, "use the files of one model")
-    recipe = None
-    if (folder / RECIPE).exists():
-        path = find_file(folder, RECIPE, _MAX_RECIPE)
-        recipe = read_settings(Config, read_yaml(path), str(path))
-    return Described(
-        opened, "native", name, model, processor, folder / TOKENIZER, KeyMap(), recipe=recipe, quantize=quantize
-    )
+    return processor
+
+
+def read_recipe(folder: Path) -> Config | None:
+    """Return the recipe in a folder; None where it has none.
+
+    Raises:
+        CheckpointError: It is no plain file.
+        ConfigError: A setting that cannot be used.
+    """
+    if not (folder / RECIPE).exists():
+        return None
+    path = find_file(folder, RECIPE, _MAX_RECIPE)
+    return read_settings(Config, read_yaml(path), str(path))
 
 
 def read_part(opened: OpenFolder, kind: PartKind) -> Part:

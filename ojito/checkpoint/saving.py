@@ -2,7 +2,8 @@
 
 Every file is written to a hidden folder inside and synced to the disk, and only then moved into place, one by one,
 `config.json` last. Files that stay the same are left alone. So saving a run again replaces nothing but the weights, in
-one step that either happens or not. Where another model was in the folder, or the weights are more than one file,
+one step that either happens or not; so does saving an adapter again, whose adapter_config.json stands for `config.json`
+in all of this. Where another model was in the folder, or the weights are more than one file,
 `config.json` goes first: a save that is cut short leaves a folder without one, which does not load, and never a mixture
 of two models. What only the one before had goes. Other files in the folder, such as metrics.jsonl, stay.
 
@@ -24,7 +25,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ojito.checkpoint.durable import sync
-from ojito.checkpoint.files import ADAPTER_FILES, BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError, UnsavedError
+from ojito.checkpoint.files import (
+    ADAPTER,
+    ADAPTER_FILES,
+    ADAPTER_WEIGHTS,
+    BEFORE,
+    CONFIG,
+    INDEX,
+    WEIGHTS,
+    CheckpointError,
+    UnsavedError,
+)
 
 STAGING = ".saving"
 
@@ -37,6 +48,9 @@ OTHER_FILES = (
     "video_preprocessor_config.json", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 """What makes a model beside config.json, in any form. A card is not among them: somebody may have written it."""
+
+_LAST = (CONFIG, ADAPTER)
+"""Without one of these, a folder does not load: it goes first and comes last. An adapter has the second."""
 
 _MODEL = (CONFIG, *WEIGHT_FILES, *OTHER_FILES)
 
@@ -138,19 +152,21 @@ def _commit(staging: Path, folder: Path, keep: Collection[str]) -> None:
     changed = {name for name in files if not _same(staging / name, folder / name)}
     # Where there is no model, a recipe.yaml or a vocab.json is somebody's.
     obsolete = _matching(folder, (*WEIGHT_FILES, *OTHER_FILES)) - files if holds_model(folder) else set()
-    another = bool(changed - {WEIGHTS} or obsolete)  # model or processor: for a moment the files do not fit together
-    if another and (staging / CONFIG).exists():
-        changed.add(CONFIG)
+    another = bool(
+        changed - {WEIGHTS, ADAPTER_WEIGHTS} or obsolete
+    )  # model or processor: for a moment the files do not fit together
+    changed |= {name for name in _LAST if another and (staging / name).exists()}
     for name in changed:
         sync(staging / name)
     touched = changed | (_matching(folder, _MODEL) if another else set())
     before = _set_aside(staging, folder, touched, another)
     try:
         if another:
-            (folder / CONFIG).unlink(missing_ok=True)
+            for name in _LAST:
+                (folder / name).unlink(missing_ok=True)
             sync(folder)
             for name in obsolete:
-                (folder / name).unlink()
+                (folder / name).unlink(missing_ok=True)
         for name in sorted(changed, key=_config_last):
             os.replace(staging / name, folder / name)
         sync(folder)
@@ -172,7 +188,7 @@ def _set_aside(staging: Path, folder: Path, names: Collection[str], another: boo
             about that looks for them.
     """
     before = folder / BEFORE
-    if before.is_dir() and not (folder / CONFIG).exists():
+    if before.is_dir() and not any((folder / name).exists() for name in _LAST):
         return before  # a save was cut short, so that these are still the model before it
     _drop(before, staging)
     links = staging / BEFORE
@@ -190,8 +206,9 @@ def _set_aside(staging: Path, folder: Path, names: Collection[str], another: boo
 def _put_back(before: Path, staging: Path, folder: Path, names: Collection[str]) -> None:
     """Restore the files of these names, `config.json` last: until then, `before` is kept whole."""
     old = {path.name for path in before.iterdir()}
-    if CONFIG in names:
-        (folder / CONFIG).unlink(missing_ok=True)
+    for name in _LAST:
+        if name in names:
+            (folder / name).unlink(missing_ok=True)
     for name in set(names) - old:
         (folder / name).unlink(missing_ok=True)
     for name in sorted(old, key=_config_last):
@@ -221,7 +238,7 @@ def _link(old: Path, new: Path) -> None:
 
 
 def _config_last(name: str) -> bool:
-    return name == CONFIG
+    return name in _LAST
 
 
 def _same(new: Path, old: Path) -> bool:

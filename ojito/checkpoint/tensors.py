@@ -168,6 +168,15 @@ def read_header(folder: Path | str) -> dict[str, Entry]:
     return entries
 
 
+def read_file_header(path: Path) -> dict[str, Entry]:
+    """Return the names, dtypes and shapes of the tensors of one safetensors file.
+
+    Raises:
+        CheckpointError: As for `read_header`.
+    """
+    return _header(path)
+
+
 def _read_index(folder: Path) -> list[str]:
     """The names of the shards."""
     path, weight_map = folder / INDEX, read_json(folder, INDEX).get("weight_map")
@@ -483,14 +492,28 @@ def write_weights(
     written = 0
     for name, shard in zip(names, shards, strict=True):
         tensors = {key: tensor.to("cpu", _dtype(tensor, dtype)).contiguous() for key, tensor in shard.items()}
-        try:
-            save_file(tensors, folder / name, metadata={"format": "pt"})
-        except SafetensorError as error:  # a full disk comes as this, too
-            raise OSError(0, str(error)) from error
+        write_file(folder / name, tensors)
         written += sum(tensor.nbytes for tensor in tensors.values())
         del tensors  # before those of the next shard are converted
         if progress is not None:
             progress(written, total)
+
+
+def write_file(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write one safetensors file.
+
+    Args:
+        path: The file.
+        tensors: By their names.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    try:
+        plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+        save_file(plain, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # a full disk comes as this, too
+        raise OSError(0, str(error)) from error
 
 
 def _dtype(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:

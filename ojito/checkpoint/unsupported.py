@@ -69,14 +69,19 @@ def _refuse_adapter(folder: Path, values: Mapping[str, Any] | None) -> None:
         raise CheckpointError(
             folder,
             "holds an adapter beside its model",
-            f"merge it into the model (PEFT's merge_and_unload), save that, and give its folder; or move "
-            f"{', '.join(names)} elsewhere to load the model without it",
+            f"move {', '.join(names)} to a folder of their own: give that, and this one as its base (--base), to load "
+            "the model with the adapter, or this one to load it without",
         )
+    if (folder / BEFORE).is_dir() and ADAPTER not in names:
+        return  # a save was cut short
+    if ADAPTER not in names:
+        problem = f"holds an adapter without its {ADAPTER}"
+        raise CheckpointError(folder, problem, "copy that file, too")
     base: Any = None
     with suppress(CheckpointError):
         base = read_json(folder, ADAPTER).get("base_model_name_or_path")
     into = f"{base}, the model that it was trained on" if isinstance(base, str) and base else "its model"
-    remedy = f"merge it into {into} (PEFT's merge_and_unload), save that, and give its folder"
+    remedy = f"merge it into {into} (ojito convert {folder} --to ojito --out MERGED), and give that folder"
     raise CheckpointError(folder, "holds an adapter, and not its model", remedy)
 
 

@@ -87,6 +87,14 @@ MMPROJ = argument(
     help="the vision tower of a MODEL in GGUF (default: that beside it in a folder)",
 )
 
+BASE = argument(
+    "--base",
+    dest="adapter_base",
+    type=word,
+    metavar="MODEL",
+    help="the model that MODEL, an adapter of LoRA, belongs to (default: the one that the adapter names)",
+)
+
 MAX_PIXELS = argument(
     "--max-pixels", type=pixels, metavar="N", help="refuse larger images (default: the limit in the model's settings)"
 )

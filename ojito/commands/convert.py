@@ -15,7 +15,7 @@ from ojito.commands.paths import check_place
 from ojito.device import DTYPES, pick_device
 from ojito.errors import UsageError
 from ojito.inference import quantized_form
-from ojito.loading import find_folder, load, load_described
+from ojito.loading import find_base_model, find_folder, load, load_described
 from ojito.pipeline import Pipeline
 
 
@@ -29,7 +29,9 @@ def run(args: Namespace) -> int:
     with progress(f"fetching {args.model}") as report:
         folder = find_folder(args.model, report)
     # On the CPU and in its own dtype, a model is mapped from its files and not copied.
-    described = None if folder is None else describe(folder, args.mmproj)
+    with progress(f"fetching {args.adapter_base}") as report:
+        base_model = find_base_model(args.adapter_base, report)
+    described = None if folder is None else describe(folder, args.mmproj, base_model)
     dtypes = {"float32"} if described is None else described.dtypes
     own = min(dtypes) if len(dtypes) == 1 and dtypes <= {*DTYPES} else "float32"
     dtype = args.dtype or own
@@ -38,7 +40,7 @@ def run(args: Namespace) -> int:
     loaded = dtype if to == "ojito" else own
     with progress(f"quantizing {args.model}" if form != "none" else f"loading {args.model}") as report:
         if described is None:
-            pipe = load(args.model, device, loaded, form, seed=args.seed or 0, mmproj=args.mmproj)
+            pipe = load(args.model, device, loaded, form, args.seed or 0, None, args.mmproj, args.adapter_base)
         else:
             pipe = load_described(described, pick_device(device), DTYPES[loaded], form, report)
     tell_random(args.model)

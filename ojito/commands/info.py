@@ -25,7 +25,7 @@ from ojito.config import (
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
 from ojito.errors import OjitoError, UsageError
 from ojito.inference.quantize import quantize_shape, quantized_form
-from ojito.loading import find_folder, find_preset, shape_of
+from ojito.loading import find_base_model, find_folder, find_preset, shape_of
 from ojito.memory import answer_memory, cache_bytes, training_bytes, weight_bytes
 from ojito.meter.memory import baseline_memory
 from ojito.model.meta import on_meta
@@ -49,10 +49,12 @@ def run(args: Namespace) -> int:
         folder = find_folder(args.model, report)
     if folder is None and args.mmproj:
         raise OjitoError("--mmproj", f"is for a GGUF file, and {args.model} is a preset", "leave it out")
+    adapter = None
     if folder is None:
         name, model = args.model, on_meta(find_preset(args.model).model, args.model)
     else:
-        described = describe(folder, args.mmproj)
+        described = describe(folder, args.mmproj, find_base_model(args.adapter_base))
+        adapter = described.adapter
         name, model = described.name, shape_of(described)
     config, parameters = model.config, count(model)
     total = sum(parameters.values())
@@ -108,6 +110,14 @@ def run(args: Namespace) -> int:
             },
             "files": files,
         }
+        if adapter is not None:
+            values["adapter"] = {
+                "rank": adapter.config.rank,
+                "layers": len(adapter.layers),
+                "parameters": adapter.parameters,
+                "whole": sorted(adapter.parts),
+                "base": str(adapter.base.path),
+            }
         print(json.dumps(values, indent=1))
         return 0
 
@@ -116,7 +126,13 @@ def run(args: Namespace) -> int:
         "connector": _connector(config.connector) if config.image_tokens else "none",
         "decoder": _decoder(config.decoder),
     }
-    print(f"{name}: {short(total)} parameters, {config.image_tokens} tokens per image\n")
+    print(f"{name}: {short(total)} parameters, {config.image_tokens} tokens per image")
+    if adapter is not None:
+        also = f", and {' and '.join(sorted(adapter.parts))} in full" * bool(adapter.parts)
+        numbers = f"{short(adapter.parameters)} parameters of its own"
+        print(f"an adapter of LoRA for {adapter.base.path}: {numbers}, rank {adapter.config.rank} in "
+              f"{len(adapter.layers)} layers{also}")  # fmt: skip
+    print()
     for part, number in parameters.items():
         print(f"  {part:<10} {short(number):>7}  {parts[part]}")
     positions = config.decoder.max_positions

@@ -23,8 +23,8 @@ def load_model(args: Namespace, max_pixels: int | None = None) -> Pipeline:
         max_pixels: The most pixels of an image; None leaves it at what the model's processor says.
     """
     with progress(f"loading {args.model}") as tell:
-        mmproj = getattr(args, "mmproj", None)
-        pipe = load(args.model, args.device, args.dtype, args.quantize, args.seed or 0, tell, mmproj)
+        mmproj, base = getattr(args, "mmproj", None), getattr(args, "adapter_base", None)
+        pipe = load(args.model, args.device, args.dtype, args.quantize, args.seed or 0, tell, mmproj, base)
     tell_random(args.model)
     return pipe if max_pixels is None else pipe.with_image(max_pixels=max_pixels)
 

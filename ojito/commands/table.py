@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ojito.commands.arguments import (
+    BASE,
     BEAMS,
     LOOKING,
     MAX_PIXELS,
@@ -80,6 +81,7 @@ COMMANDS = (
                 metavar="MODEL",
                 help="start from the weights and recipe of this model instead",
             ),
+            BASE._replace(options={**BASE.options, "help": "the model that --from, an adapter, belongs to"}),
             argument("--config", type=word, metavar="FILE", help="a recipe in YAML; overrides the preset"),
             argument(
                 "--data",
@@ -181,6 +183,7 @@ COMMANDS = (
             MODEL,
             argument("images", nargs="+", type=word, metavar="IMAGE", help="image files, or folders of them"),
             MMPROJ,
+            BASE,
             *STORED,
             argument(
                 "--out",
@@ -213,6 +216,7 @@ COMMANDS = (
             argument("--no-image", action="store_true", help="ask without an image, as a model of text alone is asked"),
             argument("--system", metavar="TEXT", help="the system message (default: the model's own, if it has one)"),
             MMPROJ,
+            BASE,
             *STORED,
             MAX_PIXELS,
             *SAMPLING,
@@ -223,7 +227,7 @@ COMMANDS = (
         "detect",
         "find objects in an image and draw boxes, with a PaliGemma model",
         "ojito.commands.detect",
-        (MODEL, *LOOKING, *STORED, *SAMPLING[1:]),
+        (MODEL, BASE, *LOOKING, *STORED, *SAMPLING[1:]),
         'ojito detect runs/mine photo.jpg "cat ; dog" --out boxed.png',
     ),
     Command(
@@ -232,6 +236,7 @@ COMMANDS = (
         "ojito.commands.segment",
         (
             MODEL,
+            BASE,
             *LOOKING,
             *STORED,
             argument(
@@ -257,6 +262,7 @@ COMMANDS = (
         "ojito.commands.eval",
         (
             MODEL,
+            BASE,
             argument(
                 "data",
                 type=word,
@@ -314,6 +320,7 @@ COMMANDS = (
         (
             MODEL,
             MMPROJ,
+            BASE,
             argument("--out", type=word, required=True, metavar="FOLDER", help="where to write it"),
             argument(
                 "--to",
@@ -340,6 +347,7 @@ COMMANDS = (
         (
             MODEL,
             MMPROJ,
+            BASE,
             *STORED,
             argument("--batch", type=count, default=1, metavar="N", help="questions answered at once (default 1)"),
             argument("--prompt-tokens", type=count, metavar="N", help="tokens of text in each (default 8)"),

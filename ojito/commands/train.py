@@ -35,7 +35,7 @@ def run(args: Namespace) -> int:
         check_flags(args)
         from ojito.checkpoint.folder import describe
 
-        base = describe(_find_folder(args))
+        base = describe(_find_folder(args), base=_find_base(args))
     config = recipe(args, base)
     if args.print_config:
         print(json.dumps(write(config), indent=1) if args.json else to_yaml(write(config)), end="\n" * args.json)
@@ -157,6 +157,15 @@ def _find_folder(args: Namespace) -> Path:
         find_preset(name)
         raise UsageError(f"--from {name}", "is a preset, and goes on with no weights", f"write --preset {name}")
     return folder
+
+
+def _find_base(args: Namespace) -> Path | None:
+    """The folder of the model that --from, an adapter, belongs to, where --base names it."""
+    from ojito.loading import find_base_model
+    from ojito.trainer.progress import progress_bar
+
+    with progress_bar(f"fetching {args.adapter_base}") as report:
+        return find_base_model(args.adapter_base, report)
 
 
 def _flags(args: Namespace) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
 from ojito.config.data import DataConfig, ScenesConfig
 from ojito.config.efficientnet import EfficientNetConfig
+from ojito.config.lora import LoraConfig
 from ojito.config.model import (
     DecoderConfig,
     ModelConfig,
     NoVisionConfig,
+    Part,
     ResNetConfig,
     RopeScaling,
     VisionConfig,
@@ -22,7 +24,7 @@ from ojito.config.model import (
 )
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.config.stages import StageConfig
-from ojito.config.training import Part, TrainConfig, only_length
+from ojito.config.training import TrainConfig, only_length
 
 __all__ = [
     "AveragePoolConfig",
@@ -32,6 +34,7 @@ __all__ = [
     "DecoderConfig",
     "EfficientNetConfig",
     "ImageConfig",
+    "LoraConfig",
     "ModelConfig",
     "NoVisionConfig",
     "Part",

@@ -21,6 +21,9 @@ from ojito.config.efficientnet import EfficientNetConfig
 from ojito.config.rules import divisible, fraction, not_negative, positive, resolve
 from ojito.settings import ConfigError
 
+Part = Literal["vision", "connector", "decoder"]
+"""The parts of a model, as settings name them."""
+
 _DEEPEST = 16  # stages, or convolutions of a stem
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ojito.config.lora import LoraConfig
+from ojito.config.model import Part
 from ojito.config.rules import check_seed, divisible, fraction, not_negative, positive, share
 from ojito.config.stages import StageConfig, steps_of
 from ojito.settings import ConfigError
-
-Part = Literal["vision", "connector", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class TrainConfig:
         vision_lr, connector_lr, decoder_lr: Peak learning rate of this part; 0 means `lr`.
         muon_lr: Peak learning rate of Muon on hidden matrices, with optimizer=muon; all else is AdamW's. A part with
             a learning rate of its own gets as much more or less of this one, too.
+        lora_lr: Peak learning rate of adapters, with lora.rank, in every part; the others are for what learns in full.
         betas: AdamW's decay rates of the gradient's mean and of its mean square.
         weight_decay: Decoupled weight decay, of matrices and convolutions; biases, norms and learned tables have none.
         clip: Maximal norm of the gradient over all parameters; longer gradients are scaled down to it. 0 clips nothing.
@@ -60,6 +61,7 @@ class TrainConfig:
             checkpoint is kept, and it is what the run leaves. "" leaves the model of the last step.
         patience: Evaluations in a row without a better `score`, after which the run ends; 0 never ends it so.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
+        lora: Adapters that learn in place of weights.
     """
 
     steps: int = 1000
@@ -73,6 +75,7 @@ class TrainConfig:
     connector_lr: float = 0.0
     decoder_lr: float = 0.0
     muon_lr: float = 0.02
+    lora_lr: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.05
     clip: float = 1.0
@@ -94,9 +97,11 @@ class TrainConfig:
     score: str = ""
     patience: int = 0
     seed: int = 0
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
-        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "log_every", "eval_samples", "keep", "rank_timeout")
+        positive(self, "batch_size", "accumulate", "lr", "muon_lr", "lora_lr")
+        positive(self, "log_every", "eval_samples", "keep", "rank_timeout")
         divisible(self, "batch_size", "accumulate")
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
         not_negative(self, threads="as many as are fastest")
@@ -125,6 +130,14 @@ class TrainConfig:
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")
+        if self.lora.rank and not self.adapted:
+            problem = f"{list(self.lora.parts)} are all in freeze, and get no adapters"
+            raise ConfigError("lora.parts", problem, "leave one of them out of freeze, or set lora.rank=0")
+
+    @property
+    def adapted(self) -> tuple[Part, ...]:
+        """The parts that learn through adapters of LoRA alone."""
+        return tuple(part for part in self.lora.parts if part not in self.freeze) if self.lora.rank else ()
 
     def at(self, step: int) -> tuple[TrainConfig, int]:
         """Return the settings of the stage that a step is in, and the step at which that began.

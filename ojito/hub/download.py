@@ -134,8 +134,8 @@ class _Repository:
         if ADAPTER in listed:
             whole = WEIGHTS in listed or INDEX in listed
             problem = f"holds an adapter{' beside its model' if whole else ', and not its model'}"
-            remedy = "merge it into its model (PEFT's merge_and_unload), save that, and give its folder"
-            aside = "; or download the files without the adapter's, and give that folder" * whole
+            remedy = "download its files, and give their folder; its model is then named by --base"
+            aside = "; without the adapter's files, the folder loads as the model alone" * whole
             raise HubError(page, problem, remedy + aside)
         if CONFIG not in listed:
             also = " and has its weights as GGUF, of which Ojito fetches none" if self._has_gguf else ""

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ojito.errors import OjitoError
 from ojito.inference.decoder import PreparedBlock, PreparedDecoder
 from ojito.inference.graphs import CudaRecorder
 from ojito.inference.linear import PreparedLinear
@@ -66,7 +67,12 @@ def prepare(model: VLM, once: bool = False) -> Prepared:
     Args:
         model: In evaluation mode. Its weights must not be changed meanwhile.
         once: Whether it is for one answer: then nothing is packed that gains less than packing takes.
+
+    Raises:
+        OjitoError: It has adapters, which would be left out.
     """
+    if model.adapters is not None:
+        raise OjitoError("prepare", "the model has adapters of LoRA", "merge them first (`model.lora.merge`)")
     return Prepared(model, once)
 
 
@@ -93,8 +99,8 @@ class Preparation:
         self._seen: list[tuple[int, int]] = []
 
     def of(self, model: VLM, once: bool = False) -> VLM:
-        """Return the model made ready; itself where it is in training or its parts carry hooks."""
-        if model.training or any(_hooked(module) for module in model.modules()):
+        """Return the model made ready; itself where it is in training, or its parts carry hooks or adapters."""
+        if model.training or model.adapters is not None or any(_hooked(module) for module in model.modules()):
             return model
         seen = [(id(tensor), _version(tensor)) for tensor in (*model.parameters(), *model.buffers())]
         if self._made is None or seen != self._seen:

@@ -187,13 +187,15 @@ def quantize(model: VLM, form: str) -> VLM:
         form: "int8" or "int4"; "none" does nothing.
 
     Raises:
-        OjitoError: No such form, or the model is quantized already.
+        OjitoError: No such form, or the model is quantized already, or has adapters, which would be lost.
     """
     if check_form(form) == "none":
         return model
     there = quantized_form(model)
     if there != "none":
         raise OjitoError("quantize", f"the model is in {there} already", "load the one that it was made from")
+    if model.adapters is not None:
+        raise OjitoError("quantize", "the model has adapters of LoRA", "merge them first (`model.lora.merge`)")
     dtype = model.dtype
     for name, module in [*model.named_modules()]:
         if form_of(name, module, form) and isinstance(module, (nn.Linear, nn.Embedding)):

@@ -18,6 +18,7 @@ from ojito.model.connectors import Connector
 from ojito.model.decoder import Decoder
 from ojito.model.efficientnet import EfficientNet
 from ojito.model.initialize import initialize
+from ojito.model.lora import Adapters
 from ojito.model.masks import AttentionMetadata, bidirectional_blocks
 from ojito.model.resnet import ResNet
 from ojito.model.vit import ViT
@@ -35,7 +36,13 @@ class VLM(nn.Module):
 
     Raises:
         OjitoError: It is no config, but for example a preset's name.
+
+    Attributes:
+        config: Of the model.
+        adapters: What is known of the adapters among its layers; None where there are none. See `lora.py`.
     """
+
+    adapters: Adapters | None = None
 
     def __init__(self, config: ModelConfig | Config | str) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from ojito.config import TrainConfig
 from ojito.model import VLM
+from ojito.model.lora import adapt, adapter_parameters
 from ojito.trainer.muon import Muon
 
 MEMORY: dict[type[Optimizer], set[str]] = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, Muon: {"momentum"}}
@@ -18,6 +19,8 @@ MEMORY: dict[type[Optimizer], set[str]] = {torch.optim.AdamW: {"step", "exp_avg"
 
 def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
     """Make AdamW for all that learns; with optimizer=muon, Muon for the hidden matrices and AdamW for the rest.
+
+    Adapters of LoRA are AdamW's, at a rate of their own.
 
     Each part of the model has its own learning rate, and is split once more: the weights of linear layers and
     convolutions decay; norms, biases and learned tables (tokens, positions, queries, the class token) do not.
@@ -39,6 +42,7 @@ def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
         for_adamw += [
             {"name": f"{name} decay", "params": matrices, "peak_lr": own_lr},
             {"name": f"{name} no decay", "params": others, "peak_lr": own_lr, "weight_decay": 0.0},
+            {"name": f"{name} lora", "params": _learning(adapter_parameters(part)), "peak_lr": config.lora_lr},
         ]
     result: list[Optimizer] = []
     if groups := _filled(for_adamw):
@@ -51,7 +55,7 @@ def optimizers(model: VLM, config: TrainConfig) -> list[Optimizer]:
 
 
 def split(part: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """Split the parameters of a part that learn: the head's matrix, hidden matrices, and all others.
+    """Split the parameters of a part that learn, without adapters: the head's matrix, hidden matrices, and all others.
 
     Hidden matrices map hidden to hidden, or pixels to hidden: the weights of linear layers and convolutions. An untied
     head maps to words; its gradient has as many directions as there are words, and Muon does worse on it.
@@ -60,9 +64,10 @@ def split(part: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list
     hidden: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     head = getattr(part, "untied_head", None)
+    adapters = set(adapter_parameters(part))
     for module in part.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad:
+            if not parameter.requires_grad or parameter in adapters:
                 continue
             if name != "weight" or not isinstance(module, (nn.Linear, nn.Conv2d)):
                 others.append(parameter)
@@ -83,12 +88,30 @@ def set_trainable(model: VLM, config: TrainConfig) -> None:
 
     A frozen part's parameters get no gradients. It also runs in evaluation mode: otherwise its batch norms would keep
     moving their statistics, and dropout would disturb features that are meant to stay.
+
+    Parts that learn by LoRA get their adapters, where they have none, and nothing else of them learns.
+
+    Raises:
+        ConfigError: As for `adapt`.
     """
+    adapt(model, config.lora, config.adapted, config.seed)
     model.train()
     for name, part in model.parts.items():
-        learns = name not in config.freeze
+        learns, adapted = name not in config.freeze, name in config.adapted
         part.train(learns)
-        part.requires_grad_(learns)
+        part.requires_grad_(learns and not adapted)
+        if adapted:
+            for parameter in adapter_parameters(part):
+                parameter.requires_grad_(True)
+            for module in part.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        elif learns and model.adapters is not None and any(True for _ in part.parameters()):
+            model.adapters.whole.add(name)
+
+
+def _learning(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def _filled(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -142,24 +142,23 @@ class TrainState:
             self.position = dict(values["position"])
             self.history.load_state_dict(values["history"], self.clock)
             self._set_random(values["random"])
+        except TrainingError:
+            raise
         except (KeyError, RuntimeError, ValueError) as error:
-            raise TrainingError(
-                "state", "is not that of this model and recipe", "load it with those it was saved with", [str(error)]
-            ) from error
+            raise _another(str(error)) from error
 
     @torch.no_grad()
     def load_weights(self, saved: Mapping[str, Tensor]) -> None:
         """Take over the "model" of a state.
 
         Raises:
-            KeyError: It has other tensors.
-            ValueError: One of them has another shape.
+            TrainingError: It is that of another model.
         """
         weights = self._changing()
         _check_keys(saved, weights)
         for name, tensor in weights.items():
             if tensor.shape != saved[name].shape:
-                raise ValueError(f"{name} has the shape {[*saved[name].shape]}, not {[*tensor.shape]}")
+                raise _another(f"{name} has the shape {[*saved[name].shape]}, not {[*tensor.shape]}")
             assign(tensor, saved[name])
 
     def _set_random(self, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -195,7 +194,7 @@ class TrainState:
             mine = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
             for name in mine:
                 if name in saved and set(saved[name]) != MEMORY[type(optimizer)]:
-                    raise ValueError(f"{type(optimizer).__name__} cannot use {sorted(saved[name])} of {name}")
+                    raise _another(f"{type(optimizer).__name__} cannot use {sorted(saved[name])} of {name}")
             values["state"] = {
                 number: {key: like(parameters[name], tensor) for key, tensor in saved[name].items()}
                 for number, name in enumerate(mine)
@@ -209,12 +208,18 @@ def _merged(positions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return dict(positions[0])
 
 
+def _another(detail: str) -> TrainingError:
+    """The error for a state that does not fit."""
+    remedy = "load it with those it was saved with"
+    return TrainingError("state", "is not that of this model and recipe", remedy, [detail])
+
+
 def _check_keys(found: Mapping[str, Any], expected: Mapping[str, Any], some: bool = False) -> None:
     """Check that the names are those expected, or `some` of them.
 
     Raises:
-        KeyError: They are not.
+        TrainingError: They are not.
     """
     wrong = sorted(found.keys() - expected.keys()) + ([] if some else sorted(expected.keys() - found.keys()))
     if wrong:
-        raise KeyError(", ".join(wrong[:5]))
+        raise _another(", ".join(wrong[:5]))

@@ -137,7 +137,8 @@ def prepare(config: Config, source: Rows | Stream, device: torch.device | str = 
         device: Where to put the model.
 
     Raises:
-        ConfigError: The tokenizer has more entries than the decoder has embeddings.
+        ConfigError: The tokenizer has more entries than the decoder has embeddings; a part that begins with random
+            weights is to learn by adapters alone.
         OjitoError: No such device, too little memory.
     """
     torch_device = pick_device(device)
@@ -149,6 +150,11 @@ def prepare(config: Config, source: Rows | Stream, device: torch.device | str = 
             f"{decoder.vocab_size} is less than the tokenizer's {tokenizer.size} entries",
             f"use {tokenizer.size} or more",
         )
+    for part in config.train.adapted:
+        if not getattr(config.pretrained, part, ""):
+            problem = f"gives adapters to the {part}, which begins with random weights"
+            remedy = "leave that part out of it, or begin with a model that has learned (--from)"
+            raise ConfigError("train.lora.parts", problem, remedy)
     check_training_memory(config.name, on_meta(config.model, config.name), config.train, torch_device)
     torch.manual_seed(config.train.seed)
     model = VLM(config.model).to(torch_device)
@@ -192,5 +198,7 @@ def _continue(pipe: Pipeline, config: Config, device: torch.device) -> Pipeline:
     check_training_memory(config.name, pipe.model, config.train, device)
     torch.manual_seed(config.train.seed)
     going_on = Pipeline(pipe.model.to(device), pipe.processor, config)
+    if pipe.model.adapters is not None:  # beside which the weights are still those of the folder
+        going_on.base = pipe.base
     going_on.learned = pipe.learned or Learned(before=True)
     return going_on

@@ -24,7 +24,6 @@ from ojito.checkpoint.durable import replace_text
 from ojito.checkpoint.files import CheckpointError, UnsavedError, read_json
 from ojito.checkpoint.saving import check_room, free_beside, holds_model
 from ojito.config import Config
-from ojito.model import VLM
 from ojito.pipeline import Pipeline
 from ojito.settings import differences, read, write
 from ojito.trainer import TrainState
@@ -124,13 +123,13 @@ class RunFolder:
             remedy = "choose another folder, or replace it with force=True"
             raise CheckpointError(self.path, "holds a model already", remedy)
 
-    def check_model(self, model: VLM) -> None:
+    def check_model(self, pipe: Pipeline) -> None:
         """Check that there is room for the model.
 
         Raises:
             CheckpointError: There is not.
         """
-        check_room(self.path, sum(tensor.nbytes for tensor in model.state_dict().values()))
+        check_room(self.path, pipe.saved_bytes())
 
     def saver(self, rows: str) -> Saver:
         """Return what saves the state of the run; checkpoints of another run are put out of its way.

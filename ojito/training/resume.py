@@ -22,7 +22,8 @@ _FREE = ("train.", "data.workers", "data.cache_mb", "data.max_bad", "data.eval_s
 """Settings that may change within a run, because they change neither what the weights are nor which rows come next."""
 
 _FIXED = (
-    "train.batch_size", "train.accumulate", "train.optimizer", "train.freeze", "train.seed",
+    "train.batch_size", "train.accumulate", "train.optimizer", "train.freeze", "train.seed", "train.lora.rank",
+    "train.lora.alpha", "train.lora.rslora", "train.lora.targets", "train.lora.parts",
 )  # fmt: skip
 """Settings of training that may not."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import Counter
 
 from ojito.config import Config
 from ojito.data import Rows, Stream, training_texts
 from ojito.errors import one_line
+from ojito.model.lora import adapted_layers
 from ojito.pipeline import Pipeline
 from ojito.processor import Tokenizer
 from ojito.threads import Threads
@@ -29,9 +31,25 @@ def announcement(pipe: Pipeline, config: Config, source: Rows | Stream) -> list[
         f"training {config.name} ({parameters:,} parameters) on {source.name} ({rows}), {pipe.device}: "
         + " or ".join(length)
     ]
+    lines += _adapters(pipe, config)
     if getattr(source, "turns", ""):
         lines.append(f"data: {source.form} ({source.total:,} rows): {source.turns}")  # type: ignore[union-attr]
     return lines
+
+
+def _adapters(pipe: Pipeline, config: Config) -> list[str]:
+    """A line about which parts learn by LoRA, in full, and not at all; none without adapters."""
+    model, lora = pipe.model, config.train.lora
+    if model.adapters is None or not lora.rank:
+        return []
+    layers = Counter(name.partition(".")[0] for name, _ in adapted_layers(model))
+    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    by = [f"{count} layers of the {part}" for part, count in layers.items() if part in config.train.adapted]
+    parts = {name for name, part in model.parts.items() if any(True for _ in part.parameters())}
+    whole = sorted(parts - {*config.train.freeze, *config.train.adapted})
+    still = sorted(parts - {*whole, *(part for part in layers if part in config.train.adapted)})
+    also = f"; {' and '.join(whole)} in full" * bool(whole) + f"; {' and '.join(still)} not at all" * bool(still)
+    return [f"learning: {learning:,} parameters, by LoRA of rank {lora.rank} in {' and '.join(by)}{also}"]
 
 
 def tell_missing(tokenizer: Tokenizer, config: Config, source: Rows | Stream) -> None:

@@ -150,6 +150,26 @@ def test_section_names_what_an_earlier_one_with_the_same_beginning_does_not():
     assert names == {"decoder.norm.weight": "model.ln.weight", "decoder.head.weight": "lm_head.weight"}
 
 
+@pytest.mark.parametrize("beginning", ["model.vision.", "vision_tower."])
+def test_names_in_a_file_lead_back_to_ours_in_every_layout(beginning):
+    theirs = [key.name.replace("model.vision.", beginning) for key in MAP.resolve(OURS).values()]
+    found = MAP.owners([*theirs, "something.else", f"{beginning}embed.patchwork.weight"])
+    assert {ours for meant in found.values() for ours in meant} == {*OURS}
+    fused = found[f"{beginning}layers.0.qkv.weight"]
+    assert [(key.part, key.parts, key.name) for key in fused.values()] == [
+        (0, 2, f"{beginning}layers.0.qkv.weight"), (1, 2, f"{beginning}layers.0.qkv.weight"),
+    ]  # fmt: skip
+    assert found[f"{beginning}projection"]["vision.project.weight"].transposed
+
+
+def test_without_sections_no_name_in_a_file_is_anothers():
+    assert KeyMap().owners(OURS) == {}
+
+
+def test_own_names_are_those_of_the_last_layout():
+    assert MAP.own_names().resolve(OURS)["vision.stem.weight"].name == "vision_tower.embed.patch.weight"
+
+
 @pytest.mark.parametrize("name", ["vision.unknown.weight", "decoder.stem.weight", "vision.blocks.0.unknown.weight"])
 def test_tensor_without_a_name_is_an_error(name):
     with pytest.raises(LookupError, match=f"no name for {name}"):

@@ -70,34 +70,48 @@ def same(folder, good):
 @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"])
 def test_adapter_beside_its_model_is_never_left_out_in_silence(folder, name):
     (folder / name).write_text("{}")
-    problem, merge, aside = refusal(folder).partition("merge it into the model")
-    assert problem == "FOLDER: holds an adapter beside its model; "
-    assert merge
-    assert aside.endswith(f"or move {name} elsewhere to load the model without it")
+    assert refusal(folder) == (
+        f"FOLDER: holds an adapter beside its model; move {name} to a folder of their own: give that, and this one as "
+        "its base (--base), to load the model with the adapter, or this one to load it without"
+    )
 
 
-@pytest.mark.parametrize("extra", [(), ("non_lora_trainables.bin",), ("training_args.bin",), ("model.gguf",)])
+@pytest.mark.parametrize("extra", [(), ("training_args.bin",), ("model.gguf",)])
 @pytest.mark.parametrize("config", [True, False])
-def test_adapter_without_its_model_names_that(llava, config, extra):
+def test_adapter_whose_model_is_not_here_names_that(llava, config, extra):
     (llava / "model.safetensors").unlink()
     if not config:
         (llava / "config.json").unlink()
     (llava / "adapter_config.json").write_text(json.dumps(ADAPTER))
     for name in ("adapter_model.safetensors", *extra):
         (llava / name).write_bytes(b"x")
-    assert refusal(llava).startswith(
-        "FOLDER: holds an adapter, and not its model; merge it into owl/eyes, the model th"
+    assert refusal(llava) == (
+        "FOLDER: is an adapter for owl/eyes, which was not fetched yet; name its model: ojito.load('FOLDER', "
+        "base=MODEL), or --base MODEL"
     )
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"base_model_name_or_path": null}', '{"base_model_name_or_path": 3}']
+    ("content", "problem"),
+    [
+        ("", "is no JSON"),
+        ("[]", "holds a list, not a mapping"),
+        ("{}", "has peft_type None, and Ojito knows LORA; merge it into its model"),
+        ('{"peft_type": "LORA", "base_model_name_or_path": null}', "is an adapter and does not name its model"),
+        ('{"peft_type": "LORA", "base_model_name_or_path": 3}', "is an adapter for 3, which is not here"),
+    ],
 )
-def test_adapter_that_does_not_name_its_model_is_called_so_all_the_same(llava, content):
+def test_adapter_that_names_no_model_is_called_so(llava, content, problem):
     (llava / "config.json").unlink()
     (llava / "model.safetensors").unlink()
     (llava / "adapter_config.json").write_text(content)
-    assert "holds an adapter, and not its model; merge it into its model" in refusal(llava)
+    assert problem in refusal(llava)
+
+
+def test_adapter_without_its_config_is_called_so(llava):
+    (llava / "model.safetensors").unlink()
+    (llava / "adapter_model.safetensors").write_bytes(b"x")
+    assert refusal(llava) == "FOLDER: holds an adapter without its adapter_config.json; copy that file, too"
 
 
 def test_saving_over_a_model_with_an_adapter_takes_that_away(folder):

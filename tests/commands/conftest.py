@@ -1,6 +1,7 @@
 """Models for the commands: one that a command trained, and one that can say where things are."""
 
 import json
+import shutil
 import string
 
 import numpy as np
@@ -52,6 +53,25 @@ def recipe(tmp_path_factory):
     path = tmp_path_factory.mktemp("recipe") / "micro.yaml"
     path.write_text(MICRO)
     return path
+
+
+@pytest.fixture(scope="session")
+def adapter(images, trained, tmp_path_factory):
+    """An adapter of that model, after three steps."""
+    out = tmp_path_factory.mktemp("adapter") / "tuned"
+    words = ["train", "--from", trained, "--data", images / "captions.jsonl", "--out", out, "--steps", "3"]
+    lora = ["train.lora.rank=2", "train.lora_lr=0.1", "train.lora.parts=[decoder]", "train.freeze=[vision]"]
+    assert main([str(word) for word in (*words, *lora, "--device", "cpu")]) == 0
+    return out
+
+
+@pytest.fixture
+def moved(adapter, trained, tmp_path):
+    """The same adapter, where its base is not where it says."""
+    folder = shutil.copytree(adapter, tmp_path / "moved")
+    config = folder / "adapter_config.json"
+    config.write_text(config.read_text().replace(str(trained), "/no/such/model"))
+    return folder
 
 
 @pytest.fixture(scope="session")

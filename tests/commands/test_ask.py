@@ -172,3 +172,10 @@ def test_stats_stand_beside_the_answer_in_json(run, trained, images):
 )
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, trained, images, words, said):
     assert said in refused(*words.format(model=trained, images=images).split())
+
+
+def test_adapter_is_asked_as_its_model_is(run, adapter, moved, trained, images):
+    image = images / "0.png"
+    code, said, _ = run("ask", adapter, image, "what is it?")
+    assert code == 0
+    assert run("ask", moved, image, "what is it?", "--base", trained)[:2] == (0, said)

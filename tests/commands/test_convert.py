@@ -207,3 +207,27 @@ def test_quantized_weights_have_no_place_elsewhere(run, exported, tmp_path):
     code, _, err = run("convert", tmp_path / "out", "--out", tmp_path / "hf")
     assert code == 2
     assert "has weights in int8, for which the form has no place" in err
+
+
+def test_adapter_is_merged_into_its_model(run, adapter, tmp_path):
+    assert run("convert", adapter, "--to", "ojito", "--out", tmp_path / "merged")[0] == 0
+    merged = ojito.load(tmp_path / "merged", device="cpu", dtype="float32").model.state_dict()
+    loaded = ojito.load(adapter, device="cpu", dtype="float32").model.state_dict()
+    assert all(torch.equal(merged[name], tensor) for name, tensor in loaded.items())
+    assert not [*(tmp_path / "merged").glob("adapter*")]
+
+
+def test_base_of_an_adapter_reaches_the_conversion(run, moved, trained, tmp_path):
+    words = ("convert", moved, "--to", "ojito", "--out", tmp_path / "merged")
+    code, _, err = run(*words)
+    assert (code, "is an adapter for /no/such/model, which is not here" in err) == (2, True)
+    assert run(*words, "--base", trained)[0] == 0
+
+
+def test_base_is_for_an_adapter_alone(run, trained, tmp_path):
+    code, _, err = run("convert", trained, "--base", trained, "--out", tmp_path / "out")
+    assert (code, err) == (
+        2, f"ojito: error: {trained}: is no adapter, and only an adapter has a base; leave the base out\n"
+    )  # fmt: skip
+    code, _, err = run("convert", "tiny", "--base", trained, "--out", tmp_path / "out")
+    assert (code, "base: is for an adapter, and tiny is a preset; leave it out" in err) == (2, True)

@@ -70,3 +70,20 @@ def test_each_flag_changes_what_is_foretold(run, trained, flag, value, part):
 )
 def test_mistake_is_one_line_on_stderr_and_exit_code_2(refused, words, said):
     assert said in refused(*words.split())
+
+
+def test_info_of_an_adapter_says_what_it_is_and_for_which_model(run, adapter, trained):
+    code, said, _ = run("info", adapter)
+    assert code == 0
+    assert "tuned: " in said
+    assert f"an adapter of LoRA for {trained}: " in said
+    assert "rank 2 in 7 layers, and connector in full" in said
+    values = json.loads(run("info", adapter, "--json")[1])
+    assert (values["adapter"]["rank"], values["adapter"]["layers"]) == (2, 7)
+    assert (values["adapter"]["whole"], values["adapter"]["base"]) == (["connector"], str(trained))
+    assert "adapter" not in json.loads(run("info", trained, "--json")[1])
+
+
+def test_info_takes_the_base_of_an_adapter(run, moved, trained):
+    assert run("info", moved)[0] == 2
+    assert f"an adapter of LoRA for {trained}: " in run("info", moved, "--base", trained)[1]

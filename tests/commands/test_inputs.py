@@ -65,11 +65,21 @@ def test_flag_leaves_the_model_that_was_loaded_as_it_is(pipe, monkeypatch):
     assert inputs.load_model(given) is pipe
 
 
-@pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"quantize": "int8"}, {"seed": 3}, {"mmproj": "m.gguf"}])
+@pytest.mark.parametrize(
+    "change", [{"dtype": "bfloat16"}, {"quantize": "int8"}, {"seed": 3}, {"mmproj": "m.gguf"}, {"adapter_base": "m"}]
+)
 def test_each_flag_reaches_the_loading(pipe, monkeypatch, change):
     asked = []
-    monkeypatch.setattr(inputs, "load", lambda *args: asked.append((*args[:5], args[6])) or pipe)
-    given = {"model": "m", "device": "cpu", "dtype": "auto", "quantize": "none", "seed": None, "mmproj": None}
+    monkeypatch.setattr(inputs, "load", lambda *args: asked.append((*args[:5], *args[6:])) or pipe)
+    given = {
+        "model": "m",
+        "device": "cpu",
+        "dtype": "auto",
+        "quantize": "none",
+        "seed": None,
+        "mmproj": None,
+        "adapter_base": None,
+    }
     inputs.load_model(argparse.Namespace(**given))
     inputs.load_model(argparse.Namespace(**{**given, **change}))
     assert asked[0] != asked[1]

@@ -443,3 +443,11 @@ def test_images_that_are_named_and_not_there_are_called_missing(refused, tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.yaml").write_text("preset: photos\ndata: {path: captions.jsonl}")
     assert "captions.jsonl: does not exist" in refused("train", "--preset", "photos", *words)
+
+
+def test_base_of_an_adapter_reaches_the_training(run, moved, trained, images, tmp_path):
+    words = ("train", "--from", moved, "--data", images / "captions.jsonl", "--steps", 2, "--out", tmp_path / "further")
+    code, _, err = run(*words)
+    assert (code, "is an adapter for /no/such/model, which is not here" in err) == (2, True)
+    assert run(*words, "--base", trained)[0] == 0
+    assert str(trained) in (tmp_path / "further" / "adapter_config.json").read_text()
