@@ -95,7 +95,7 @@ def fit(
 
 
 class _Loop:
-    """The loop of one run. After a step come its line of the log, scores, looks and checkpoint, if they are due.
+    """The loop of one run. After a step come its line of the log, looks, scores and checkpoint, if they are due.
 
     What is due is told from the record alone, so that a run that ended between a step and its evaluation goes on with
     the evaluation. Several ranks agree on it, because each has a clock and hears signals of its own.
@@ -132,10 +132,10 @@ class _Loop:
             agreed = self._agree()
             if self.history.log_is_due(self.config.log_every, agreed.over):
                 self._log()
-            elif self.evaluate and self.history.evaluation_is_due(self.config.eval_every):
-                self._evaluate(self.evaluate)
             elif watch := due(self.watches, self.history, last=agreed.over):
                 self._look(watch)
+            elif self.evaluate and self.history.evaluation_is_due(self.config.eval_every):
+                self._evaluate(self.evaluate)
             elif self.saver and agreed.save and not agreed.over:
                 self._save(self.saver)
             elif agreed.over:
@@ -238,12 +238,13 @@ class _Loop:
 
     def _look(self, watch: Watch) -> None:
         """Let a watch look; where it cannot, because the weights give nothing finite, the next step finds that out."""
-        try:
-            with self.clock.paused(), self.display.paused(), whole(self.state.loss), undisturbed(self.state.model):
-                seen = self.ranks.gather(watch(self.state) or {})[0]
-        except OjitoError as error:
-            self.display.say(f"step {self.clock.step}: {watch.name}: {error}")
-            seen = {}
+        seen: Mapping[str, Any] = {}
+        with self.clock.paused(), self.display.paused(), whole(self.state.loss), undisturbed(self.state.model):
+            try:
+                seen = watch(self.state) or {}
+            except OjitoError as error:
+                self.display.say(f"step {self.clock.step}: {watch.name}: {error}")
+        seen = self.ranks.gather(seen)[0]
         with self.signals.held():
             line = {"step": self.clock.step, "seconds": round(self.clock.seconds, 3), **seen}
             self.history.seen[watch.name] = line

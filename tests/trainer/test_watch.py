@@ -55,7 +55,7 @@ def test_what_is_seen_is_a_line_of_metrics_and_the_last_of_it_in_the_record(trai
     assert [line["step"] for line in lines if "gap" in line] == [2, 4, 5]
     assert state.history.seen["looking"]["gap"] == 0.5
     assert state.history.seen["looking"]["step"] == 5
-    assert "nothing" not in state.history.seen
+    assert set(state.history.seen["nothing"]) == {"step", "seconds"}
 
 
 @pytest.mark.parametrize("vision", [None, "resnet"])
@@ -83,7 +83,7 @@ def test_watch_that_has_looked_does_not_look_again_when_the_run_goes_on(train, t
 def test_watch_that_fails_does_not_end_the_run(train):
     state = train(watch := Looking(2, fails=True))
     assert (watch.steps, state.clock.step) == ([2, 4, 5], 5)
-    assert not state.history.seen
+    assert state.history.seen == {"looking": {"step": 5, "seconds": state.history.seen["looking"]["seconds"]}}
 
 
 def test_time_of_a_look_does_not_count(train, monkeypatch):
