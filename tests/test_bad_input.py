@@ -449,6 +449,8 @@ COMMANDS = {
     "an empty word": with_model("caption", "", "photo.png"),
     "a seed that is too large": with_model("ask", "mine", "photo.png", "what?", "--seed", str(2**63)),
     "no such device": with_model("caption", "mine", "photo.png", "--device", "gpu"),
+    "curves of a folder that is no run": command("plot", "mine"),
+    "a plot of no kind": command("plot", "mine", "--out", "plot.gif"),
     "no more room for an answer": with_model("ask", "mine", "photo.png", "what?", "--max-new-tokens", "0"),
 }
 

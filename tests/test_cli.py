@@ -59,6 +59,7 @@ def test_overview_lists_every_command(run):
         "convert",
         "info",
         "bench",
+        "plot",
         "parts",
         "presets",
         "settings",

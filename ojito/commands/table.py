@@ -383,6 +383,22 @@ COMMANDS = (
         ),
         "ojito bench tiny --batch 1,8 --prompt-tokens 8,64 --out bench.html",
     ),
+    Command(
+        "plot",
+        "show the curves of a run, or of several: loss, grounding gap, scores, gradients, speed",
+        "ojito.commands.plot",
+        (
+            argument("runs", nargs="+", type=word, metavar="RUN", help="the folder of a run, which may be going on"),
+            argument("--out", type=word, metavar="FILE", help="draw them, as .png, .svg or .pdf (extra log)"),
+            argument(
+                "--by",
+                choices=("step", "samples", "minutes"),
+                default="step",
+                help="what they run over (default step)",
+            ),
+        ),
+        "ojito plot runs/mine --out plot.png",
+    ),
     Command("parts", "list the vision towers and decoders to build with", "ojito.commands.parts", (), "ojito parts"),
     Command("presets", "list the models to start from", "ojito.commands.presets", (), "ojito presets"),
     Command(

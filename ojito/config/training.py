@@ -60,6 +60,13 @@ class TrainConfig:
         score: A score of the evaluations, such as exact_match, overlap or loss, by which the best model is told: its
             checkpoint is kept, and it is what the run leaves. "" leaves the model of the last step.
         patience: Evaluations in a row without a better `score`, after which the run ends; 0 never ends it so.
+        grounding_rows: Rows of `data.eval_split`, or of training where there is none, whose loss is measured with the
+            image of another row, too; 0 measures nothing.
+        grounding_every: Steps between two such measurements; 0 measures at the end only.
+        show_rows: Rows of that split whose answers are shown while the model learns; 0 shows none.
+        show_every: Steps between such answers; 0 shows them at the end only.
+        logs: Logs beside metrics.jsonl, in the folder of the run: tensorboard (extra `log`), and wandb, which stays
+            offline unless WANDB_MODE says otherwise.
         seed: Seed of weights, order of the data, dropout and everything else that is random.
         lora: Adapters that learn in place of weights.
     """
@@ -96,6 +103,11 @@ class TrainConfig:
     stages: tuple[StageConfig, ...] = ()
     score: str = ""
     patience: int = 0
+    grounding_rows: int = 32
+    grounding_every: int = 100
+    show_rows: int = 3
+    show_every: int = 0
+    logs: tuple[Literal["tensorboard", "wandb"], ...] = ()
     seed: int = 0
     lora: LoraConfig = field(default_factory=LoraConfig)
 
@@ -106,6 +118,8 @@ class TrainConfig:
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
         not_negative(self, threads="as many as are fastest")
         not_negative(self, weight_decay="none", clip="no clipping", eval_every="an evaluation at the end only")
+        not_negative(self, grounding_rows="none", grounding_every="a measurement at the end only")
+        not_negative(self, show_rows="none", show_every="answers at the end only")
         fraction(self, "betas", "warmup")
         share(self, decay=0.2)
         if self.schedule == "wsd" and self.warmup + self.decay > 1:

@@ -234,6 +234,17 @@ def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
         samples: Samples with images.
         seed: Seed of the exchange.
     """
+    partners = exchanged_images(samples, seed)
+    return [dataclasses.replace(s, images=images) for s, images in zip(samples, partners, strict=True) if images]
+
+
+def exchanged_images(samples: Sequence[Sample], seed: int = 0) -> list[Sequence[ImageLike]]:
+    """Return the images of another sample for each, as `exchange_images` gives them; none where there is no partner.
+
+    Args:
+        samples: Samples with images.
+        seed: Seed of the exchange.
+    """
     owners: dict[int, dict[tuple[object, ...], Sequence[ImageLike]]] = {}  # by number of images
     for sample in samples:
         owners.setdefault(len(sample.images), {}).setdefault(_identity(sample.images), sample.images)
@@ -244,8 +255,7 @@ def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
         if len(keys) > 1:
             # One step on along a shuffled circle is a permutation that leaves none in place.
             other.update((key, group[keys[i - 1]]) for i, key in enumerate(keys))
-    keys_of = [_identity(sample.images) for sample in samples]
-    return [dataclasses.replace(s, images=other[key]) for s, key in zip(samples, keys_of, strict=True) if key in other]
+    return [other.get(_identity(sample.images), ()) for sample in samples]
 
 
 class _Grader:

@@ -23,12 +23,14 @@ class Step:
         labels: Labelled tokens.
         samples: Rows.
         finite: Whether loss, gradient and batch norm's statistics were finite. If not, the step changed nothing.
+        norms: Norm of the gradient of each part that learns, and of "all", before they were clipped.
     """
 
     loss: float
     labels: int
     samples: int
     finite: bool
+    norms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Window:
             "step": clock.step,
             "loss": self.mean_loss,
             "lr": self.lr,
+            "samples": clock.samples,
             "samples_per_second": round(self.samples_per_second(clock), 1),
             "seconds": round(clock.seconds, 3),
         }
@@ -85,9 +88,10 @@ class History:
         steps: Steps done, skipped ones and those before a resume included.
         seconds: Time they took, data included and evaluation left out.
         samples: Rows learned from.
-        log: A mapping for every `log_every` steps: step, loss, lr, samples_per_second, seconds. After a resume it
-            begins with the last one before; metrics.jsonl has all.
+        log: A mapping for every `log_every` steps: step, loss, lr, samples, samples_per_second, seconds, and the
+            figures of each part. After a resume it begins with the last one before; metrics.jsonl has all.
         evaluations: A mapping for every evaluation: step, seconds, and its scores.
+        seen: The last line of each `Watch`, by its name.
         skipped: Steps whose loss or gradient was not finite, and which changed nothing; and a last one that was taken
             back, because no finite loss came after it.
         interrupted: Whether Ctrl-C or another signal ended the run.
@@ -101,6 +105,7 @@ class History:
     samples: int = 0
     log: list[dict[str, Any]] = field(default_factory=list)
     evaluations: list[dict[str, Any]] = field(default_factory=list)
+    seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     skipped: list[int] = field(default_factory=list)
     interrupted: bool = False
     signal: int = 0
@@ -137,9 +142,14 @@ class History:
         """
         return _last_step(self.log) < self.steps and (over or self.steps % every == 0)
 
-    def log_line(self, clock: Clock) -> dict[str, Any]:
-        """Add a line to the log and return it."""
-        line = self.window.line(clock)
+    def log_line(self, clock: Clock, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a line to the log and return it.
+
+        Args:
+            clock: Of the run.
+            figures: More of them, of the last step.
+        """
+        line = {**self.window.line(clock), **figures}
         self.log.append(line)
         self.window = Window(seconds=clock.seconds)
         return line
@@ -170,6 +180,7 @@ class History:
         return {
             "log": self.log[-1:],
             "evaluations": [*self.evaluations],
+            "seen": {**self.seen},
             "skipped": [*self.skipped],
             "window": vars(self.window).copy(),
         }
@@ -185,6 +196,7 @@ class History:
         self.log, self.evaluations, self.skipped = (
             [*values["log"]], [*values["evaluations"]], [*values["skipped"]],
         )  # fmt: skip
+        self.seen = {**values["seen"]}
         self.window = Window(**values["window"])
 
 

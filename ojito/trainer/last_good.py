@@ -46,6 +46,10 @@ class LastGood:
         for copy, tensor in zip(self._copy, self._changing, strict=self._small):
             copy.copy_(tensor)
 
+    def before(self) -> list[tuple[Tensor, Tensor]]:
+        """Return what an update changes, each with its copy from before the last one; nothing of a large model."""
+        return [*zip(self._changing, self._copy, strict=True)] if self._copy else []
+
     @torch.no_grad()
     def proves(self) -> bool:
         """Try the weights in use, as a model that answers uses them, on the batch of the last good step."""

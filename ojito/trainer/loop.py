@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Union, runtime_checkable
 
 from ojito.config import TrainConfig
+from ojito.errors import OjitoError
 from ojito.records import Batch
 from ojito.trainer.checkpoints import Saver
 from ojito.trainer.history import History
 from ojito.trainer.interrupts import Interrupted, Interrupts, interrupts
 from ojito.trainer.last_good import LastGood
+from ojito.trainer.logs import Metrics
+from ojito.trainer.norms import figures
 from ojito.trainer.optim import set_trainable
 from ojito.trainer.parallel import whole
-from ojito.trainer.progress import Display, Metrics
+from ojito.trainer.progress import Display
 from ojito.trainer.random_state import set_random_state
 from ojito.trainer.state import TrainingError, TrainState
 from ojito.trainer.step import gradients, update
+from ojito.trainer.watch import Watch, due, undisturbed
 
 PATIENCE = 10
 """Steps in a row without a finite loss and gradient that a run survives."""
@@ -43,6 +47,7 @@ def fit(
     *,
     out: Path | str | None = None,
     evaluate: Callable[[], Mapping[str, Any]] | None = None,
+    watches: Sequence[Watch] = (),
     saver: Saver | None = None,
     on_step: OnStep | None = None,
     on_log: OnLine | None = None,
@@ -59,6 +64,7 @@ def fit(
         batches: Without end; each holds `batch_size` / `accumulate` rows.
         out: A folder for metrics.jsonl, to which lines are added.
         evaluate: Called every `eval_every` steps, outside the time that counts; returns scores.
+        watches: Look at the model now and then, outside the time that counts; what they see goes to metrics.jsonl.
         saver: Saves the state now and then, and when the run ends.
         on_step: Called after every step, with the state.
         on_log: Called with each line of the log.
@@ -71,8 +77,9 @@ def fit(
         UnsavedError: The state of a run that was interrupted could not be saved.
     """
     first, failed = state.ranks.first, True
-    with interrupts() as signals, Display(quiet or not first) as display, Metrics(out if first else None) as metrics:
-        loop = _Loop(state, batches, evaluate, saver, (on_step, on_log, on_eval), signals, display, metrics)
+    logs = Metrics(out if first else None, after=state.clock.step or None, also=state.config.logs)
+    with interrupts() as signals, Display(quiet or not first) as display, logs as metrics:
+        loop = _Loop(state, batches, evaluate, watches, saver, (on_step, on_log, on_eval), signals, display, metrics)
         try:
             loop.run()
             failed = False
@@ -88,7 +95,7 @@ def fit(
 
 
 class _Loop:
-    """The loop of one run. After a step come its line of the log, its evaluation and its checkpoint, if they are due.
+    """The loop of one run. After a step come its line of the log, looks, scores and checkpoint, if they are due.
 
     What is due is told from the record alone, so that a run that ended between a step and its evaluation goes on with
     the evaluation. Several ranks agree on it, because each has a clock and hears signals of its own.
@@ -99,6 +106,7 @@ class _Loop:
         state: TrainState,
         batches: Iterable[Batch],
         evaluate: Callable[[], Mapping[str, Any]] | None,
+        watches: Sequence[Watch],
         saver: Saver | None,
         callbacks: tuple[OnStep | None, OnLine | None, OnLine | None],
         signals: Interrupts,
@@ -108,7 +116,7 @@ class _Loop:
         set_trainable(state.model, state.config)
         self.state, self.config, self.clock, self.history = state, state.recipe, state.clock, state.history
         self.ranks = state.ranks
-        self.evaluate, self.saver = evaluate, saver
+        self.evaluate, self.watches, self.saver = evaluate, watches, saver
         self.on_step, self.on_log, self.on_eval = callbacks
         self.signals, self.display, self.metrics = signals, display, metrics
         self.batches = iter(batches)
@@ -124,6 +132,8 @@ class _Loop:
             agreed = self._agree()
             if self.history.log_is_due(self.config.log_every, agreed.over):
                 self._log()
+            elif watch := due(self.watches, self.history, last=agreed.over):
+                self._look(watch)
             elif self.evaluate and self.history.evaluation_is_due(self.config.eval_every):
                 self._evaluate(self.evaluate)
             elif self.saver and agreed.save and not agreed.over:
@@ -198,7 +208,7 @@ class _Loop:
 
     def _log(self) -> None:
         with self.signals.held():
-            line = self.history.log_line(self.clock)
+            line = self.history.log_line(self.clock, figures(self.state, self.good))
             self.metrics.write(line)
         self._call(self.on_log, line)
 
@@ -225,6 +235,21 @@ class _Loop:
         if 0 < self.config.patience <= waited:
             self.display.say(f"{waited} evaluations without a better {self.config.score} than that of step {best}")
             self.history.stopped = True
+
+    def _look(self, watch: Watch) -> None:
+        """Let a watch look; where it cannot, because the weights give nothing finite, the next step finds that out."""
+        seen: Mapping[str, Any] = {}
+        with self.clock.paused(), self.display.paused(), whole(self.state.loss), undisturbed(self.state.model):
+            try:
+                seen = watch(self.state) or {}
+            except OjitoError as error:
+                self.display.say(f"step {self.clock.step}: {watch.name}: {error}")
+        seen = self.ranks.gather(seen)[0]
+        with self.signals.held():
+            line = {"step": self.clock.step, "seconds": round(self.clock.seconds, 3), **seen}
+            self.history.seen[watch.name] = line
+            if seen:
+                self.metrics.write(line)
 
     def _save(self, saver: Saver, best: bool = False) -> None:
         """Save the state, if the weights are known to be good: a run cannot go on with others."""

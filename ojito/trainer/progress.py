@@ -1,25 +1,20 @@
-"""Progress of a run: a bar on a terminal, lines elsewhere, and metrics.jsonl."""
+"""Progress of a run: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import io
-import json
-import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from ojito.records import Progress
-
-log = logging.getLogger(__name__)
 
 LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
@@ -151,44 +146,6 @@ def progress_bar(doing: str, quiet: bool = False) -> Iterator[Progress]:
             bar.update(task, completed=done, total=total)
 
         yield report
-
-
-class Metrics(AbstractContextManager["Metrics"]):
-    """metrics.jsonl in a folder: one JSON object a line, each written out at once. Without a folder, nothing.
-
-    Lines are added to those of earlier runs, which are never lost; where `step` falls, another run begins.
-    """
-
-    def __init__(self, folder: Path | str | None) -> None:
-        self._file: TextIO | None = None
-        if folder is not None:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            path = Path(folder) / "metrics.jsonl"
-            last = path.read_bytes()[-1:] if path.exists() else b""
-            self._file = path.open("a", encoding="utf-8")
-            if last not in (b"", b"\n"):  # a crash cut a line off, and the next one must not be part of it
-                self._file.write("\n")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._file:
-            with suppress(OSError):  # what could not be written is tried again
-                self._file.close()
-            self._file = None
-
-    def write(self, values: Mapping[str, Any]) -> None:
-        """Add a line. A full disk ends the file, and not the run."""
-        if self._file:
-            try:
-                self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
-                self._file.flush()
-            except OSError as error:
-                log.warning("%s: cannot be written (%s); training goes on without it", self._file.name, error.strerror)
-                self._close()
 
 
 def _clock(seconds: float) -> str:

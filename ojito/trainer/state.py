@@ -14,6 +14,7 @@ from ojito.device import fast_bfloat16
 from ojito.errors import OjitoError
 from ojito.model import VLM
 from ojito.trainer.history import History, Step
+from ojito.trainer.movement import Movement
 from ojito.trainer.optim import MEMORY, optimizers, set_trainable
 from ojito.trainer.parallel import assign, like, replicate, shard
 from ojito.trainer.random_state import gather_random, random_state, seed_rank, set_random_state
@@ -53,6 +54,7 @@ class TrainState:
         position: Of the loader after the last step, see `data.Batches.state_dict`; empty before there was one.
         random: PyTorch's random numbers after the last step.
         history: The record of the run.
+        movement: The weights as the run began, in short, and what became of their gradients.
         sound: Whether the weights that `fit` left give a finite loss. If not, they are not worth keeping.
     """
 
@@ -67,6 +69,7 @@ class TrainState:
         set_trainable(model, config.at(0)[0])
         self.loss = shard(model, config, self.ranks)
         self.random = seed_rank(config.seed, 0, self.ranks, self.device)
+        self.movement = Movement(model)
         self.enter(0)
 
     def enter(self, step: int) -> None:
@@ -79,6 +82,7 @@ class TrainState:
         set_trainable(self.model, self.config)
         self.optimizers: list[Optimizer] = optimizers(self.model, self.config)
         self.engine = replicate(self.loss, self.ranks)
+        self.movement.note_learning()
         self.learning: list[nn.Parameter] = [p for p in self.model.parameters() if p.requires_grad]
 
     @property
@@ -108,6 +112,7 @@ class TrainState:
         self.position = dict(position)
         self.random = random_state(self.device)
         self.history.count(step, self.clock, lr)
+        self.movement.add(step)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how the run goes on, as nested mappings of tensors and plain values.
@@ -124,6 +129,7 @@ class TrainState:
             "stage": self.begun,
             "position": _merged(self.ranks.gather(self.position)),
             "history": self.history.state_dict(),
+            "movement": self.movement.state_dict(),
         }
 
     @torch.no_grad()
@@ -141,6 +147,7 @@ class TrainState:
             self.clock.load_state_dict(values["clock"])
             self.position = dict(values["position"])
             self.history.load_state_dict(values["history"], self.clock)
+            self.movement.load_state_dict(values["movement"])
             self._set_random(values["random"])
         except TrainingError:
             raise

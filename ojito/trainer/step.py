@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from ojito.records import Batch
 from ojito.trainer.history import Step
 from ojito.trainer.last_good import is_finite, moving_buffers
 from ojito.trainer.loss import count_labels
+from ojito.trainer.norms import clip_gradients
 from ojito.trainer.optim import set_rate
-from ojito.trainer.parallel import full, syncing
+from ojito.trainer.parallel import syncing
 from ojito.trainer.state import TrainState
 
 
@@ -54,14 +54,14 @@ def gradients(state: TrainState, batches: Sequence[Batch]) -> Step:
                 # The engines average over the ranks what is to be summed.
                 (part * (ranks.count / max(labels, 1))).backward()
             loss += part.detach()
-        norm = full(nn.utils.clip_grad_norm_(state.learning, state.config.clip or math.inf))
+        norms = clip_gradients(model, state.config.clip)
         total, bad = ranks.sums(float(loss), not is_finite(buffers))
-        finite = math.isfinite(total) and math.isfinite(float(norm)) and not bad
+        finite = math.isfinite(total) and math.isfinite(norms["all"]) and not bad
     finally:
         if not finite:  # or interrupted: the forward pass has moved batch norm's running statistics already
             for buffer, before in zip(buffers, statistics, strict=True):
                 buffer.copy_(before)
-    return Step(total, labels, samples, finite)
+    return Step(total, labels, samples, finite, norms)
 
 
 def update(state: TrainState, step: Step, rate: float) -> None:

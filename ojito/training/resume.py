@@ -27,7 +27,9 @@ _FIXED = (
 )  # fmt: skip
 """Settings of training that may not."""
 
-QUIET = ("train.save", "train.keep", "train.log_every", "data.workers", "data.cache_mb", "name")
+QUIET = (
+    "train.save", "train.keep", "train.log", "train.grounding", "train.show", "data.workers", "data.cache_mb", "name",
+)  # fmt: skip
 """Settings that nobody has to be told about."""
 
 _LOOKED_AT = 1000  # rows of a large source that its fingerprint is made of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ojito.pipeline import Pipeline
 from ojito.threads import keeping_threads
 from ojito.trainer import History, TrainState, fit
 from ojito.trainer.interrupts import interrupts
+from ojito.trainer.logs import check_logs
 from ojito.trainer.loop import OnLine, OnStep
 from ojito.trainer.optim import set_trainable
 from ojito.trainer.parallel import whole_model
@@ -30,9 +32,11 @@ from ojito.trainer.progress import Display, progress_bar
 from ojito.trainer.ranks import Ranks, join
 from ojito.training.begin import Data, begin, complete_recipe, encode_frozen, open_rows
 from ojito.training.folder import RunFolder, check_place
+from ojito.training.looks import watches_of
+from ojito.training.report import conclude, run_report
 from ojito.training.resume import Resume, check_resume, fingerprint
 from ojito.training.said import announcement, tell_missing, watching_threads
-from ojito.training.scoring import Scoring, last_scores, learned_of
+from ojito.training.scoring import Scoring, last_scores, learned_of, write_scores
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class TrainResult:
         learned: Rows that it was scored on although their images were among those that it was trained on.
         resumed: Step of the checkpoint that it went on with; 0 of a run that began anew. Where it is the last step, the
             run was complete already.
+        report: What report.json says: what the run took and came to, and how far it moved each part.
     """
 
     pipeline: Pipeline
@@ -61,6 +66,7 @@ class TrainResult:
     held_out: int = 0
     learned: int = 0
     resumed: int = 0
+    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 @interrupts()
@@ -129,6 +135,7 @@ def train(
     if out is not None:
         check_place(Path(out))
     asked, base = complete_recipe(start, weights, settings, data, quiet)
+    check_logs(asked.train.logs, out if metrics is None else metrics)
     with join(device, asked.train.rank_timeout) as ranks:
         quiet = quiet or not ranks.first
         display = Display(quiet)
@@ -182,6 +189,7 @@ class _Run:
         batches = Batches(source, pipe.processor, config.data, config.train, features=features)
         scoring = Scoring(pipe, config, source, self.display)
         asks = evaluate and scoring.possible
+        looks = watches_of(pipe, config, source, scoring, features is not None, self.display) if evaluate else []
         state = TrainState(pipe.model, config.train, ranks=self.ranks)
         if unfinished is not None:
             self.display.say(f"going on after step {unfinished.step}, with {unfinished.checkpoint}")
@@ -190,10 +198,15 @@ class _Run:
         saver = folder.saver(self.rows) if folder else None
         score = scoring.score if asks else None
         try:
-            history = fit(state, batches, out=metrics, evaluate=score, saver=saver, quiet=quiet, **callbacks)
-        except BaseException:
+            fitting = {"evaluate": score, "watches": looks, "saver": saver, "quiet": quiet, **callbacks}
+            history = fit(state, batches, out=metrics, **fitting)
+        except BaseException as error:
             if folder is not None:
                 folder.save_after_failure(pipe, state)
+            if folder is not None and self.ranks.alone:
+                with suppress(RuntimeError):  # of a device that has failed; what the run failed with is told
+                    report = run_report(config, state, bad_rows=batches.problems, error=error)
+                    conclude(report, folder.path, self.display)
             raise
         if folder is not None and config.train.score:
             folder.take_best(state)
@@ -205,21 +218,27 @@ class _Run:
             with interrupts() as signals, signals.raising():
                 if scores is None and asks and not history.interrupted:
                     scores = scoring.score()
+                    write_scores(scores, history, metrics if self.ranks.first else None)
         except KeyboardInterrupt as error:
             history.interrupt(error)
             if saver and saver.saved != history.steps > 0:
                 saver.save(history.steps, state.state_dict(), wait=True)
         scores = scores if scores and scores["n"] else None
+        problems = tuple(dict.fromkeys([*batches.problems, *scoring.problems]))
+        report = run_report(config, state, scores=scores, bad_rows=problems)
+        out = folder.path if folder and history.steps else None
+        conclude(report, out if self.ranks.first else None, self.display)
         result = TrainResult(
             pipe,
             history,
             scores,
-            problems=tuple(dict.fromkeys([*batches.problems, *scoring.problems])),
-            out=folder.path if folder and history.steps else None,
+            problems=problems,
+            out=out,
             split=scoring.split if asks else "",
             held_out=len(self.held.rows),
             learned=scoring.learned_among_them() if scores else 0,
             resumed=folder.step if folder else 0,
+            report=report,
         )
         if folder is not None and not history.interrupted:
             folder.complete(_told(result))
@@ -264,7 +283,7 @@ def _prepare(
 def _told(result: TrainResult) -> dict[str, Any]:
     """What of a result is told again when the complete run is asked for once more."""
     history = result.history
-    names = ("scores", "problems", "split", "held_out", "learned")
+    names = ("scores", "problems", "split", "held_out", "learned", "report")
     record = {
         "steps": history.steps,
         "seconds": history.seconds,
@@ -276,7 +295,7 @@ def _told(result: TrainResult) -> dict[str, Any]:
 
 def _told_before(folder: Path, known: dict[str, Any], device: torch.device | str) -> TrainResult:
     """The result of a run that is complete already."""
-    names = ("scores", "split", "held_out", "learned")
+    names = ("scores", "split", "held_out", "learned", "report")
     return TrainResult(
         load(folder, device=device),
         History(**known["history"]),

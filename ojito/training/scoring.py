@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ojito.config import Config
@@ -13,6 +14,7 @@ from ojito.learned import Learned
 from ojito.pipeline import Pipeline
 from ojito.records import Sample
 from ojito.trainer import History
+from ojito.trainer.logs import Metrics
 from ojito.trainer.progress import Display
 
 _DRAWN = 50  # rows of a source without end, which show its kinds of questions
@@ -74,6 +76,19 @@ def last_scores(history: History) -> dict[str, Any] | None:
     if last.get("step") != history.steps:
         return None
     return {name: score for name, score in last.items() if name not in ("step", "seconds")}
+
+
+def write_scores(scores: Mapping[str, Any], history: History, folder: Path | str | None) -> None:
+    """Add the scores at the end of a run to its metrics.jsonl.
+
+    Args:
+        scores: As `Scoring.score` returns them.
+        history: The record of the run.
+        folder: Where metrics.jsonl is; None writes nothing.
+    """
+    if scores["n"]:
+        with Metrics(folder, after=history.steps) as metrics:
+            metrics.write({"evaluation": True, "step": history.steps, "seconds": round(history.seconds, 3), **scores})
 
 
 def learned_of(source: Rows | Stream, config: Config, held_out: Sequence[Sample], before: Learned | None) -> Learned:

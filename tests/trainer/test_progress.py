@@ -1,11 +1,7 @@
 import io
-import json
-from pathlib import Path
-
-import pytest
 
 from ojito.trainer import progress as module
-from ojito.trainer.progress import Display, Metrics, progress_bar
+from ojito.trainer.progress import Display, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -82,26 +78,6 @@ def test_display_says_a_dash_when_no_step_had_a_loss(monkeypatch):
     assert "loss -" in stream.getvalue()
 
 
-def test_metrics_are_on_the_disk_line_by_line(tmp_path):
-    with Metrics(tmp_path) as metrics:
-        metrics.write({"step": 1})
-        assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1}
-
-
-def test_metrics_are_added_to_those_of_earlier_runs(tmp_path):
-    for step in (1, 2):
-        with Metrics(tmp_path) as metrics:
-            metrics.write({"step": step})
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
-
-
-def test_metrics_begin_a_new_line_after_one_that_a_crash_cut_off(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st')
-    with Metrics(tmp_path) as metrics:
-        metrics.write({"step": 2})
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n{"st\n{"step": 2}\n'
-
-
 def test_progress_bar_counts_on_a_terminal_only(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     shown = {}
@@ -117,17 +93,6 @@ def test_progress_bar_counts_on_a_terminal_only(monkeypatch):
     assert "reading" in shown["terminal"]
     assert "50%" in shown["terminal"]
     assert shown["file"] == shown["quiet"] == ""
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
-def test_metrics_that_fill_the_disk_do_not_end_the_run(tmp_path, caplog):
-    with Metrics(tmp_path) as metrics:
-        metrics._file.close()
-        metrics._file = Path("/dev/full").open("w")  # noqa: SIM115 - metrics closes it
-        metrics.write({"step": 1})
-        metrics.write({"step": 2})
-    (record,) = caplog.records
-    assert "cannot be written (No space left on device); training goes on without it" in record.getMessage()
 
 
 def test_other_work_of_a_run_is_told_now_and_then_where_there_is_no_terminal(monkeypatch):
