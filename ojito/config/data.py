@@ -43,6 +43,9 @@ class DataConfig:
         conversations: Whether the turns of a conversation read each other ("chat"), or are questions about their image
             like any others ("blind"), where `processor.prompt.turns` is blind.
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
+        pack: Tokens of a packed row, which holds as many samples as fit: a step then reads `train.batch_size` rows of
+            so many tokens, nearly none of them padding. Samples of a row do not see each other, and none is cut. 0
+            gives each sample a row of its own.
         workers: Processes that read images; 0 reads them between steps.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
         flip: Mirrors the images of half of the rows, left to right, drawn anew every time: twice as many images, where
@@ -60,6 +63,7 @@ class DataConfig:
     hold_out: float = 0.05
     conversations: Literal["chat", "blind"] = "chat"
     max_bad: float = 0.05
+    pack: int = 0
     workers: int = 0
     cache_mb: int = 1024
     flip: bool = False
@@ -71,6 +75,7 @@ class DataConfig:
         if not self.path:
             raise ConfigError("path", "'' names nothing", "give a folder, a .jsonl or .csv file, scenes or photos16")
         share(self, max_bad=0.05)
+        not_negative(self, pack="a row for each sample")
         not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
         if not 0 < self.crop <= 1:
             raise ConfigError("crop", f"{self.crop} is no share of an image", "use for example 0.7, or 1 for no crop")
