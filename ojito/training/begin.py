@@ -126,6 +126,7 @@ def begin(
     else:
         with progress_bar(f"loading {base.path}", quiet) as report:
             pipe = load_for(config, base, device, report)
+    # Adapters are part of what is said and saved.
     adapt(pipe.model, config.train.lora, config.train.adapted, config.train.seed)
     return pipe
 
