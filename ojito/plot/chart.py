@@ -138,6 +138,8 @@ def _line(axes: Axes, curve: Curve, colour: str, label: str | None = None, smoot
         axes.plot(curve.x, curve.y, color=colour, alpha=0.25, linewidth=0.9)
     points = {"marker": "o", "markersize": 3.5} if len(curve.values) < 12 else {}
     axes.plot(smoothed.x, smoothed.y, color=colour, label=label, linewidth=1.9, **points)
+    alone = curve.alone()  # a line through one point is nothing to see
+    axes.plot(alone.x, alone.y, color=colour, linewidth=0, marker="o", markersize=3)
 
 
 def _loss(axes: Axes, run: Run, colour: str, alone: bool) -> None:
@@ -226,7 +228,7 @@ def _from_zero(axes: Axes) -> None:
 
 
 _PANELS = (
-    _Panel("Loss, nats per token", ("loss",), _loss, _without_first_fall),
+    _Panel("Loss, nats per token (dashed: of a few fixed rows)", ("loss",), _loss, _without_first_fall),
     _Panel("Grounding gap, nats per token ± 2 standard errors", ("grounding_gap",), _gap, _zero),
     _Panel("Scores", ("evaluation/",), _scores, _from_zero),
     _Panel("Gradient norm, before clipping", ("grad_norm/",), _parts("grad_norm", True), _log),
