@@ -85,6 +85,14 @@ def test_smooth_curve_has_less_noise_no_lag_and_the_same_places():
     assert max(map(abs, errors)) < 0.5
 
 
+def test_points_between_two_gaps_are_found():
+    nan = math.nan
+    curve = Curve([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [7.0, nan, 8.0, nan, 1.0, 2.0, nan])
+    assert curve.alone() == Curve([0.0, 2.0], [7.0, 8.0])
+    assert Curve([1.0], [5.0]).alone() == Curve([1.0], [5.0])
+    assert Curve([1.0, 2.0], [5.0, 6.0]).alone() == Curve()
+
+
 def test_smoothing_leaves_gaps_and_short_curves_alone():
     short = Curve([1.0, 2.0], [3.0, 4.0])
     assert short.smooth() is short
