@@ -240,4 +240,5 @@ _PANELS = (
     _Panel("Change of the weights in a step, relative", ("update_ratio/",), _parts("update_ratio", False), _log),
     _Panel("Learning rate", ("lr",), _one("lr", False), _from_zero),
     _Panel("Samples per second", ("samples_per_second",), _one("samples_per_second"), _from_zero),
+    _Panel("Share of the device's peak (MFU)", ("mfu",), _one("mfu"), _from_zero),
 )

@@ -37,8 +37,8 @@ def test_same_runs_make_the_same_file(write, tmp_path, form):
 
 def test_every_group_of_curves_has_a_chart_of_its_own(write):
     run = read_run(write())
-    assert len(panels_of([run])) == 7
-    for start in ("loss", "grounding", "evaluation/", "grad_norm/", "update_ratio/", "lr", "samples_per_second"):
+    assert len(panels_of([run])) == 8
+    for start in ("loss", "grounding", "evaluation/", "grad_norm/", "update_ratio/", "lr", "samples_per_second", "mfu"):
         curves = {name: curve for name, curve in run.curves.items() if not name.startswith(start)}
         less = Run(run.name, "step", curves, run.steps)
         (missing,) = {panel.title for panel in panels_of([run])} - {panel.title for panel in panels_of([less])}

@@ -11,7 +11,7 @@ from ojito.plot import Curve, read_run
 def test_every_figure_of_a_run_is_a_curve(write):
     run = read_run(write())
     assert set(run.curves) == {
-        "loss", "lr", "samples_per_second", "grad_norm/vision", "grad_norm/connector", "grad_norm/decoder",
+        "loss", "lr", "samples_per_second", "mfu", "grad_norm/vision", "grad_norm/connector", "grad_norm/decoder",
         "grad_norm/all", "update_ratio/vision", "update_ratio/decoder", "grounding_gap", "grounding_error",
         "loss_right", "loss_exchanged", "evaluation/exact_match", "evaluation/overlap",
     }  # fmt: skip
