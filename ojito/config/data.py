@@ -45,6 +45,9 @@ class DataConfig:
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
         workers: Processes that read images; 0 reads them between steps.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
+        rows_mb: Data whose rows take up to so many MiB of text are read whole at the start: bad rows are named at
+            once, and rows about one image are joined. Of larger data, where the form allows it, an index is made, and
+            rows are read when they are needed; 0 reads all data in this way.
         flip: Mirrors the images of half of the rows, left to right, drawn anew every time: twice as many images, where
             left, right and writing do not matter.
         crop: The least share of an image's area that a row shows, drawn anew every time; 1 always shows all of it.
@@ -62,6 +65,7 @@ class DataConfig:
     max_bad: float = 0.05
     workers: int = 0
     cache_mb: int = 1024
+    rows_mb: int = 64
     flip: bool = False
     crop: float = 1.0
     views: int = 1
@@ -72,6 +76,7 @@ class DataConfig:
             raise ConfigError("path", "'' names nothing", "give a folder, a .jsonl or .csv file, scenes or photos16")
         share(self, max_bad=0.05)
         not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
+        not_negative(self, rows_mb="an index of all data")
         if not 0 < self.crop <= 1:
             raise ConfigError("crop", f"{self.crop} is no share of an image", "use for example 0.7, or 1 for no crop")
         fraction(self, "hold_out")

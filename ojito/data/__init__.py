@@ -10,11 +10,14 @@ from ojito.config import Config, DataConfig
 from ojito.data.files import DataError
 from ojito.data.grouping import turns_read
 from ojito.data.hold_out import HoldOut, find_split, hold_out, mark_held_out
+from ojito.data.indexed.lazy_rows import drawn_rows
 from ojito.data.loader import Batches, Rows, Stream
 from ojito.data.photos import photos16
 from ojito.data.scenes import Scenes
-from ojito.data.sources import Source, read_source
+from ojito.data.source import Source
+from ojito.data.sources import read_source
 from ojito.processor import texts
+from ojito.records import Progress
 
 __all__ = [
     "BUILT_IN",
@@ -25,6 +28,7 @@ __all__ = [
     "Scenes",
     "Source",
     "Stream",
+    "drawn_rows",
     "find_split",
     "hold_out",
     "mark_held_out",
@@ -35,15 +39,18 @@ __all__ = [
 ]
 
 
+_DRAWN = 50_000  # rows of large data whose texts are looked at
+
 BUILT_IN = ("scenes", "photos16")
 """Sources that need no file."""
 
 
-def open_data(config: Config | str | Path) -> Source | Scenes:
+def open_data(config: Config | str | Path, progress: Progress = lambda done, total: None) -> Source | Scenes:
     """Open the data of a recipe: a built-in source, a file or a folder.
 
     Args:
         config: The recipe; or what `data.path` would say, with every other setting at its default.
+        progress: Called while an index of large data is made, with the bytes read and all bytes.
 
     Raises:
         DataError: They cannot be read, or hold too many bad rows.
@@ -64,6 +71,8 @@ def open_data(config: Config | str | Path) -> Source | Scenes:
         pack=prompt.turns == "blind",
         conversations=data.conversations,
         system=bool(prompt.user_with_system),
+        rows_mb=data.rows_mb,
+        progress=progress,
     )
 
 
@@ -88,4 +97,4 @@ def training_texts(source: Rows | Stream, config: Config, drawn: int = 2000) -> 
     data = config.data
     if isinstance(source, Stream):
         return texts(itertools.islice(source.stream(data.split, config.train.seed), drawn), config.processor.prompt)
-    return texts(source.samples(data.split), config.processor.prompt)
+    return texts(drawn_rows(source.samples(data.split), _DRAWN), config.processor.prompt)

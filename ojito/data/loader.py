@@ -46,7 +46,7 @@ class Rows(Protocol):
     name: str
     problems: list[str]
 
-    def samples(self, split: str, limit: int | None = None) -> list[Sample]:
+    def samples(self, split: str, limit: int | None = None) -> Sequence[Sample]:
         """Return the rows of a split, at most `limit` of them."""
         ...
 

@@ -80,15 +80,21 @@ def complete_recipe(
     return complete(recipe_of(described)), described
 
 
-def open_rows(config: Config, data: Data | None) -> Rows | Stream:
+def open_rows(config: Config, data: Data | None, quiet: bool = False) -> Rows | Stream:
     """Return the rows of the recipe, or those that were given.
+
+    Args:
+        config: The recipe.
+        data: The rows, or where they are; None for those of the recipe.
+        quiet: Shows no progress.
 
     Raises:
         OjitoError: What was given is no data.
         DataError: They cannot be read.
     """
     if data is None or isinstance(data, (str, Path)):
-        return open_data(config)
+        with progress_bar(f"indexing {config.data.path}", quiet) as report:
+            return open_data(config, report)
     if isinstance(data, (Rows, Stream)):
         return data
     rows = [*data] if isinstance(data, Sequence) else []
@@ -177,6 +183,9 @@ def encode_frozen(
     """
     tiled = config.processor.image.fit == "tiles"
     if "vision" not in config.train.freeze or not config.data.views or tiled or isinstance(source, Stream):
+        return None
+    if not isinstance(source.samples(config.data.split), list):  # there are too many to keep what they become
+        display.say("the images are encoded in every step: the data are too large to keep what they become")
         return None
     path = None if folder is None else folder / ("features.bin" if ranks.first else f"features-{ranks.rank}.bin")
     images = distinct_images(source.samples(config.data.split))

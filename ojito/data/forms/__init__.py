@@ -23,11 +23,11 @@ from ojito.data.forms import (
     vqa,
     webdataset,
 )
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.forms.texts import walk
 from ojito.errors import nearest
 
-__all__ = ["FORMS", "Form", "Place", "RawRow", "Reading", "open_form"]
+__all__ = ["FORMS", "Form", "Place", "Reading", "open_form"]
 
 FILES = (
     json_rows.LINES,

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ojito.data.files import is_image
 from ojito.data.finder import Listing
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.forms.texts import walk
+from ojito.data.rows import RawRow
 from ojito.data.splits import split_in
 
 

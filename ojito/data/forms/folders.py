@@ -8,14 +8,18 @@ train-00000-of-00002.parquet  ...       shards of one split, also in data/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from ojito.data.files import LISTS, DataError, is_image, listed
 from ojito.data.finder import Listing
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.forms.tables import names_its_columns
+from ojito.data.indexed.tables import Table
+from ojito.data.rows import RawRow, with_split
 from ojito.data.splits import split_in
+from ojito.records import Progress
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 OWN = ("metrics.jsonl", "predictions.jsonl")
@@ -114,13 +118,27 @@ def _joined(name: str, parts: Sequence[tuple[Place, str]], read_file: ReadFile) 
     def rows() -> Iterator[RawRow]:
         for reading, split in readings:
             for row in reading.rows():
-                yield _with_split(row, split) if split else row
+                yield with_split(row, split) if split else row
 
-    return Reading(f"{name} ({forms}){several}" if name else forms + several, rows, notes)
+    def tables(progress: Progress) -> list[Table]:
+        found: list[Table] = []
+        sizes = [reading.size() for reading, _ in readings]
+        for number, (reading, split) in enumerate(readings):
+            told = partial(_tell, progress, sum(sizes[:number]), sum(sizes))
+            for table in reading.tables(told) if reading.tables else ():
+                table.split = split or table.split
+                found.append(table)
+        return found
+
+    return Reading(
+        f"{name} ({forms}){several}" if name else forms + several,
+        rows,
+        notes,
+        tables if all(reading.tables for reading, _ in readings) else None,
+        lambda: sum(reading.size() for reading, _ in readings),
+    )
 
 
-def _with_split(row: RawRow, split: str) -> RawRow:
-    if not isinstance(row.values, Mapping):
-        return row
-    own = next((key for key in row.values if str(key).strip().lower() == "split" and row.values[key]), None)
-    return row if own else row._replace(values={**row.values, "split": split})
+def _tell(progress: Progress, before: int, whole: int, done: int, _: int) -> None:
+    """Show the progress in one of several files."""
+    progress(before + done, whole)

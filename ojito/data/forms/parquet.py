@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ojito.data.files import DataError
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.keys import IMAGE, LABEL, spelled
+from ojito.data.rows import RawRow
 from ojito.records import StoredImage
 
 _CACHED = 512 << 20  # bytes of images that a process keeps; a row group is read as a whole

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ojito.data.files import IMAGES, SEE, DataError, listed, read_text
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.forms.json_text import loads
 from ojito.data.keys import ANSWERS, CAPTION, CHATS, IMAGE, KEYS, LABEL, QUESTIONS, BadRow, numbered, spelled
+from ojito.data.rows import RawRow
 
 _SUFFIXES = (".csv", ".tsv", ".txt")
 _DELIMITERS = {",": "CSV", "\t": "table with tabs", ";": "CSV with semicolons", "|": "table with |"}

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ojito.data.files import is_image, listed
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.keys import BadRow
+from ojito.data.rows import RawRow
 from ojito.data.splits import split_in
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ojito.data.files import IMAGES, DataError
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.forms.json_text import loads
 from ojito.data.keys import CAPTION, IMAGE, BadRow, spelled
+from ojito.data.rows import RawRow
 from ojito.records import StoredImage
 
 _PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
