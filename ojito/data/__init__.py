@@ -28,6 +28,7 @@ __all__ = [
     "Scenes",
     "Source",
     "Stream",
+    "check_address",
     "drawn_rows",
     "find_split",
     "hold_out",

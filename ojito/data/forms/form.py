@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 from ojito.data.finder import Listing
-from ojito.data.forms.json_text import loads
 from ojito.data.indexed.tables import Table
+from ojito.data.json_text import loads
 from ojito.data.rows import RawRow
 from ojito.records import Progress
 

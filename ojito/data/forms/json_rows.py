@@ -15,12 +15,12 @@ from typing import Any
 
 from ojito.data.files import DataError
 from ojito.data.forms.form import Form, Place, Reading, is_rows
-from ojito.data.forms.json_text import loads
 from ojito.data.indexed.index import Index
 from ojito.data.indexed.json_scan import scan_array, scan_lines
 from ojito.data.indexed.opening import index_of
 from ojito.data.indexed.stored import StoredFile
 from ojito.data.indexed.tables import FileTable
+from ojito.data.json_text import loads
 from ojito.data.keys import CAPTION, CHATS, IMAGE, QUESTIONS, BadRow, json_name
 from ojito.data.rows import RawRow
 from ojito.data.splits import split_in

@@ -15,7 +15,7 @@ from typing import Any
 
 from ojito.data.files import IMAGES, SEE, DataError, listed, read_text
 from ojito.data.forms.form import Form, Place, Reading
-from ojito.data.forms.json_text import loads
+from ojito.data.json_text import loads
 from ojito.data.keys import ANSWERS, CAPTION, CHATS, IMAGE, KEYS, LABEL, QUESTIONS, BadRow, numbered, spelled
 from ojito.data.rows import RawRow
 

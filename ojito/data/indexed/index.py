@@ -121,7 +121,7 @@ class IndexBuilder:
             np.asarray(self._splits) if len(self._names) > 1 else _none(),
             tuple(self._names),
             np.asarray(self._images),
-            _none() if one_each else image_starts,
+            _none() if one_each or not self._images else image_starts,
             np.asarray(self._several),
             np.asarray(self._samples).reshape(-1, 3),
             np.asarray(self._bad),

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -42,14 +41,13 @@ def write_index(path: Path, index: Index, about: dict[str, str]) -> None:
     arrays = {name: np.ascontiguousarray(array) for name, array in index.arrays().items()}
     content = save(arrays, {**about, "format": _FORMAT, "names": json.dumps(index.names), "rows": str(index.rows)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # several processes may write the same
+    aside = path.with_name(f".{path.name}.{os.getpid()}")  # several processes may write the same
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        aside.write_bytes(content)
         os.replace(aside, path)
     except OSError:
         with suppress(OSError):
-            os.unlink(aside)
+            aside.unlink()
         raise
 
 
