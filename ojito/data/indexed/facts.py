@@ -66,6 +66,12 @@ def facts_of(row: Mapping[str, Any]) -> Facts | None:
     return _facts(row)
 
 
+def keys_say_all(keys: tuple[str, ...]) -> bool:
+    """Whether rows with these keys, and an image each, make one sample and name no split, whatever their values are."""
+    plan = _plan(keys)
+    return plan is not None and plan.split is None
+
+
 @functools.lru_cache(maxsize=1024)
 def _plan(keys: tuple[Any, ...]) -> _Plan | None:
     """The plan for rows with these keys; None where values decide, and the row has to be read in full."""
