@@ -15,11 +15,10 @@ from typing import Any
 
 from ojito.data.files import DataError
 from ojito.data.forms.form import Form, Place, Reading, is_rows
-from ojito.data.indexed.index import Index
 from ojito.data.indexed.json_scan import scan_array, scan_lines
 from ojito.data.indexed.opening import index_of
 from ojito.data.indexed.stored import StoredFile
-from ojito.data.indexed.tables import FileTable
+from ojito.data.indexed.tables import FileTable, line_origin
 from ojito.data.json_text import loads
 from ojito.data.keys import CAPTION, CHATS, IMAGE, QUESTIONS, BadRow, json_name
 from ojito.data.rows import RawRow
@@ -110,11 +109,7 @@ def _line(line: bytes) -> Mapping[str, Any] | BadRow:
 def _line_tables(place: Place, progress: Progress) -> list[FileTable]:
     file = StoredFile.of(place.path)
     index = index_of(file, "JSON Lines", scan_lines, progress)
-    return [FileTable(file, index, _first_line, partial(_line_origin, place.path.name, index))]
-
-
-def _line_origin(name: str, index: Index, number: int) -> str:
-    return f"{name}:{index.line(number)}"
+    return [FileTable(file, index, _first_line, partial(line_origin, place.path.name, index))]
 
 
 def _element_tables(place: Place, progress: Progress) -> list[FileTable]:

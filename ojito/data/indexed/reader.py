@@ -70,13 +70,14 @@ class Reader:
         found: dict[str, list[Places]] = {}
         for table, end in zip(self.tables, self.ends, strict=True):
             index, first = table.index, end - len(table)
-            for code, name in enumerate(index.names):
-                rows = np.flatnonzero(index.splits == code) if len(index.splits) else np.arange(len(table) * (not code))
+            names = [name or table.split or "train" for name in index.names]
+            for name in dict.fromkeys(names):
+                codes = [code for code, other in enumerate(names) if other == name]
+                rows = np.flatnonzero(np.isin(index.splits, codes)) if len(names) > 1 else np.arange(len(table))
                 if len(index.bad):
                     rows = np.setdiff1d(rows, index.bad, assume_unique=True)
                 if len(rows):
-                    of_split = found.setdefault(name or table.split or "train", [])
-                    of_split.append(_shortest(self._repeated(table, rows) + first))
+                    found.setdefault(name, []).append(_shortest(self._repeated(table, rows) + first))
         return {name: joined(parts) for name, parts in found.items()}
 
     def bad(self) -> Iterator[int]:

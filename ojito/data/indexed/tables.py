@@ -63,3 +63,14 @@ class FileTable(Table):
         """Return the row of this number. As for `Table`."""
         start, end = map(int, self.index.starts[number : number + 2])
         return RawRow(self._origin(number), self._parse(self._file.read(start, end - start)), self._file.path.parent)
+
+
+def line_origin(name: str, index: Index, number: int) -> str:
+    """What a row that is a line is called: "captions.csv:12".
+
+    Args:
+        name: Of the file.
+        index: The index of its rows.
+        number: The number of the row.
+    """
+    return f"{name}:{index.line(number)}"
