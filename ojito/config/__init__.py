@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
-from ojito.config.data import DataConfig, ScenesConfig
+from ojito.config.data import DataConfig, MixedConfig, ScenesConfig
 from ojito.config.efficientnet import EfficientNetConfig
 from ojito.config.lora import LoraConfig
 from ojito.config.model import (
@@ -35,6 +35,7 @@ __all__ = [
     "EfficientNetConfig",
     "ImageConfig",
     "LoraConfig",
+    "MixedConfig",
     "ModelConfig",
     "NoVisionConfig",
     "Part",

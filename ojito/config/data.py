@@ -30,11 +30,31 @@ class ScenesConfig:
 
 
 @dataclass(frozen=True)
+class MixedConfig:
+    """One source of a mixture.
+
+    Attributes:
+        path: A folder or a file, as `data.path`.
+        weight: Its share of the rows of a run, beside those of the others; they need not add up to 1.
+    """
+
+    path: str = ""
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ConfigError("path", "'' names nothing", "give a folder or a file")
+        positive(self, "weight")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Data to learn from.
 
     Attributes:
         path: A folder or a file, in any form of docs/data.md, or a built-in source: "scenes", "photos16".
+        mixture: Several sources in place of `path`, each with its share of a run: `[{path: a.jsonl, weight: 2}, {path:
+            b, weight: 1}]`. Each is gone through in epochs of its own.
         split: The split to train on, where the rows name one.
         eval_split: The split to evaluate on during training; of dev, val, valid, validation and test, one stands for
             another that is not there. Without such rows, nothing is evaluated.
@@ -58,6 +78,7 @@ class DataConfig:
     """
 
     path: str = "scenes"
+    mixture: tuple[MixedConfig, ...] = ()
     split: str = "train"
     eval_split: str = "dev"
     hold_out: float = 0.05
@@ -74,6 +95,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.path:
             raise ConfigError("path", "'' names nothing", "give a folder, a .jsonl or .csv file, scenes or photos16")
+        paths = [mixed.path for mixed in self.mixture]
+        for number, path in enumerate(paths):
+            if path in paths[:number]:
+                raise ConfigError(
+                    f"mixture[{number}]", f"{path} is there twice", "give it once, with all of its weight"
+                )
         share(self, max_bad=0.05)
         not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
         not_negative(self, rows_mb="an index of all data")

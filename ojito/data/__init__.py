@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ from ojito.config import Config, DataConfig
 from ojito.data.files import DataError
 from ojito.data.grouping import turns_read
 from ojito.data.hold_out import HoldOut, find_split, hold_out, mark_held_out
-from ojito.data.indexed.lazy_rows import drawn_rows
+from ojito.data.indexed.lazy_rows import drawn_rows, is_lazy
 from ojito.data.loader import Batches, Rows, Stream
+from ojito.data.mixture import Mixture, mix
 from ojito.data.photos import photos16
 from ojito.data.scenes import Scenes
 from ojito.data.source import Source
@@ -32,6 +34,7 @@ __all__ = [
     "drawn_rows",
     "find_split",
     "hold_out",
+    "is_lazy",
     "mark_held_out",
     "open_data",
     "photos16",
@@ -59,6 +62,8 @@ def open_data(config: Config | str | Path, progress: Progress = lambda done, tot
     if not isinstance(config, Config):
         config = Config(data=DataConfig(path=str(config)))
     data = config.data
+    if data.mixture:
+        return _mixture(config, progress)
     check_address(data.path)
     if data.path == "scenes":
         return Scenes(data.scenes)
@@ -75,6 +80,17 @@ def open_data(config: Config | str | Path, progress: Progress = lambda done, tot
         rows_mb=data.rows_mb,
         progress=progress,
     )
+
+
+def _mixture(config: Config, progress: Progress) -> Mixture:
+    parts = []
+    for mixed in config.data.mixture:
+        alone = dataclasses.replace(config.data, path=mixed.path, mixture=())
+        part = open_data(dataclasses.replace(config, data=alone), progress)
+        if not isinstance(part, Source):
+            raise DataError(mixed.path, "are drawn without end, and cannot be mixed", "give files or folders")
+        parts.append(part)
+    return mix(parts, [mixed.weight for mixed in config.data.mixture])
 
 
 def check_address(path: str) -> None:

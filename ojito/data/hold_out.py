@@ -15,6 +15,7 @@ from typing import Any
 
 from ojito.config import DataConfig
 from ojito.data.indexed.source import IndexedSource
+from ojito.data.mixture import MixedRows, Mixture, mix
 from ojito.data.source import Source
 from ojito.learned import Learned, row_keys
 from ojito.records import Sample
@@ -53,6 +54,8 @@ def hold_out(source: Any, data: DataConfig, seed: int = 0, before: Learned | Non
         before: What the model has learned already. Rows that were held out then are held out again, and none that were
             learned.
     """
+    if isinstance(source, Mixture):
+        return _hold_out_each(source, data, seed, before)
     if isinstance(source, IndexedSource):
         return _hold_out_large(source, data, seed, before)
     if not isinstance(source, Source) or any(row.split for row in source.rows):
@@ -133,6 +136,16 @@ def find_split(known: Collection[str], asked: str, test: bool = True) -> str:
     if asked in known or asked not in SPLITS or (asked == "test" and not test):
         return asked
     return next((name for name in SPLITS if name in known and (test or name != "test")), asked)
+
+
+def _hold_out_each(source: Mixture, data: DataConfig, seed: int, before: Learned | None) -> HoldOut:
+    """Hold out rows of each source of a mixture apart."""
+    held = [hold_out(part, data, seed, before) for part in source.parts]
+    rows = [one.rows for one in held if len(one.rows)]
+    said = "; ".join(f"{part.name}: {one.said}" for part, one in zip(source.parts, held, strict=True) if one.said)
+    return HoldOut(
+        mix([one.source for one in held], source.weights), MixedRows(rows, [1] * len(rows)) if rows else (), said
+    )
 
 
 def _hold_out_large(source: IndexedSource, data: DataConfig, seed: int, before: Learned | None) -> HoldOut:

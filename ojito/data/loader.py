@@ -21,6 +21,7 @@ from ojito.config import DataConfig, TrainConfig
 from ojito.data.features import Features
 from ojito.data.files import DataError
 from ojito.data.lengths import fitting_rows
+from ojito.data.mixture import MixedRows
 from ojito.data.sources import all_bad, check_budget, problem_line
 from ojito.data.workers import Workers
 from ojito.errors import OjitoError
@@ -114,9 +115,13 @@ class Batches(Iterator[Batch]):
             sampler = _StreamSampler(source, config.split, train)
         else:
             self.problems += source.problems
-            rows, too_long = fitting_rows(source.name, source.samples(config.split), processor)
-            self.problems += too_long
-            sampler = _RowSampler(rows, train)
+            rows = source.samples(config.split)
+            if isinstance(rows, MixedRows):  # which keeps its numbers: rows that are too long are left out when met
+                sampler = _MixedSampler(rows, train.seed)
+            else:
+                rows, too_long = fitting_rows(source.name, rows, processor)
+                self.problems += too_long
+                sampler = _RowSampler(rows, train)
             if config.flip:
                 _check_flip(self._name, sampler.rows)
             self._total = len(sampler.rows)
@@ -263,6 +268,16 @@ class _RowSampler:
         last = [] if len(batches[-1]) == self._size else batches.pop()
         rng.shuffle(batches)
         return itertools.chain(*batches, last)
+
+
+class _MixedSampler:
+    """Sampler of a mixture, which has an order of its own."""
+
+    def __init__(self, rows: MixedRows, seed: int) -> None:
+        self.rows, self._order = rows, rows.order(seed)
+
+    def __call__(self, start: int, count: int) -> Iterator[tuple[int, Sample]]:
+        return ((row, self.rows[row]) for row in self._order(start, count))
 
 
 class _StreamSampler:

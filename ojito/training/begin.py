@@ -12,7 +12,7 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.folder import describe
 from ojito.config import Config, only_length
-from ojito.data import Rows, Source, Stream, open_data, training_texts
+from ojito.data import Rows, Source, Stream, is_lazy, open_data, training_texts
 from ojito.data.features import Features, distinct_images
 from ojito.device import pick_device
 from ojito.errors import OjitoError
@@ -50,6 +50,7 @@ def complete_recipe(
         values = write(config)
         if data is not None:
             values["data"]["path"] = str(data) if isinstance(data, (str, Path)) else getattr(data, "name", "samples")
+            values["data"]["mixture"] = []
         return read(Config, override(merge(values, only_length(override({}, settings))), settings))
 
     if weights is not None and not isinstance(start, Config):
@@ -184,7 +185,7 @@ def encode_frozen(
     tiled = config.processor.image.fit == "tiles"
     if "vision" not in config.train.freeze or not config.data.views or tiled or isinstance(source, Stream):
         return None
-    if not isinstance(source.samples(config.data.split), list):  # there are too many to keep what they become
+    if is_lazy(source.samples(config.data.split)):
         display.say("the images are encoded in every step: the data are too large to keep what they become")
         return None
     path = None if folder is None else folder / ("features.bin" if ranks.first else f"features-{ranks.rank}.bin")

@@ -52,6 +52,11 @@ class LazyRows(Sequence[Sample]):
         return (self[number] for number in range(len(self)))
 
 
+def is_lazy(rows: Sequence[Sample]) -> bool:
+    """Whether rows are read when they are asked for, so that to go through all of them may take long."""
+    return isinstance(rows, LazyRows) or any(map(is_lazy, getattr(rows, "parts", ())))
+
+
 def drawn_rows(rows: Sequence[Sample], most: int) -> Sequence[Sample]:
     """Return all rows; of large data, so many that are spread over all of them.
 
@@ -59,7 +64,7 @@ def drawn_rows(rows: Sequence[Sample], most: int) -> Sequence[Sample]:
         rows: The rows of a source.
         most: How many.
     """
-    if not isinstance(rows, LazyRows):
+    if not is_lazy(rows):
         return rows
     step = max(1, len(rows) / most)
     return [rows[int(number * step)] for number in range(min(most, len(rows)))]
