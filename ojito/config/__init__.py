@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
-from ojito.config.data import DataConfig, MixedConfig, ScenesConfig
+from ojito.config.data import ColourConfig, DataConfig, MixedConfig, ScenesConfig
 from ojito.config.efficientnet import EfficientNetConfig
 from ojito.config.lora import LoraConfig
 from ojito.config.model import (
@@ -28,6 +28,7 @@ from ojito.config.training import TrainConfig, only_length
 
 __all__ = [
     "AveragePoolConfig",
+    "ColourConfig",
     "Config",
     "ConnectorConfig",
     "DataConfig",

@@ -30,6 +30,31 @@ class ScenesConfig:
 
 
 @dataclass(frozen=True)
+class ColourConfig:
+    """How far the colours of a row's images are from their own, drawn anew every time; 0 leaves them.
+
+    Questions about colours are answered from what is shown: with much of it, a red kite is learned as brown.
+
+    Attributes:
+        brightness: Light is multiplied by a number between 1 - brightness and 1 + brightness.
+        contrast: The same for the distance from the image's mean grey.
+        saturation: The same for the distance from the pixel's own grey.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        fraction(self, "brightness", "contrast", "saturation")
+
+    @property
+    def varies(self) -> bool:
+        """Whether colours are changed at all."""
+        return bool(self.brightness or self.contrast or self.saturation)
+
+
+@dataclass(frozen=True)
 class MixedConfig:
     """One source of a mixture.
 
@@ -64,6 +89,7 @@ class DataConfig:
             like any others ("blind"), where `processor.prompt.turns` is blind.
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
         workers: Processes that read images; 0 reads them between steps.
+        prefetch: Batches that each of the workers reads ahead: workers x prefetch of them lie in memory, and no more.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
         rows_mb: Data whose rows take up to so many MiB of text are read whole at the start: bad rows are named at
             once, and rows about one image are joined. Of larger data, where the form allows it, an index is made, and
@@ -71,10 +97,11 @@ class DataConfig:
         flip: Mirrors the images of half of the rows, left to right, drawn anew every time: twice as many images, where
             left, right and writing do not matter.
         crop: The least share of an image's area that a row shows, drawn anew every time; 1 always shows all of it.
+        colour: How far the colours of a row's images may be from their own, drawn anew every time.
         views: Where the vision tower does not learn (`train.freeze`), it encodes so many views of each image before
-            the first step, and the steps draw from them: the image, mirrored with `flip`, and cropped with `crop`; at
-            least one of each that is asked for. They lie in `cache_mb` of memory, or in a file in the model's folder.
-            0 encodes every image anew in every step.
+            the first step, and the steps draw from them: the image, mirrored with `flip`, and others with `crop` and
+            `colour`; at least one of each that is asked for. They lie in `cache_mb` of memory, or in a file in the
+            model's folder. 0 encodes every image anew in every step.
     """
 
     path: str = "scenes"
@@ -85,11 +112,13 @@ class DataConfig:
     conversations: Literal["chat", "blind"] = "chat"
     max_bad: float = 0.05
     workers: int = 0
+    prefetch: int = 2
     cache_mb: int = 1024
     rows_mb: int = 64
     flip: bool = False
     crop: float = 1.0
     views: int = 1
+    colour: ColourConfig = field(default_factory=ColourConfig)
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
 
     def __post_init__(self) -> None:
@@ -104,11 +133,17 @@ class DataConfig:
         share(self, max_bad=0.05)
         not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
         not_negative(self, rows_mb="an index of all data")
+        positive(self, "prefetch")
         if not 0 < self.crop <= 1:
             raise ConfigError("crop", f"{self.crop} is no share of an image", "use for example 0.7, or 1 for no crop")
         fraction(self, "hold_out")
 
     @property
+    def varies(self) -> bool:
+        """Whether more than left and right is drawn of an image."""
+        return self.crop < 1 or self.colour.varies
+
+    @property
     def encoded_views(self) -> int:
         """Views of each image that a frozen vision tower encodes before the first step; 0 means none."""
-        return max(self.views, 1 + self.flip + (self.crop < 1)) if self.views else 0
+        return max(self.views, 1 + self.flip + self.varies) if self.views else 0

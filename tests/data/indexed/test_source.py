@@ -1,13 +1,17 @@
+import itertools
 import json
 import pickle
+import tracemalloc
 
 import pytest
+import torch
 
 from ojito.config import DataConfig
-from ojito.data import DataError, drawn_rows, hold_out, mark_held_out, read_source
+from ojito.data import Batches, DataError, drawn_rows, hold_out, mark_held_out, read_source
 from ojito.data.indexed.source import IndexedSource
 from ojito.learned import Learned
 from ojito.records import Turn
+from tests.data.test_loader import PROCESSOR, TRAIN, answers
 
 ROWS = [
     {"image": "a.png", "caption": "a red kite"},
@@ -181,3 +185,38 @@ def test_the_same_images_are_held_out_again_and_marked_for_evaluation(data):
     marked = mark_held_out(data.indexed(), before, "dev")
     assert images(again.samples("dev")) == images(marked.samples("dev")) == images(first.samples("dev"))
     assert mark_held_out(data.indexed(), Learned(), "dev").splits == {"train": 200}
+
+
+def batches(source, count, **data):
+    return [*itertools.islice(Batches(source, PROCESSOR, DataConfig(**data), TRAIN), count)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_rows_are_left_out_and_counted_when_they_are_met(data, workers):
+    data.lines(*({"image": f"{'gone' if n == 3 else 'a'}.png", "caption": str(n)} for n in range(40)))
+    feed = Batches(data.indexed(), PROCESSOR, DataConfig(workers=workers, max_bad=0.1), TRAIN)
+    said = {text for batch in itertools.islice(feed, 12) for text in answers(batch)}
+    assert said == {str(n) for n in range(40)} - {"3"}
+    assert feed.problems == [f"rows.jsonl:4: {data.path}/gone.png: does not exist; check the path"]
+    with pytest.raises(DataError, match=r"1 of 40 rows are bad, more than data.max_bad=0.01 allows"):
+        batches(data.indexed(), 12, workers=workers, max_bad=0.01)
+
+
+def test_batches_are_those_of_data_that_are_read_whole(data):
+    data.lines(*({"image": f"{'abcdef'[n % 6]}.png", "question": f"{n}?", "answer": str(n)} for n in range(40)))
+    for one, other in zip(batches(data.whole(), 25), batches(data.indexed(), 25), strict=True):
+        assert torch.equal(one.tokens, other.tokens)
+        assert torch.equal(one.images, other.images)
+
+
+def test_reading_on_and_on_takes_no_more_memory(data):
+    data.lines(*({"image": f"{'abcdef'[n % 6]}.png", "caption": str(n)} for n in range(400)))
+    feed = Batches(data.indexed(), PROCESSOR, DataConfig(cache_mb=0), TRAIN)
+    [*itertools.islice(feed, 150)]  # the memory of what is remembered fills
+    tracemalloc.start()
+    [*itertools.islice(feed, 20)]
+    before, _ = tracemalloc.get_traced_memory()
+    [*itertools.islice(feed, 300)]
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 200_000  # 400,000 if each of the rows left its sample behind
