@@ -142,8 +142,8 @@ class _Window:
                 continue
             if end == len(self._text) and self._grow():
                 continue  # a number may go on
-            text = self._text[self._at :][: end - start]
-            self._at += end - start
+            first, self._at = self._at, self._at + end - start
+            text = self._text[first : self._at]
             return value if text.isascii() else self._decoded(text)
 
     def _decoded(self, text: str) -> Any:
