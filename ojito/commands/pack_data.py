@@ -11,7 +11,7 @@ from pathlib import Path
 from ojito.commands.console import format_bytes, progress
 from ojito.config import Config
 from ojito.data import Source, check_address, read_source
-from ojito.data.shard_writer import write_shards
+from ojito.data.shard_writer import check_folder, write_shards
 from ojito.errors import ConfigError
 from ojito.settings import override, read
 
@@ -24,6 +24,7 @@ def run(args: Namespace) -> int:
             raise ConfigError(group, "is not of data, as all settings here are", "use for example data.max_bad=0.5")
     data = read(Config, changed).data
     check_address(args.data)
+    check_folder(Path(args.out), args.force)  # before the data are read, which may take long
     with progress(f"reading {args.data}") as report:
         # Questions about an image go together, so that the image is written once.
         source: Source = read_source(args.data, data.max_bad, pack=True, rows_mb=data.rows_mb, progress=report)

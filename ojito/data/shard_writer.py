@@ -76,7 +76,7 @@ def write_shards(
     Raises:
         DataError: The folder cannot be written or holds something, or there are more bad rows than `max_bad`.
     """
-    before, created = _check_folder(out, force), not out.exists()
+    before, created = check_folder(out, force), not out.exists()
     staging = out / _STAGING
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of a call that was cut short
@@ -100,8 +100,12 @@ def write_shards(
     return packed
 
 
-def _check_folder(out: Path, force: bool) -> list[str]:
-    """Return the files in the folder that are to be replaced.
+def check_folder(out: Path, force: bool) -> list[str]:
+    """Check that shards may be written to a folder; return the files in it that are to be replaced.
+
+    Args:
+        out: The folder.
+        force: Whether shards that are there may be replaced.
 
     Raises:
         DataError: It holds something else, or shards without `force`; or it is no folder.
