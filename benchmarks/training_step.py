@@ -23,7 +23,7 @@ from PIL import Image
 from benchmarks.measure import in_turns, write
 from ojito.allocator import keeping_freed_memory
 from ojito.data import Batches, Source
-from ojito.data import loader as loading
+from ojito.data import order as ordering
 from ojito.data.features import Features
 from ojito.model import attention
 from ojito.model import dropout as dropping
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     state, sorted_batches = setting()
-    with mock.patch.object(loading._RowSampler, "_by_length", lambda self, rows, rng: iter(rows)):
+    with mock.patch.object(ordering.ByLength, "_sorted", lambda self, rows, seed: iter(rows)):
         _, shuffled = setting()
     eager = mock.patch.object(attention, "prefers_eager", return_value=True)
     torchs = mock.patch.object(dropping, "dropout", F.dropout)

@@ -33,7 +33,7 @@ SHARED = 0
 """The segment that every other segment of its row may read: the image, and all of an ordinary row."""
 
 PADDING = -1
-"""The segment of padding: nobody reads it."""
+"""The segment, and the document, of padding: nobody reads it."""
 
 
 class StoredImage(ABC):
@@ -126,6 +126,9 @@ class Batch:
         images: (N, 3, h, w) float pixels, normalized as the vision tower expects; None when no row has an image.
         patches: (N, P, D) what the vision tower made of the images before; then `images` is None.
         visual: (N, P, D) the visual tokens that the connector made of those; then `patches` is None, too.
+        documents: (B, T) int64, of packed rows: which sample of its row a token belongs to, counted from 0, and
+            `PADDING`. Tokens attend within their document alone, where positions and segments begin anew. None means
+            that each row is one document.
     """
 
     tokens: torch.Tensor
@@ -136,12 +139,20 @@ class Batch:
     images: torch.Tensor | None = field(default=None)
     patches: torch.Tensor | None = field(default=None)
     visual: torch.Tensor | None = field(default=None)
+    documents: torch.Tensor | None = field(default=None)
 
     @property
     def num_images(self) -> int:
         """Images, or squares of images, that the batch brings."""
         brought = next((one for one in (self.images, self.patches, self.visual) if one is not None), ())
         return len(brought)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples: rows, or the documents of packed ones. A row of padding alone is none."""
+        if self.documents is None:
+            return len(self.tokens)
+        return int((self.documents.amax(dim=1) + 1).sum())
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

@@ -156,6 +156,7 @@ RESNET = {"kind": "resnet"}
         ("processor.prompt.max_tokens", 0, "processor.prompt.max_tokens: 0 must be greater than 0"),
         ("data.path", "", "data.path: '' names nothing; give a folder, a .jsonl or .csv file, scenes or photos16"),
         ("data.max_bad", 2, "data.max_bad: 2.0 must lie between 0 and 1; use for example 0.05"),
+        ("data.pack", -1, "data.pack: -1 must be at least 0; use 0 for a row for each sample"),
         ("data.workers", -1, "data.workers: -1 must be at least 0; use 0 for reading between steps"),
         ("data.cache_mb", -1, "data.cache_mb: -1 must be at least 0; use 0 for no cache"),
         ("data.scenes.max_objects", 10, "data.scenes.max_objects: 10 do not fit the nine places of a scene; use 9"),

@@ -88,6 +88,9 @@ class DataConfig:
         conversations: Whether the turns of a conversation read each other ("chat"), or are questions about their image
             like any others ("blind"), where `processor.prompt.turns` is blind.
         max_bad: Share of broken rows or images that is skipped (named and counted); above it training stops.
+        pack: Tokens of a packed row, which holds as many samples as fit: a step then reads `train.batch_size` rows of
+            so many tokens, nearly none of them padding. Samples of a row do not see each other, and none is cut. 0
+            gives each sample a row of its own.
         workers: Processes that read images; 0 reads them between steps.
         prefetch: Batches that each of the workers reads ahead: workers x prefetch of them lie in memory, and no more.
         cache_mb: Memory for decoded images, MiB; 0 keeps none.
@@ -111,6 +114,7 @@ class DataConfig:
     hold_out: float = 0.05
     conversations: Literal["chat", "blind"] = "chat"
     max_bad: float = 0.05
+    pack: int = 0
     workers: int = 0
     prefetch: int = 2
     cache_mb: int = 1024
@@ -131,6 +135,7 @@ class DataConfig:
                     f"mixture[{number}]", f"{path} is there twice", "give it once, with all of its weight"
                 )
         share(self, max_bad=0.05)
+        not_negative(self, pack="a row for each sample")
         not_negative(self, workers="reading between steps", cache_mb="no cache", views="encoding in every step")
         not_negative(self, rows_mb="an index of all data")
         positive(self, "prefetch")

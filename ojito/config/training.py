@@ -24,7 +24,7 @@ class TrainConfig:
             of the three, it replaces it; give several to end with the first.
         samples: Rows to learn from, each as often as it comes; 0 means that the others decide.
         minutes: Wall-clock budget of the training loop, which the schedule follows; 0 means that the others decide.
-        batch_size: Rows a step, all micro-batches of `accumulate` together.
+        batch_size: Rows a step, all micro-batches of `accumulate` together; with `data.pack`, packed rows.
         accumulate: Micro-batches per step; more of them take less memory, and learn from the same rows with the same
             gradient. Two things do differ: batch norm (vision kind=resnet, stem=conv) sees the statistics of a
             micro-batch, and dropout draws other numbers.

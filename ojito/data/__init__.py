@@ -1,4 +1,4 @@
-"""Data to learn from: your own images (`sources`), drawn `scenes`, sixteen `photos`; the `loader` makes batches."""
+"""Data to learn from: your own images (`sources`), drawn `scenes`, sixteen `photos`; `batches` of them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ojito.config import Config, DataConfig
+from ojito.data.batches import Batches
 from ojito.data.files import DataError
 from ojito.data.grouping import turns_read
 from ojito.data.hold_out import HoldOut, find_split, hold_out, mark_held_out
 from ojito.data.indexed.lazy_rows import drawn_rows, is_lazy
-from ojito.data.loader import Batches, Rows, Stream
 from ojito.data.mixture import Mixture, mix
 from ojito.data.photos import photos16
 from ojito.data.scenes import Scenes
 from ojito.data.source import Source
 from ojito.data.sources import read_source
+from ojito.data.state import merge_states
+from ojito.data.stream import Rows, Stream
 from ojito.processor import texts
 from ojito.records import Progress
 
@@ -36,6 +38,7 @@ __all__ = [
     "hold_out",
     "is_lazy",
     "mark_held_out",
+    "merge_states",
     "open_data",
     "photos16",
     "read_source",

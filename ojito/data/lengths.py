@@ -15,14 +15,23 @@ MEASURED = 10_000
 
 The loader leaves out the others, when it comes to them."""
 
+LARGE = 100_000
+"""Rows of which more are not looked at before the first step, where each of them has to be read for it."""
+
 log = logging.getLogger(__name__)
 
 
-def fitting_rows(name: str, rows: Sequence[Sample], processor: Processor) -> tuple[list[Sample], list[str]]:
+def is_large(rows: Sequence[Sample]) -> bool:
+    """Whether to look at all rows would take long: there are many, and they do not lie in memory."""
+    return len(rows) > LARGE and not isinstance(rows, (list, tuple))
+
+
+def fitting_rows(name: str, rows: Sequence[Sample], processor: Processor) -> tuple[Sequence[Sample], list[str]]:
     """Return the rows that can be written, and a line about each that cannot.
 
     With turns=blind a row is divided, as its turns have nothing to do with each other. Of several answers of which one
-    is drawn, those are left out that are too long.
+    is drawn, those are left out that are too long. Very many rows that are read one by one stay as they are: those that
+    are too long are left out when the loader comes to them.
 
     Args:
         name: Of the source, for messages.
@@ -32,6 +41,9 @@ def fitting_rows(name: str, rows: Sequence[Sample], processor: Processor) -> tup
     Raises:
         DataError: All are too long.
     """
+    if is_large(rows):
+        return rows, []
+    rows = rows if isinstance(rows, list) else [*rows]
     long = [number for number, row in enumerate(rows) if not processor.surely_fits(row)]
     measured = {*long[:: -(-len(long) // MEASURED) or 1]}
     good: list[Sample] = []

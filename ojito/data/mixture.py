@@ -80,6 +80,11 @@ class MixedOrder:
         self._block = functools.lru_cache(_KEPT)(self._make_block)
         self._permutation = functools.lru_cache(_KEPT)(self._make_permutation)
 
+    @property
+    def rows(self) -> int:
+        """All rows of all sources."""
+        return self._firsts[-1]
+
     def __call__(self, start: int, count: int) -> list[int]:
         """Return the rows of `count` samples of the run from number `start` on."""
         return [self._row(number) for number in range(start, start + count)]

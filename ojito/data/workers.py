@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -22,25 +21,25 @@ _GRACE = 1.0  # seconds for a signal to the whole group to reach this process, t
 
 
 class Workers(Iterator[T]):
-    """Items of a dataset from a number on, read by processes of their own, in order.
+    """Items of a dataset, read by processes of their own, in order.
 
     Args:
-        dataset: Gives an item by its number, without end.
+        dataset: Gives an item by its key.
         config: The recipe's `data`.
-        start: Number of the first item.
+        keys: Of the items, without end. Each is sent to the process that reads it.
 
     Raises:
         DataError: With an item: a process was killed.
     """
 
-    def __init__(self, dataset: Dataset[T], config: DataConfig, start: int) -> None:
+    def __init__(self, dataset: Dataset[T], config: DataConfig, keys: Iterable[Any]) -> None:
         # The tokenizer's threads do not survive a fork; one process a worker is parallel enough.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self._config = config
         loader = DataLoader(
             dataset,
             batch_size=None,
-            sampler=itertools.count(start),
+            sampler=keys,
             num_workers=config.workers,
             prefetch_factor=config.prefetch,
             collate_fn=_unchanged,
@@ -75,6 +74,20 @@ class Workers(Iterator[T]):
         else:
             remedy = f"if memory ran out, use fewer data.workers (now {workers}) or less data.cache_mb (now {cache})"
         return DataError("data.workers", f"a process that reads images {how}", remedy)
+
+
+class InTurn(Dataset[T]):
+    """Items of an iterator as a dataset, for one process that is ahead of those that need them.
+
+    Args:
+        items: Makes them one after another, whatever their key.
+    """
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+
+    def __getitem__(self, key: Any) -> T:
+        return next(self._items)
 
 
 def _leave_signals(worker: int) -> None:

@@ -22,11 +22,13 @@ class AttentionMetadata:
         positions: In reading order.
         segments: `SHARED`, 1, 2, ..., `PADDING`.
         blocks: Tokens with the same number attend to each other in both directions; -1 is none.
+        documents: Of packed rows: 0, 1, 2, ..., `PADDING`. None means that a row is one document.
     """
 
     positions: Int[Tensor, "B T"]
     segments: Int[Tensor, "B T"]
     blocks: Int[Tensor, "B T"]
+    documents: Int[Tensor, "B T"] | None = None
 
 
 def bidirectional_blocks(mask: str, prefix: Bool[Tensor, "B T"], is_image: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
@@ -50,10 +52,10 @@ def may_attend(
 ) -> Bool[Tensor, "B 1 T S"]:
     """Return whether each query may attend to each key.
 
-    A query attends to the shared segment and its own: in these to itself and to earlier tokens, no further back than
-    the window, and besides to all of its block. Causal, prefix-LM, images in both directions, blind turns side by side
-    and padding are all this one rule; padding is a segment that only padding attends to. Every token attends to itself,
-    so no row is all False.
+    Of its document, a query attends to the shared segment and its own: in these to itself and to earlier tokens, no
+    further back than the window, and besides to all of its block. Causal, prefix-LM, images in both directions, blind
+    turns side by side, packed samples and padding are all this one rule; padding is a segment that only padding attends
+    to. Every token attends to itself, so no row is all False.
 
     An image of two tokens, a question, an answer, and one token of padding; x marks what a query (a line) attends to:
 
@@ -66,6 +68,22 @@ def may_attend(
         answer  a   x x x x x          x x x x x          x x x x x
         padding -   x x x x x x        x x x x x x        x x x x x x
 
+    Two documents in one row, the second with two blind turns after what they share:
+
+                      mask="causal"          mask="prefix"
+        document      0 0 0 1 1 1 1 1 -      0 0 0 1 1 1 1 1 -
+        segment       0 0 0 0 0 1 1 2 -      0 0 0 0 0 1 1 2 -
+                      i q a i q q a a -      i q a i q q a a -
+        image    i    x                      x x
+        question q    x x                    x x
+        answer   a    x x x                  x x x
+        image    i          x                      x x
+        question q          x x                    x x
+        question q          x x x                  x x x
+        answer   a          x x x x                x x x x
+        answer   a          x x     x              x x     x
+        padding  -                    x                      x
+
     Args:
         queries: B rows of T tokens.
         keys: B rows of S tokens.
@@ -76,18 +94,21 @@ def may_attend(
         True where the query may attend to the key.
     """
     query_segment, key_segment = queries.segments[:, :, None], keys.segments[:, None, :]
-    distance = queries.positions[:, :, None] - keys.positions[:, None, :]  # (B, T, S)
+    position, key_position = queries.positions[:, :, None], keys.positions[:, None, :]
     block = queries.blocks[:, :, None]
+    # Comparisons of (B, T, 1) with (B, 1, S): a matrix of distances would take eight times the memory of the mask.
     same_block = (block == keys.blocks[:, None, :]) & (block >= 0)
-    visible = distance >= 0
+    visible = position >= key_position
     if window and cut_blocks:
-        visible = (visible | same_block) & (distance < window)
+        visible = (visible | same_block) & (position - window < key_position)
     elif window:
-        visible = (visible & (distance < window)) | same_block
+        visible = (visible & (position - window < key_position)) | same_block
     else:
         visible = visible | same_block
-    same_segment = (key_segment == SHARED) | (key_segment == query_segment)
-    return (visible & same_segment)[:, None]
+    allowed = visible & ((key_segment == SHARED) | (key_segment == query_segment))
+    if queries.documents is not None and keys.documents is not None:
+        allowed = allowed & (queries.documents[:, :, None] == keys.documents[:, None, :])
+    return allowed[:, None]
 
 
 def mask_to_bias(mask: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:

@@ -94,7 +94,7 @@ class VLM(nn.Module):
             last: Whether only the last position of each row is wanted: (B, 1, D) in place of (B, T, D).
 
         Raises:
-            OjitoError: As for `check`; images of another size; a full cache.
+            OjitoError: As for `check` and `read`.
         """
         if cache is None or batch.num_images or batch.tokens.shape[1] > 1:
             # A decode step is not checked: to read its numbers back would wait for the device at every token.
@@ -105,14 +105,18 @@ class VLM(nn.Module):
         """As `features`, of a batch that is on the model's device and was checked: nothing waits for the device.
 
         Raises:
-            OjitoError: Images of another size; a full cache.
+            OjitoError: Images of another size; a full cache, or one for packed rows.
         """
+        if cache is not None and batch.documents is not None:
+            # A token that is generated would have to be told which of them it goes on with.
+            raise OjitoError("cache", "holds rows of one sample each, and these are packed", "unpack them")
         visual = batch.visual if batch.images is None else self.encode(batch.images)
         if batch.patches is not None:
             visual = self.connector(batch.patches.to(self.dtype))
         hidden = self.merge(batch.tokens, visual)
         blocks = bidirectional_blocks(self.config.decoder.mask, batch.prefix, batch.tokens == IMAGE)
-        return self.decoder(hidden, AttentionMetadata(batch.positions, batch.segments, blocks), cache, last)
+        metadata = AttentionMetadata(batch.positions, batch.segments, blocks, batch.documents)
+        return self.decoder(hidden, metadata, cache, last)
 
     def check(self, batch: Batch) -> None:
         """Check that the decoder has the batch's positions, and that its images fill its placeholder tokens.

@@ -83,17 +83,20 @@ def open_image(image: ImageLike, max_pixels: int = ImageConfig.max_pixels) -> Im
     return open_scaled(image, max_pixels).image
 
 
-def image_size(image: ImageLike) -> tuple[int, int]:
+def image_size(image: ImageLike, least_side: int = 0) -> tuple[int, int]:
     """Width and height of an image, upright, in pixels. Of a file, nothing is decoded but its header.
 
     Args:
         image: Path, encoded bytes or PIL image.
+        least_side: As for `open_scaled`, whose image this is the size of.
 
     Raises:
         ImageError: It cannot be read.
     """
     if isinstance(image, Image.Image):
-        return image.size
+        return _upright(image)
+    if not isinstance(image, (str, os.PathLike, bytes, StoredImage)):
+        raise _not_an_image(image)
     name = f"{len(image):,} bytes" if isinstance(image, bytes) else str(image)
     try:
         if isinstance(image, (str, os.PathLike)):
@@ -104,8 +107,8 @@ def image_size(image: ImageLike) -> tuple[int, int]:
         raise ImageError(name, f"cannot be read ({error.strerror or error})", "allow it (chmod +r)") from None
     with content:
         opened = open_file(content, name)
-        width, height = opened.size
-        return (height, width) if _turn(opened) in _SIDEWAYS else (width, height)
+        _scale_down(opened, least_side)
+        return _upright(opened)
 
 
 def open_scaled(image: ImageLike, max_pixels: int = ImageConfig.max_pixels, least_side: int = 0) -> OpenedImage:
@@ -162,8 +165,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int, least_side: int) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of oddities that it copes with
-            if isinstance(image, JpegImagePlugin.JpegImageFile) and least_side and width * height > EXACT_PIXELS:
-                image.draft(None, (least_side, least_side))
+            _scale_down(image, least_side)
             image.load()
             turn = _turn(image)
             rgb = to_rgb(image)
@@ -206,6 +208,18 @@ def _check_open(image: Image.Image, name: str) -> None:
             image.im  # noqa: B018 - Pillow raises where the pixels were
     except ValueError:
         raise ImageError(name, "was closed", "give its path, or the image before it is closed") from None
+
+
+def _scale_down(image: Image.Image, least_side: int) -> None:
+    """Have a large JPEG decoded at a smaller scale, see `open_scaled`."""
+    large = image.width * image.height > EXACT_PIXELS
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and least_side and large:
+        image.draft(None, (least_side, least_side))
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image that may be yet to be turned."""
+    return image.size[::-1] if _turn(image) in _SIDEWAYS else image.size
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -66,7 +66,17 @@ def open_for(image: ImageLike, size: int, config: ImageConfig) -> OpenedImage:
     Raises:
         ImageError: It cannot be read.
     """
-    return open_scaled(image, config.max_pixels, 2 * max(size, config.longest_side))
+    return open_scaled(image, config.max_pixels, least_side_for(size, config))
+
+
+def least_side_for(size: int, config: ImageConfig) -> int:
+    """Pixels that either side of a large JPEG keeps where it is decoded at a smaller scale.
+
+    Args:
+        size: Side of the square or of a tile, pixels.
+        config: How it will be fitted.
+    """
+    return 2 * max(size, config.longest_side)
 
 
 def channels_first(image: Image.Image) -> torch.Tensor:

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ojito.config import ModelConfig, ProcessorConfig
 from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
 from ojito.errors import OjitoError
+from ojito.processor.collating import collate, collate_packed
 from ojito.processor.images import OpenedImage
 from ojito.processor.pixels import normalize, open_for
 from ojito.processor.prompts import Row, RowError, RowWriter
-from ojito.processor.tiles import Encoded, Tiles, add_whole, read_image
+from ojito.processor.tiles import Encoded, Tiles, add_whole, read_grid, read_image
 from ojito.processor.tokenizers import Tokenizer
-from ojito.records import IGNORE, PADDING, Batch, Sample
+from ojito.records import Batch, Sample
 from ojito.settings import ConfigError, write
 
 if TYPE_CHECKING:
@@ -118,15 +118,33 @@ class Processor:
             ImageError: An image cannot be read.
             RowError: The sample cannot be written as tokens.
         """
+        self._check_images(sample)
+        images = [(read or self.read_image)(image) for image in sample.images]
+        row = self._writer.write(sample, training, rng, [(image.rows, image.columns) for image in images])
+        row.images = images
+        return row
+
+    def length(self, sample: Sample, rng: random.Random | None = None) -> int:
+        """Tokens of the row of training that `row` makes of a sample. Of its images no more than the size is read.
+
+        Args:
+            sample: The row.
+            rng: Draws one of several answers.
+
+        Raises:
+            ImageError: An image that would be split into tiles cannot be read.
+            RowError: The sample cannot be written as tokens.
+        """
+        self._check_images(sample)
+        grids = [read_grid(image, self.image_size, self.config.image) for image in sample.images]
+        return len(self._writer.write(sample, True, rng, grids).tokens)
+
+    def _check_images(self, sample: Sample) -> None:
         if not isinstance(sample.images, (list, tuple)):  # a lone path would be read letter by letter
             kind = type(sample.images).__name__
             raise RowError(sample.origin, f"images is one {kind}, not a list", "write images=[image]")
         if sample.images:
             self._check_sees(sample.origin)
-        images = [(read or self.read_image)(image) for image in sample.images]
-        row = self._writer.write(sample, training, rng, [(image.rows, image.columns) for image in images])
-        row.images = images
-        return row
 
     def _check_sees(self, origin: str) -> None:
         if not self.image_size:
@@ -144,6 +162,16 @@ class Processor:
     def surely_fits(self, sample: Sample) -> bool:
         """Whether a row of training fits without a doubt, told from its bytes, which takes no time."""
         return self._writer.surely_fits(sample)
+
+    def for_packs(self, length: int) -> Processor:
+        """The same processor, which refuses by name what does not fit into a packed row; this one stays.
+
+        Args:
+            length: Tokens of a packed row; 0 means that rows are not packed.
+        """
+        changed = copy.copy(self)
+        changed._writer = self._writer.within(length)
+        return changed
 
     def with_image(self, **settings: Any) -> Processor:
         """The same processor with other settings of images, `with_image(max_pixels=50_000_000)`; this one stays.
@@ -178,31 +206,24 @@ class Processor:
 
     def batch(self, rows: Sequence[Row], left: bool = False) -> Batch:
         """Rows padded to one length, on the right or the left, and their images normalized."""
-        shape = (len(rows), max(len(row.tokens) for row in rows))  # (B, T)
-        tokens = np.full(shape, self.tokenizer.pad, np.int64)
-        positions = np.zeros(shape, np.int64)
-        segments = np.full(shape, PADDING, np.int64)
-        prefix = np.zeros(shape, np.bool_)
-        targets = np.full(shape, IGNORE, np.int64)
-        for i, row in enumerate(rows):
-            place = slice(shape[1] - len(row.tokens), None) if left else slice(len(row.tokens))
-            tokens[i, place] = row.tokens
-            positions[i, place] = row.positions
-            segments[i, place] = row.segments
-            prefix[i, place] = row.prefix
-            targets[i, place] = row.targets
+        return Batch(**collate(rows, self.tokenizer.pad, left), **self._images(rows))
+
+    def packed(self, packs: Sequence[Sequence[Row]], length: int) -> Batch:
+        """Rows for training that each hold several samples, which do not see each other.
+
+        Args:
+            packs: The samples of each row. A row without any is padding, from which nothing is learned.
+            length: Tokens of a row; those of its samples together are no more.
+        """
+        rows = [row for pack in packs for row in pack]
+        return Batch(**collate_packed(packs, length, self.tokenizer.pad), **self._images(rows))
+
+    def _images(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         images = [image for row in rows for image in row.images]
         tiles = [image for image in images if isinstance(image, Tiles)]
         encoded = [image.patches for image in images if isinstance(image, Encoded)]
-        return Batch(
-            tokens=torch.from_numpy(tokens),
-            positions=torch.from_numpy(positions),
-            segments=torch.from_numpy(segments),
-            prefix=torch.from_numpy(prefix),
-            targets=torch.from_numpy(targets),
-            images=self._squares(tiles) if tiles else None,
-            patches=torch.stack(encoded) if encoded else None,
-        )
+        brought = {"images": self._squares(tiles)} if tiles else {}
+        return {**brought, "patches": torch.stack(encoded)} if encoded else brought
 
     def _squares(self, images: Sequence[Tiles]) -> torch.Tensor:
         """All squares, normalized, as the prompt writes them: the whole of an image after its tiles, before, or not."""

@@ -23,6 +23,7 @@ beginning of an answer is a border all the same: a row that is learned begins wi
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import random
@@ -112,12 +113,19 @@ class RowWriter:
         self, config: PromptConfig, tokenizer: Tokenizer, image_tokens: int, max_positions: int | None = None
     ) -> None:
         self.config, self.tokenizer, self._max_positions = config, tokenizer, max_positions
+        self._pack = 0  # tokens of a packed row, into which each sample has to fit
         self._image_tokens = image_tokens
         self._bos = () if tokenizer.bos is None or not config.bos else (tokenizer.bos,)
         self._user, self._separator = tokenizer.parse(config.user), tokenizer.parse(config.separator)
         self._before_text, self._after_answer = (tokenizer.parse(t) for t in (config.before_text, config.after_answer))
         self._after_images = tokenizer.parse(config.after_images)
         self._around_system = [tokenizer.parse(text) for text in config.user_with_system.split("{system}")]
+
+    def within(self, length: int) -> RowWriter:
+        """The same writer, for rows of at most so many tokens, those of images among them; 0 means as many as ever."""
+        changed = copy.copy(self)
+        changed._pack = length
+        return changed
 
     def write(
         self,
@@ -135,7 +143,7 @@ class RowWriter:
             grids: Rows and columns of tiles of every image, 0 and 0 of one that is not split, as all are without it.
 
         Raises:
-            TooLongError: More text than `max_tokens`, or more positions than the decoder has.
+            TooLongError: More text than `max_tokens`, more positions than the decoder has, or more than a packed row.
             RowError: No answer to learn, half a character, `<image>` where no image can stand, or a system message that
                 the prompt has no place for.
         """
@@ -197,10 +205,9 @@ class RowWriter:
             answers = [_bytes(answer) for answer in turn.answers] or [0]
             taught = len(answers) if config.answers == "all" else 1
             length += taught * (each + _bytes(turn.prompt)) + (sum(answers) if taught > 1 else max(answers))
-        most = self._max_positions
-        return length <= config.max_tokens and (
-            most is None or length + self._image_tokens * len(sample.images) <= most
-        )
+        limits = [most for most in (self._max_positions, self._pack) if most]
+        places = length + self._image_tokens * len(sample.images)
+        return length <= config.max_tokens and all(places <= most for most in limits)
 
     def _check_texts(self, sample: Sample, dialogue: tuple[Turn, ...]) -> str:
         """Check all texts; return the system message.
@@ -329,6 +336,13 @@ class RowWriter:
             )
         if not row.tokens:
             raise RowError(sample.origin, "has neither image nor text", "give one of them")
+        if self._pack and len(row.tokens) > self._pack:
+            raise _too_long(
+                len(row.tokens),
+                sample.origin,
+                f"takes {len(row.tokens)} tokens, more than a packed row has, data.pack={self._pack}",
+                "raise it, or use less text or fewer images",
+            )
         needed, most = max(row.positions) + 1 + room, self._max_positions
         if most is not None and needed > most:
             problem, remedy = f"needs {needed} positions", "use less text"

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ojito.config import ImageConfig
-from ojito.processor.image_files import ImageError
-from ojito.processor.pixels import RESAMPLE, channels_first, open_for, raw_pixels
+from ojito.processor.images import ImageError, image_size
+from ojito.processor.pixels import RESAMPLE, channels_first, least_side_for, open_for, raw_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -88,11 +88,7 @@ def tile(image: Image.Image, size: int, config: ImageConfig) -> Tiles:
         resize once.
     """
     resample = RESAMPLE[config.resample]
-    if config.tiling == "nanovlm":
-        steps = [whole_tiles(image.width, image.height, size, config)]
-    else:
-        scaled = _scaled(image.width, image.height, config.longest_side)
-        steps = [scaled, _stretched(*scaled, size) if config.split else (size, size)]
+    steps = _steps(image.width, image.height, size, config)
     width, height = steps[-1]
     rows, columns = height // size, width // size
     if rows * columns > MOST_TILES:
@@ -124,6 +120,35 @@ def add_whole(tiles: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     grid = tiles.view(rows, columns, 3, size, size).permute(2, 0, 3, 1, 4)
     whole = grid.reshape(1, 3, rows * size, columns * size)
     return torch.cat([tiles, F.interpolate(whole, (size, size), mode="bilinear", antialias=True)])
+
+
+def read_grid(image: ImageLike, size: int, config: ImageConfig) -> tuple[int, int]:
+    """Rows and columns of the tiles that `read_image` splits an image into, 0 and 0 of one that stays one square.
+
+    Args:
+        image: Path, encoded bytes or PIL image. Of a file no more than the header is read, and without tiles nothing.
+        size: Side of a square, pixels.
+        config: How to fit.
+
+    Raises:
+        ImageError: The header cannot be read.
+    """
+    if config.fit != "tiles":
+        return 0, 0
+    width, height = image_size(image, least_side_for(size, config))
+    if not width * height:
+        return 0, 0  # what is wrong with it is said where it is read
+    width, height = _steps(width, height, size, config)[-1]
+    rows, columns = height // size, width // size
+    return (rows, columns) if rows * columns > 1 else (0, 0)
+
+
+def _steps(width: int, height: int, size: int, config: ImageConfig) -> list[tuple[int, int]]:
+    """The widths and heights that an image is resized to, one after another, before it is cut into tiles."""
+    if config.tiling == "nanovlm":
+        return [whole_tiles(width, height, size, config)]
+    scaled = _scaled(width, height, config.longest_side)
+    return [scaled, _stretched(*scaled, size) if config.split else (size, size)]
 
 
 # Here and below a ratio is a float, and divides or multiplies, as in the reference: exact fractions would at times give

@@ -101,6 +101,7 @@ def with_image(batch: Batch, model: VLM) -> Batch:
         segments=add(batch.segments, SHARED, PADDING),
         prefix=add(batch.prefix, 1, 0),
         targets=add(batch.targets, IGNORE, IGNORE),
+        documents=None if batch.documents is None else add(batch.documents, 0, PADDING),
         images=torch.zeros(1, 3, size, size, device=batch.tokens.device),
     )
     made.positions[rows, :each] = torch.arange(each, device=batch.tokens.device)

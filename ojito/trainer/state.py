@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ojito.config import TrainConfig
+from ojito.data import merge_states
 from ojito.device import fast_bfloat16
 from ojito.errors import OjitoError
 from ojito.model import VLM
@@ -212,7 +213,7 @@ class TrainState:
 
 def _merged(positions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The positions of all ranks as one."""
-    return dict(positions[0])
+    return merge_states(positions) if "data" in positions[0] else dict(positions[0])
 
 
 def _another(detail: str) -> TrainingError:

@@ -41,7 +41,8 @@ def gradients(state: TrainState, batches: Sequence[Batch]) -> Step:
     """
     model, device, ranks = state.model, state.device, state.ranks
     # One count for all micro-batches of all ranks, so that accumulation and ranks never change the gradient.
-    labels, samples = map(int, ranks.sums(sum(map(count_labels, batches)), sum(map(len, (b.tokens for b in batches)))))
+    counts = sum(map(count_labels, batches)), sum(batch.num_samples for batch in batches)
+    labels, samples = map(int, ranks.sums(*counts))
     buffers = moving_buffers(model)
     statistics = [buffer.clone() for buffer in buffers]
     loss = torch.zeros((), device=device)

@@ -186,7 +186,8 @@ class _Run:
             threads = unfinished.threads if unfinished else 0
             callbacks = {**callbacks, "on_step": watching_threads(config, callbacks["on_step"], self.display, threads)}
         features = encode_frozen(pipe, config, source, folder.path if folder else None, self.display, self.ranks)
-        batches = Batches(source, pipe.processor, config.data, config.train, features=features)
+        rank, ranks = self.ranks.rank, self.ranks.count
+        batches = Batches(source, pipe.processor, config.data, config.train, features, rank, ranks)
         scoring = Scoring(pipe, config, source, self.display)
         asks = evaluate and scoring.possible
         looks = watches_of(pipe, config, source, scoring, features is not None, self.display) if evaluate else []

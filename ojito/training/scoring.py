@@ -47,7 +47,7 @@ class Scoring:
         """The rows, at most `train.eval_samples` of them, drawn by the recipe's seed."""
         train = self._config.train
         seed = {"seed": train.seed} if isinstance(self._source, Source) else {}
-        return self._source.samples(self.split, train.eval_samples, **seed)  # type: ignore[union-attr]
+        return [*self._source.samples(self.split, train.eval_samples, **seed)]  # type: ignore[union-attr]
 
     def score(self) -> dict[str, Any]:
         """Return the scores, {"n": 0} if no row can be asked: what was learned is not to be lost for want of one."""

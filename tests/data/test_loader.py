@@ -9,9 +9,8 @@ from PIL import Image
 
 from ojito.config import ColourConfig, Config, DataConfig, ImageConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.data import Batches, DataError, Scenes, Source, open_data, read_source, training_texts
-from ojito.errors import OjitoError
 from ojito.processor import Processor, Tokenizer
-from ojito.records import IMAGE, Sample, Turn
+from ojito.records import IMAGE, PADDING, Sample, Turn
 from ojito.settings import read
 from tests.noise import noise
 
@@ -166,39 +165,6 @@ def test_worker_processes_report_bad_rows(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_start_begins_the_same_batches_at_that_number(tmp_path, workers):
-    source = image_rows(tmp_path, 12, broken=(5,))
-    config = DataConfig(max_bad=0.5, workers=workers, flip=True)
-    whole = take(source, 9, replace(config, workers=0))
-    for start in (0, 1, 4):  # within an epoch of three batches, and beyond it
-        assert same(take(source, 9 - start, config, start=start), whole[start:])
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_start_begins_a_stream_at_that_number(workers):
-    whole = take(Counting(), 6)
-    rest = take(Counting(), 2, DataConfig(workers=workers), start=4)
-    assert [answers(batch) for batch in rest] == [answers(batch) for batch in whole[4:]]
-
-
-def test_number_is_that_of_the_next_batch_also_after_bad_rows(tmp_path):
-    source = image_rows(tmp_path, 3, broken=(0, 2))
-    batches = Batches(source, PROCESSOR, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1), start=2)
-    assert batches.number == 2
-    for _ in range(3):
-        next(batches)
-    later = Batches(source, PROCESSOR, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1), start=batches.number)
-    assert batches.number > 5  # batches of a bad row alone were passed over
-    assert same([next(batches)], [next(later)])
-
-
-@pytest.mark.parametrize("start", [-1, -9])
-def test_start_below_zero_is_refused(tmp_path, start):
-    with pytest.raises(OjitoError, match=f"start: {start} is no number of a batch; use 0 or more"):
-        take(image_rows(tmp_path, 3), 1, start=start)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
 def test_loader_leaves_the_random_numbers_of_dropout_alone(tmp_path, workers):
     before = torch.get_rng_state()
     take(image_rows(tmp_path, 4), 2, DataConfig(workers=workers))
@@ -289,10 +255,13 @@ def test_row_that_is_bad_with_some_of_its_answers_only_is_waited_for():
     assert [answers(batch) for batch in batches] == [["b"]] * 9
 
 
-def test_batch_without_a_single_good_row_is_passed_over(tmp_path):
+def test_batch_without_a_single_good_row_is_one_that_nothing_is_learned_from(tmp_path):
     source = image_rows(tmp_path, 3, broken=(0, 2))
-    batches = take(source, 4, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1))
-    assert [numbers(batch) for batch in batches] == [[1]] * 4
+    batches = take(source, 6, DataConfig(max_bad=1.0), replace(TRAIN, batch_size=1))
+    assert sorted(map(answers, batches)) == [[""]] * 4 + [["number 1"], ["or 1"]]
+    blank = next(batch for batch in batches if answers(batch) == [""])
+    assert (blank.images, blank.num_samples) == (None, 0)
+    assert (blank.segments == PADDING).all()
 
 
 def test_cache_reads_an_image_once(tmp_path):

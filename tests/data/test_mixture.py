@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from ojito.config import Config, DataConfig, MixedConfig, TrainConfig
+from ojito.config import Config, DataConfig, MixedConfig
 from ojito.data import Batches, DataError, hold_out, is_lazy, open_data
 from ojito.data.indexed.lazy_rows import LazyRows
 from ojito.data.mixture import MixedOrder, MixedRows, mix
@@ -128,18 +128,27 @@ def test_mixture_can_be_given_as_one_setting(recipe):
     assert read(Config, override({}, [f"data.mixture={text}"])).data == recipe.data
 
 
+def fed(opened, data, count, state=None):
+    """The answers of some batches, and the state of the batches after them."""
+    batches = Batches(opened, PROCESSOR, data, TRAIN)
+    if state:
+        batches.load_state_dict(state)
+    return [text for b in itertools.islice(batches, count) for text in answers(b)], batches.state_dict()
+
+
+@pytest.mark.parametrize("pack", [0, 64])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_are_those_of_the_order_with_any_processes_and_from_any_start(recipe, workers):
+def test_batches_are_those_of_the_order_with_any_processes_and_gone_on_with_anywhere(recipe, workers, pack):
     opened = open_data(recipe)
-    data = DataConfig(workers=workers)
-    said = [text for b in itertools.islice(Batches(opened, PROCESSOR, data, TRAIN), 12) for text in answers(b)]
-    rows = opened.samples("train")
-    assert said == [rows[row].turns[0].answers[0] for row in rows.order(TRAIN.seed)(0, 48)]
-    assert 7 <= sum(text.startswith("a") for text in said) <= 17
-    later = [text for b in itertools.islice(Batches(opened, PROCESSOR, data, TRAIN, start=5), 7) for text in answers(b)]
-    assert later == said[20:]
-    other = Batches(opened, PROCESSOR, data, TrainConfig(batch_size=4, seed=4))
-    assert answers(next(other)) != said[:4]
+    data = DataConfig(workers=workers, pack=pack)
+    said, _ = fed(opened, data, 32)
+    assert said == fed(opened, DataConfig(pack=pack), 32)[0]
+    if not pack:  # rows of one length share a batch, among so many as are drawn together
+        rows = opened.samples("train")
+        assert sorted(said[:64]) == sorted(rows[row].turns[0].answers[0] for row in rows.order(TRAIN.seed)(0, 64))
+        assert 7 <= sum(text.startswith("a") for text in said[:64]) <= 25
+    first, state = fed(opened, data, 5)
+    assert first + fed(opened, data, 27, json.loads(json.dumps(state)))[0] == said
 
 
 @pytest.mark.parametrize(

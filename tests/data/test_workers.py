@@ -34,7 +34,7 @@ def soon(monkeypatch):
 
 
 def test_items_come_in_order_from_the_start():
-    assert list(itertools.islice(Workers(Numbers(), DataConfig(workers=2), 5), 6)) == [*range(5, 11)]
+    assert list(itertools.islice(Workers(Numbers(), DataConfig(workers=2), itertools.count(5)), 6)) == [*range(5, 11)]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_items_come_in_order_from_the_start():
 )  # fmt: skip
 def test_killed_process_is_named_with_its_remedy(end, said):
     with pytest.raises(DataError, match=f"^data.workers: a process that reads images {said}"):
-        list(itertools.islice(Workers(Numbers(end), DataConfig(workers=2, cache_mb=7), 0), 9))
+        list(itertools.islice(Workers(Numbers(end), DataConfig(workers=2, cache_mb=7), itertools.count()), 9))
 
 
 def test_error_within_a_process_stays_what_it_is():
@@ -57,7 +57,7 @@ def test_error_within_a_process_stays_what_it_is():
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        list(itertools.islice(Workers(Numbers(fail), DataConfig(workers=1), 0), 9))
+        list(itertools.islice(Workers(Numbers(fail), DataConfig(workers=1), itertools.count()), 9))
 
 
 def test_signal_for_the_whole_group_is_waited_for(monkeypatch):
@@ -66,19 +66,19 @@ def test_signal_for_the_whole_group_is_waited_for(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workers.time, "sleep", sent)
-    items = Workers(Numbers(lambda: os.kill(os.getpid(), signal.SIGTERM)), DataConfig(workers=1), 0)
+    items = Workers(Numbers(lambda: os.kill(os.getpid(), signal.SIGTERM)), DataConfig(workers=1), itertools.count())
     with pytest.raises(KeyboardInterrupt):
         list(itertools.islice(items, 9))
 
 
 def test_processes_leave_ctrl_c_to_the_training():
-    items = Workers(Numbers(lambda: os.kill(os.getpid(), signal.SIGINT)), DataConfig(workers=1), 0)
+    items = Workers(Numbers(lambda: os.kill(os.getpid(), signal.SIGINT)), DataConfig(workers=1), itertools.count())
     assert list(itertools.islice(items, 5)) == [*range(5)]
 
 
 def test_process_that_ends_raises_nothing_elsewhere():
     before = signal.getsignal(signal.SIGCHLD)
-    Workers(Numbers(), DataConfig(workers=1), 0)
+    Workers(Numbers(), DataConfig(workers=1), itertools.count())
     assert signal.getsignal(signal.SIGCHLD) == before
 
 
@@ -97,7 +97,7 @@ class Counted(Dataset):
 @pytest.mark.parametrize(("processes", "prefetch"), [(1, 1), (1, 4), (2, 2)])
 def test_no_more_is_read_ahead_than_is_asked_for(processes, prefetch):
     numbers = Counted()
-    items = Workers(numbers, DataConfig(workers=processes, prefetch=prefetch), 0)
+    items = Workers(numbers, DataConfig(workers=processes, prefetch=prefetch), itertools.count())
     taken = [next(items) for _ in range(3)]
     time.sleep(0.3)
     assert taken == [0, 1, 2]

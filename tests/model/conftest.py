@@ -123,12 +123,29 @@ def join(pad):
         columns = {
             field.name: torch.cat([getattr(batch, field.name) for batch in batches])
             for field in dataclasses.fields(Batch)
-            if field.name not in ("images", "patches", "visual")
+            if field.name not in ("images", "patches", "visual", "documents")
         }
         images = [batch.images for batch in batches if batch.images is not None]
         return Batch(**columns, images=torch.cat(images) if images else None)
 
     return joined
+
+
+@pytest.fixture
+def pack(pad):
+    """Batches of one row each as the documents of one row, with padding behind them."""
+
+    def packed(batches, padding=3):
+        names = [
+            f.name for f in dataclasses.fields(Batch) if f.name not in ("images", "patches", "visual", "documents")
+        ]
+        together = Batch(**{name: torch.cat([getattr(batch, name) for batch in batches], dim=1) for name in names})
+        numbers = [torch.full_like(batch.tokens, number) for number, batch in enumerate(batches)]
+        documents = F.pad(torch.cat(numbers, dim=1), (0, padding), value=PADDING)
+        images = [batch.images for batch in batches if batch.images is not None]
+        return dataclasses.replace(pad(together, right=padding), images=torch.cat(images), documents=documents)
+
+    return packed
 
 
 @pytest.fixture
@@ -139,7 +156,7 @@ def columns():
         parts = {
             field.name: getattr(batch, field.name)[:, start:stop]
             for field in dataclasses.fields(Batch)
-            if field.name not in ("images", "patches", "visual")
+            if field.name not in ("images", "patches", "visual", "documents")
         }
         return Batch(**parts, images=batch.images if images else None)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -20,6 +22,20 @@ def places(segments, kinds, mask="causal", positions=None):
     return AttentionMetadata(
         torch.tensor([positions]), torch.tensor([numbers]), bidirectional_blocks(mask, prefix, is_image)
     )
+
+
+def packed(documents, segments, kinds, mask="causal", positions=None):
+    """The same of one row that holds several documents; in the drawing of documents a point is padding, too.
+
+    Positions count within what each segment of each document may read.
+    """
+    numbers = torch.tensor([[PADDING if letter == "." else int(letter) for letter in documents]])
+    if positions is None:
+        positions = []
+        for document in dict.fromkeys(documents):
+            own = "".join(segment for segment, of in zip(segments, documents, strict=True) if of == document)
+            positions += places(own, "_" * len(own)).positions[0].tolist()
+    return replace(places(segments, kinds, mask, positions), documents=numbers)
 
 
 def drawn(mask):
@@ -97,6 +113,82 @@ def test_blind_turns_of_a_prefix_mask_hide_their_prompts_from_the_image():
         "xx---x-",
         "xx---xx",
     ]
+
+
+def test_documents_of_a_row_do_not_see_each_other():
+    here = packed("00011.", "00000.", "pp_p_.")
+    assert drawn(may_attend(here, here)) == [
+        "x-----",
+        "xx----",
+        "xxx---",
+        "---x--",
+        "---xx-",
+        "-----x",
+    ]
+
+
+def test_documents_of_a_prefix_mask_keep_their_prefixes_apart():
+    here = packed("0001111..", "0000000..", "ip_ipp_..", "prefix")
+    assert drawn(may_attend(here, here)) == [
+        "xx-------",
+        "xx-------",
+        "xxx------",
+        "---xxx---",
+        "---xxx---",
+        "---xxx---",
+        "---xxxx--",
+        "-------x-",
+        "-------xx",
+    ]
+
+
+def test_documents_of_an_image_mask_end_its_blocks():
+    here = packed(
+        "0001111", "0000000", "_iiii__", "image"
+    )  # an image at the end of one, and at the beginning of the next
+    assert drawn(may_attend(here, here)) == [
+        "x------",
+        "xxx----",
+        "xxx----",
+        "---xx--",
+        "---xx--",
+        "---xxx-",
+        "---xxxx",
+    ]
+
+
+@pytest.mark.parametrize("mask", ["causal", "prefix"])
+def test_blind_turns_of_a_document_stay_within_it(mask):
+    here = packed("00011111.", "00000112.", "ip_ipp__.", mask)  # as in the docstring
+    shared = {"causal": ["x--------", "xx-------"], "prefix": ["xx-------"] * 2}[mask]
+    image = {"causal": ["---x-----", "---xx----"], "prefix": ["---xx----"] * 2}[mask]
+    assert drawn(may_attend(here, here)) == [
+        *shared,
+        "xxx------",
+        *image,
+        "---xxx---",
+        "---xxxx--",
+        "---xx--x-",
+        "--------x",
+    ]
+
+
+def test_window_counts_from_the_beginning_of_a_document():
+    here = packed("0001111", "0000000", "_______")
+    assert drawn(may_attend(here, here, window=2)) == [
+        "x------",
+        "xx-----",
+        "-xx----",
+        "---x---",
+        "---xx--",
+        "----xx-",
+        "-----xx",
+    ]
+
+
+def test_one_document_is_a_row_without_documents():
+    alone, one = places("0011122", "iip__p_", "image"), packed("0000000", "0011122", "iip__p_", "image")
+    assert torch.equal(may_attend(alone, alone, 3, True), may_attend(one, one, 3, True))
 
 
 def test_window_hides_what_is_further_back():

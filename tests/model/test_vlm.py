@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ojito.config import AveragePoolConfig, Config, ConnectorConfig, PerceiverConfig, PixelShuffleConfig, ViTConfig
@@ -56,6 +57,93 @@ def test_cached_equals_uncached(model, row, join, columns):
     torch.testing.assert_close(torch.cat(pieces, dim=1), model(batch), **CLOSE)
 
 
+def several(model, row):
+    """Rows of all kinds: images in front, two of them, none; a blind turn behind a shared part."""
+    rows = [row(model, 5, 6, 1, seed=1), row(model, 3, 2, 0, seed=2), row(model, 7, 3, 2, seed=3)]
+    blind, begin = row(model, 4, 4, 1, seed=4), 2 + model.config.image_tokens
+    blind.segments[:, begin:] = 1
+    blind.segments[:, begin + 3 :] = 2
+    blind.positions[:, begin + 3 :] -= 3
+    return [*rows, blind]
+
+
+def test_packed_equals_single(model, row, pack):
+    rows = several(model, row)
+    logits = model(pack(rows))
+    start = 0
+    for single in rows:
+        stop = start + single.tokens.shape[1]
+        torch.testing.assert_close(logits[:, start:stop], model(single), **CLOSE)
+        start = stop
+    assert logits.isfinite().all()
+
+
+def test_packed_has_the_loss_and_the_gradients_of_the_single_rows(style, build, row, pack):
+    model = build(style)
+    rows = several(model, row)
+    for single in rows:
+        single.targets[:, -6:] = single.tokens[:, -6:]
+    found = []
+    for batches in ([pack(rows)], rows):
+        model.zero_grad()
+        losses = [F.cross_entropy(model(b).flatten(0, 1), b.targets.flatten(), reduction="sum") for b in batches]
+        sum(losses).backward()
+        found.append((sum(losses).detach(), {name: p.grad for name, p in model.named_parameters()}))
+    (loss, gradients), (expected, single_gradients) = found
+    torch.testing.assert_close(loss, expected, **CLOSE)
+    largest = max(float(gradient.abs().max()) for gradient in single_gradients.values())
+    for name, gradient in single_gradients.items():
+        assert gradient.any(), name
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-5, atol=1e-6 * largest)
+
+
+def test_batch_norm_sees_the_same_images_in_packed_rows(build, row, pack, join):
+    model = build("llama", "resnet").train()
+    rows = several(model, row)
+    statistics = copy.deepcopy(model.vision.state_dict())
+    packed = model(pack(rows))[:, : rows[0].tokens.shape[1]]
+    moved = copy.deepcopy(model.vision.state_dict())
+    model.vision.load_state_dict(statistics)
+    single = model(join(rows, "right"))[:1, : rows[0].tokens.shape[1]]
+    torch.testing.assert_close(packed, single, **CLOSE)
+    for name, value in model.vision.state_dict().items():
+        torch.testing.assert_close(value, moved[name], **CLOSE)
+
+
+def test_documents_change_logits(model, row, pack):
+    batch = pack([row(model, seed=1), row(model, seed=2)])
+    together, apart = (model(changed(batch, documents=documents)) for documents in (None, batch.documents))
+    assert not torch.allclose(together, apart, atol=1e-4)
+
+
+def test_sample_of_a_packed_row_never_changes_another(model, row, pack):
+    rows = several(model, row)
+    before = model(pack(rows))
+    start = 0
+    for number, single in enumerate(rows):
+        stop = start + single.tokens.shape[1]
+        other = row(model, 1, single.tokens.shape[1] - 1, 0, seed=9)
+        other = changed(single, tokens=torch.where(single.tokens == IMAGE, IMAGE, other.tokens))
+        after = model(pack([*rows[:number], other, *rows[number + 1 :]]))
+        assert not torch.allclose(after[:, start:stop], before[:, start:stop], atol=1e-4)
+        for kept in (slice(0, start), slice(stop, None)):
+            torch.testing.assert_close(after[:, kept], before[:, kept], rtol=0, atol=1e-5)
+        start = stop
+
+
+def test_packed_rows_are_not_read_into_a_cache(model, row, pack):
+    batch = pack([row(model), row(model)])
+    with pytest.raises(OjitoError, match="cache: holds rows of one sample each, and these are packed; unpack them"):
+        model(batch, KVCache(model.config.decoder, 1, batch.tokens.shape[1]))
+
+
+def test_batch_moves_with_its_documents(model, row, pack):
+    batch = pack([row(model), row(model)])
+    assert batch.to("meta").documents.device.type == "meta"
+    assert (batch.num_samples, row(model).num_samples) == (2, 1)
+    assert changed(batch, documents=torch.full_like(batch.documents, PADDING)).num_samples == 0
+
+
 def test_blind_turns_packed_equal_each_alone(model, row):
     shared, lengths = row(model, prompt=2, answer=0), (5, 3, 4)
     begin = shared.tokens.shape[1]
@@ -66,7 +154,11 @@ def test_blind_turns_packed_equal_each_alone(model, row):
             words = row(model, prompt=2, answer=lengths[turn] - 2, num_images=0, seed=10 + turn)
             segments = torch.full_like(words.segments, 1 + turn)
             parts.append(changed(words, positions=begin + words.positions, segments=segments))
-        names = [field.name for field in dataclasses.fields(Batch) if field.name not in ("images", "patches", "visual")]
+        names = [
+            field.name
+            for field in dataclasses.fields(Batch)
+            if field.name not in ("images", "patches", "visual", "documents")
+        ]
         return Batch(**{n: torch.cat([getattr(p, n) for p in parts], dim=1) for n in names}, images=shared.images)
 
     packed = model(with_turns(0, 1, 2))[:, begin:].split(lengths, dim=1)

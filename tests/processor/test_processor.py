@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ojito.config import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
-from ojito.processor import ImageError, Processor, RowError, Tokenizer
+from ojito.processor import ImageError, Processor, RowError, Tokenizer, TooLongError
 from ojito.processor.pixels import normalize, pixels
 from ojito.processor.tiles import Tiles, read_image
 from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
@@ -210,6 +210,55 @@ def test_anything_but_a_list_of_samples_is_refused(samples):
 def test_lone_image_instead_of_a_list_is_refused(lone):
     with pytest.raises(RowError, match=r"row:3: images is one .*; write images=\[image\]"):
         processor()([Sample(lone, "what?", origin="row:3")])
+
+
+@pytest.mark.parametrize("turns", ["chat", "blind"])
+@pytest.mark.parametrize("image", [ImageConfig(), ImageConfig(fit="tiles", longest_side=16)])
+def test_length_is_that_of_the_row_with_the_same_answer(turns, image):
+    made = processor(replace(CONFIG, prompt=PromptConfig(turns=turns), image=image))
+    for sample in SAMPLES:
+        lengths = [
+            (len(made.row(sample, True, random.Random(n)).tokens), made.length(sample, random.Random(n)))
+            for n in range(9)
+        ]
+        assert all(row == told for row, told in lengths)
+    assert made.length(SAMPLES[0]) == len(made.row(SAMPLES[0], True).tokens)
+
+
+def test_length_refuses_what_row_refuses():
+    made = processor()
+    with pytest.raises(RowError, match="has no answer"):
+        made.length(Sample([RED], "what?"))
+    with pytest.raises(RowError, match="images is one str, not a list"):
+        made.length(Sample("a.jpg", turns=SAMPLES[0].turns))
+
+
+def test_row_that_does_not_fit_into_a_packed_one_is_refused():
+    made = processor()
+    length = made.length(SAMPLES[0])
+    assert made.for_packs(length).length(SAMPLES[0]) == length
+    assert made.for_packs(0).length(SAMPLES[0]) == length
+    smaller = made.for_packs(length - 1)
+    with pytest.raises(
+        TooLongError, match=f"takes {length} tokens, more than a packed row has, data.pack={length - 1};"
+    ):
+        smaller.row(SAMPLES[0], True)
+    assert not smaller.surely_fits(SAMPLES[0])
+    assert made.row(SAMPLES[0], True).tokens  # which stays as it was
+
+
+def test_packed_rows_hold_the_rows_and_images_of_their_samples():
+    made = processor()
+    rows = [made.row(sample, True) for sample in SAMPLES]
+    batch = made.packed([[rows[2], rows[1]], [rows[0]]], 80)
+    assert batch.tokens.shape == (2, 80)
+    assert batch.num_samples == 3
+    single = made.batch([rows[2], rows[1], rows[0]])
+    assert torch.equal(batch.images, single.images)
+    for (row, document), number in {(0, 0): 0, (0, 1): 1, (1, 0): 2}.items():
+        place, alone = batch.documents[row] == document, single.segments[number] != PADDING
+        for name in FIELDS:
+            assert torch.equal(getattr(batch, name)[row][place], getattr(single, name)[number][alone])
 
 
 def test_with_image_changes_settings_of_images_in_a_copy():

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from ojito.config import ImageConfig
 from ojito.processor.images import ImageError
 from ojito.processor.pixels import channels_first, raw_pixels
-from ojito.processor.tiles import MOST_TILES, add_whole, read_image, tile
+from ojito.processor.tiles import MOST_TILES, add_whole, read_grid, read_image, tile
 from ojito.settings import ConfigError
 
 SIZE = 8
@@ -53,6 +54,51 @@ def test_image_is_stretched_to_whole_tiles(size, grid):
 def test_image_of_one_tile_is_not_split(longest_side):
     made = tile(noise(30, 20), SIZE, ImageConfig(fit="tiles", longest_side=longest_side))
     assert (made.rows, made.columns, made.pixels.shape) == (0, 0, (1, 3, SIZE, SIZE))
+
+
+SETTINGS = [
+    {},
+    {"split": False},
+    {"longest_side": SIZE},
+    {"tiling": "nanovlm"},
+    {"tiling": "nanovlm", "enlarge": False},
+    {"fit": "pad", "longest_side": 0},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("size", [(640, 480), (48, 64), (3, 5), (1, 1), (1, 900), (31, 33)])
+def test_grid_is_told_from_the_header_as_it_is_read(settings, size):
+    config = replace(CONFIG, **settings)
+    content = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # sideways
+    Image.new("RGB", size).save(content, "JPEG", exif=exif)
+    for image in (Image.new("RGB", size), content.getvalue(), Image.open(content)):
+        made = read_image(image, SIZE, config)
+        assert read_grid(image, SIZE, config) == (made.rows, made.columns)
+
+
+@pytest.mark.parametrize("size", [(201, 57), (57, 201), (129, 100), (97, 96)])
+def test_grid_is_that_of_a_large_jpeg_at_the_scale_that_it_is_read_at(size, monkeypatch):
+    monkeypatch.setattr("ojito.processor.images.EXACT_PIXELS", 1000)
+    content = io.BytesIO()
+    Image.new("RGB", size).save(content, "JPEG")
+    for longest_side in range(5, 60, 3):
+        config = ImageConfig(fit="tiles", longest_side=longest_side)
+        made = read_image(content.getvalue(), SIZE, config)
+        assert read_grid(content.getvalue(), SIZE, config) == (made.rows, made.columns)
+
+
+def test_grid_needs_no_more_than_the_header_and_no_image_without_tiles():
+    content = io.BytesIO()
+    noise(200, 100).save(content, "JPEG")
+    assert read_grid(content.getvalue()[:700], SIZE, CONFIG) == (2, 4)
+    assert read_grid("gone.jpg", SIZE, ImageConfig()) == (0, 0)
+    with pytest.raises(ImageError, match=r"gone.jpg: does not exist"):
+        read_grid("gone.jpg", SIZE, CONFIG)
+    with pytest.raises(ImageError, match="image of type NoneType: is not an image"):
+        read_grid(None, SIZE, CONFIG)
 
 
 def test_longest_side_changes_output():

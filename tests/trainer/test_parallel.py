@@ -4,8 +4,10 @@ import signal
 
 import pytest
 import torch
+from PIL import Image
 
-from ojito.config import TrainConfig
+from ojito.config import DataConfig, TrainConfig
+from ojito.data import Batches, Source
 from ojito.model import VLM
 from ojito.records import IGNORE, Sample, Turn
 from ojito.trainer import TrainState, fit
@@ -77,6 +79,49 @@ def test_rank_without_an_image_takes_part(learn, samples, parallel):
     assert_same(learn(2, shares=[samples[:2], text], parallel=parallel), one)
 
 
+@pytest.fixture
+def batches(tiny_processor, tmp_path):
+    """A rank's share of rows of which some are broken; with `data.pack`, packed ones."""
+    rows = []
+    for number in range(24):
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (16, 16), (9 * number, 0, 99)).save(path)
+        if number in (2, 3, 5, 8, 11, 19):
+            path.write_bytes(b"")
+        rows.append(Sample([path], turns=(Turn("which", ("red" * (number % 3 + 1), "a dark one")),)))
+
+    def make(config, pack, rank, ranks):
+        data = DataConfig(pack=pack, max_bad=0.5)
+        return Batches(Source("rows", rows), tiny_processor, data, config, None, rank, ranks)
+
+    return make
+
+
+@pytest.mark.parametrize("pack", [0, 40])
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_ranks_learn_from_shares_of_packed_and_of_single_rows(batches, tiny_config, pack, parallel):
+    config = TrainConfig(steps=6, batch_size=2, lr=1e-4, log_every=1, parallel=parallel)  # one row a rank: some are bad
+
+    def call(rank):
+        torch.manual_seed(0)
+        made = VLM(tiny_config.model)
+        with join("cpu", 30) as ranks:
+            state = TrainState(made, config, ranks=ranks)
+            history = fit(state, batches(config, pack, ranks.rank, ranks.count), quiet=True)
+            position = state.state_dict()["position"]
+            trained = whole_model(state.loss).state_dict()
+        weights = {name: tensor.double().flatten().tolist() for name, tensor in trained.items()}
+        return [weights, [line["loss"] for line in history.log], history.steps, history.samples], position
+
+    ((one, expected),) = together(1, call)
+    results = together(2, call)
+    assert_same([result for result, _ in results], one)
+    assert one[-1] < 12 or pack  # bad rows are none
+    for _, position in results:
+        assert sorted(position.pop("bad")) == sorted(expected["bad"])
+        assert position == {name: value for name, value in expected.items() if name != "bad"}
+
+
 def test_row_with_a_black_image_adds_nothing_to_the_loss(tiny_model, tiny_processor):
     batch = tiny_processor([Sample((), turns=(Turn("a", ("b",)),))], training=True)
     more = with_image(batch, tiny_model)
@@ -84,6 +129,10 @@ def test_row_with_a_black_image_adds_nothing_to_the_loss(tiny_model, tiny_proces
     assert (more.targets[-1] == IGNORE).all()
     torch.testing.assert_close(tiny_model(more)[0, : batch.tokens.shape[1]], tiny_model(batch)[0])
     assert with_image(more, tiny_model) is more
+    packed = tiny_processor.packed([[tiny_processor.row(Sample((), turns=(Turn("a", ("b",)),)), training=True)]], 20)
+    more = with_image(packed, tiny_model)
+    assert more.documents.shape == more.tokens.shape
+    torch.testing.assert_close(tiny_model(more)[0, :20], tiny_model(packed)[0])
 
 
 @pytest.mark.parametrize(("before", "after"), [("ddp", "ddp"), ("ddp", "fsdp"), ("fsdp", "fsdp"), ("fsdp", "ddp")])

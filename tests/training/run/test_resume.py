@@ -71,7 +71,16 @@ def kill(go, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "settings", [(), ("data.workers=2",), ("train.accumulate=2",), ("train.optimizer=muon",)], ids=str
+    "settings",
+    [
+        (),
+        ("data.workers=2",),
+        ("data.pack=64",),
+        ("data.pack=64", "data.workers=2"),
+        ("train.accumulate=2",),
+        ("train.optimizer=muon",),
+    ],
+    ids=str,
 )
 def test_resume_is_bitwise(go, kill, settings):
     whole = go("whole", *settings)

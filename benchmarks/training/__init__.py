@@ -1,0 +1,1 @@
+"""Training measured: what a step costs, and what fills it."""
