@@ -15,7 +15,7 @@ from ojito.inference import copied_bytes
 from ojito.inference.choice import is_large
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
 from ojito.model import VLM
-from ojito.model.lora import target_layers
+from ojito.model.lora import is_adapter, target_layers
 
 TRAINING = {"adamw": 16, "muon": 12}
 """Bytes for each trained parameter, by optimizer: weight, gradient and two moments (Muon: one), float32 each."""
@@ -86,9 +86,9 @@ def training_bytes(model: VLM, config: TrainConfig) -> int:
     Raises:
         ConfigError: `lora.targets` names no layer.
     """
-    own = {name: sum(p.numel() for n, p in part.named_parameters() if ".lora_" not in n)
+    own = {name: sum(p.numel() for n, p in part.named_parameters() if not is_adapter(n))
            for name, part in model.parts.items()}  # fmt: skip
-    still = sum(own[name] for name in {*config.freeze, *config.adapted})
+    still = sum(own[name] for name in {*config.frozen, *config.adapted})
     whole = (sum(own.values()) - still) * TRAINING[config.optimizer]
     return still * torch.float32.itemsize + whole + adapter_numbers(model, config) * TRAINING["adamw"]
 

@@ -25,6 +25,7 @@ from ojito.config.model import (
 from ojito.config.processor import ImageConfig, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.config.stages import StageConfig
 from ojito.config.training import TrainConfig, only_length
+from ojito.settings import ConfigError
 
 __all__ = [
     "AveragePoolConfig",
@@ -85,3 +86,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
+
+    def __post_init__(self) -> None:
+        if self.train.lora.rank and not self.train.adapted:  # a single stage may well have none
+            problem = f"{list(self.train.lora.parts)} never learn (train.freeze), and get no adapters"
+            raise ConfigError("train.lora.parts", problem, "leave one of them out of freeze, or set train.lora.rank=0")

@@ -144,14 +144,17 @@ class TrainConfig:
         check_seed(self.seed)
         if set(self.freeze) == set(typing.get_args(Part)):
             raise ConfigError("freeze", f"{list(self.freeze)} leaves nothing to train", "leave one part out")
-        if self.lora.rank and not self.adapted:
-            problem = f"{list(self.lora.parts)} are all in freeze, and get no adapters"
-            raise ConfigError("lora.parts", problem, "leave one of them out of freeze, or set lora.rank=0")
+
+    @property
+    def frozen(self) -> tuple[Part, ...]:
+        """The parts that learn nothing, in no stage."""
+        phases = [stage.freeze for stage in self.stages] or [self.freeze]
+        return tuple(part for part in typing.get_args(Part) if all(part in phase for phase in phases))
 
     @property
     def adapted(self) -> tuple[Part, ...]:
-        """The parts that learn through adapters of LoRA alone."""
-        return tuple(part for part in self.lora.parts if part not in self.freeze) if self.lora.rank else ()
+        """The parts that learn through adapters of LoRA alone, in whatever stage."""
+        return tuple(part for part in self.lora.parts if part not in self.frozen) if self.lora.rank else ()
 
     def at(self, step: int) -> tuple[TrainConfig, int]:
         """Return the settings of the stage that a step is in, and the step at which that began.

@@ -180,6 +180,26 @@ def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [matrix for _, layer in adapted_layers(module) for matrix in (layer.lora_A, layer.lora_B)]
 
 
+def with_adapters_of(model: VLM, made: VLM) -> VLM:
+    """Give a model of the same config adapters of the same form, and return it; their numbers are still to be loaded.
+
+    Args:
+        model: The model that has them.
+        made: The other one.
+    """
+    for name, layer in adapted_layers(model):
+        rank = len(layer.lora_A)
+        a, b = torch.zeros(rank, layer.in_features), torch.zeros(layer.out_features, rank)
+        attach(made, name, a, b, layer.scale, layer.dropout.share)
+    made.adapters = model.adapters
+    return made
+
+
+def is_adapter(name: str) -> bool:
+    """Tell whether a tensor of a state dict is an adapter's, by its name."""
+    return name.endswith((".lora_A", ".lora_B"))
+
+
 @torch.no_grad()
 def merge(model: VLM) -> None:
     """Put every adapter into its layer's weight, in place: plain layers are left, which compute the same.

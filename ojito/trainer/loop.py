@@ -163,12 +163,11 @@ class _Loop:
 
     def _enter(self) -> None:
         """Begin the next stage."""
-        self.state.enter(self.clock.step)
-        self.good = LastGood(self.state.model, self.state.loss)
-        frozen = f"; {', '.join(self.state.config.freeze)} frozen" if self.state.config.freeze else ""
-        self.display.say(
-            f"step {self.clock.step}: the next stage begins, at a rate of {self.state.config.lr:g}{frozen}"
-        )
+        state = self.state
+        state.enter(self.clock.step)
+        self.good = LastGood(state.model, state.loss)
+        frozen = f", {', '.join(state.config.freeze)} frozen" if state.config.freeze else ""
+        self.display.say(f"step {self.clock.step}: the next stage begins, lr {state.config.lr:g}{frozen}")
 
     def _step(self, rate: float) -> None:
         """Learn from the next batches.

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ojito.config import TrainConfig
 from ojito.model import VLM
-from ojito.model.lora import adapt, adapter_parameters
+from ojito.model.lora import adapter_parameters
 from ojito.trainer.muon import Muon
 
 MEMORY: dict[type[Optimizer], set[str]] = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, Muon: {"momentum"}}
@@ -89,18 +89,14 @@ def set_trainable(model: VLM, config: TrainConfig) -> None:
     A frozen part's parameters get no gradients. It also runs in evaluation mode: otherwise its batch norms would keep
     moving their statistics, and dropout would disturb features that are meant to stay.
 
-    Parts that learn by LoRA get their adapters, where they have none, and nothing else of them learns.
-
-    Raises:
-        ConfigError: As for `adapt`.
+    Of parts that have adapters of LoRA, nothing else learns.
     """
-    adapt(model, config.lora, config.adapted, config.seed)
     model.train()
     for name, part in model.parts.items():
-        learns, adapted = name not in config.freeze, name in config.adapted
+        learns, adapted = name not in config.freeze, bool(config.lora.rank) and name in config.lora.parts
         part.train(learns)
         part.requires_grad_(learns and not adapted)
-        if adapted:
+        if learns and adapted:
             for parameter in adapter_parameters(part):
                 parameter.requires_grad_(True)
             for module in part.modules():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ojito.config import TrainConfig
 from ojito.model import VLM
+from ojito.model.lora import with_adapters_of
 from ojito.records import IGNORE, IMAGE, PADDING, SHARED, Batch
 from ojito.trainer.loss import token_loss
 from ojito.trainer.ranks import Ranks
@@ -143,7 +144,7 @@ def whole_model(loss: Loss) -> VLM:
     model = loss.model
     if not _is_sharded(loss):
         return model
-    made = VLM(model.config).to(model.device)
+    made = with_adapters_of(model, VLM(model.config)).to(model.device)
     made.load_state_dict({name: full(tensor) for name, tensor in model.state_dict().items()})
     return made.eval()
 

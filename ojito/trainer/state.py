@@ -14,6 +14,7 @@ from ojito.data import merge_states
 from ojito.device import fast_bfloat16
 from ojito.errors import OjitoError
 from ojito.model import VLM
+from ojito.model.lora import adapt, is_adapter
 from ojito.trainer.history import History, Step
 from ojito.trainer.movement import Movement
 from ojito.trainer.optim import MEMORY, optimizers, set_trainable
@@ -67,6 +68,7 @@ class TrainState:
         self.position: dict[str, Any] = {}
         self.history = History()
         self.sound = True
+        adapt(model, config.lora, config.adapted, config.seed)
         set_trainable(model, config.at(0)[0])
         self.loss = shard(model, config, self.ranks)
         self.random = seed_rank(config.seed, 0, self.ranks, self.device)
@@ -179,12 +181,10 @@ class TrainState:
 
     def _changing(self) -> dict[str, Tensor]:
         """Tensors of the model that this run changes: what learns, and the running statistics beside it."""
-        phases: list[set[str]] = [{*stage.freeze} for stage in self.recipe.stages] or [{*self.recipe.freeze}]
-        frozen = tuple(f"{part}." for part in self.model.parts if all(part in phase for phase in phases))
-        parameters = self.model.named_parameters()
-        still = {name for name, parameter in parameters if not parameter.requires_grad and len(phases) == 1}
-        every = self.model.state_dict()
-        return {name: tensor for name, tensor in every.items() if name not in still and not name.startswith(frozen)}
+        frozen, adapted = (tuple(f"{part}." for part in parts) for parts in (self.recipe.frozen, self.recipe.adapted))
+        every = self.model.state_dict().items()
+        changing = {name: tensor for name, tensor in every if not name.startswith(frozen)}
+        return {name: tensor for name, tensor in changing.items() if not name.startswith(adapted) or is_adapter(name)}
 
     def _moments(self) -> dict[str, dict[str, Any]]:
         """The optimizers' memory of each parameter, by its name."""

@@ -20,6 +20,7 @@ from ojito.learned import Learned
 from ojito.loading import FINE_TUNING, check_settings, find_folder, find_preset, load_for, recipe_of
 from ojito.memory import check_training_memory
 from ojito.model import VLM
+from ojito.model.lora import adapt
 from ojito.model.meta import on_meta
 from ojito.parts import load_pretrained
 from ojito.pipeline import Pipeline
@@ -126,11 +127,15 @@ def begin(
         OjitoError: As for `train`.
     """
     if isinstance(start, Pipeline):
-        return _continue(start, config, device)
-    if base is None:
-        return Pipeline(*prepare(config, source, device), config)
-    with progress_bar(f"loading {base.path}", quiet) as report:
-        return load_for(config, base, device, report)
+        pipe = _continue(start, config, device)
+    elif base is None:
+        pipe = Pipeline(*prepare(config, source, device), config)
+    else:
+        with progress_bar(f"loading {base.path}", quiet) as report:
+            pipe = load_for(config, base, device, report)
+    # Adapters are part of what is said and saved.
+    adapt(pipe.model, config.train.lora, config.train.adapted, config.train.seed)
+    return pipe
 
 
 def prepare(config: Config, source: Rows | Stream, device: torch.device | str = "auto") -> tuple[VLM, Processor]:

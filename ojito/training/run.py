@@ -26,7 +26,6 @@ from ojito.trainer import History, TrainState, fit
 from ojito.trainer.interrupts import interrupts
 from ojito.trainer.logs import check_logs
 from ojito.trainer.loop import OnLine, OnStep
-from ojito.trainer.optim import set_trainable
 from ojito.trainer.parallel import whole_model
 from ojito.trainer.progress import Display, progress_bar
 from ojito.trainer.ranks import Ranks, join
@@ -268,7 +267,6 @@ def _prepare(
     if folder is not None and folder.unfinished is not None:
         folder.unfinished.check_rows(rows, held.source.name)
     pipe = begin(start, config, base, held.source, torch_device, display.quiet)
-    set_trainable(pipe.model, config.train.at(0)[0])  # adapters are part of what is said and saved
     # All images are read for it: not before the first step, where there may be many.
     pipe.learned = functools.partial(learned_of, held.source, config, held.rows, pipe.learned or before)
     if folder is not None:

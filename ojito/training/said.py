@@ -9,7 +9,7 @@ from collections import Counter
 from ojito.config import Config
 from ojito.data import Rows, Stream, training_texts
 from ojito.errors import one_line
-from ojito.model.lora import adapted_layers
+from ojito.model.lora import adapted_layers, adapter_parameters
 from ojito.pipeline import Pipeline
 from ojito.processor import Tokenizer
 from ojito.threads import Threads
@@ -43,10 +43,11 @@ def _adapters(pipe: Pipeline, config: Config) -> list[str]:
     if model.adapters is None or not lora.rank:
         return []
     layers = Counter(name.partition(".")[0] for name, _ in adapted_layers(model))
-    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     by = [f"{count} layers of the {part}" for part, count in layers.items() if part in config.train.adapted]
     parts = {name for name, part in model.parts.items() if any(True for _ in part.parameters())}
-    whole = sorted(parts - {*config.train.freeze, *config.train.adapted})
+    whole = sorted(parts - {*config.train.frozen, *config.train.adapted})
+    learning = sum(p.numel() for part in whole for p in model.parts[part].parameters())
+    learning += sum(p.numel() for part in config.train.adapted for p in adapter_parameters(model.parts[part]))
     still = sorted(parts - {*whole, *(part for part in layers if part in config.train.adapted)})
     also = f"; {' and '.join(whole)} in full" * bool(whole) + f"; {' and '.join(still)} not at all" * bool(still)
     return [f"learning: {learning:,} parameters, by LoRA of rank {lora.rank} in {' and '.join(by)}{also}"]

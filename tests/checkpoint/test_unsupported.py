@@ -94,7 +94,7 @@ def test_adapter_whose_model_is_not_here_names_that(llava, config, extra):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "is no JSON"),
+        ("", "is empty"),
         ("[]", "holds a list, not a mapping"),
         ("{}", "has peft_type None, and Ojito knows LORA; merge it into its model"),
         ('{"peft_type": "LORA", "base_model_name_or_path": null}', "is an adapter and does not name its model"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.config import DataConfig, TrainConfig
+from ojito.config import DataConfig, LoraConfig, TrainConfig
 from ojito.data import Batches, Source
 from ojito.model import VLM
 from ojito.records import IGNORE, Sample, Turn
@@ -59,8 +59,15 @@ def assert_same(results, expected, atol=1e-6):
             torch.testing.assert_close(torch.tensor(weights[name]), torch.tensor(values), rtol=0, atol=atol)
 
 
+LORA = {"lora": LoraConfig(rank=2, parts=("vision", "decoder")), "lora_lr": 1e-4}
+
+
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2}, {"freeze": ("vision",)}, {"clip": 0.01}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"accumulate": 2}, {"freeze": ("vision",)}, {"clip": 0.01}, LORA],
+    ids=["plain", "accumulate", "freeze", "clip", "lora"],
+)
 def test_two_ranks_learn_what_one_learns(learn, parallel, settings):
     (one,) = learn(1, **settings)
     assert_same(learn(2, parallel=parallel, **settings), one)

@@ -47,7 +47,7 @@ def _named(config: AdapterConfig) -> Path | None:
         return None
     for place in (Path(name), config.path.parent / name):
         with suppress(OSError, ValueError):  # a name that is none
-            if place.exists():
+            if place.is_dir() or place.is_file():  # of a pipe, nothing would ever come
                 return place
     revision = f"@{config.revision}" * bool(config.revision)
     if not is_hub_id(name + revision):

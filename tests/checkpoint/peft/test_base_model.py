@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -56,6 +57,13 @@ def test_name_that_leads_nowhere_is_an_error(adapter, name):
     found = refusal(adapter(base_model_name_or_path=name))
     assert found.startswith("FOLDER: is an adapter ")
     assert "--base MODEL" in found
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipe_in_place_of_a_model_is_not_waited_for(adapter):
+    folder = adapter(base_model_name_or_path="pipe")
+    os.mkfifo(folder / "pipe")
+    assert "is an adapter for pipe, which is not here" in refusal(folder)
 
 
 def test_base_that_is_given_counts(adapter, bases):

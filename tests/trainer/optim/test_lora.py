@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from ojito.config import LoraConfig, TrainConfig, ViTConfig
+from ojito.config import Config, LoraConfig, StageConfig, TrainConfig, ViTConfig
 from ojito.errors import ConfigError
 from ojito.model import VLM
-from ojito.model.lora import adapted_layers
+from ojito.model.lora import adapted_layers, with_adapters_of
 from ojito.trainer import TrainState, fit
 from ojito.trainer.optim import optimizers, set_trainable
 
@@ -137,6 +137,47 @@ def test_parts_that_learned_in_full_are_remembered(start):
     assert not state.model.connector.training
 
 
+STAGES = {
+    "lora": LoraConfig(rank=2, parts=("decoder",)),
+    "lora_lr": 1e-2,
+    "stages": (StageConfig(2, freeze=("vision", "decoder")), StageConfig(2, freeze=("vision", "connector"))),
+}
+
+
+def test_stages_may_learn_one_part_in_full_and_then_another_by_adapters(start, batches):
+    state = start(**STAGES)
+    before = copied(state.model)
+    seen = []
+    fit(state, batches(), on_step=lambda state: seen.append(changed(before, state.model)), quiet=True)
+    assert {name.partition(".")[0] for name in seen[1]} == {"connector"}
+    assert {name.partition(".")[0] for name in seen[3]} == {"connector", "decoder"}
+    assert all(name.endswith(("lora_A", "lora_B")) for name in seen[3] if name.startswith("decoder"))
+    assert state.model.adapters.whole == {"connector"}
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_resume_is_bitwise_in_every_stage(start, batches, step):
+    whole = start(**STAGES)
+    fit(whole, batches(), quiet=True)
+    first = start(**STAGES)
+    fit(first, batches(), on_step=lambda state: "stop" if state.clock.step == step else None, quiet=True)
+    saved = first.state_dict()
+    assert not [name for name in saved["model"] if name.startswith("decoder") and not name.endswith(("_A", "_B"))]
+    second = start(**STAGES)
+    second.load_state_dict(saved)
+    fit(second, batches(), quiet=True)
+    assert not changed(whole.model.state_dict(), second.model)
+
+
+def test_model_that_is_put_together_again_has_the_same_adapters(start):
+    model = start(lora=LoraConfig(rank=2, alpha=3.0, dropout=0.2)).model
+    made = with_adapters_of(model, VLM(model.config))
+    made.load_state_dict(model.state_dict())
+    assert made.adapters is model.adapters
+    for (_, ours), (_, theirs) in zip(adapted_layers(made), adapted_layers(model), strict=True):
+        assert (ours.scale, ours.dropout.share) == (theirs.scale, theirs.dropout.share) == (1.5, 0.2)
+
+
 def test_frozen_part_has_no_adapters_and_a_part_that_has_them_may_be_frozen(start):
     state = start(lora=LoraConfig(rank=2), freeze=("vision",))
     assert not [*adapted_layers(state.model.vision)]
@@ -146,8 +187,8 @@ def test_frozen_part_has_no_adapters_and_a_part_that_has_them_may_be_frozen(star
 
 def test_adapters_of_parts_that_are_all_frozen_are_refused():
     with pytest.raises(ConfigError) as error:
-        TrainConfig(lora=LoraConfig(rank=2, parts=("vision",)), freeze=("vision",))
+        Config(train=TrainConfig(lora=LoraConfig(rank=2, parts=("vision",)), freeze=("vision",)))
     assert str(error.value) == (
-        "lora.parts: ['vision'] are all in freeze, and get no adapters; leave one of them out of freeze, or set "
-        "lora.rank=0"
+        "train.lora.parts: ['vision'] never learn (train.freeze), and get no adapters; leave one of them out of "
+        "freeze, or set train.lora.rank=0"
     )
