@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Union, overload
@@ -66,5 +67,6 @@ def drawn_rows(rows: Sequence[Sample], most: int) -> Sequence[Sample]:
     """
     if not is_lazy(rows):
         return rows
-    step = max(1, len(rows) / most)
-    return [rows[int(number * step)] for number in range(min(most, len(rows)))]
+    count = min(most, len(rows))
+    draw = random.Random(f"{count} of {len(rows)}")  # one of each part: every n-th row may always be of one kind
+    return [rows[int((part + draw.random() * (count < len(rows))) * len(rows) / count)] for part in range(count)]

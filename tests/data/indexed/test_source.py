@@ -130,7 +130,10 @@ def test_file_that_changes_after_it_was_indexed_ends_the_run(data):
 
 def test_drawn_rows_are_spread_over_large_data_and_all_of_others(data):
     data.lines(*({"image": "a.png", "caption": str(n)} for n in range(10)))
-    assert [row.turns[0].answers for row in drawn_rows(data.indexed().rows, 3)] == [("0",), ("3",), ("6",)]
+    found = [[int(row.turns[0].answers[0]) for row in drawn_rows(data.indexed().rows, most)] for most in (3, 3, 10, 99)]
+    assert found[0] == found[1] == sorted(found[0])
+    assert [number * 3 // 10 for number in found[0]] == [0, 1, 2]
+    assert found[2] == found[3] == [*range(10)]
     assert len(drawn_rows(data.whole(pack=False).rows, 0)) == 1
 
 
@@ -220,3 +223,23 @@ def test_reading_on_and_on_takes_no_more_memory(data):
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < 200_000  # 400,000 if each of the rows left its sample behind
+
+
+def test_bad_rows_are_the_same_again_when_a_run_is_gone_on_with(data):
+    data.lines(*({"image": f"{'gone' if n % 9 == 3 else 'a'}.png", "caption": str(n)} for n in range(40)))
+    settings = DataConfig(max_bad=0.5)
+
+    def fed(count, state=None):
+        feed = Batches(data.indexed(), PROCESSOR, settings, TRAIN)
+        if state:
+            feed.load_state_dict(state)
+        said = [text for batch in itertools.islice(feed, count) for text in answers(batch)]
+        return said, json.loads(json.dumps(feed.state_dict())), feed.problems
+
+    whole, _, problems = fed(12)
+    first, state, _ = fed(5)
+    second, state, _ = fed(4, state)
+    third, _, again = fed(3, state)
+    assert first + second + third == whole
+    assert sorted(again) == sorted(problems)
+    assert len(problems) == 5
