@@ -38,6 +38,8 @@ class Learned:
         kinds: How many turns of each kind it was trained on; "caption" and "question" where the data name none.
         question: One of the questions.
         before: Whether it began with weights that had learned something of which nothing is known.
+        rule: How rows of data too large for a key each were held out, "seed share"; then `learned` and `held_out` are
+            of some of the rows.
     """
 
     learned: frozenset[bytes] = frozenset()
@@ -45,10 +47,16 @@ class Learned:
     kinds: Mapping[str, int] = field(default_factory=dict)
     question: str = ""
     before: bool = False
+    rule: str = ""
 
     @classmethod
     def of(
-        cls, rows: Iterable[Sample], held_out: Iterable[Sample] = (), before: Learned | None = None, keys: bool = True
+        cls,
+        rows: Iterable[Sample],
+        held_out: Iterable[Sample] = (),
+        before: Learned | None = None,
+        keys: bool = True,
+        rule: str = "",
     ) -> Learned:
         """Return what a model has learned after training on these rows.
 
@@ -57,6 +65,7 @@ class Learned:
             held_out: The rows that were held out of them.
             before: What the model had learned before.
             keys: Whether the rows can come again; those of a source without end do not.
+            rule: How rows of large data were held out.
         """
         before = before or cls()
         rows = [*rows]
@@ -65,7 +74,7 @@ class Learned:
         kinds = Counter(turn.kind or ("caption" if turn.wants_caption else "question") for turn in turns)
         learned = before.learned | (keys_of(rows) if keys else frozenset())
         held = frozenset((before.held_out | keys_of(held_out)) - learned)
-        return cls(learned, held, dict(Counter(before.kinds) + kinds), asked, before.before)
+        return cls(learned, held, dict(Counter(before.kinds) + kinds), asked, before.before, rule or before.rule)
 
     @property
     def captions(self) -> bool:
@@ -94,6 +103,7 @@ class Learned:
             "kinds": dict(self.kinds),
             "question": self.question,
             "before": self.before,
+            **({"rule": self.rule} if self.rule else {}),
         }
 
     @classmethod
@@ -109,7 +119,11 @@ class Learned:
                 raise OjitoError("learned", problem, "update Ojito")
             kinds = {str(kind): int(count) for kind, count in values["kinds"].items()}
             keys = (_unpacked(values["learned"]), _unpacked(values["held_out"]))
-            return cls(*keys, kinds, str(values["question"]), bool(values["before"]))
+            rule = str(values.get("rule", ""))
+            if rule:
+                _, share = rule.split()
+                float(share)
+            return cls(*keys, kinds, str(values["question"]), bool(values["before"]), rule)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, OjitoError):
                 raise

@@ -91,6 +91,8 @@ class Sample:
         chat: Whether the turns read each other even where the processor's prompt has blind ones: a conversation.
         split: "train", "dev", ...; empty when the data has none.
         origin: Where the row comes from ("captions.jsonl:12"), for messages.
+        problem: What is wrong with the row, where that was found when it was read; whoever writes it as tokens raises
+            it, as any other error of a row.
     """
 
     images: Sequence[ImageLike] = ()
@@ -100,6 +102,7 @@ class Sample:
     origin: str = ""
     system: str = ""
     chat: bool = False
+    problem: OjitoError | None = None
 
     @property
     def dialogue(self) -> tuple[Turn, ...]:

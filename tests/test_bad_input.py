@@ -416,6 +416,8 @@ COMMANDS = {
     "data without their flag": command("train", "photos/"),
     "a preset for own images without them": command("train", "--preset", "photos"),
     "data that are an address": command("train", "--data", "https://example.org/photos.zip"),
+    "shards among other files": with_image("pack-data", "photo.png", "--out", "."),
+    "a setting that is not of data": command("pack-data", "rows.jsonl", "--out", "new", "train.steps=3"),
     "two models to start from": with_model("train", "--from", "mine", "--preset", "tiny", "--data", "scenes"),
     "a preset to go on from": command("train", "--from", "tiny", "--data", "scenes"),
     "another tokenizer to go on with": with_model(

@@ -33,7 +33,8 @@ def run(args: Namespace) -> int:
         raise UsageError(f"--examples {args.examples}", "is less than none", "use 0 or more")
     config = _config(args)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=args.data, max_bad=_MAX_BAD))
-    source = open_data(config)
+    with progress(f"indexing {args.data}") as report:
+        source = open_data(config, report)
     if not isinstance(source, Source):
         raise UsageError(args.data, "are drawn, and have no rows to show", "give a file, a folder or photos16")
     seed = args.seed or 0

@@ -139,6 +139,19 @@ COMMANDS = (
         "ojito data captions.jsonl --preset tiny --html data.html",
     ),
     Command(
+        "pack-data",
+        "write data as tar archives in WebDataset's layout, which are read from any place at once",
+        "ojito.commands.pack_data",
+        (
+            argument("data", type=word, metavar="PATH", help="a file or folder, in any form of docs/data.md"),
+            argument("--out", type=word, required=True, metavar="FOLDER", help="where to write them: a new folder"),
+            argument("--shard-mb", type=count, default=256, metavar="N", help="size of an archive, MiB (default 256)"),
+            argument("--force", action="store_true", help="replace the archives in --out"),
+            argument("settings", nargs="*", metavar="key=value", help="settings of data, such as data.max_bad=0.5"),
+        ),
+        "ojito pack-data captions.jsonl --out packed",
+    ),
+    Command(
         "build",
         "join a public vision tower and a public decoder to a new model for training",
         "ojito.commands.build",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ojito.config.connectors import AveragePoolConfig, ConnectorConfig, PerceiverConfig, PixelShuffleConfig
-from ojito.config.data import DataConfig, ScenesConfig
+from ojito.config.data import ColourConfig, DataConfig, MixedConfig, ScenesConfig
 from ojito.config.efficientnet import EfficientNetConfig
 from ojito.config.lora import LoraConfig
 from ojito.config.model import (
@@ -29,6 +29,7 @@ from ojito.settings import ConfigError
 
 __all__ = [
     "AveragePoolConfig",
+    "ColourConfig",
     "Config",
     "ConnectorConfig",
     "DataConfig",
@@ -36,6 +37,7 @@ __all__ = [
     "EfficientNetConfig",
     "ImageConfig",
     "LoraConfig",
+    "MixedConfig",
     "ModelConfig",
     "NoVisionConfig",
     "Part",

@@ -19,6 +19,7 @@ from ojito.data.features import Features
 from ojito.data.files import DataError
 from ojito.data.lengths import fitting_rows, is_large
 from ojito.data.loader import BatchDataset, Problems, check_flip
+from ojito.data.mixture import MixedOrder, MixedRows
 from ojito.data.order import ByLength, Counted, Order, Shuffled
 from ojito.data.plan import Packs, Place, Plan, Planned, Singles, Window, Windows
 from ojito.data.sources import all_bad, check_budget
@@ -94,15 +95,18 @@ class Batches(Iterator[Batch]):
             rows = 0
         else:
             self.problems += source.problems
-            samples, too_long = fitting_rows(source.name, source.samples(config.split), self._processor)
-            self.problems += too_long
+            samples = source.samples(config.split)
+            if not isinstance(samples, MixedRows):  # which keeps its numbers: rows too long are left out when met
+                samples, too_long = fitting_rows(source.name, samples, self._processor)
+                self.problems += too_long
             if config.flip and not is_large(samples):
                 check_flip(self._name, samples)
             rows = len(samples)
-            order = Shuffled(rows, train.seed) if config.pack else ByLength(samples, train.seed, train.batch_size)
+            random_order = samples.order(train.seed) if isinstance(samples, MixedRows) else Shuffled(rows, train.seed)
+            order = random_order if config.pack else ByLength(samples, train.seed, train.batch_size)
         self._dataset = BatchDataset(samples, self._processor, config, train.seed, features)
         self._plan: Plan = Singles(order, size)
-        if isinstance(order, Shuffled):
+        if isinstance(order, (Shuffled, MixedOrder)):
             self._plan = Packs(functools.partial(_windows, order, self._dataset.length, config, train.seed), size)
         self._state = LoaderState(
             {"rows": rows, "seed": train.seed, "batch_size": train.batch_size, "pack": config.pack}
@@ -231,7 +235,7 @@ def _shares(plan: Iterator[Planned], share: slice, ahead: deque[Planned]) -> Ite
 
 
 def _windows(
-    order: Shuffled, length: Callable[[int, int], int], config: DataConfig, seed: int, first: int
+    order: Shuffled | MixedOrder, length: Callable[[int, int], int], config: DataConfig, seed: int, first: int
 ) -> Iterator[Window]:
     """Packed rows from a sample on, planned by a process of its own if others read them."""
     windows = Windows(order, length, config.pack, seed, first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import unicodedata
@@ -50,6 +51,15 @@ class Listing:
     def folded(self) -> dict[str, str]:
         """The files by their composed names without capitals."""
         return {unicodedata.normalize("NFC", name).casefold(): name for name in self.files}
+
+
+class FoldersOnly(Listing):
+    """The names of the folders in a folder, without those of its files."""
+
+    def __init__(self, folder: str) -> None:
+        self.files, self.folders = set(), set()
+        with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
+            self.folders.update(entry.name for entry in entries if entry.is_dir())
 
 
 class Finder:
@@ -137,4 +147,28 @@ class Finder:
         key = os.fspath(folder)
         if key not in self._listings:
             self._listings[key] = Listing(key or ".")
+        return self._listings[key]
+
+
+class DirectFinder(Finder):
+    """Finder for large data: it asks the disk for each image, and holds no names of a folder of a million."""
+
+    def find(self, name: str, hint: bool = False) -> Path:
+        """Return the path of an image. As for `Finder`, but that a name in other capitals is not looked for."""
+        return self._find(name, hint)
+
+    def _is_file(self, root: Path, name: str) -> bool:
+        return os.path.isfile(os.path.join(root, name))
+
+    def _composed(self, path: Path) -> Path | None:
+        for form in ("NFC", "NFD"):
+            written = unicodedata.normalize(form, str(path))
+            if os.path.isfile(written):
+                return Path(written)
+        return None
+
+    def _listing(self, folder: Path | str) -> Listing:
+        key = os.fspath(folder)
+        if key not in self._listings:
+            self._listings[key] = FoldersOnly(key or ".")
         return self._listings[key]

@@ -43,6 +43,19 @@ def group(rows: Iterable[Sample], blind: bool) -> list[Sample]:
     ]
 
 
+def regroup(samples: Sequence[Sample], blind: bool, conversations: bool) -> list[Sample]:
+    """Join the samples of one row.
+
+    Args:
+        samples: What the row makes.
+        blind: Whether questions about one image become turns of one sample.
+        conversations: Whether a conversation is such questions, too.
+    """
+    if conversations:
+        samples = [dataclasses.replace(sample, chat=False) for sample in samples]
+    return group(samples, blind)
+
+
 def turns_read(rows: Sequence[Sample], blind: bool) -> str:
     """One line that says how turns are read: "12 questions about 4 images, read blind to each other"."""
     images = {tuple(row.images) for row in rows if row.images and not row.chat}

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ojito.config import DataConfig
-from ojito.data.sources import Source
+from ojito.data.indexed.source import IndexedSource
+from ojito.data.mixture import MixedRows, Mixture, mix
+from ojito.data.source import Source
 from ojito.learned import Learned, row_keys
 from ojito.records import Sample
 
@@ -52,6 +54,10 @@ def hold_out(source: Any, data: DataConfig, seed: int = 0, before: Learned | Non
         before: What the model has learned already. Rows that were held out then are held out again, and none that were
             learned.
     """
+    if isinstance(source, Mixture):
+        return _hold_out_each(source, data, seed, before)
+    if isinstance(source, IndexedSource):
+        return _hold_out_large(source, data, seed, before)
     if not isinstance(source, Source) or any(row.split for row in source.rows):
         return HoldOut(source)
     if not data.hold_out or data.eval_split == data.split:
@@ -110,6 +116,8 @@ def by_image(rows: Sequence[Sample], most: int = FILES) -> list[list[int]]:
 
 def mark_held_out(source: Source, learned: Learned | None, split: str) -> Source:
     """Return data without splits with those rows as `split` that were held out when the model was trained on them."""
+    if learned is not None and isinstance(source, IndexedSource):
+        return source.hold(learned.rule, split) if learned.rule and not source.names_splits else source
     if learned is None or not learned.held_out or any(row.split for row in source.rows):
         return source
     groups = [[i] for i, row in enumerate(source.rows) if learned.is_held_out(row)]
@@ -130,11 +138,36 @@ def find_split(known: Collection[str], asked: str, test: bool = True) -> str:
     return next((name for name in SPLITS if name in known and (test or name != "test")), asked)
 
 
+def _hold_out_each(source: Mixture, data: DataConfig, seed: int, before: Learned | None) -> HoldOut:
+    """Hold out rows of each source of a mixture apart."""
+    held = [hold_out(part, data, seed, before) for part in source.parts]
+    rows = [one.rows for one in held if len(one.rows)]
+    said = "; ".join(f"{part.name}: {one.said}" for part, one in zip(source.parts, held, strict=True) if one.said)
+    return HoldOut(
+        mix([one.source for one in held], source.weights), MixedRows(rows, [1] * len(rows)) if rows else (), said
+    )
+
+
+def _hold_out_large(source: IndexedSource, data: DataConfig, seed: int, before: Learned | None) -> HoldOut:
+    """Hold out the rows about some images: which ones, their names alone decide, so that no row has to be read."""
+    if source.names_splits or not data.hold_out or data.eval_split == data.split or len(source.rows) < SMALLEST:
+        return HoldOut(source)
+    rule = before.rule if before and before.rule else f"{seed} {data.hold_out}"
+    held = source.hold(rule, data.eval_split)
+    if held is source:
+        return HoldOut(source, said=f"nothing is held out: the {len(source.rows):,} rows are about too few images")
+    rows = held.samples(data.eval_split)
+    lost = len(source.rows) - len(rows) - len(held.samples(data.split))
+    between = f" ({lost:,} that show images of both sides are left out)" if lost else ""
+    return HoldOut(held, rows, _said(len(rows), len(source.rows)) + between)
+
+
+def _said(held: int, count: int) -> str:
+    return f"held out {held:,} of {count:,} rows, by image, to score the model on; data.hold_out=0 switches this off"
+
+
 def _held(source: Source, groups: Sequence[Sequence[int]], split: str) -> HoldOut:
     numbers = {number for group in groups for number in group}
     rows = [dataclasses.replace(row, split=split) if i in numbers else row for i, row in enumerate(source.rows)]
-    said = (
-        f"held out {len(numbers):,} of {len(rows):,} rows, by image, to score the model on; "
-        "data.hold_out=0 switches this off"
-    )
+    said = _said(len(numbers), len(rows))
     return HoldOut(dataclasses.replace(source, rows=rows), [rows[i] for i in sorted(numbers)], said)

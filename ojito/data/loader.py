@@ -115,8 +115,9 @@ class BatchDataset(Dataset[tuple["Batch | None", Problems]]):
             views = self._features.views
             return functools.partial(self._features.read, view=rng.randrange(views) if views > 1 else 0)
         mirrored = self._config.flip and rng.random() < 0.5
-        seed = rng.getrandbits(32) if self._config.crop < 1 else 0
-        return lambda image: vary(self._cached(image), mirrored, self._config.crop, random.Random(seed))
+        seed = rng.getrandbits(32) if self._config.varies else 0
+        crop, colour = self._config.crop, self._config.colour
+        return lambda image: vary(self._cached(image), mirrored, crop, random.Random(seed), colour)
 
 
 class _Cache:

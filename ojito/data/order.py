@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ojito.data.mixture import MixedRows
 from ojito.records import Sample
 
 _BUCKET = 16  # batches in which rows are sorted by length
@@ -73,18 +74,21 @@ class ByLength:
     epoch into the next.
 
     Args:
-        rows: All rows of the split.
+        rows: All rows of the split. Those of a mixture have an order of their own, which knows no epochs.
         seed: Of the orders.
         size: Rows of a batch.
     """
 
     def __init__(self, rows: Sequence[Sample], seed: int, size: int) -> None:
         self._rows, self._seed, self._size = rows, seed, size
+        self._mixed = rows.order(seed) if isinstance(rows, MixedRows) else None
         self._shuffled = Shuffled(len(rows), seed)
         self._bucket: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
 
     def __call__(self, start: int, count: int) -> list[int]:
         """As for `Order`."""
+        if self._mixed:
+            return [self._row(0, number) for number in range(start, start + count)]
         return [self._row(*divmod(number, len(self._rows))) for number in range(start, start + count)]
 
     def _row(self, epoch: int, offset: int) -> int:
@@ -94,9 +98,13 @@ class ByLength:
         bucket, place = divmod(offset - begun, _BUCKET * self._size)
         if self._bucket[0] != (epoch, bucket):
             first = begun + bucket * _BUCKET * self._size
-            rows = self._shuffled.of_epoch(epoch)[first : first + _BUCKET * self._size].tolist()
+            count = _BUCKET * self._size
+            rows = self._mixed(first, count) if self._mixed else self._of_epoch(epoch, first, count)
             self._bucket = (epoch, bucket), [*self._sorted(rows, f"{self._seed} epoch {epoch} bucket {bucket}")]
         return self._bucket[1][place]
+
+    def _of_epoch(self, epoch: int, first: int, count: int) -> list[int]:
+        return list(self._shuffled.of_epoch(epoch)[first : first + count].tolist())
 
     def _sorted(self, rows: list[int], seed: str) -> Iterator[int]:
         """The rows in batches of about one length; what is left over, less than a batch, comes last."""

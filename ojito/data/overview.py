@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ojito.data.sources import Source
+from ojito.data.indexed.lazy_rows import drawn_rows
+from ojito.data.source import Source
 from ojito.processor.images import ImageError, image_size
 from ojito.records import Sample, Turn
 
+_LOOKED_AT = 20_000  # rows of large data
 _SAMPLED = 200  # images whose sizes are read
 
 
@@ -74,6 +76,8 @@ class Overview:
         broken: Those that cannot be read, each with what is wrong.
         problems: Bad rows by what is wrong with them: how many, and the first.
         notes: What was passed over.
+        looked_at: Rows that all but the samples of the splits was counted in; of large data, some that are spread over
+            all of them.
     """
 
     name: str
@@ -90,6 +94,12 @@ class Overview:
     broken: list[str]
     problems: dict[str, tuple[int, str]]
     notes: list[str]
+    looked_at: int
+
+    @property
+    def total_samples(self) -> int:
+        """Samples of all splits."""
+        return sum(split["samples"] for split in self.splits.values())
 
     @property
     def bad(self) -> int:
@@ -108,7 +118,10 @@ def overview(source: Source, seed: int = 0) -> Overview:
         source: The data.
         seed: Seed of the choice of images.
     """
-    images = list(dict.fromkeys(image for row in source.rows for image in row.images))
+    found = drawn_rows(source.rows, _LOOKED_AT)
+    bad = [str(row.problem) for row in found if row.problem is not None]
+    rows = [row for row in found if row.problem is None]
+    images = list(dict.fromkeys(image for row in rows for image in row.images))
     looked = images if len(images) <= _SAMPLED else random.Random(seed).sample(images, _SAMPLED)
     sizes, broken = [], []
     for image in looked:
@@ -117,7 +130,7 @@ def overview(source: Source, seed: int = 0) -> Overview:
         except ImageError as error:
             broken.append(str(error))
     turns: dict[str, list[Turn]] = {}
-    for row in source.rows:
+    for row in rows:
         for turn in row.turns:
             turns.setdefault(turn.kind or ("question" if turn.prompt else "caption"), []).append(turn)
     return Overview(
@@ -125,16 +138,20 @@ def overview(source: Source, seed: int = 0) -> Overview:
         source.form,
         source.total or len(source.rows),
         source.turns,
-        {split: _split([row for row in source.rows if (row.split or "train") == split]) for split in source.splits},
+        {
+            split: _split(count, [row for row in rows if (row.split or "train") == split])
+            for split, count in source.splits.items()
+        },
         {kind: _kind(found) for kind, found in sorted(turns.items(), key=lambda of: -len(of[1]))},
-        Spread.of(len(row.turns) for row in source.rows),
+        Spread.of(len(row.turns) for row in rows),
         len(images),
         len(looked),
         Spread.of(width for width, _ in sizes),
         Spread.of(height for _, height in sizes),
         broken,
-        _by_problem(source.problems),
+        _by_problem([*source.problems, *bad]),
         source.notes,
+        len(found),
     )
 
 
@@ -147,6 +164,8 @@ def table(found: Overview, kinds: int = 12, examples: Sequence[Sample] = ()) -> 
         examples: Samples to show below it.
     """
     lines = [f"{found.name}: {found.form}, {found.total:,} rows", f"  {found.reading}", ""]
+    if found.looked_at < found.total_samples:
+        lines[2:2] = [f"  all but the samples is counted in {found.looked_at:,} of them, spread over the data"]
     lines += _columns(
         ["split", "samples", "turns", "images"],
         [
@@ -167,7 +186,8 @@ def table(found: Overview, kinds: int = 12, examples: Sequence[Sample] = ()) -> 
     if found.broken:
         lines += [f"broken images       {len(found.broken):,} of {found.sampled:,}", *_listed(found.broken)]
     if found.problems:
-        lines.append(f"bad rows            {found.bad:,} of {found.total:,}")
+        among = found.total if found.looked_at >= found.total_samples else found.looked_at
+        lines.append(f"bad rows            {found.bad:,} of {among:,}")
         lines += [f"  {count:>6,}  {first}" for count, first in found.problems.values()]
     lines += [f"note: {note}" for note in found.notes]
     for sample in examples:
@@ -185,9 +205,9 @@ def examples_of(source: Source, count: int, seed: int = 0) -> list[Sample]:
     return [source.rows[number] for number in sorted(chosen)]
 
 
-def _split(rows: Sequence[Sample]) -> dict[str, int]:
+def _split(count: int, rows: Sequence[Sample]) -> dict[str, int]:
     images = {image for row in rows for image in row.images}
-    return {"samples": len(rows), "turns": sum(len(row.turns) for row in rows), "images": len(images)}
+    return {"samples": count, "turns": sum(len(row.turns) for row in rows), "images": len(images)}
 
 
 def _kind(turns: Sequence[Turn]) -> Kind:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from ojito.data.mixture import MixedOrder
 from ojito.data.order import Order, Shuffled
 from ojito.data.packing import pack
 
@@ -104,7 +105,7 @@ class Windows(Iterator[Window]):
     """
 
     def __init__(
-        self, order: Shuffled, length: Callable[[int, int], int], capacity: int, seed: int, first: int
+        self, order: Shuffled | MixedOrder, length: Callable[[int, int], int], capacity: int, seed: int, first: int
     ) -> None:
         self._order, self._length, self._capacity, self._seed = order, length, capacity, seed
         self._first = first

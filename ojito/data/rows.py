@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Union
 
 from ojito.data.chats import Chat, image_of, read_messages, read_texts
 from ojito.data.keys import (
@@ -41,6 +41,28 @@ WHAT = "what is it?"
 
 Find = Callable[[str], Path]
 """Finds an image by the name that a row has for it."""
+
+
+class RawRow(NamedTuple):
+    """A row as its file has it.
+
+    Attributes:
+        origin: Where it stands, "captions.jsonl:12".
+        values: Its keys and values, or why it has none.
+        folder: The folder that its images are relative to.
+    """
+
+    origin: str
+    values: Union[Mapping[str, Any], BadRow]
+    folder: Path
+
+
+def with_split(row: RawRow, split: str) -> RawRow:
+    """The row, of this split unless it names its own."""
+    if not isinstance(row.values, Mapping):
+        return row
+    own = next((key for key in row.values if str(key).strip().lower() == "split" and row.values[key]), None)
+    return row if own else row._replace(values={**row.values, "split": split})
 
 
 def samples_of(row: Mapping[str, Any], find: Find, origin: str) -> list[Sample]:

@@ -6,76 +6,30 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-import random
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from ojito.config import DataConfig
 from ojito.data.files import DataError
 from ojito.data.finder import Finder
 from ojito.data.forms import Reading, open_form
 from ojito.data.grouping import group, turns_read
+from ojito.data.indexed.reader import Reader
+from ojito.data.indexed.source import IndexedSource, open_indexed
 from ojito.data.keys import BadRow
 from ojito.data.rows import samples_of
-from ojito.data.splits import split_name
+from ojito.data.source import Source
 from ojito.errors import OjitoError
 from ojito.processor.images import ImageError
-from ojito.records import Sample
+from ojito.records import Progress, Sample
 
 log = logging.getLogger(__name__)
 _SHOWN = 5  # problems that an error lists; it counts the others
-
-
-@dataclass
-class Source:
-    """Rows to learn from or to be scored on.
-
-    Attributes:
-        name: Where they come from, for messages.
-        rows: The good rows; those about one image are one.
-        problems: The bad rows, "captions.jsonl:12: what is wrong; what to do".
-        form: The form of the data, "JSON Lines".
-        total: Rows as the data have them, the bad ones among them.
-        turns: How questions, captions and conversations are read, in one line.
-        notes: What was passed over, and why.
-    """
-
-    name: str
-    rows: list[Sample]
-    problems: list[str] = field(default_factory=list)
-    form: str = ""
-    total: int = 0
-    turns: str = ""
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """Rows of each split; a row that names none belongs to "train"."""
-        return dict(Counter(row.split or "train" for row in self.rows))
-
-    def samples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Sample]:
-        """Return the rows of a split, in their order.
-
-        Args:
-            split: Its name; val, valid and validation are "dev".
-            limit: How many at most; None for all. Where there are more, they are drawn.
-            seed: Decides which are drawn: the first rows of a file are seldom like the others.
-
-        Raises:
-            DataError: There are none.
-        """
-        found = [row for row in self.rows if (row.split or "train") in (split, split_name(split))]
-        if not found:
-            known = ", ".join(f"{name} ({count})" for name, count in self.splits.items())
-            raise DataError(self.name, f"has no split {split!r}", f"it has {known}")
-        if limit is None or limit >= len(found):
-            return found
-        drawn = random.Random(f"{seed} rows of {split}").sample(range(len(found)), max(0, limit))
-        return [found[number] for number in sorted(drawn)]
+_KEPT = 1000  # problems of large data that are written out
 
 
 def read_source(
@@ -85,6 +39,8 @@ def read_source(
     *,
     conversations: Literal["chat", "blind"] = "chat",
     system: bool = True,
+    rows_mb: float = DataConfig.rows_mb,
+    progress: Progress = lambda done, total: None,
 ) -> Source:
     """Read the rows of a file or folder, in any of the forms of docs/data.md. Rows about one image become one.
 
@@ -95,6 +51,8 @@ def read_source(
             prompts with turns=blind. In a chat they would read each other's answers, and are samples of their own.
         conversations: Whether the turns of a conversation read each other, or are questions like any other.
         system: Whether there is a place for system messages; else they are left out and counted.
+        rows_mb: Data whose rows take more, MiB, are indexed, and their rows read when they are needed.
+        progress: Called with the bytes that are indexed, and all bytes.
 
     Raises:
         DataError: Nothing to read there, or more bad rows than `max_bad`.
@@ -102,6 +60,9 @@ def read_source(
     path = Path(path)
     reading = open_form(path)
     name = str(path) if path.is_dir() else path.name
+    if reading.tables is not None and reading.size() > rows_mb * 2**20:
+        reader = Reader(reading.tables(progress), pack, conversations == "blind", system)
+        return _indexed(reader, reading, name, max_bad)
     rows: list[Sample] = []
     problems: list[str] = []
     total = unheard = 0
@@ -121,10 +82,9 @@ def read_source(
     if problems and not rows:
         raise all_bad(name, problems)
     if problems:
-        first = "".join(f"\n  {problem}" for problem in _first(problems))
-        log.warning("%s: skipped %d of %d rows%s", name, len(problems), total, first)
+        log.warning("%s: skipped %d of %d rows%s", name, len(problems), total, _lines(problems))
     if not rows:
-        raise DataError(name, "holds no rows", 'write for example {"image": "a.jpg", "caption": "a red ball"}')
+        raise _empty(name)
     notes = [*reading.notes]
     if unheard:
         place = "processor.prompt.user_with_system has no place for them"
@@ -133,6 +93,23 @@ def read_source(
         log.warning("%s: %s", name, note)
     rows = group(rows, pack)
     return Source(name, rows, problems, reading.form, total, turns_read(rows, pack), notes)
+
+
+def _indexed(reader: Reader, reading: Reading, name: str, max_bad: float) -> IndexedSource:
+    source = open_indexed(reader, name, reading.form)
+    count = sum(len(table.index.bad) for table in reader.tables)
+    source.problems += [str(reader(number)[0].problem) for number in itertools.islice(reader.bad(), _KEPT)]
+    check_budget(name, source.problems, len(reader), max_bad, count)
+    if count and not source.places:
+        raise all_bad(name, source.problems)
+    if not source.places:
+        raise _empty(name)
+    if count:
+        log.warning("%s: skips %d of %d rows%s", name, count, len(reader), _lines(source.problems))
+    source.notes += reading.notes
+    for note in source.notes:
+        log.warning("%s: %s", name, note)
+    return source
 
 
 def _read_rows(reading: Reading) -> Iterator[tuple[str, list[Sample] | OjitoError]]:
@@ -155,17 +132,25 @@ def problem_line(origin: str, error: OjitoError) -> str:
     return str(error) if error.where == origin or not origin else f"{origin}: {error}"
 
 
-def check_budget(name: str, problems: list[str], total: int, max_bad: float) -> None:
+def check_budget(name: str, problems: list[str], total: int, max_bad: float, bad: int | None = None) -> None:
     """Let a share of bad rows pass.
+
+    Args:
+        name: Of the source, for messages.
+        problems: What is wrong with the bad rows.
+        total: All rows.
+        max_bad: The share.
+        bad: How many rows are bad, where not all problems are written out.
 
     Raises:
         DataError: There are more; lists the first of them.
     """
-    if len(problems) <= max_bad * total:
+    bad = len(problems) if bad is None else bad
+    if bad <= max_bad * total:
         return
     raise DataError(
         name,
-        f"{len(problems)} of {total} rows are bad, more than data.max_bad={max_bad:g} allows",
+        f"{bad} of {total} rows are bad, more than data.max_bad={max_bad:g} allows",
         "mend them or raise the limit",
         _first(problems),
     )
@@ -174,6 +159,14 @@ def check_budget(name: str, problems: list[str], total: int, max_bad: float) -> 
 def all_bad(name: str, problems: list[str]) -> DataError:
     """The error for a budget that lets every row pass as bad: nothing is left to use."""
     return DataError(name, f"all {len(problems)} rows are bad", "mend them", _first(problems))
+
+
+def _empty(name: str) -> DataError:
+    return DataError(name, "holds no rows", 'write for example {"image": "a.jpg", "caption": "a red ball"}')
+
+
+def _lines(problems: list[str]) -> str:
+    return "".join(f"\n  {problem}" for problem in _first(problems))
 
 
 def _first(problems: list[str]) -> list[str]:

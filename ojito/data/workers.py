@@ -41,6 +41,7 @@ class Workers(Iterator[T]):
             batch_size=None,
             sampler=keys,
             num_workers=config.workers,
+            prefetch_factor=config.prefetch,
             collate_fn=_unchanged,
             worker_init_fn=_leave_signals,
             # Otherwise it takes a number from PyTorch's own generator, and dropout would depend on the processes.

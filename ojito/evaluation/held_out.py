@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ojito.config import Config
-from ojito.data import Scenes, Source, find_split, mark_held_out, open_data
+from ojito.data import Scenes, Source, drawn_rows, find_split, mark_held_out, open_data
 from ojito.errors import ConfigError
 from ojito.evaluation.metrics.captions import Baselines, caption_baselines, is_caption
 from ojito.records import Sample
@@ -17,6 +17,9 @@ from ojito.settings import override, read, write
 
 if TYPE_CHECKING:
     from ojito.pipeline import Pipeline
+
+
+_CHOSEN_FROM = 20_000  # captions of large data that baselines choose from
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class HeldOut:
 
     source: Source | Scenes
     split: str
-    rows: list[Sample]
+    rows: Sequence[Sample]
     learned: int | None = None
     kept: bool = False
 
@@ -111,7 +114,7 @@ def held_out_baselines(held_out: HeldOut, seed: int = 0) -> Baselines | None:
     source, split = held_out.source, held_out.split
     if isinstance(source, Scenes) or split == "train" or "train" not in source.splits:
         return None
-    train = source.samples("train")
+    train = drawn_rows(source.samples("train"), _CHOSEN_FROM)
     if not all(any(is_caption(t) and t.answers for s in rows for t in s.dialogue) for rows in (train, held_out.rows)):
         return None
     return caption_baselines(train, held_out.rows, seed)

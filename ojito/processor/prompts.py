@@ -147,6 +147,8 @@ class RowWriter:
             RowError: No answer to learn, half a character, `<image>` where no image can stand, or a system message that
                 the prompt has no place for.
         """
+        if sample.problem is not None:
+            raise sample.problem
         dialogue = sample.dialogue
         system = self._check_texts(sample, dialogue)
         grids = grids or [(0, 0)] * len(sample.images)

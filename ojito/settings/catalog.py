@@ -138,6 +138,8 @@ def _type(kind: Any) -> str:
         return f"list of {len(args)}, each {_type(args[0])}"
     if origin in (Union, types.UnionType):
         return " or ".join(_type(arg) for arg in args)
+    if dataclasses.is_dataclass(kind):
+        return f"group of {', '.join(field.name for field in dataclasses.fields(kind))}"
     return "none" if kind is type(None) else _PLAIN[kind]
 
 

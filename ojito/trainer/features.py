@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ojito.config import DataConfig
+from ojito.config import ColourConfig, DataConfig
 from ojito.data.features import Features
 from ojito.model import VLM
 from ojito.model.convolution import fold_norms
@@ -44,7 +44,7 @@ def encode_images(
         model: Its vision tower does the work.
         processor: Reads each image as one square.
         images: Each once.
-        config: The recipe's `data`: views, flip, crop, and memory.
+        config: The recipe's `data`: views, flip, crop, colour, and memory.
         seed: Seed of the views.
         path: A file for what is more than `config.cache_mb`.
         progress: Called with the number of images done, and of all.
@@ -82,6 +82,6 @@ def views_of(image: Tiles, config: DataConfig, seed: str) -> Tensor:
     rng = random.Random(seed)
     made = [image]
     for number in range(1, config.encoded_views):
-        crop = config.crop if number > int(config.flip) else 1.0
-        made.append(vary(image, config.flip and number % 2 == 1, crop, rng))
+        crop, colour = (config.crop, config.colour) if number > int(config.flip) else (1.0, ColourConfig())
+        made.append(vary(image, config.flip and number % 2 == 1, crop, rng, colour))
     return torch.cat([one.pixels for one in made])

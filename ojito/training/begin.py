@@ -12,7 +12,7 @@ import torch
 from ojito.checkpoint.description import Described
 from ojito.checkpoint.folder import describe
 from ojito.config import Config, only_length
-from ojito.data import Rows, Source, Stream, open_data, training_texts
+from ojito.data import Rows, Source, Stream, is_lazy, open_data, training_texts
 from ojito.data.features import Features, distinct_images
 from ojito.device import pick_device
 from ojito.errors import OjitoError
@@ -51,6 +51,7 @@ def complete_recipe(
         values = write(config)
         if data is not None:
             values["data"]["path"] = str(data) if isinstance(data, (str, Path)) else getattr(data, "name", "samples")
+            values["data"]["mixture"] = []
         return read(Config, override(merge(values, only_length(override({}, settings))), settings))
 
     if weights is not None and not isinstance(start, Config):
@@ -81,15 +82,21 @@ def complete_recipe(
     return complete(recipe_of(described)), described
 
 
-def open_rows(config: Config, data: Data | None) -> Rows | Stream:
+def open_rows(config: Config, data: Data | None, quiet: bool = False) -> Rows | Stream:
     """Return the rows of the recipe, or those that were given.
+
+    Args:
+        config: The recipe.
+        data: The rows, or where they are; None for those of the recipe.
+        quiet: Shows no progress.
 
     Raises:
         OjitoError: What was given is no data.
         DataError: They cannot be read.
     """
     if data is None or isinstance(data, (str, Path)):
-        return open_data(config)
+        with progress_bar(f"indexing {config.data.path}", quiet) as report:
+            return open_data(config, report)
     if isinstance(data, (Rows, Stream)):
         return data
     rows = [*data] if isinstance(data, Sequence) else []
@@ -182,6 +189,9 @@ def encode_frozen(
     """
     tiled = config.processor.image.fit == "tiles"
     if "vision" not in config.train.freeze or not config.data.views or tiled or isinstance(source, Stream):
+        return None
+    if is_lazy(source.samples(config.data.split)):
+        display.say("the images are encoded in every step: the data are too large to keep what they become")
         return None
     path = None if folder is None else folder / ("features.bin" if ranks.first else f"features-{ranks.rank}.bin")
     images = distinct_images(source.samples(config.data.split))

@@ -265,7 +265,7 @@ def _prepare(
         with progress_bar("fetching parts", display.quiet) as report:
             config = with_pretrained(config, report)
     before = None if new else read_learned(base.path) if base else start.learned or Learned(before=True)  # type: ignore[union-attr]
-    held = hold_out(open_rows(config, data), config.data, config.train.seed, before)
+    held = hold_out(open_rows(config, data, display.quiet), config.data, config.train.seed, before)
     rows = fingerprint(held.source, config)
     if folder is not None and folder.unfinished is not None:
         folder.unfinished.check_rows(rows, held.source.name)

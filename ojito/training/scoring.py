@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ojito.config import Config
-from ojito.data import Rows, Source, Stream, find_split
+from ojito.data import Rows, Source, Stream, drawn_rows, find_split
 from ojito.evaluation import NothingAskedError, evaluate
 from ojito.learned import Learned
 from ojito.pipeline import Pipeline
@@ -17,6 +17,7 @@ from ojito.trainer import History
 from ojito.trainer.logs import Metrics
 from ojito.trainer.progress import Display
 
+_KEYS = 20_000  # rows of large data that are known again by their images, for which these are read
 _DRAWN = 50  # rows of a source without end, which show its kinds of questions
 
 
@@ -42,7 +43,7 @@ class Scoring:
         self.possible = self.split in known
         self.problems: list[str] = []
 
-    def rows(self) -> list[Sample]:
+    def rows(self) -> Sequence[Sample]:
         """The rows, at most `train.eval_samples` of them, drawn by the recipe's seed."""
         train = self._config.train
         seed = {"seed": train.seed} if isinstance(self._source, Source) else {}
@@ -96,4 +97,5 @@ def learned_of(source: Rows | Stream, config: Config, held_out: Sequence[Sample]
     if isinstance(source, Stream):
         some = itertools.islice(source.stream(config.data.split, config.train.seed), _DRAWN)
         return Learned.of(some, before=before, keys=False)
-    return Learned.of(source.samples(config.data.split), held_out, before)
+    rows = drawn_rows(source.samples(config.data.split), _KEYS)
+    return Learned.of(rows, drawn_rows(held_out, _KEYS), before, rule=getattr(source, "held", ""))

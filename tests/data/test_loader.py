@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ojito.config import Config, DataConfig, ImageConfig, ProcessorConfig, TokenizerConfig, TrainConfig
+from ojito.config import ColourConfig, Config, DataConfig, ImageConfig, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.data import Batches, DataError, Scenes, Source, open_data, read_source, training_texts
 from ojito.processor import Processor, Tokenizer
 from ojito.records import IMAGE, PADDING, Sample, Turn
@@ -417,3 +417,31 @@ def test_flip_mirrors_half_of_the_images_and_nothing_else():
     assert 25 <= sum(mirrored[::2]) <= 55  # of 80
     again = take(Source("rows", rows), 20, DataConfig(flip=True))
     assert same(flipped, again)
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_colour_changes_the_images_of_a_row_alike_and_nothing_else(name):
+    image = Image.merge("RGB", [noise((8, 8), seed, mode="L") for seed in range(3)])
+    rows = [Sample([image, image], turns=(Turn("", (f"number {n}",)),)) for n in range(8)]
+    config = DataConfig(colour=ColourConfig(**{name: 0.6}))
+    plain, coloured = (take(Source("rows", rows), 6, data) for data in (DataConfig(), config))
+    assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(plain, coloured, strict=True))
+    images = [image for batch in coloured for image in batch.images]
+    assert all(torch.equal(a, b) for a, b in zip(images[::2], images[1::2], strict=True))
+    assert len({tuple(image.flatten().tolist()) for image in images}) == len(images) // 2
+    assert same(coloured, take(Source("rows", rows), 6, config))
+
+
+def test_row_that_would_lose_image_tokens_is_left_out_by_name_and_none_is_cut(tmp_path):
+    processor = Processor(CONFIG, TOKENIZER, image_size=8, image_tokens=4, max_positions=24)
+    few = image_rows(tmp_path, 8).rows
+    many = replace(few[0], images=[*few[0].images] * 6, origin="many images")
+    wordy = replace(few[0], turns=(Turn("", ("x" * 40,)),), origin="many words")
+    batches = Batches(Source("rows", [*few, many, wordy]), processor, DataConfig(max_bad=0.5), TRAIN)
+    for batch in itertools.islice(batches, 12):
+        assert (batch.tokens == IMAGE).sum(1).tolist() == [4] * len(batch.tokens)
+        assert batch.num_images == len(batch.tokens)
+    images, *_, words = sorted(batches.problems)
+    assert images.startswith("many images: needs ")
+    assert "4 for each of 6 images, and the decoder has 24; use fewer images or less text" in images
+    assert words.startswith("many words: needs ")

@@ -1,6 +1,8 @@
 import itertools
+import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 from torch.utils.data import Dataset
@@ -78,3 +80,25 @@ def test_process_that_ends_raises_nothing_elsewhere():
     before = signal.getsignal(signal.SIGCHLD)
     Workers(Numbers(), DataConfig(workers=1), itertools.count())
     assert signal.getsignal(signal.SIGCHLD) == before
+
+
+class Counted(Dataset):
+    """Numbers, and how many of them were read."""
+
+    def __init__(self):
+        self.read = multiprocessing.Value("i", 0)
+
+    def __getitem__(self, number):
+        with self.read:
+            self.read.value += 1
+        return number
+
+
+@pytest.mark.parametrize(("processes", "prefetch"), [(1, 1), (1, 4), (2, 2)])
+def test_no_more_is_read_ahead_than_is_asked_for(processes, prefetch):
+    numbers = Counted()
+    items = Workers(numbers, DataConfig(workers=processes, prefetch=prefetch), itertools.count())
+    taken = [next(items) for _ in range(3)]
+    time.sleep(0.3)
+    assert taken == [0, 1, 2]
+    assert numbers.read.value == 3 + processes * prefetch

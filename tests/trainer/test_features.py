@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from ojito.config import ConnectorConfig, DataConfig, EfficientNetConfig, ModelConfig
+from ojito.config import ColourConfig, ConnectorConfig, DataConfig, EfficientNetConfig, ModelConfig
 from ojito.data import Batches, Source
 from ojito.data.features import Features, distinct_images
 from ojito.model import VLM
@@ -77,6 +77,8 @@ def test_encoding_leaves_the_tower_as_it_was(model, processor, rows):
         ({"views": 2, "flip": True}, [False, True], False),
         ({"views": 3, "flip": True, "crop": 0.4}, [False, True, None], True),
         ({"views": 2, "crop": 0.4}, [False, None], True),
+        ({"colour": ColourConfig(saturation=0.9, brightness=0.5)}, [False, None], True),
+        ({"flip": True, "colour": ColourConfig(brightness=0.5)}, [False, True, None], True),
     ],
 )
 def test_views_are_the_image_its_mirror_image_and_crops(processor, rows, settings, mirrored, differ):

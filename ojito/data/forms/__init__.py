@@ -23,11 +23,12 @@ from ojito.data.forms import (
     vqa,
     webdataset,
 )
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
+from ojito.data.forms.patterns import expanded
 from ojito.data.forms.texts import walk
 from ojito.errors import nearest
 
-__all__ = ["FORMS", "Form", "Place", "RawRow", "Reading", "open_form"]
+__all__ = ["FORMS", "Form", "Place", "Reading", "open_form"]
 
 FILES = (
     json_rows.LINES,
@@ -61,11 +62,15 @@ def open_form(path: Path) -> Reading:
     """Recognize the form of a file or folder; its rows are not read yet.
 
     Args:
-        path: The file or folder.
+        path: The file or folder, or a pattern of several: `train-{000000..000099}.tar`, `*.parquet`.
 
     Raises:
-        DataError: It is not there, is in no form that is read, or holds several lists.
+        DataError: It is not there, is in no form that is read, or holds several lists; or some files of a pattern are
+            not there.
     """
+    several = expanded(path)
+    if several:
+        return folders.joined_files([Place(file) for file in several], _read_file)
     if not path.exists():
         built_in = "check the path, or use scenes or photos16, which are built in"
         raise DataError(path, "does not exist", nearest(path.name, [p.name for p in path.parent.glob("*")], built_in))

@@ -6,13 +6,17 @@ cat/1.jpg  cat/2.jpg  golden_retriever/1.jpg        or below train/ and val/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ojito.data.files import is_image
 from ojito.data.finder import Listing
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.forms.texts import walk
+from ojito.data.indexed.names import ROW_BYTES, NamesTable
+from ojito.data.rows import RawRow
 from ojito.data.splits import split_in
+from ojito.records import Progress
 
 
 def read(place: Place) -> Reading | None:
@@ -27,7 +31,8 @@ def read(place: Place) -> Reading | None:
     above = sum(map(is_image, place.listing.files))
     if above:
         notes.append(f"{above:,} images beside the folders of the classes were passed over")
-    return Reading("class folders", lambda: _rows(place.path, classes), notes)
+    rows, tables = partial(_rows, place.path, classes), partial(_tables, place.path, classes)
+    return Reading("class folders", rows, notes, tables, lambda: ROW_BYTES * _count(classes))
 
 
 FORM = Form("class folders", read)
@@ -51,8 +56,26 @@ def _has_images(folder: Path) -> bool:
 
 def _rows(root: Path, classes: list[tuple[Path, str]]) -> Iterator[RawRow]:
     for folder, split in classes:
-        label = folder.name.replace("_", " ").strip()
         for below, files in walk(folder):
             for name in filter(is_image, files):
-                origin = (below / name).relative_to(root).as_posix()
-                yield RawRow(origin, {"image": name, "label": label, "split": split}, below)
+                yield _row(folder.name, root, below, name, split)
+
+
+def _tables(root: Path, classes: list[tuple[Path, str]], progress: Progress) -> list[NamesTable]:
+    tables = []
+    for number, (folder, split) in enumerate(classes, 1):
+        table = NamesTable(root, partial(_row, folder.name))
+        for below, files in walk(folder):
+            table.add(below, [*filter(is_image, files)], split)
+        tables.append(table.finish())
+        progress(number, len(classes))
+    return tables
+
+
+def _count(classes: list[tuple[Path, str]]) -> int:
+    return sum(is_image(name) for folder, _ in classes for _, files in walk(folder) for name in files)
+
+
+def _row(label: str, root: Path, folder: Path, name: str, split: str) -> RawRow:
+    origin = (folder / name).relative_to(root).as_posix()
+    return RawRow(origin, {"image": name, "label": label.replace("_", " ").strip(), "split": split}, folder)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Union
 
-from ojito.data.forms.form import Form, Place, RawRow, Reading, is_rows
+from ojito.data.forms.form import Form, Place, Reading, is_rows
 from ojito.data.keys import BadRow
+from ojito.data.rows import RawRow
 from ojito.errors import OjitoError
 from ojito.locate.boxes import BETWEEN, Box, write_boxes
 

@@ -8,17 +8,22 @@ train-00000-of-00002.parquet  ...       shards of one split, also in data/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from ojito.data.files import LISTS, DataError, is_image, listed
+from ojito.data.files import LISTS, SEE, DataError, is_image, listed
 from ojito.data.finder import Listing
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
 from ojito.data.forms.tables import names_its_columns
+from ojito.data.indexed.tables import Table
+from ojito.data.rows import RawRow, with_split
+from ojito.data.shards import LISTING, listed_shards
 from ojito.data.splits import split_in
+from ojito.records import Progress
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-OWN = ("metrics.jsonl", "predictions.jsonl")
+OWN = ("metrics.jsonl", "predictions.jsonl", LISTING)
 """Files that Ojito itself writes, and that may lie in a folder of data."""
 
 _BELOW = ("annotations", "data", "captions", "metadata")  # folders that keep the lists of the one above
@@ -67,7 +72,25 @@ def lists(read_file: ReadFile) -> Form:
     return Form("folder with a list", read)
 
 
+def joined_files(files: Sequence[Place], read_file: ReadFile) -> Reading:
+    """The reading of files that belong together, each of the split that its name tells.
+
+    Raises:
+        DataError: One of them is in no form that is read.
+    """
+    readings = []
+    for file in files:
+        reading = read_file(file)
+        if reading is None:
+            raise DataError(file.path, "is no list of rows", SEE)
+        readings.append((reading, split_in(file.path.stem) if len(files) > 1 else ""))
+    return _together("", readings)
+
+
 def _lists_in(folder: Path, read_file: ReadFile) -> Reading | None:
+    shards = listed_shards(folder)
+    if shards:
+        return _joined("", [(Place(file), split) for file, split in shards], read_file)
     files = [Place(folder / name) for name in _candidates(Listing(str(folder)).files)]
     found = {file.path.name: (file, reading) for file in files for reading in [read_file(file)] if reading}
     # Another table than one of rows is read only if it is alone, and then says which columns it lacks.
@@ -105,8 +128,10 @@ def _are_shards(names: Sequence[str]) -> bool:
 def _joined(name: str, parts: Sequence[tuple[Place, str]], read_file: ReadFile) -> Reading | None:
     """The rows of several files, each of a split; a row that names its own keeps it."""
     readings = [(reading, split) for place, split in parts for reading in [read_file(place)] if reading]
-    if not readings:
-        return None
+    return _together(name, readings) if readings else None
+
+
+def _together(name: str, readings: Sequence[tuple[Reading, str]]) -> Reading:
     forms = " and ".join(dict.fromkeys(reading.form for reading, _ in readings))
     several = f" in {len(readings)} files" if len(readings) > 1 else ""
     notes = [note for reading, _ in readings for note in reading.notes]
@@ -114,13 +139,27 @@ def _joined(name: str, parts: Sequence[tuple[Place, str]], read_file: ReadFile) 
     def rows() -> Iterator[RawRow]:
         for reading, split in readings:
             for row in reading.rows():
-                yield _with_split(row, split) if split else row
+                yield with_split(row, split) if split else row
 
-    return Reading(f"{name} ({forms}){several}" if name else forms + several, rows, notes)
+    def tables(progress: Progress) -> list[Table]:
+        found: list[Table] = []
+        sizes = [reading.size() for reading, _ in readings]
+        for number, (reading, split) in enumerate(readings):
+            told = partial(_tell, progress, sum(sizes[:number]), sum(sizes))
+            for table in reading.tables(told) if reading.tables else ():
+                table.split = split or table.split
+                found.append(table)
+        return found
+
+    return Reading(
+        f"{name} ({forms}){several}" if name else forms + several,
+        rows,
+        notes,
+        tables if all(reading.tables for reading, _ in readings) else None,
+        lambda: sum(reading.size() for reading, _ in readings),
+    )
 
 
-def _with_split(row: RawRow, split: str) -> RawRow:
-    if not isinstance(row.values, Mapping):
-        return row
-    own = next((key for key in row.values if str(key).strip().lower() == "split" and row.values[key]), None)
-    return row if own else row._replace(values={**row.values, "split": split})
+def _tell(progress: Progress, before: int, whole: int, done: int, _: int) -> None:
+    """Show the progress in one of several files."""
+    progress(before + done, whole)

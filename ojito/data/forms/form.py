@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 from ojito.data.finder import Listing
-from ojito.data.forms.json_text import loads
-from ojito.data.keys import BadRow
+from ojito.data.indexed.tables import Table
+from ojito.data.json_text import loads
+from ojito.data.rows import RawRow
+from ojito.records import Progress
 
 _HEAD = 1 << 16  # bytes that tell what a file is
-
-
-class RawRow(NamedTuple):
-    """A row as its file has it.
-
-    Attributes:
-        origin: Where it stands, "captions.jsonl:12".
-        values: Its keys and values, or why it has none.
-        folder: The folder that its images are relative to.
-    """
-
-    origin: str
-    values: Union[Mapping[str, Any], BadRow]
-    folder: Path
+_LARGE = 1 << 26  # bytes of a JSON array that is not read whole to tell its form
+_OF_OBJECTS = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\{")
 
 
 @dataclass
@@ -38,11 +29,16 @@ class Reading:
         form: The name of the form, "JSON Lines".
         rows: Yields the rows; may raise `DataError` where they cannot be read at all.
         notes: What was passed over, for the user to know; complete once the rows are read.
+        tables: Returns the same rows as tables, which read a row when it is asked for; None of a form that has to be
+            read whole. Is told how to show progress.
+        size: Returns about how many bytes the rows take, without their images.
     """
 
     form: str
     rows: Callable[[], Iterator[RawRow]]
     notes: list[str] = field(default_factory=list)
+    tables: Callable[[Progress], Sequence[Table]] | None = None
+    size: Callable[[], int] = int
 
 
 class Place:
@@ -83,6 +79,19 @@ class Place:
             return loads(self.path.read_bytes().decode("utf-8-sig"))
         except (UnicodeDecodeError, json.JSONDecodeError, ValueError, RecursionError):
             return None
+
+    @cached_property
+    def bytes(self) -> int:
+        """The size of the file, bytes."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    @property
+    def is_large_array(self) -> bool:
+        """Whether the file is a JSON array of objects, as its beginning says, and too large to be read for that."""
+        return self.bytes > _LARGE and bool(_OF_OBJECTS.match(self.head))
 
     @cached_property
     def listing(self) -> Listing:

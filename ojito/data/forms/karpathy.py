@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ojito.data.forms.form import Form, Place, RawRow, Reading, is_rows
+from ojito.data.forms.form import Form, Place, Reading, is_rows
 from ojito.data.keys import BadRow
+from ojito.data.rows import RawRow
 
 
 def read(place: Place) -> Reading | None:

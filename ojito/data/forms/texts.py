@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ojito.data.files import is_image, listed
-from ojito.data.forms.form import Form, Place, RawRow, Reading
+from ojito.data.forms.form import Form, Place, Reading
+from ojito.data.indexed.names import ROW_BYTES, NamesTable
 from ojito.data.keys import BadRow
+from ojito.data.rows import RawRow
 from ojito.data.splits import split_in
+from ojito.records import Progress
 
 
 def read(place: Place) -> Reading | None:
@@ -20,7 +24,8 @@ def read(place: Place) -> Reading | None:
     if not place.is_folder or not any(_pairs(files) for _, files in walk(place.path)):
         return None
     notes: list[str] = []
-    return Reading("images with texts", lambda: _rows(place.path, notes), notes)
+    rows, tables = partial(_rows, place.path, notes), partial(_tables, place.path, notes)
+    return Reading("images with texts", rows, notes, tables, lambda: ROW_BYTES * _count(place.path))
 
 
 FORM = Form("images with texts", read)
@@ -45,6 +50,25 @@ def _pairs(files: list[str]) -> bool:
 
 
 def _rows(root: Path, notes: list[str]) -> Iterator[RawRow]:
+    for folder, names, split, _ in _folders(root, notes):
+        for name in names:
+            yield _row(root, folder, name, split)
+
+
+def _tables(root: Path, notes: list[str], progress: Progress) -> list[NamesTable]:
+    table = NamesTable(root, _row)
+    for number, (folder, names, split, alone) in enumerate(_folders(root, notes), 1):
+        table.add(folder, names, split, alone)
+        progress(number, number + 1)  # nobody knows how many more there are
+    return [table.finish()]
+
+
+def _count(root: Path) -> int:
+    return sum(is_image(name) for _, files in walk(root) for name in files)
+
+
+def _folders(root: Path, notes: list[str]) -> Iterator[tuple[Path, list[str], str, list[str]]]:
+    """Yield the folders in which images have texts: the images, their split, and the images that have no text."""
     lonely: list[str] = []
     for folder, files in walk(root):
         images = [name for name in files if is_image(name)]
@@ -55,23 +79,34 @@ def _rows(root: Path, notes: list[str]) -> Iterator[RawRow]:
             continue
         stems = {os.path.splitext(name)[0] for name in images}
         lonely += [at + name for stem, name in texts.items() if stem not in stems]
-        split = split_of(folder, root)
-        for name in images:
-            stem = os.path.splitext(name)[0]
-            if stem not in texts:
-                yield RawRow(at + name, BadRow("has no caption", f"write {stem}.txt, one caption a line"), folder)
-                continue
-            try:
-                with open(f"{folder}{os.sep}{texts[stem]}", encoding="utf-8-sig") as file:  # no `Path` for each of them
-                    lines = file.read().splitlines()
-            except UnicodeDecodeError:
-                yield RawRow(at + texts[stem], BadRow("is not UTF-8 text", "save it as UTF-8"), folder)
-                continue
-            except OSError as error:
-                problem = f"cannot be read ({error.strerror})"
-                yield RawRow(at + texts[stem], BadRow(problem, "allow it (chmod +r)"), folder)
-                continue
-            captions = [line for line in lines if line.strip()]
-            yield RawRow(at + texts[stem], {"image": name, "captions": captions, "split": split}, folder)
+        alone = [name for name in images if os.path.splitext(name)[0] not in texts]
+        if images:
+            yield folder, images, split_of(folder, root), alone
     if lonely:
         notes.append(f"text files that belong to no image: {listed(lonely, 3)}")
+
+
+def _row(root: Path, folder: Path, name: str, split: str) -> RawRow:
+    at = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    stem = os.path.splitext(name)[0]
+    text = _text_beside(folder, stem)
+    if not text:
+        return RawRow(at + name, BadRow("has no caption", f"write {stem}.txt, one caption a line"), folder)
+    try:
+        with open(f"{folder}{os.sep}{text}", encoding="utf-8-sig") as file:  # no `Path` for each of them
+            lines = file.read().splitlines()
+    except UnicodeDecodeError:
+        return RawRow(at + text, BadRow("is not UTF-8 text", "save it as UTF-8"), folder)
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        return RawRow(at + text, BadRow(problem, "allow it (chmod +r)"), folder)
+    captions = [line for line in lines if line.strip()]
+    return RawRow(at + text, {"image": name, "captions": captions, "split": split}, folder)
+
+
+def _text_beside(folder: Path, stem: str) -> str:
+    """The name of the text of an image; "" if it has none."""
+    usual = f"{stem}.txt"
+    if os.path.isfile(f"{folder}{os.sep}{usual}"):
+        return usual
+    return next((name for name in (f"{stem}.TXT", f"{stem}.Txt") if os.path.isfile(f"{folder}{os.sep}{name}")), "")

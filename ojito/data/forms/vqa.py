@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ojito.data.files import DataError
-from ojito.data.forms.form import Form, Place, RawRow, Reading, is_rows
+from ojito.data.forms.form import Form, Place, Reading, is_rows
 from ojito.data.keys import BadRow
+from ojito.data.rows import RawRow
 
 _PARTS = {"questions": ("question_id", "image_id", "question"), "annotations": ("question_id", "image_id", "answers")}
 

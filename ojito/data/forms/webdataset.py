@@ -6,130 +6,102 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from ojito.data.files import IMAGES, DataError
-from ojito.data.forms.form import Form, Place, RawRow, Reading
-from ojito.data.forms.json_text import loads
-from ojito.data.keys import CAPTION, IMAGE, BadRow, spelled
-from ojito.records import StoredImage
+from ojito.data.files import DataError
+from ojito.data.forms.form import Form, Place, Reading
+from ojito.data.indexed.facts import Facts, facts_of
+from ojito.data.indexed.index import Index, IndexBuilder
+from ojito.data.indexed.opening import index_of
+from ojito.data.indexed.stored import StoredFile, Window
+from ojito.data.indexed.tables import Table
+from ojito.data.keys import BadRow
+from ojito.data.rows import RawRow
+from ojito.data.tar_rows import BLOCK, groups, members_of, row_of
+from ojito.records import Progress
+
+FORM_NAME = "WebDataset"
 
 _PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
-_TEXTS = (".txt", ".caption", ".text")
-_MOST = 16 << 20  # bytes of a member that holds text
-
-
-@dataclass(frozen=True)
-class TarImage(StoredImage):
-    """An image within a tar archive.
-
-    Attributes:
-        path: The archive.
-        name: The name of the member.
-        offset: Where its content begins, bytes.
-        length: Its length, bytes.
-    """
-
-    path: Path
-    name: str
-    offset: int
-    length: int
-
-    def __str__(self) -> str:
-        return f"{self.path}/{self.name}"
-
-    def read(self) -> bytes:
-        """The encoded image."""
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.length)
+_OF_TEXT = 64  # one byte of so many is text, about, and the others are images
+_TELL_EVERY = 1 << 12  # rows
 
 
 def read(place: Place) -> Reading | None:
     """Read an archive that is called .tar, or is one."""
     if place.is_folder or not (".tar" in place.path.suffixes[-2:] or place.suffix == ".tgz"):
         return None
-    return Reading("WebDataset", lambda: _rows(place))
+    return Reading(
+        FORM_NAME, lambda: _rows(place), tables=partial(_tables, place), size=lambda: place.bytes // _OF_TEXT
+    )
 
 
-FORM = Form("WebDataset", read)
+FORM = Form(FORM_NAME, read)
 
 
-def _rows(place: Place) -> Iterator[RawRow]:
+class TarTable(Table):
+    """Rows of an archive, each read where it stands.
+
+    Args:
+        file: The archive.
+        index: Where its rows stand.
+    """
+
+    def __init__(self, file: StoredFile, index: Index) -> None:
+        super().__init__(file.path.name, index)
+        self._file = file
+
+    def read(self, number: int) -> RawRow:
+        """Return the row of this number. As for `Table`."""
+        start, end = map(int, self.index.starts[number : number + 2])
+        window = Window(self._file, start, end)
+        path = self._file.path
+        try:
+            with tarfile.open(fileobj=window, mode="r:") as archive:
+                for key, _, members in groups(archive):
+                    return row_of(path, key, members, window, start)
+        except tarfile.TarError:
+            pass
+        origin = f"{path.name} row {number + 1}"
+        return RawRow(origin, BadRow("is damaged", "write the archive again"), path.parent)
+
+
+def _tables(place: Place, progress: Progress) -> list[TarTable]:
+    _check_plain(place)
+    file = StoredFile.of(place.path)
+    return [TarTable(file, index_of(file, FORM_NAME, _scan, progress))]
+
+
+def _scan(file: StoredFile, progress: Progress) -> Index:
+    builder = IndexBuilder(file.path.name)
+    end = 0
+    with file.path.open("rb") as content:
+        for key, start, members in members_of(file.path):
+            builder.add(start, _facts(row_of(file.path, key, members, content).values))
+            end = max(member.offset_data + -(-member.size // BLOCK) * BLOCK for member in members.values())
+            if len(builder) % _TELL_EVERY == 0:
+                progress(end, file.size)
+    return builder.build(end)
+
+
+def _facts(values: Mapping[str, Any] | BadRow) -> Facts | None:
+    """What an index says of a row; its images have no names to know them by, and each row is taken to have its own."""
+    if isinstance(values, BadRow):
+        return None
+    found = facts_of({**values, "image": "in the archive"} if "image" in values else values)
+    return found and found._replace(images=())
+
+
+def _check_plain(place: Place) -> None:
     packed = _PACKED.get(place.head[:2])
     if packed:
         raise DataError(place.path, f"is packed by {packed}, and images are read in place", "unpack it to a plain .tar")
-    group: dict[str, tarfile.TarInfo] = {}
-    last = ""
-    try:
-        with tarfile.open(place.path, "r:") as archive, place.path.open("rb") as file:
-            for member in archive:
-                folder, _, name = member.name.rpartition("/")
-                stem, _, suffix = name.partition(".")
-                if not member.isreg() or name.startswith("."):
-                    continue
-                key = f"{folder}/{stem}" if folder else stem
-                if key != last and group:
-                    yield _row(place.path, last, group, file)
-                    group = {}
-                last = key
-                group[f".{suffix.lower()}"] = member
-            if group:
-                yield _row(place.path, last, group, file)
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(place.path, f"cannot be read as a tar archive ({error})", "write it again") from None
 
 
-def _row(path: Path, key: str, members: dict[str, tarfile.TarInfo], file: Any) -> RawRow:
-    origin = f"{path.name}/{key}"
-    try:
-        return RawRow(origin, _values(path, members, file), path.parent)
-    except BadRow as error:
-        return RawRow(origin, error, path.parent)
-
-
-def _values(path: Path, members: dict[str, tarfile.TarInfo], file: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    images = [
-        TarImage(path, member.name, member.offset_data, member.size)
-        for suffix, member in members.items()
-        if suffix.endswith(IMAGES)
-    ]
-    texts = {s: _text(members[s], file) for s in members if s in (".json", ".cls", *_TEXTS)}
-    if ".json" in texts:
-        values = _object(texts[".json"])
-    if images:
-        values = {name: value for name, value in values.items() if spelled(name) not in IMAGE}
-        values["image"] = images
-    caption = next((texts[suffix] for suffix in _TEXTS if suffix in texts), "")
-    if caption:
-        values = {name: value for name, value in values.items() if spelled(name) not in CAPTION}
-        values["captions"] = [line for line in caption.splitlines() if line.strip()]
-    if ".cls" in texts:
-        values["label"] = texts[".cls"].strip()
-    return values
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = loads(text)
-    except (ValueError, RecursionError):
-        raise BadRow("has a .json that is not JSON", "write it again") from None
-    if isinstance(value, BadRow):
-        raise value
-    if not isinstance(value, dict):
-        raise BadRow("has a .json that is not an object", "write {...}")
-    return value
-
-
-def _text(member: tarfile.TarInfo, file: Any) -> str:
-    if member.size > _MOST:
-        raise BadRow(f"has a text of {member.size:,} bytes", "shorten it")
-    file.seek(member.offset_data)
-    try:
-        return str(file.read(member.size), "utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadRow(f"{member.name} is not UTF-8 text", "save it as UTF-8") from None
+def _rows(place: Place) -> Iterator[RawRow]:
+    _check_plain(place)
+    with place.path.open("rb") as file:
+        for key, _, members in members_of(place.path):
+            yield row_of(place.path, key, members, file)

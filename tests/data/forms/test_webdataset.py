@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import tarfile
 
 import pytest
@@ -89,3 +90,72 @@ def test_archive_that_is_gone_is_a_bad_image(folder, pack):
     path.unlink()
     with pytest.raises(ValueError, match=r"train.tar/1.png: cannot be read \(No such file"):
         open_image(row.images[0])
+
+
+@pytest.fixture
+def indexed(folder, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("OJITO_CACHE", str(tmp_path_factory.mktemp("cache")))
+    return lambda name="", **options: folder.read(name, rows_mb=0, **options)
+
+
+LONG = "a/" + "x" * 120  # a name that takes blocks of its own
+MEMBERS = {
+    f"{LONG}.png": png(RED), f"{LONG}.txt": "a red one\nall red\n", "2.txt": "a blue one", "2.png": png(BLUE),
+    "3.json": json.dumps({"caption": "x", "question": "what?", "answer": "blue", "split": "val"}), "3.png": png(BLUE),
+    "4.cls": "7", "4.png": png(RED), "5.0.png": png(RED), "5.1.png": png(BLUE), "5.txt": "both",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pack_rows", [True, False])
+def test_rows_of_an_index_are_those_of_the_whole_archive(folder, pack, indexed, pack_rows):
+    pack(MEMBERS)
+    whole, found = folder.read("train.tar", pack=pack_rows), indexed("train.tar", pack=pack_rows)
+    assert type(found).__name__ == "IndexedSource"
+    assert found.splits == whole.splits
+    for split in whole.splits:
+        assert [*found.samples(split)] == whole.samples(split)
+    assert [open_image(image).getpixel((0, 0)) for image in found.rows[-1].images] == [RED, BLUE]
+
+
+def test_shards_of_a_folder_are_one_table(folder, pack, indexed):
+    for number in range(3):
+        pack({"1.txt": f"{number}", "1.png": png(RED), "2.txt": "y", "2.png": png(RED)}, f"{number:05}.tar")
+    rows = indexed().samples("train")
+    assert [row.origin for row in rows] == [f"{number:05}.tar/{row}" for number in range(3) for row in (1, 2)]
+    assert [row.turns[0].answers for row in rows][::2] == [("0",), ("1",), ("2",)]
+
+
+def test_bad_members_are_bad_rows_of_an_index(folder, pack, indexed):
+    pack({"1.png": png(RED), "1.txt": "x", "2.png": png(RED), "3.json": "{", "3.png": png(RED), "4.txt": b"\xff"})
+    assert indexed("train.tar", max_bad=0.9).problems == folder.read("train.tar", max_bad=0.9).problems
+
+
+@pytest.mark.parametrize("read", ["whole", "indexed"])
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda content: content[:1024], r"is cut off after 1: a tar archive ends with empty blocks"),
+        (lambda content: content[:2048], r"is cut off after 2: "),
+        (lambda content: content[:1100], r"is cut off after 1: "),
+        (lambda content: content[:1600], r"cannot be read as a tar archive \(unexpected end of data\), after "),
+        (lambda content: content[:1024] + b"#" * 512 + content[1536:], r"is damaged at byte 1,024, after 1"),
+        (lambda content: b"#" * 512 + content, r"cannot be read as a tar archive \(.*\), after its beginning"),
+    ],
+)
+def test_archive_that_is_not_whole_is_named_wherever_the_damage_is(folder, pack, indexed, read, damage, says):
+    path = pack({"1.txt": "x", "2.txt": "y"})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"train.tar: {says}.*copy or write it again"):
+        (indexed if read == "indexed" else folder.read)("train.tar", max_bad=1)
+
+
+def test_row_that_is_damaged_under_its_index_is_a_bad_row(folder, pack, indexed, monkeypatch):
+    path = pack({"1.txt": "x", "1.png": png(RED), "2.txt": "y", "2.png": png(RED)})
+    about = path.stat()
+    rows = indexed("train.tar").rows
+    content = bytearray(path.read_bytes())
+    content[:512] = b"#" * 512
+    path.write_bytes(content)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert str(rows[0].problem) == "train.tar row 1: is damaged; write the archive again"
+    assert rows[1].turns[0].answers == ("y",)
