@@ -10,6 +10,7 @@ from typing import Any
 from ojito.bench.case import Case
 from ojito.checkpoint.folder import describe
 from ojito.commands.console import count, format_bytes, progress, short
+from ojito.commands.info_training import foretell, lines
 from ojito.config import (
     AveragePoolConfig,
     ConnectorConfig,
@@ -25,7 +26,7 @@ from ojito.config import (
 from ojito.device import DTYPES, dtype_name, pick_device, pick_dtype
 from ojito.errors import OjitoError, UsageError
 from ojito.inference.quantize import quantize_shape, quantized_form
-from ojito.loading import find_base_model, find_folder, find_preset, shape_of
+from ojito.loading import find_base_model, find_folder, find_preset, recipe_of, shape_of
 from ojito.memory import answer_memory, cache_bytes, training_bytes, weight_bytes
 from ojito.meter.memory import baseline_memory
 from ojito.model.meta import on_meta
@@ -49,12 +50,11 @@ def run(args: Namespace) -> int:
         folder = find_folder(args.model, report)
     if folder is None and args.mmproj:
         raise OjitoError("--mmproj", f"is for a GGUF file, and {args.model} is a preset", "leave it out")
-    adapter = None
-    if folder is None:
+    described = None if folder is None else describe(folder, args.mmproj, find_base_model(args.adapter_base))
+    adapter = None if described is None else described.adapter
+    if described is None:
         name, model = args.model, on_meta(find_preset(args.model).model, args.model)
     else:
-        described = describe(folder, args.mmproj, find_base_model(args.adapter_base))
-        adapter = described.adapter
         name, model = described.name, shape_of(described)
     config, parameters = model.config, count(model)
     total = sum(parameters.values())
@@ -63,12 +63,20 @@ def run(args: Namespace) -> int:
     if args.quantize not in ("none", form):
         problem = f"{name} is in {stored} already, and cannot be in {args.quantize}"
         raise UsageError("--quantize", problem, "ask about the model that it was made from")
+    learning = args.train is not None
+    if learning and stored != "none":
+        problem = f"{name} is in {stored}, and cannot be trained"
+        raise UsageError("--train", problem, "ask about the model that it was made from")
     weights = {dtype: weight_bytes(model, DTYPES[dtype]) for dtype in COMPARED}
     training = training_bytes(model, TrainConfig())
     files = _files(folder, args.mmproj)
     default_dtype = dtype_name(pick_dtype("auto", device))
     dtype = pick_dtype(args.dtype, device)
-    room = config.decoder.max_positions - config.image_tokens
+    baseline = baseline_memory(device)
+    if learning:
+        recipe = find_preset(args.model) if described is None else recipe_of(described)
+        step = foretell(args, recipe, device, baseline)
+    batch, room = args.batch or 1, config.decoder.max_positions - config.image_tokens
     asked = min(Case.prompt_tokens, room // 2) if args.prompt_tokens is None else args.prompt_tokens
     tokens = min(Case.tokens, room - asked) if args.tokens is None else args.tokens
     if asked + tokens > room:
@@ -78,10 +86,10 @@ def run(args: Namespace) -> int:
     answering = answer_memory(
         model if quantized_form(model) == form or form == "none" else quantize_shape(model, form, dtype),
         dtype,
-        batch=args.batch,
+        batch=batch,
         prompt=prompt,
         tokens=tokens,
-        baseline=baseline_memory(device),
+        baseline=baseline,
         device=device,
         mapped=args.quantize == "none",
     )
@@ -103,11 +111,12 @@ def run(args: Namespace) -> int:
             "answer": {
                 "dtype": dtype_name(dtype),
                 "quantize": form,
-                "batch": args.batch,
+                "batch": batch,
                 "prompt": prompt,
                 "tokens": tokens,
                 "bytes": answering.to_dict(),
             },
+            **({"step": step} if learning else {}),
             "files": files,
         }
         if adapter is not None:
@@ -142,7 +151,10 @@ def run(args: Namespace) -> int:
         print(f"  {each:<10} {format_bytes(size):>10}  plus {cache} of cache for {positions} tokens")
     if stored == "none":
         print(f"  {'training':<10} {format_bytes(training):>10}  weights, gradients and AdamW's moments in float32")
-    rows = "a question" if args.batch == 1 else f"{args.batch} questions at once"
+    if learning:
+        print("\n".join(lines(step)))
+        return 0
+    rows = "a question" if batch == 1 else f"{batch} questions at once"
     matrices = "" if form == "none" else f", matrices in {form}"
     print(f"\nanswering {rows} of {prompt} tokens with {tokens}, in {dtype_name(dtype)}{matrices}")
     for part, size in answering.to_dict().items():

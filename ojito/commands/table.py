@@ -362,9 +362,23 @@ COMMANDS = (
             MMPROJ,
             BASE,
             *STORED,
-            argument("--batch", type=count, default=1, metavar="N", help="questions answered at once (default 1)"),
-            argument("--prompt-tokens", type=count, metavar="N", help="tokens of text in each (default 8)"),
-            argument("--tokens", type=count, metavar="N", help="tokens of each answer (default 20)"),
+            argument(
+                "--train",
+                nargs="*",
+                type=word,
+                metavar="key=value",
+                help="the memory of a training step instead, with these settings, such as train.checkpoint=[vision]",
+            ),
+            argument(
+                "--batch",
+                type=count,
+                metavar="N",
+                help="questions answered at once (default 1), or rows of a step (default: the recipe's)",
+            ),
+            argument(
+                "--prompt-tokens", type=count, metavar="N", help="tokens of text in each (default 8; of a step 24)"
+            ),
+            argument("--tokens", type=count, metavar="N", help="tokens of each answer (default 20; of a step 40)"),
         ),
         "ojito info paligemma-3b-224 --batch 8 --quantize int8",
     ),

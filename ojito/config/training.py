@@ -45,6 +45,14 @@ class TrainConfig:
         parallel: How several processes that `torchrun` starts train one model: each with the whole of it ("ddp"), or
             with a part of every parameter, for models that are too large for one device ("fsdp").
         rank_timeout: Seconds that one of these processes waits for another, before the run ends with an error.
+        checkpoint: Parts whose transformer blocks are computed anew in the backward pass ("gradient checkpointing"), in
+            place of keeping all that is inside: [vision, decoder]. Gradients are the same.
+        checkpoint_kind: "full" keeps nothing inside a block, and takes about a third more time; "selective" keeps the
+            outputs of matrix products, and computes norms, activations and attention anew.
+        compile: Whether `torch.compile` compiles the transformer blocks, which needs a C++ compiler. Rows are then
+            padded to a multiple of 32 positions, so that few shapes are compiled. The first step takes a minute.
+        peak_tflops: Operations of matrix products that the device does at the most, 10^12 a second, for the share of
+            them that training uses (MFU). 0 looks it up for known GPUs, and measures it elsewhere.
         threads: Threads that PyTorch computes with on a CPU. 0 measures at the start how many are fastest beside other
             processes, unless OMP_NUM_THREADS says; a run of `minutes` measures now and then again. Another number may
             round sums otherwise: for results that are equal to the last bit, give one.
@@ -93,6 +101,10 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     rank_timeout: float = 300.0
+    checkpoint: tuple[Literal["vision", "decoder"], ...] = ()
+    checkpoint_kind: Literal["full", "selective"] = "full"
+    compile: bool = False
+    peak_tflops: float = 0.0
     threads: int = 0
     log_every: int = 10
     eval_every: int = 0
@@ -116,6 +128,10 @@ class TrainConfig:
         positive(self, "log_every", "eval_samples", "keep", "rank_timeout")
         divisible(self, "batch_size", "accumulate")
         not_negative(self, vision_lr="lr", connector_lr="lr", decoder_lr="lr")
+        not_negative(self, peak_tflops="to look it up or measure it")
+        if self.compile and self.checkpoint and self.checkpoint_kind == "selective":
+            remedy = "use checkpoint_kind=full; compiled blocks compute cheap steps anew without being asked"
+            raise ConfigError("checkpoint_kind", "selective does not go with compile", remedy)
         not_negative(self, threads="as many as are fastest")
         not_negative(self, weight_decay="none", clip="no clipping", eval_every="an evaluation at the end only")
         not_negative(self, grounding_rows="none", grounding_every="a measurement at the end only")

@@ -32,7 +32,9 @@ def read_rate(device: torch.device, size: int | None = None, seconds: float = 0.
     return numbers.nbytes / _median_seconds(lambda: numbers.sum(), device, seconds)
 
 
-def product_rate(dtype: torch.dtype, device: torch.device, side: int | None = None, seconds: float = 0.3) -> float:
+def product_rate(
+    dtype: torch.dtype, device: torch.device, side: int | None = None, seconds: float = 0.3, fastest: bool = True
+) -> float:
     """Return the operations a second of matrix products: the median of the fastest kernel that PyTorch has for them.
 
     Args:
@@ -40,6 +42,7 @@ def product_rate(dtype: torch.dtype, device: torch.device, side: int | None = No
         device: To measure.
         side: Of a square weight, which as many rows are multiplied by; None means shapes that fit the device.
         seconds: That each kernel is measured, about.
+        fastest: Whether all kernels are tried. Otherwise the one that PyTorch itself takes counts.
 
     Raises:
         RuntimeError: There is no kernel for that dtype.
@@ -47,7 +50,7 @@ def product_rate(dtype: torch.dtype, device: torch.device, side: int | None = No
     count, side = (side, side) if side else _PRODUCT.get(device.type, _PRODUCT["cpu"])
     rows, weight = (torch.ones(n, side, device=device).to(dtype) for n in (count, side))
     operations, rates = 2 * rows.numel() * side, list[float]()
-    first, *others = _kernels(dtype, device)
+    first, *others = _kernels(dtype, device)[: None if fastest else 1]
     rates.append(operations / _median_seconds(partial(first, rows, weight), device, seconds))
     for kernel in others:
         # A kernel that this processor does not have says so by an error, here without harm.

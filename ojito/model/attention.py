@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ojito.model.backward import AttendFunction, by_hand, in_autocast
 from ojito.model.cache import KVCache
 from ojito.model.dropout import dropout as drop
 from ojito.model.masks import mask_to_bias
@@ -49,19 +50,28 @@ def attend(
     """
     if softcap or tap is not None or prefers_eager(q, k, dropout):
         return attend_eager(q, k, v, mask, scale, softcap, dropout, tap)
+    if learns_by_hand(q, k, mask, dropout):
+        return AttendFunction.apply(q, k, v, mask, scale)  # type: ignore[no-untyped-call]
     return attend_sdpa(q, k, v, mask, scale, dropout)
 
 
 def prefers_eager(q: Tensor, k: Tensor, dropout: float = 0.0) -> bool:
-    """Whether the eager form is the faster one: for training on the CPU, at short lengths, in bfloat16 or with dropout.
+    """Whether the eager form is the faster one: for training on the CPU with dropout, at short lengths.
+
+    There is no fused form of dropout on a CPU.
+    """
+    return q.device.type == "cpu" and q.requires_grad and bool(dropout) and q.shape[2] * k.shape[2] <= 192 * 192
+
+
+def learns_by_hand(q: Tensor, k: Tensor, mask: Tensor | None, dropout: float = 0.0) -> bool:
+    """Whether attention written out, with a backward pass by hand, is the fastest: for training on a CPU in bfloat16.
 
     Where a CPU multiplies bfloat16 fast (AMX), the fused form's backward pass takes more than half of a small model's
-    step, and the eager form doubles its speed. In float32 the fused form alone takes half the time
-    (`benchmarks/attention.py`), which is little of a step, but with dropout there is none on a CPU. Without a backward
-    pass the fused form wins.
+    step. In float32 the fused form takes as long as this one (`benchmarks/attention.py`), and without a backward pass
+    it wins.
     """
-    slow = q.dtype == torch.bfloat16 or bool(dropout)
-    return q.device.type == "cpu" and q.requires_grad and slow and q.shape[2] * k.shape[2] <= 192 * 192
+    plain = not dropout and (mask is None or (mask.is_floating_point() and mask.dim() == 4 and mask.shape[1] == 1))
+    return plain and q.dtype == k.dtype == torch.bfloat16 and q.requires_grad and by_hand(q)
 
 
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0) -> Tensor:
@@ -172,7 +182,8 @@ class Attention(nn.Module):
             cache: Keys and values of earlier tokens, which this call adds to.
             context: The sequence that keys and values are made of; None means `hidden` itself.
         """
-        context = hidden if context is None else context
+        hidden = in_autocast(hidden)
+        context = hidden if context is None else in_autocast(context)
         q = self.q_norm(self.q(hidden).unflatten(-1, (self.heads, self.head_dim))).transpose(1, 2)  # (B, H, T, K)
         k = self.k_norm(self.k(context).unflatten(-1, (self.kv_heads, self.head_dim))).transpose(1, 2)  # (B, G, S, K)
         v = self.v(context).unflatten(-1, (self.kv_heads, self.head_dim)).transpose(1, 2)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ojito.config import DecoderConfig, RopeScaling
 from ojito.model.attention import Attention
+from ojito.model.blocks import CallBlock, call_block
 from ojito.model.cache import KVCache
 from ojito.model.dropout import Dropout
 from ojito.model.masks import AttentionMetadata, mask_to_bias, may_attend
@@ -35,6 +36,7 @@ class Decoder(nn.Module):
         self.positions = nn.Embedding(config.max_positions, config.width) if learned else None
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.call_block: CallBlock = call_block
         self.windows = [config.window_of(layer) for layer in range(config.layers)]
         self.norm = make_norm(config.norm, config.width, config.norm_eps)
         self.untied_head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
@@ -79,7 +81,7 @@ class Decoder(nn.Module):
         }
         ropes = {window: self.rope(metadata.positions, window) for window in set(self.windows)}
         for block, window in zip(self.blocks, self.windows, strict=True):
-            hidden = block(hidden, masks[window], ropes[window], cache)
+            hidden = self.call_block(block, hidden, masks[window], ropes[window], cache)
         return self.norm(hidden[:, -1:] if last else hidden)
 
     def rope(self, positions: Int[Tensor, "B T"], window: int) -> CosSin | None:
@@ -103,6 +105,19 @@ class Head(nn.Module):
         super().__init__()
         self._decoder = (decoder,)  # in a tuple, because a module would register it as a part of its own
         self.softcap = softcap
+
+    @property
+    def weight(self) -> Float[Tensor, "V D"]:
+        """The matrix."""
+        (decoder,) = self._decoder
+        matrix: Tensor = (decoder.embedding if decoder.untied_head is None else decoder.untied_head).weight
+        return matrix
+
+    @property
+    def plain(self) -> bool:
+        """Whether logits are the product with that matrix and nothing else: nobody has put a module in its place."""
+        (decoder,) = self._decoder
+        return type(decoder.untied_head) in (type(None), nn.Linear) and type(decoder.embedding) is nn.Embedding
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Logits, in float32."""

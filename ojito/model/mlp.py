@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ojito.model.backward import in_autocast
+
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float
 
@@ -62,6 +64,7 @@ class GatedMLP(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Each position on its own."""
+        hidden = in_autocast(hidden)
         return self.down(self.activation(self.gate(hidden)) * self.up(hidden))
 
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ojito.model.backward import RMSNormFunction, by_hand
+
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float
 
@@ -25,6 +27,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Normalized hidden states."""
+        if _is_by_hand(hidden, self.weight):
+            return RMSNormFunction.apply(hidden, self.weight, self.eps)  # type: ignore[no-untyped-call]
         # Squares of bfloat16 lose the small coordinates, so the mean is taken in float32 whatever the model's dtype.
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return normed.to(hidden.dtype) * self.weight
@@ -43,8 +47,14 @@ class RMSNormPlusOne(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Normalized hidden states."""
+        if _is_by_hand(hidden, self.weight):
+            return RMSNormFunction.apply(hidden, 1 + self.weight, self.eps)  # type: ignore[no-untyped-call]
         normed = F.rms_norm(hidden.float(), self.weight.shape, eps=self.eps)
         return (normed * (1 + self.weight.float())).to(hidden.dtype)
+
+
+def _is_by_hand(hidden: Tensor, weight: Tensor) -> bool:
+    return hidden.dtype == weight.dtype == torch.float32 and by_hand(hidden)
 
 
 NORMS = {"layer": nn.LayerNorm, "rms": RMSNorm, "rms_plus_one": RMSNormPlusOne}

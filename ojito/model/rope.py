@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ojito.config import RopeScaling
+from ojito.model.backward import RopeFunction, by_hand
 
 if TYPE_CHECKING:  # shapes are checked by the tests only
     from jaxtyping import Float, Int
@@ -53,6 +54,8 @@ def scale_frequencies(frequencies: Float[Tensor, " half"], scaling: RopeScaling)
 def apply_rope(heads: Float[Tensor, "B H T K"], rope: CosSin) -> Float[Tensor, "B H T K"]:
     """Queries or keys, rotated."""
     cos, sin = rope
+    if by_hand(heads):
+        return RopeFunction.apply(heads, cos.to(heads.dtype), sin.to(heads.dtype))  # type: ignore[no-untyped-call]
     first, second = heads.chunk(2, dim=-1)
     rotated_half = torch.cat((-second, first), dim=-1)
     return heads * cos.to(heads.dtype) + rotated_half * sin.to(heads.dtype)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ojito.config import ViTConfig
 from ojito.model.attention import Attention
+from ojito.model.blocks import CallBlock, call_block
 from ojito.model.dropout import Dropout
 from ojito.model.mlp import PlainMLP
 
@@ -34,6 +35,7 @@ class ViT(nn.Module):
         self.pre_norm = nn.LayerNorm(config.width, config.norm_eps) if config.pre_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.layers))
+        self.call_block: CallBlock = call_block
         self.norm = nn.LayerNorm(config.width, config.norm_eps) if config.final_norm else nn.Identity()
 
     def forward(self, images: Float[Tensor, "N 3 h w"]) -> Float[Tensor, "N P D"]:
@@ -44,7 +46,7 @@ class ViT(nn.Module):
         hidden = self.dropout(self.pre_norm(hidden + self._positions()))
         unused = -1 - self.config.feature_layer  # the last layers: kept, so that they are saved again, and never run
         for block in self.blocks[: len(self.blocks) - unused]:
-            hidden = block(hidden)
+            hidden = self.call_block(block, hidden)
         if not unused:
             hidden = self.norm(hidden)
         return hidden if self.class_token is None else hidden[:, 1:]

@@ -24,6 +24,9 @@ class Step:
         samples: Rows.
         finite: Whether loss, gradient and batch norm's statistics were finite. If not, the step changed nothing.
         norms: Norm of the gradient of each part that learns, and of "all", before they were clipped.
+        tokens: Tokens of all rows, image tokens included and padding not.
+        operations: Of matrix products and convolutions, see `flops.Operations`.
+        language_operations: Those of the decoder and its head alone.
     """
 
     loss: float
@@ -31,6 +34,9 @@ class Step:
     samples: int
     finite: bool
     norms: Mapping[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    operations: float = 0.0
+    language_operations: float = 0.0
 
 
 @dataclass
@@ -43,6 +49,9 @@ class Window:
         samples: Rows.
         seconds: Of the clock, when the window was opened.
         lr: Learning rate of the last step.
+        tokens: Tokens without padding.
+        operations: Of matrix products and convolutions.
+        language_operations: Those of the decoder and its head alone.
     """
 
     loss: float = 0.0
@@ -50,11 +59,17 @@ class Window:
     samples: int = 0
     seconds: float = 0.0
     lr: float = 0.0
+    tokens: int = 0
+    operations: float = 0.0
+    language_operations: float = 0.0
 
     def add(self, step: Step, lr: float) -> None:
         """Count a step; the loss of one that changed nothing is left out."""
         self.lr = lr
         self.samples += step.samples
+        self.tokens += step.tokens
+        self.operations += step.operations
+        self.language_operations += step.language_operations
         if step.finite:
             self.loss += step.loss
             self.labels += step.labels
@@ -88,8 +103,8 @@ class History:
         steps: Steps done, skipped ones and those before a resume included.
         seconds: Time they took, data included and evaluation left out.
         samples: Rows learned from.
-        log: A mapping for every `log_every` steps: step, loss, lr, samples, samples_per_second, seconds, and the
-            figures of each part. After a resume it begins with the last one before; metrics.jsonl has all.
+        log: A mapping for every `log_every` steps: step, loss, lr, samples, samples_per_second, seconds, the figures of
+            `Usage` and those of each part. After a resume it begins with the last one before; metrics.jsonl has all.
         evaluations: A mapping for every evaluation: step, seconds, and its scores.
         seen: The last line of each `Watch`, by its name.
         skipped: Steps whose loss or gradient was not finite, and which changed nothing; and a last one that was taken

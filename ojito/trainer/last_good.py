@@ -14,7 +14,7 @@ from ojito.records import Batch
 from ojito.trainer.loss import token_loss
 from ojito.trainer.parallel import local
 
-MOST = 2**30
+MOST = 2**28
 """Bytes that the copy may take; of larger models none is kept."""
 
 

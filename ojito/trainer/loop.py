@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, Union, runtime_checkable
 from ojito.config import TrainConfig
 from ojito.errors import OjitoError
 from ojito.records import Batch
+from ojito.trainer.blocks import block_calls, padded
 from ojito.trainer.checkpoints import Saver
 from ojito.trainer.history import History
 from ojito.trainer.interrupts import Interrupted, Interrupts, interrupts
@@ -22,6 +23,7 @@ from ojito.trainer.progress import Display
 from ojito.trainer.random_state import set_random_state
 from ojito.trainer.state import TrainingError, TrainState
 from ojito.trainer.step import gradients, update
+from ojito.trainer.usage import Usage
 from ojito.trainer.watch import Watch, due, undisturbed
 
 PATIENCE = 10
@@ -78,7 +80,8 @@ def fit(
     """
     first, failed = state.ranks.first, True
     logs = Metrics(out if first else None, after=state.clock.step or None, also=state.config.logs)
-    with interrupts() as signals, Display(quiet or not first) as display, logs as metrics:
+    calls = block_calls(state.model, state.config, state.device)
+    with interrupts() as signals, Display(quiet or not first) as display, logs as metrics, calls:
         loop = _Loop(state, batches, evaluate, watches, saver, (on_step, on_log, on_eval), signals, display, metrics)
         try:
             loop.run()
@@ -120,7 +123,7 @@ class _Loop:
         self.on_step, self.on_log, self.on_eval = callbacks
         self.signals, self.display, self.metrics = signals, display, metrics
         self.batches = iter(batches)
-        self.good = LastGood(state.model, state.loss)
+        self.good, self.usage = LastGood(state.model, state.loss), Usage(state)
 
     def run(self) -> None:
         """Go on until the run is over."""
@@ -165,7 +168,7 @@ class _Loop:
         """Begin the next stage."""
         state = self.state
         state.enter(self.clock.step)
-        self.good = LastGood(state.model, state.loss)
+        self.good, self.usage = LastGood(state.model, state.loss), Usage(state)
         frozen = f", {', '.join(state.config.freeze)} frozen" if state.config.freeze else ""
         self.display.say(f"step {self.clock.step}: the next stage begins, lr {state.config.lr:g}{frozen}")
 
@@ -177,7 +180,7 @@ class _Loop:
         """
         state = self.state
         batches = self._gather()
-        step = gradients(state, batches)
+        step = self.usage.of(gradients(state, batches), batches)
         with self.signals.held():  # half an update is neither this step nor the last
             if step.finite:
                 self.good.keep(batches[-1])
@@ -194,10 +197,11 @@ class _Loop:
     def _gather(self) -> list[Batch]:
         """The micro-batches of the next step, on the model's device."""
         try:
-            return [next(self.batches).to(self.state.device) for _ in range(self.config.accumulate)]
+            batches = [padded(next(self.batches), self.config) for _ in range(self.config.accumulate)]
         except StopIteration:
             remedy = "give an iterator without end, for example data.Batches"
             raise TrainingError("batches", f"ended after step {self.clock.step}", remedy) from None
+        return [batch.to(self.state.device) for batch in batches]
 
     def _position(self) -> dict[str, Any]:
         """The position of the loader; of an iterator that knows none, the number of batches."""
@@ -207,7 +211,8 @@ class _Loop:
 
     def _log(self) -> None:
         with self.signals.held():
-            line = self.history.log_line(self.clock, figures(self.state, self.good))
+            used = self.usage.figures(self.history.window, self.clock)
+            line = self.history.log_line(self.clock, used | figures(self.state, self.good))
             self.metrics.write(line)
         self._call(self.on_log, line)
 

@@ -34,7 +34,7 @@ from ojito.training.folder import RunFolder, check_place
 from ojito.training.looks import watches_of
 from ojito.training.report import conclude, run_report
 from ojito.training.resume import Resume, check_resume, fingerprint
-from ojito.training.said import announcement, tell_missing, watching_threads
+from ojito.training.said import announcement, said_of_products, tell_missing, watching_threads
 from ojito.training.scoring import Scoring, last_scores, learned_of, write_scores
 
 
@@ -191,6 +191,8 @@ class _Run:
         asks = evaluate and scoring.possible
         looks = watches_of(pipe, config, source, scoring, features is not None, self.display) if evaluate else []
         state = TrainState(pipe.model, config.train, ranks=self.ranks)
+        if not self.display.quiet:
+            self.display.say(said_of_products(state))
         if unfinished is not None:
             self.display.say(f"going on after step {unfinished.step}, with {unfinished.checkpoint}")
             state.load_state_dict(unfinished.values)

@@ -8,7 +8,9 @@ from collections import Counter
 
 from ojito.config import Config
 from ojito.data import Rows, Stream, training_texts
+from ojito.device import fast_bfloat16
 from ojito.errors import one_line
+from ojito.meter.products import find_products
 from ojito.model.lora import adapted_layers, adapter_parameters
 from ojito.pipeline import Pipeline
 from ojito.processor import Tokenizer
@@ -35,6 +37,11 @@ def announcement(pipe: Pipeline, config: Config, source: Rows | Stream) -> list[
     if getattr(source, "turns", ""):
         lines.append(f"data: {source.form} ({source.total:,} rows): {source.turns}")  # type: ignore[union-attr]
     return lines
+
+
+def said_of_products(state: TrainState) -> str:
+    """Return in which dtype, and how fast, the run's matrix products really run."""
+    return str(find_products(state.device, state.bfloat16, fast_bfloat16(state.device)))
 
 
 def _adapters(pipe: Pipeline, config: Config) -> list[str]:

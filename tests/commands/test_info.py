@@ -60,6 +60,52 @@ def test_each_flag_changes_what_is_foretold(run, trained, flag, value, part):
     assert json.loads(run(*words, flag, value)[1])["answer"]["bytes"][part] != base[part]
 
 
+def test_info_foretells_the_memory_of_a_training_step(run, trained):
+    step = json.loads(run("info", trained, "--json", "--train", "--batch", 6)[1])["step"]
+    assert (step["batch"], step["micro_batch"], step["length"], step["labels"]) == (6, 6, 4 + 24 + 40, 40)
+    assert step["bytes"]["peak"] == sum(size for name, size in step["bytes"].items() if name != "peak")
+    table = run("info", trained, "--train", "train.freeze=[vision]", "train.checkpoint=[decoder]", "--batch", 6)[1]
+    assert "a training step with 6 rows of 68 tokens, 40 of them learned (" in table
+    assert "frozen vision; computed anew decoder" in table
+    assert "answering" not in table
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--batch", 16], "step"),
+        (["--tokens", 60], "step"),
+        (["--prompt-tokens", 60], "step"),
+        (["train.freeze=[vision]"], "optimizer"),
+        (["train.accumulate=2"], "step"),
+    ],
+)
+def test_each_flag_and_setting_changes_what_is_foretold_of_training(run, trained, words, part):
+    base = json.loads(run("info", trained, "--json", "--batch", 8, "--train")[1])["step"]["bytes"]
+    settings = [word for word in words if "=" in str(word)]
+    flags = [word for word in words if "=" not in str(word)]
+    said = run("info", trained, "--json", *(flags or ["--batch", 8]), "--train", *settings)[1]
+    assert json.loads(said)["step"]["bytes"][part] != base[part]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("info tiny --train train.nothing=1", "nothing"),
+        ("info tiny --train --batch 3 train.accumulate=2", "unrecognized"),
+        ("info tiny --train train.accumulate=2 --batch 3", "accumulate"),
+        ("info tiny --train --tokens 2000", "2033 tokens of image, question and answer are more than the 1024"),
+        ("info minimal-resnet --train train.checkpoint=[vision] --batch 1", "batch norms would count twice"),
+        ("missing:int8 --train", "cannot be trained"),
+    ],
+)
+def test_training_that_cannot_be_foretold_is_one_line(refused, run, trained, tmp_path, words, said):
+    if words.startswith("missing:int8"):
+        assert run("convert", trained, "--quantize", "int8", "--out", tmp_path / "small")[0] == 0
+        words = f"info {tmp_path / 'small'} --train"
+    assert said in refused(*words.split())
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

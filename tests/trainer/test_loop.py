@@ -211,7 +211,7 @@ def test_metrics_hold_a_line_for_each_log_and_evaluation(tmp_path, tiny_model, b
     )
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 5, 5]
-    figures = {"grad_norm", "part_lr", "update_ratio"}
+    figures = {"grad_norm", "part_lr", "update_ratio", "tokens_per_second", "mfu", "mfu_language", "peak_memory"}
     assert set(lines[0]) == {"step", "loss", "lr", "samples_per_second", "seconds", "samples", *figures}
     assert lines[:3] == history.log == logged
     assert history.evaluations == scored == [{"step": 5, "seconds": scored[0]["seconds"], "score": 1}]
