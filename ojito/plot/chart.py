@@ -48,7 +48,7 @@ def write_chart(runs: Sequence[Run], path: Path | str) -> None:
         problem = f"matplotlib, which draws it, cannot be imported ({error})"
         raise OjitoError(path, problem, "install it with: pip install 'ojito[log]'") from None
     with matplotlib.rc_context(_STYLE):
-        panels = [panel for panel in _PANELS if any(panel.has(run) for run in runs)] or [*_PANELS[:1]]
+        panels = panels_of(runs)
         rows = 1 + math.ceil((len(panels) - 1) / 2)
         figure: Any = Figure(figsize=(10.5, 3.9 + 2.2 * (rows - 1)), layout="constrained", facecolor="white")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, hspace=0.03, wspace=0.03)
@@ -63,6 +63,11 @@ def write_chart(runs: Sequence[Run], path: Path | str) -> None:
             figure.savefig(path, dpi=160, metadata=_metadata(path))
         except OSError as error:
             raise OjitoError(path, f"cannot be written ({error.strerror})", "give another file") from error
+
+
+def panels_of(runs: Sequence[Run]) -> list[_Panel]:
+    """Return the charts that have something to show, the loss at least."""
+    return [panel for panel in _PANELS if any(panel.has(run) for run in runs)] or [*_PANELS[:1]]
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -138,6 +143,8 @@ def _line(axes: Axes, curve: Curve, colour: str, label: str | None = None, smoot
         axes.plot(curve.x, curve.y, color=colour, alpha=0.25, linewidth=0.9)
     points = {"marker": "o", "markersize": 3.5} if len(curve.values) < 12 else {}
     axes.plot(smoothed.x, smoothed.y, color=colour, label=label, linewidth=1.9, **points)
+    alone = curve.alone()  # a line through one point is nothing to see
+    axes.plot(alone.x, alone.y, color=colour, linewidth=0, marker="o", markersize=3)
 
 
 def _loss(axes: Axes, run: Run, colour: str, alone: bool) -> None:
@@ -226,11 +233,12 @@ def _from_zero(axes: Axes) -> None:
 
 
 _PANELS = (
-    _Panel("Loss, nats per token", ("loss",), _loss, _without_first_fall),
+    _Panel("Loss, nats per token (dashed: of a few fixed rows)", ("loss",), _loss, _without_first_fall),
     _Panel("Grounding gap, nats per token ± 2 standard errors", ("grounding_gap",), _gap, _zero),
     _Panel("Scores", ("evaluation/",), _scores, _from_zero),
     _Panel("Gradient norm, before clipping", ("grad_norm/",), _parts("grad_norm", True), _log),
     _Panel("Change of the weights in a step, relative", ("update_ratio/",), _parts("update_ratio", False), _log),
     _Panel("Learning rate", ("lr",), _one("lr", False), _from_zero),
     _Panel("Samples per second", ("samples_per_second",), _one("samples_per_second"), _from_zero),
+    _Panel("Share of the device's peak (MFU)", ("mfu",), _one("mfu"), _from_zero),
 )

@@ -38,6 +38,16 @@ class Curve:
         """The values that are numbers."""
         return [value for value in self.y if math.isfinite(value)]
 
+    def alone(self) -> Curve:
+        """Return the points between two places without a number."""
+        around = [math.nan, *self.y, math.nan]
+        kept = [
+            number
+            for number, (before, value, after) in enumerate(zip(around, around[1:], around[2:], strict=False))
+            if math.isfinite(value) and not math.isfinite(before) and not math.isfinite(after)
+        ]
+        return Curve([self.x[number] for number in kept], [self.y[number] for number in kept])
+
     def smooth(self) -> Curve:
         """Return the curve with its noise averaged away, in both directions; a short one stays as it is."""
         if len(self.values) < _FEW:

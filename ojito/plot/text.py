@@ -17,6 +17,7 @@ _NAMES = {
     "lr": "learning rate",
     "grad_norm/all": "gradient norm",
     "samples_per_second": "samples/s",
+    "mfu": "MFU",
 }
 
 

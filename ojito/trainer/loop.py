@@ -186,13 +186,18 @@ class _Loop:
                 self.good.keep(batches[-1])
             update(state, step, rate)
             state.count(step, self._position(), state.config.lr * rate)
-        window, clock = self.history.window, self.clock
-        speed = window.samples_per_second(clock)
+            window, clock = self.history.window, self.clock
+            speed = window.samples_per_second(clock)
+            # At once, so that no signal comes in between; several ranks have to agree that the run is over.
+            due = self.ranks.alone and self.history.log_is_due(self.config.log_every, self.clock.done)
+            line = self._write_line() if due else None
         self.display.show(clock.progress(), clock.step, window.mean_loss, speed, clock.seconds)
         if not step.finite:
             self.display.say(f"step {self.clock.step}: loss or gradient is not finite; skipped")
             _check_patience(self.history.skipped, state.config)
         self._call(self.on_step, state)
+        if line is not None:
+            self._call(self.on_log, line)
 
     def _gather(self) -> list[Batch]:
         """The micro-batches of the next step, on the model's device."""
@@ -211,10 +216,15 @@ class _Loop:
 
     def _log(self) -> None:
         with self.signals.held():
-            used = self.usage.figures(self.history.window, self.clock)
-            line = self.history.log_line(self.clock, used | figures(self.state, self.good))
-            self.metrics.write(line)
+            line = self._write_line()
         self._call(self.on_log, line)
+
+    def _write_line(self) -> dict[str, Any]:
+        """Write the line of the log that the last steps make, and return it."""
+        used = self.usage.figures(self.history.window, self.clock)
+        line = self.history.log_line(self.clock, used | figures(self.state, self.good))
+        self.metrics.write(line)
+        return line
 
     def _evaluate(self, evaluate: Callable[[], Mapping[str, Any]]) -> None:
         with self.clock.paused(), self.display.paused(), whole(self.state.loss):

@@ -165,7 +165,7 @@ def like(parameter: Tensor, value: Tensor) -> Tensor:
         from torch.distributed.tensor import distribute_tensor
 
         mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
-        return distribute_tensor(value.to(parameter.device), mesh, placements)
+        return distribute_tensor(value.to(parameter.device), mesh, placements, src_data_rank=None)  # all ranks have it
     return value.clone()
 
 

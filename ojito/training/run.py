@@ -229,7 +229,8 @@ class _Run:
         problems = tuple(dict.fromkeys([*batches.problems, *scoring.problems]))
         report = run_report(config, state, scores=scores, bad_rows=problems)
         out = folder.path if folder and history.steps else None
-        conclude(report, out if self.ranks.first else None, self.display)
+        if self.ranks.first:
+            conclude(report, out, self.display)
         result = TrainResult(
             pipe,
             history,

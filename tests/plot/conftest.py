@@ -10,7 +10,13 @@ def lines(steps=200, every=10, start=1.0, samples=True):
     """A run with everything: a log, two evaluations and a grounding gap."""
     found = []
     for step in range(every, steps + 1, every):
-        line = {"step": step, "loss": start * math.exp(-step / 80) + 0.1, "lr": 1e-3, "samples_per_second": 50.0}
+        line = {
+            "step": step,
+            "loss": start * math.exp(-step / 80) + 0.1,
+            "lr": 1e-3,
+            "samples_per_second": 50.0,
+            "mfu": 0.4,
+        }
         if samples:
             line["samples"] = 4 * step
         norms = {"vision": 0.5, "connector": 0.1, "decoder": 1.0, "all": 1.2}

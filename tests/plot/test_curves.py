@@ -11,7 +11,7 @@ from ojito.plot import Curve, read_run
 def test_every_figure_of_a_run_is_a_curve(write):
     run = read_run(write())
     assert set(run.curves) == {
-        "loss", "lr", "samples_per_second", "grad_norm/vision", "grad_norm/connector", "grad_norm/decoder",
+        "loss", "lr", "samples_per_second", "mfu", "grad_norm/vision", "grad_norm/connector", "grad_norm/decoder",
         "grad_norm/all", "update_ratio/vision", "update_ratio/decoder", "grounding_gap", "grounding_error",
         "loss_right", "loss_exchanged", "evaluation/exact_match", "evaluation/overlap",
     }  # fmt: skip
@@ -83,6 +83,14 @@ def test_smooth_curve_has_less_noise_no_lag_and_the_same_places():
     assert smooth.x == [*range(400)]
     assert abs(sum(errors) / len(errors)) < 0.05
     assert max(map(abs, errors)) < 0.5
+
+
+def test_points_between_two_gaps_are_found():
+    nan = math.nan
+    curve = Curve([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [7.0, nan, 8.0, nan, 1.0, 2.0, nan])
+    assert curve.alone() == Curve([0.0, 2.0], [7.0, 8.0])
+    assert Curve([1.0], [5.0]).alone() == Curve([1.0], [5.0])
+    assert Curve([1.0, 2.0], [5.0, 6.0]).alone() == Curve()
 
 
 def test_smoothing_leaves_gaps_and_short_curves_alone():

@@ -10,7 +10,7 @@ def test_summary_has_a_line_for_each_curve_that_matters(write):
     said = summary(read_run(write())).splitlines()
     assert said[0].endswith("mine: 200 steps, 800 samples in 1.7 min")
     assert [line[2:18].strip() for line in said[1:]] == [
-        "loss", "loss, held out", "grounding gap", "learning rate", "gradient norm", "samples/s",
+        "loss", "loss, held out", "grounding gap", "learning rate", "gradient norm", "samples/s", "MFU",
         "exact match", "overlap",
     ]  # fmt: skip
     assert said[1].endswith("0.982 → 0.182")

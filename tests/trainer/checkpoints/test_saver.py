@@ -13,9 +13,8 @@ def make(tmp_path):
     def make(now=lambda: 0.0, again=False, **settings):
         said = []
         config = TrainConfig(**{"save_minutes": 0, **settings})
-        made = Saver(
-            Checkpoints(tmp_path / "checkpoints", config.keep), config, {"rows": "abc"}, again, -1, said.append, now
-        )
+        checkpoints = Checkpoints(tmp_path / "checkpoints", config.keep)
+        made = Saver(checkpoints, config, None, {"rows": "abc"}, again, -1, said.append, now)
         return made, said
 
     return make
