@@ -311,7 +311,7 @@ def test_signal_saves_and_exits_with_128_and_its_number(run, images, recipe, tmp
     assert code == 128 + getattr(signal, name)
     assert said.startswith("2 steps in")
     assert run("info", tmp_path / "mine")[0] == 0
-    monkeypatch.setattr("ojito.training.begin.open_data", lambda config: signal.raise_signal(getattr(signal, name)))
+    monkeypatch.setattr("ojito.training.begin.open_data", lambda *args: signal.raise_signal(getattr(signal, name)))
     assert run(*words[:-4], "--out", tmp_path / "new")[0] == 128 + getattr(signal, name)
     assert not (tmp_path / "new").exists()
 

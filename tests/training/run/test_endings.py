@@ -154,7 +154,7 @@ def test_ruined_weights_are_never_saved(train, tmp_path, capsys, monkeypatch):
 
 
 def test_signal_while_data_are_opened_ends_the_run_at_once(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("ojito.training.begin.open_data", lambda config: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("ojito.training.begin.open_data", lambda *args: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt) as caught:
         train(out=tmp_path / "mine")
     assert caught.value.signal == signal.SIGTERM
