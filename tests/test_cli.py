@@ -50,6 +50,7 @@ def test_overview_lists_every_command(run):
         "demo",
         "train",
         "data",
+        "pack-data",
         "build",
         "caption",
         "ask",
@@ -91,7 +92,7 @@ def test_module_runs_as_the_command():
     ("words", "said"),
     [
         ("trian", "'trian' is not a command; did you mean train?"),
-        ("zzz", "'zzz' is not a command; choose from demo, train, data, build, caption"),
+        ("zzz", "'zzz' is not a command; choose from demo, train, data, pack-data, build"),
         ("train --stps 3", "train does not take '--stps'; did you mean --steps?"),
         ("train --steps=x", "invalid int value: 'x'; see `ojito train --help`"),
         ("train --steps", "expected one argument"),

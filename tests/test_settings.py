@@ -87,7 +87,7 @@ def test_differences_are_of_what_both_have():
         ("heads", 2, "did you mean model.vision.heads=2 or model.connector.heads=2 or model.decoder.heads=2?"),
         ("vision", {}, "vision: unknown setting; did you mean model.vision or pretrained.vision?"),
         ("model.layers", 2, "did you mean model.vision.layers=2 or"),
-        ("train.zzz", 1, "train.zzz: unknown setting; known are steps, minutes,"),
+        ("train.zzz", 1, "train.zzz: unknown setting; known are steps, samples, minutes,"),
         ("train", 5, "train: 5 is not a mapping of settings to values"),
         ("train.steps", "many", "train.steps: 'many' is not a whole number; write for example 4"),
         ("train.steps", 1.5, "train.steps: 1.5 is not a whole number; write for example 4"),

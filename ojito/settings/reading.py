@@ -56,8 +56,9 @@ def places(cls: type[Any], name: str, key: str = "") -> list[str]:
     found: list[str] = []
     for field, kind in typing.get_type_hints(cls).items():
         here = join(key, field)
+        entries = typing.get_origin(kind) is tuple  # no dotted key leads into an entry of a list
         for member in typing.get_args(kind) or (kind,):
-            if dataclasses.is_dataclass(member) and isinstance(member, type):
+            if not entries and dataclasses.is_dataclass(member) and isinstance(member, type):
                 found += [here] * (field == name) + places(member, name, here)
             elif key and field == name:
                 found.append(here)
