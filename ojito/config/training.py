@@ -65,8 +65,9 @@ class TrainConfig:
         keep: Checkpoints that are kept, the newest ones.
         stages: Stages of the run, one after the other, each with steps, frozen parts and rates of its own; `steps` is
             then their sum.
-        score: A score of the evaluations, such as exact_match, overlap or loss, by which the best model is told: its
-            checkpoint is kept, and it is what the run leaves. "" leaves the model of the last step.
+        score: A score of the evaluations by which the best model is told, such as exact_match, overlap or loss (that of
+            the evaluated rows, which is then computed): its checkpoint is kept, and it is what the run leaves. ""
+            leaves the model of the last step.
         patience: Evaluations in a row without a better `score`, after which the run ends; 0 never ends it so.
         grounding_rows: Rows of `data.eval_split`, or of training where there is none, whose loss is measured with the
             image of another row, too; 0 measures nothing.

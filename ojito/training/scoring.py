@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ojito.config import Config
 from ojito.data import Rows, Source, Stream, drawn_rows, find_split
 from ojito.evaluation import NothingAskedError, evaluate
+from ojito.generate.model import evaluating
 from ojito.learned import Learned
 from ojito.pipeline import Pipeline
+from ojito.processor import ImageError, RowError
 from ojito.records import Sample
-from ojito.trainer import History
+from ojito.trainer import History, count_labels, token_loss
+from ojito.trainer.history import LESS_IS_BETTER
 from ojito.trainer.logs import Metrics
 from ojito.trainer.progress import Display
 
 _KEYS = 20_000  # rows of large data that are known again by their images, for which these are read
+_TOGETHER = 8  # rows of one pass for the loss
+_MOST_NATS = 700.0  # beyond which no float has the perplexity
 _DRAWN = 50  # rows of a source without end, which show its kinds of questions
 
 
@@ -59,11 +68,30 @@ class Scoring:
             found, values = report.problems, report.scores.to_dict()
         except NothingAskedError as error:
             found = error.details or (str(error),)
+        if values["n"] and self._config.train.score in LESS_IS_BETTER:
+            values |= self._loss(rows)
         for problem in found:
             if problem not in self.problems:
                 self.problems.append(problem)
                 self._display.say(f"not asked in the evaluation: {problem}")
         return values
+
+    @torch.no_grad()
+    def _loss(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """The mean loss of the rows' first answers over their tokens, nats, and the perplexity that it makes."""
+        processor, model = self._pipe.processor, self._pipe.model
+        rows = []
+        for sample in samples:
+            with suppress(ImageError, RowError):  # which were named when they were asked
+                rows.append(processor.row(sample, training=True))
+        total, labels = 0.0, 0
+        with evaluating(model):
+            for first in range(0, len(rows), _TOGETHER):
+                batch = processor.batch(rows[first : first + _TOGETHER]).to(model.device)
+                total += float(token_loss(model, batch))
+                labels += count_labels(batch)
+        loss = total / max(labels, 1)
+        return {"loss": round(loss, 6), "perplexity": round(math.exp(min(loss, _MOST_NATS)), 6)}
 
     def learned_among_them(self) -> int:
         """Return how many of the rows show an image that the model has learned."""

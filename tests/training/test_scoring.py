@@ -1,11 +1,17 @@
 """Scores of a run, and the rows that they are of."""
 
+import dataclasses
 import json
+import math
 
 import pytest
+import torch
 
 import ojito
 from ojito.evaluation import Report
+from ojito.trainer import count_labels, token_loss
+from ojito.trainer.progress import Display
+from ojito.training.scoring import Scoring
 
 
 def test_scores_are_those_after_the_last_step(train, dev):
@@ -84,3 +90,22 @@ def test_row_that_cannot_be_asked_does_not_end_the_training(train, dev, tmp_path
     dev.write_text(good + "\n" + bad)
     result = train(data=dev, settings=settings)
     assert (result.scores["n"], len(result.problems)) == (1, 1)
+
+
+def test_loss_is_a_score_where_it_is_asked_for(recipe, dev):
+    config = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, path=str(dev)),
+        train=dataclasses.replace(recipe.train, score="loss", eval_every=1),
+    )
+    source = ojito.open_data(config)
+    model, processor = ojito.prepare(config, source, "cpu")
+    scoring = Scoring(ojito.Pipeline(model, processor, config), config, source, Display(quiet=True))
+    scores = scoring.score()
+    batch = processor(source.samples("dev"), training=True)
+    with torch.no_grad():
+        expected = float(token_loss(model.eval(), batch)) / count_labels(batch)
+    assert scores["loss"] == pytest.approx(expected, abs=1e-5)
+    assert scores["perplexity"] == pytest.approx(math.exp(expected), rel=1e-4)
+    plain = dataclasses.replace(config, train=dataclasses.replace(config.train, score=""))
+    assert "loss" not in Scoring(ojito.Pipeline(model, processor, plain), plain, source, Display(quiet=True)).score()
