@@ -19,6 +19,7 @@ from ojito.trainer.logs import Metrics
 from ojito.trainer.norms import figures
 from ojito.trainer.optim import set_trainable
 from ojito.trainer.parallel import whole
+from ojito.trainer.products import fast_products
 from ojito.trainer.progress import Display
 from ojito.trainer.random_state import set_random_state
 from ojito.trainer.state import TrainingError, TrainState
@@ -81,7 +82,8 @@ def fit(
     first, failed = state.ranks.first, True
     logs = Metrics(out if first else None, after=state.clock.step or None, also=state.config.logs)
     calls = block_calls(state.model, state.config, state.device)
-    with interrupts() as signals, Display(quiet or not first) as display, logs as metrics, calls:
+    products = fast_products(state)
+    with interrupts() as signals, Display(quiet or not first) as display, logs as metrics, calls, products:
         loop = _Loop(state, batches, evaluate, watches, saver, (on_step, on_log, on_eval), signals, display, metrics)
         try:
             loop.run()

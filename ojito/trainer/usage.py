@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from ojito.flops import StepOperations
 from ojito.meter.memory import peak_memory
 from ojito.meter.products import peak_rate
@@ -39,7 +41,7 @@ class Usage:
             step: What was done with the batches.
             batches: Its micro-batches of this rank.
         """
-        lengths = [length for batch in batches for length in (batch.segments != PADDING).sum(dim=1).tolist()]
+        lengths = [length for batch in batches for length in _lengths(batch)]
         images = sum(batch.num_images for batch in batches)
         encoded = all(batch.images is None for batch in batches)
         work = self._operations.of(images, lengths, sum(map(count_labels, batches)), encoded)
@@ -61,3 +63,13 @@ class Usage:
             "mfu_language": round(window.language_operations / seconds / peak, 4),
             "peak_memory": peak_memory(state.device),
         }
+
+
+def _lengths(batch: Batch) -> list[int]:
+    """Tokens of each sample, without padding: of each row, or of each document of a packed one."""
+    real = batch.segments != PADDING
+    if batch.documents is None:
+        return real.sum(dim=1).tolist()
+    most = int(batch.documents.max()) + 1
+    numbers = batch.documents + most * torch.arange(len(real), device=real.device)[:, None]
+    return torch.bincount(numbers[real & (batch.documents != PADDING)], minlength=1).tolist()

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from ojito.flops import StepOperations
 from ojito.records import PADDING
@@ -29,6 +30,22 @@ def test_operations_are_those_of_the_batch(tiny_config, tiny_model, batch):
     assert (step.operations, step.language_operations) == (expected.total, expected.language)
     encoded = dataclasses.replace(batch, images=None, patches=tiny_model.see(batch.images))
     assert Usage(state).of(Step(1.0, 5, 4, True), [encoded]).operations < step.operations
+
+
+def test_attention_of_packed_rows_is_counted_within_their_documents(tiny_config, tiny_model, batch):
+    usage = Usage(TrainState(tiny_model, tiny_config.train))
+    rows = usage.of(Step(1.0, 5, 4, True), [batch])
+    packed = {
+        name: values.reshape(2, -1)
+        for name in ("tokens", "positions", "segments", "prefix", "targets")
+        for values in [getattr(batch, name)]
+    }
+    half = batch.tokens.shape[1]
+    documents = (
+        (torch.arange(2 * half) >= half).long().expand(2, -1).masked_fill(packed["segments"] == PADDING, PADDING)
+    )
+    both = usage.of(Step(1.0, 5, 4, True), [dataclasses.replace(batch, documents=documents, **packed)])
+    assert (both.tokens, both.operations) == (rows.tokens, rows.operations)
 
 
 def test_operations_follow_the_stage(tiny_config, tiny_model, batch):
