@@ -2,8 +2,8 @@
 
 On a CPU PyTorch gives float32 to MKL, which takes twice as long on some of AMD's processors and is as fast or faster on
 others. A layer has three products: forward, the gradient of its input and that of its weight. Each is measured once,
-and one that is not clearly faster stays PyTorch's, so that one machine chooses alike every time: sums are rounded
-otherwise by the other library, and a run that is gone on with is to end with the same bits.
+and one that is not clearly faster stays PyTorch's, so that one machine chooses alike nearly every time. What was chosen is
+part of a run's state.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def fast_products(state: TrainState) -> Iterator[None]:
     if state.device.type != "cpu" or state.bfloat16:
         yield
         return
-    chosen = choose(torch.get_num_threads())
+    # The other library rounds sums otherwise: a run that is gone on with keeps what it began with.
+    chosen = state.products = state.products or choose(torch.get_num_threads())
     if not any(chosen):
         yield
         return

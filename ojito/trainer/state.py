@@ -57,6 +57,8 @@ class TrainState:
         random: PyTorch's random numbers after the last step.
         history: The record of the run.
         movement: The weights as the run began, in short, and what became of their gradients.
+        products: Which products of a linear layer go through another library, see `products.py`; None before that was
+            measured.
         sound: Whether the weights that `fit` left give a finite loss. If not, they are not worth keeping.
     """
 
@@ -67,6 +69,7 @@ class TrainState:
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16(self.device))
         self.position: dict[str, Any] = {}
         self.history = History()
+        self.products: tuple[bool, bool, bool] | None = None
         self.sound = True
         adapt(model, config.lora, config.adapted, config.seed)
         set_trainable(model, config.at(0)[0])
@@ -130,6 +133,7 @@ class TrainState:
             "random": gather_random(self.random, self.ranks),
             "clock": self.clock.state_dict(),
             "stage": self.begun,
+            "products": None if self.products is None else [*self.products],
             "position": _merged(self.ranks.gather(self.position)),
             "history": self.history.state_dict(),
             "movement": self.movement.state_dict(),
@@ -148,6 +152,8 @@ class TrainState:
             self.load_weights(values["model"])
             self._set_moments(values.get("optimizer", {}))
             self.clock.load_state_dict(values["clock"])
+            forward, by_input, by_weight = values["products"] or (False, False, False)
+            self.products = (forward, by_input, by_weight) if values["products"] else None
             self.position = dict(values["position"])
             self.history.load_state_dict(values["history"], self.clock)
             self.movement.load_state_dict(values["movement"])

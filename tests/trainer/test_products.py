@@ -67,3 +67,17 @@ def test_bfloat16_is_left_as_it_is(tiny_config, tiny_model, monkeypatch):
     state = TrainState(tiny_model, dataclasses.replace(tiny_config.train, precision="bfloat16"))
     with fast_products(state):
         pass
+
+
+def test_run_that_goes_on_keeps_what_it_began_with(tiny_model, tiny_config, monkeypatch):
+    train = dataclasses.replace(tiny_config.train, precision="float32")
+    state = TrainState(tiny_model, train)
+    monkeypatch.setattr(products, "choose", lambda threads: (False, True, False))
+    with fast_products(state):
+        pass
+    saved = state.state_dict()
+    monkeypatch.setattr(products, "choose", lambda threads: pytest.fail("measured again"))
+    resumed = TrainState(tiny_model, train)
+    resumed.load_state_dict(saved)
+    with fast_products(resumed):
+        assert resumed.products == (False, True, False)
