@@ -2,8 +2,7 @@
 
 On a CPU PyTorch gives float32 to MKL, which takes twice as long on some of AMD's processors and is as fast or faster on
 others. A layer has three products: forward, the gradient of its input and that of its weight. Each is measured once,
-and one that is not clearly faster stays PyTorch's, so that one machine chooses alike nearly every time. What was chosen is
-part of a run's state.
+and one that is not clearly faster stays PyTorch's. What was chosen is part of a run's state.
 """
 
 from __future__ import annotations

@@ -46,13 +46,13 @@ def test_only_a_product_that_is_clearly_faster_is_chosen(monkeypatch, faster, ex
 
 def test_training_takes_what_was_chosen(tiny_config, tiny_model, tiny_processor, samples, monkeypatch):
     batch = tiny_processor(samples, training=True)
-    state = TrainState(tiny_model, dataclasses.replace(tiny_config.train, precision="float32"))
     used = []
     apply = LinearFunction.apply
     monkeypatch.setattr(LinearFunction, "apply", lambda *args: used.append(args[3]) or apply(*args))
     gradients = []
     for chosen in ((False, False, False), (True, True, True)):
         monkeypatch.setattr(products, "choose", lambda _, chosen=chosen: chosen)
+        state = TrainState(tiny_model, dataclasses.replace(tiny_config.train, precision="float32"))
         tiny_model.zero_grad()
         with fast_products(state):
             token_loss(tiny_model, batch).backward()
