@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ import torch
 from ojito.flops import StepOperations
 from ojito.records import PADDING
 from ojito.trainer import TrainState, count_labels, fit
-from ojito.trainer.history import Step
+from ojito.trainer.history import Step, Window
 from ojito.trainer.usage import Usage
 
 
@@ -60,7 +61,12 @@ def test_line_of_the_log_tells_what_of_the_device_is_used(tiny_config, tiny_mode
     line = fit(TrainState(tiny_model, config), [batch, batch], quiet=True).log[-1]
     assert line["mfu"] > line["mfu_language"] > 0
     assert line["peak_memory"] > 10**7
-    real = int((batch.segments != PADDING).sum())
-    assert line["tokens_per_second"] == pytest.approx(line["samples_per_second"] * real / 4, rel=0.01)
     lower = dataclasses.replace(config, peak_tflops=1e3)
     assert fit(TrainState(tiny_model, lower), [batch, batch], quiet=True).log[-1]["mfu"] < 1e-3
+
+
+def test_figures_are_those_of_the_seconds_since_the_last_line(tiny_config, tiny_model):
+    usage = Usage(TrainState(tiny_model, dataclasses.replace(tiny_config.train, peak_tflops=1e-6)))
+    window = Window(tokens=300, operations=6e6, language_operations=3e6, seconds=1.0)
+    found = usage.figures(window, SimpleNamespace(seconds=4.0))
+    assert (found["tokens_per_second"], found["mfu"], found["mfu_language"]) == (100.0, 2.0, 1.0)
