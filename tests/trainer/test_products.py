@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from ojito.trainer import TrainState, products
+from ojito.trainer.blocks import block_calls
 from ojito.trainer.loss import token_loss
 from ojito.trainer.products import LinearFunction, choose, fast_products
 
@@ -39,9 +40,42 @@ def test_a_frozen_layer_keeps_no_input_and_gets_no_gradient():
 @pytest.mark.parametrize(("faster", "expected"), [(1.0, False), (1.2, False), (2.0, True)])
 def test_only_a_product_that_is_clearly_faster_is_chosen(monkeypatch, faster, expected):
     choose.cache_clear()
+    monkeypatch.setattr(products, "_is_slow_for_mkl", lambda: True)
     monkeypatch.setattr(products, "_seconds", lambda product, _: 1.0 if product is F.linear else 1.0 / faster)
     assert choose(1) == (expected,) * 3
     choose.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("capability", "name", "measured"),
+    [("AVX512", "AMD EPYC 9R45", True), ("AVX2", "AMD EPYC", False), ("AVX512", "Intel(R) Xeon(R)", False)],
+)
+def test_products_are_measured_where_mkl_may_be_slow_alone(monkeypatch, capability, name, measured):
+    choose.cache_clear()
+    asked = []
+    monkeypatch.setattr(products, "machine", lambda device: {"cpu": name})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(products, "_seconds", lambda *_: asked.append(1) or 1.0)
+    assert choose(1) == (False, False, False)
+    assert bool(asked) == measured
+    choose.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["full", "selective"])
+def test_blocks_that_are_computed_anew_go_the_same_way_again(
+    tiny_config, tiny_model, tiny_processor, samples, monkeypatch, kind
+):
+    batch = tiny_processor(samples, training=True)
+    monkeypatch.setattr(products, "choose", lambda _: (True, True, True))
+    gradients = []
+    for parts in ((), ("vision", "decoder")):
+        settings = {"precision": "float32", "checkpoint": parts, "checkpoint_kind": kind}
+        state = TrainState(tiny_model, dataclasses.replace(tiny_config.train, **settings))
+        tiny_model.zero_grad()
+        with fast_products(state), block_calls(tiny_model, state.config, state.device):
+            token_loss(tiny_model, batch).backward()
+        gradients.append([p.grad for p in tiny_model.parameters() if p.grad is not None])
+    assert all(map(torch.equal, *gradients))
 
 
 def test_training_takes_what_was_chosen(tiny_config, tiny_model, tiny_processor, samples, monkeypatch):
