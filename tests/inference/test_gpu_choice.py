@@ -24,7 +24,7 @@ class Right(CastInt8):
 
 class Slow(CastInt8):
     def __call__(self, rows):
-        time.sleep(0.002)
+        time.sleep(0.02)  # longer than a busy neighbour takes
         return super().__call__(rows)
 
 
