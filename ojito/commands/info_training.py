@@ -49,7 +49,7 @@ def foretell(args: Namespace, recipe: Config, device: torch.device, baseline: in
     if length > room:
         problem = f"{length} tokens of image, question and answer are more than the {room} positions"
         raise UsageError("--prompt-tokens, --tokens", problem, "ask for fewer")
-    encoded = "vision" in train.freeze and config.data.views > 0 and config.processor.image.fit != "tiles"
+    encoded = "vision" in train.frozen and config.data.views > 0 and config.processor.image.fit != "tiles"
     rows = train.batch_size // train.accumulate
     shape = Shape(rows, length, labels, int(model.image_tokens > 0), encoded)
     taken = training_memory(model, train, shape, device, baseline)

@@ -46,11 +46,13 @@ def run(args: Namespace) -> int:
     check_place(out, args.force or args.resume != "no")
     _check_own_data(args, config)
     check_data(config.data.path)
+    from ojito.trainer.ranks import is_first
     from ojito.training import train
 
     result = train(config, out=out, weights=base, device=args.device, force=args.force, resume=args.resume)
     try:
-        _conclude(result, config, out, args.json)
+        if is_first():
+            _conclude(result, config, out, args.json)
         sys.stdout.flush()
     except OSError:
         if result.history.signal != getattr(signal, "SIGHUP", None):
@@ -188,7 +190,12 @@ def _conclude(result: TrainResult, config: Config, out: Path, as_json: bool) -> 
     loss = history.log[-1]["loss"] if history.log else None
     if as_json:
         values = {"out": str(out), "steps": history.steps, "seconds": round(history.seconds, 1), "loss": loss}
-        values.update(interrupted=history.interrupted, skipped_steps=history.skipped, bad_rows=[*result.problems])
+        values.update(
+            resumed=result.resumed,
+            interrupted=history.interrupted,
+            skipped_steps=history.skipped,
+            bad_rows=[*result.problems],
+        )
         print(
             json.dumps(
                 {
@@ -212,8 +219,12 @@ def _conclude(result: TrainResult, config: Config, out: Path, as_json: bool) -> 
     elif not history.interrupted:
         print(_no_score_line(result, config))
     final = "" if loss is None else f", loss {loss:.3f}"
-    print(f"{history.steps} steps in {history.seconds:.0f} s{final}; the model is in {out}")
-    print("next:", *_next_commands(result, out, config.data.path), sep="\n  ")
+    before = "complete already: " if result.resumed == history.steps else ""
+    print(f"{before}{history.steps} steps in {history.seconds:.0f} s{final}; the model is in {out}")
+    if history.interrupted:
+        print("the same command with --resume auto goes on")
+    data = config.data.mixture[0].path if config.data.mixture else config.data.path
+    print("next:", *_next_commands(result, out, data), sep="\n  ")
 
 
 def _score_line(scores: Mapping[str, Any], split: str, result: TrainResult) -> str:

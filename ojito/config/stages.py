@@ -19,7 +19,7 @@ class StageConfig:
     Attributes:
         name: For the log.
         steps: Optimizer steps.
-        freeze: Parts that do not learn in it.
+        freeze: Parts that do not learn in it, in place of train.freeze.
         lr: Peak learning rate; 0 means train.lr.
         vision_lr, connector_lr, decoder_lr: Peak learning rate of this part; 0 means `lr`, or, where that is 0, too,
             what `train` says of the part.

@@ -126,6 +126,11 @@ class Ranks:
         )
 
 
+def is_first() -> bool:
+    """Whether this process is the first, or the only one, of those that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def join(device: torch.device | str = "auto", timeout: float = 300.0) -> Iterator[Ranks]:
     """Join the processes that `torchrun` started; without it, be alone.

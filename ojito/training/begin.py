@@ -188,7 +188,7 @@ def encode_frozen(
         ranks: The processes that train together, each with a file of its own.
     """
     tiled = config.processor.image.fit == "tiles"
-    if "vision" not in config.train.freeze or not config.data.views or tiled or isinstance(source, Stream):
+    if "vision" not in config.train.frozen or not config.data.views or tiled or isinstance(source, Stream):
         return None
     if is_lazy(source.samples(config.data.split)):
         display.say("the images are encoded in every step: the data are too large to keep what they become")

@@ -155,13 +155,15 @@ class RunFolder:
         if aside is not None:
             self._display.say(f"the checkpoints of the run before are in {aside} now")
 
-    def take_best(self, state: TrainState) -> None:
-        """Go back to the weights with the best score, where they are not those of the last step."""
+    def take_best(self, state: TrainState) -> int:
+        """Go back to the weights with the best score; return the step that they are of."""
         found = self._checkpoints.best() if self._ranks.first else None
         best = Path(self._ranks.gather({"best": str(found or "")})[0]["best"])
-        if step_of(best) not in (-1, state.clock.step):
-            state.load_weights(read_state(best)["model"])
-            self._display.say(f"the model is that of step {step_of(best)}, with the best {self._asked.train.score}")
+        if step_of(best) in (-1, state.clock.step):
+            return state.clock.step
+        state.load_weights(read_state(best)["model"])
+        self._display.say(f"the model is that of step {step_of(best)}, with the best {self._asked.train.score}")
+        return step_of(best)
 
     def save(self, pipe: Pipeline) -> None:
         """Save the model; if it cannot be saved there any more, in the folder for temporary files.

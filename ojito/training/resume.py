@@ -18,7 +18,7 @@ from ojito.trainer.checkpoints import step_of
 
 Resume = Literal["no", "auto", "must"]
 
-_FREE = ("train.", "data.workers", "data.cache_mb", "data.max_bad", "data.eval_split", "name")
+_FREE = ("train.", "data.workers", "data.prefetch", "data.cache_mb", "data.max_bad", "data.eval_split", "name")
 """Settings that may change within a run, because they change neither what the weights are nor which rows come next."""
 
 _FIXED = (
@@ -28,7 +28,8 @@ _FIXED = (
 """Settings of training that may not."""
 
 QUIET = (
-    "train.save", "train.keep", "train.log", "train.grounding", "train.show", "data.workers", "data.cache_mb", "name",
+    "train.save", "train.keep", "train.log", "train.grounding", "train.show", "data.workers", "data.prefetch",
+    "data.cache_mb", "name",
 )  # fmt: skip
 """Settings that nobody has to be told about."""
 

@@ -35,7 +35,7 @@ from ojito.training.looks import watches_of
 from ojito.training.report import conclude, run_report
 from ojito.training.resume import Resume, check_resume, fingerprint
 from ojito.training.said import announcement, said_of_products, tell_missing, watching_threads
-from ojito.training.scoring import Scoring, last_scores, learned_of, write_scores
+from ojito.training.scoring import Scoring, learned_of, scores_at, write_scores
 
 
 @dataclass(frozen=True)
@@ -210,12 +210,11 @@ class _Run:
                     report = run_report(config, state, bad_rows=batches.problems, error=error)
                     conclude(report, folder.path, self.display)
             raise
-        if folder is not None and config.train.score:
-            folder.take_best(state)
+        best = folder.take_best(state) if folder is not None and config.train.score else history.steps
         pipe.model = whole_model(state.loss)
         if folder is not None and history.steps:
             folder.save(pipe)
-        scores = last_scores(history)
+        scores = scores_at(history, best)
         try:
             with interrupts() as signals, signals.raising():
                 if scores is None and asks and not history.interrupted:
@@ -223,7 +222,8 @@ class _Run:
                     write_scores(scores, history, metrics if self.ranks.first else None)
         except KeyboardInterrupt as error:
             history.interrupt(error)
-            if saver and saver.saved != history.steps > 0:
+            # Of a run whose best model was an earlier one, the state was saved before that took its place.
+            if saver and saver.saved != history.steps == best > 0:
                 saver.save(history.steps, state.state_dict(), wait=True)
         scores = scores if scores and scores["n"] else None
         problems = tuple(dict.fromkeys([*batches.problems, *scoring.problems]))

@@ -99,12 +99,12 @@ class Scoring:
         return learned.count(self.rows()) if learned and isinstance(self._source, Source) else 0
 
 
-def last_scores(history: History) -> dict[str, Any] | None:
-    """Return the scores of an evaluation after the very last step, if there was one that asked anything."""
-    last: Mapping[str, Any] = history.evaluations[-1] if history.evaluations else {}
-    if last.get("step") != history.steps:
-        return None
-    return {name: score for name, score in last.items() if name not in ("step", "seconds")}
+def scores_at(history: History, step: int) -> dict[str, Any] | None:
+    """Return the scores of the evaluation after a step, if there was one."""
+    for line in history.evaluations:
+        if line["step"] == step:
+            return {name: score for name, score in line.items() if name not in ("step", "seconds")}
+    return None
 
 
 def write_scores(scores: Mapping[str, Any], history: History, folder: Path | str | None) -> None:

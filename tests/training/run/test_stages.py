@@ -1,12 +1,14 @@
 """Stages of a run, and the model with the best score."""
 
 import json
+import signal
 
 import pytest
 import torch
 
 import ojito
 from ojito.settings import ConfigError
+from ojito.trainer.checkpoints import Checkpoints, read_state
 
 STAGES = (
     "train.stages=[{steps: 3, freeze: [vision, decoder], lr: 1e-2}, {steps: 4, freeze: [vision], decoder_lr: 1e-4}, "
@@ -157,3 +159,29 @@ def test_score_that_is_not_there_is_named(scored):
 def test_score_needs_evaluations_and_patience_a_score(settings, message):
     with pytest.raises(ConfigError, match=message):
         ojito.preset("tiny", settings)
+
+
+def test_scores_of_the_result_are_those_of_the_model_that_is_left(scored):
+    result = scored(exact(0.1, 0.5, 0.2, 0.3, 0.3, 0.1), "train.score=exact_match")
+    assert result.scores["exact_match"] == 0.5
+
+
+def test_signal_in_a_run_with_a_best_model_saves_the_state_of_its_last_step(scored, tmp_path):
+    """The best model takes the place of the last one in memory, and not in the checkpoint that goes on."""
+    whole = scored(exact(0.9, *[0.1] * 5), "train.score=exact_match", "train.threads=1", name="whole", resume="auto")
+    stop = lambda state: signal.raise_signal(signal.SIGTERM) if state.clock.step == 4 else None  # noqa: E731
+    settings = ["train.score=exact_match", "train.threads=1"]
+    scored(exact(0.9, 0.1, 0.1), *settings, name="cut", resume="auto", on_step=stop)
+    cut = scored(exact(0.1, 0.1, 0.1), *settings, name="cut", resume="auto")
+    last = [read_state(Checkpoints(tmp_path / name / "checkpoints").newest()) for name in ("whole", "cut")]
+    assert [state["clock"]["step"] for state in last] == [6, 6]
+    assert not moved(last[0]["model"], last[1]["model"])
+    assert cut.scores == whole.scores
+
+
+def test_tower_that_learns_in_a_stage_is_not_encoded_beforehand(staged):
+    """A recipe that froze it, and encodes its images once, gets stages in which it learns."""
+    before = {}
+    look = lambda state: before.update(copies(state.model)) if state.clock.step == 7 else None  # noqa: E731
+    result = staged("run", "train.freeze=[vision]", on_step=look)
+    assert "vision" in moved(before, copies(result.pipeline.model))
