@@ -59,6 +59,7 @@ def write_chart(runs: Sequence[Run], path: Path | str) -> None:
         for axes in figure.axes[-2:]:
             axes.set_xlabel(runs[0].by, loc="right", fontsize=9)
         _head(figure, runs)
+        _settle(figure)
         try:
             figure.savefig(path, dpi=160, metadata=_metadata(path))
         except OSError as error:
@@ -73,6 +74,14 @@ def panels_of(runs: Sequence[Run]) -> list[_Panel]:
 def _metadata(path: Path) -> dict[str, Any]:
     """What makes a file the same at another time."""
     return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
+
+
+def _settle(figure: Any) -> None:
+    """Lay out the charts, at places that are rounded: the last bits of the layout differ between two drawings."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(value, 6) for value in axes.get_position().bounds])
 
 
 def _head(figure: Any, runs: Sequence[Run]) -> None:

@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,9 +17,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from ojito.errors import OjitoError
 
+_POLL = 0.05  # seconds between two looks for the others
 _GRACE = 3.0  # seconds in which those that are left report, before the others are called lost
 
 
@@ -155,7 +159,10 @@ def join(device: torch.device | str = "auto", timeout: float = 300.0) -> Iterato
         torch.cuda.set_device(ranks.local)
     try:
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-        dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
+        limit = datetime.timedelta(seconds=timeout)
+        shared = _store(limit)
+        store = PrefixStore(meet(shared, ranks, timeout), shared)
+        dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=count, timeout=limit)
     except (RuntimeError, ValueError) as error:
         problem = f"cannot meet the others: {str(error).splitlines()[0]}"
         raise OjitoError(f"rank {ranks.rank}", problem, "start all of them with torchrun") from error
@@ -163,6 +170,50 @@ def join(device: torch.device | str = "auto", timeout: float = 300.0) -> Iterato
         yield ranks
     finally:
         _leave()
+
+
+def meet(store: Store, ranks: Ranks, timeout: float) -> str:
+    """Return a word that only the processes know which run now, to tell their entries in the store from older ones.
+
+    When `torchrun` starts the processes again, the store is the one of before, and has the addresses of those that are
+    gone. So each process brings a word of its own. The first one writes down the words of all that answer to its own;
+    who finds itself there has met the others.
+
+    Args:
+        store: That all processes reach.
+        ranks: All of them.
+        timeout: Seconds to wait for the others.
+
+    Raises:
+        RuntimeError: They did not come.
+    """
+    mine, until = uuid.uuid4().hex, time.monotonic() + timeout
+    others = range(1, ranks.count)
+    if ranks.first:
+        store.set("ojito/first", mine)
+    while time.monotonic() < until:
+        if ranks.first:
+            answers = [_read(store, f"ojito/answer/{rank}").partition(" ") for rank in others]
+            if all(first == mine for first, _, _ in answers):
+                store.set(f"ojito/met/{mine}", " ".join(other for _, _, other in answers))
+                return mine
+        else:
+            first = _read(store, "ojito/first")
+            if mine in _read(store, f"ojito/met/{first}").split():
+                return first
+            store.set(f"ojito/answer/{ranks.rank}", f"{first} {mine}")
+        time.sleep(_POLL)
+    raise RuntimeError(f"not all of {ranks.count} processes came within {timeout:g} seconds")
+
+
+def _read(store: Store, key: str) -> str:
+    return store.get(key).decode() if store.check([key]) else ""
+
+
+def _store(timeout: datetime.timedelta) -> Store:
+    """The store that `torchrun` keeps, or the first process where it keeps none."""
+    store, _, _ = next(rendezvous("env://", timeout=timeout))
+    return store
 
 
 def _missing(ranks: Ranks) -> list[int]:

@@ -1,12 +1,13 @@
 import os
 import signal
+import threading
 import time
 
 import pytest
 import torch
 
 from ojito.errors import OjitoError
-from ojito.trainer.ranks import Ranks, join
+from ojito.trainer.ranks import Ranks, join, meet
 from tests.together import Together, together
 
 
@@ -80,3 +81,30 @@ def test_rank_that_stands_still_ends_the_others_after_the_timeout():
     ranks.kill(1)
     first, _ = ranks.results()
     assert first["error"].startswith("LostRankError: rank 0: rank 1 of 2 was lost in step 1")
+
+
+def test_processes_meet_those_that_run_now_and_no_older_ones():
+    """A store that is kept over a restart still has the words of processes that are gone."""
+    store, older = torch.distributed.HashStore(), set()
+    for generation in range(3):
+        words = [""] * 3
+        late = [threading.Timer(0.2 * ((rank + generation) % 3), _meet, (store, words, rank)) for rank in range(3)]
+        for thread in late:
+            thread.start()
+        for thread in late:
+            thread.join()
+        assert len(set(words)) == 1
+        assert words[0]
+        assert words[0] not in older
+        older.add(words[0])
+
+
+def test_processes_that_do_not_come_are_an_error():
+    with pytest.raises(RuntimeError, match=r"not all of 2 processes came within 0\.2 seconds"):
+        meet(torch.distributed.HashStore(), Ranks(0, 2), 0.2)
+    with pytest.raises(RuntimeError, match="not all of 2 processes"):
+        meet(torch.distributed.HashStore(), Ranks(1, 2), 0.2)
+
+
+def _meet(store, words, rank):
+    words[rank] = meet(store, Ranks(rank, len(words)), 20)
