@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 
 from ojito.meter.machine import machine
 
-__all__ = ["RESULTS", "in_turns", "machine", "write"]
+__all__ = ["RESULTS", "in_process", "in_turns", "machine", "write"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -31,6 +33,18 @@ def in_turns(candidates: Mapping[str, Callable[[], Any]], rounds: int, device: t
             if turn:  # the first one warms up
                 times[name].append(1000 * (time.perf_counter() - start))
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def in_process(module: str, words: Sequence[str], threads: int) -> dict[str, Any]:
+    """The JSON of the last line that a module prints in a process of its own; what it says on stderr is seen at once.
+
+    Raises:
+        CalledProcessError: It failed.
+    """
+    counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, "-m", module, *words, "--threads", str(threads)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **counts})
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def write(name: str, device: torch.device, result: Mapping[str, Any]) -> Path:

@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ojito import presets
+    from ojito.answering import Answer
     from ojito.building import build
     from ojito.config import Config
     from ojito.data import Batches, Scenes, Source, open_data
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ojito.locate.boxes import Box, write_boxes
     from ojito.locate.drawing import draw_boxes
     from ojito.model import VLM
-    from ojito.pipeline import Answer, Pipeline
+    from ojito.pipeline import Pipeline
     from ojito.presets import preset
     from ojito.processor import ImageError, Processor, RowError
     from ojito.records import Batch, Sample, Turn
@@ -82,7 +83,8 @@ _HOMES = {
     "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
     "ojito.model": ("VLM",),
     "ojito.loading": ("load",),
-    "ojito.pipeline": ("Answer", "Pipeline"),
+    "ojito.answering": ("Answer",),
+    "ojito.pipeline": ("Pipeline",),
     "ojito.presets": ("preset",),
     "ojito.processor": ("ImageError", "Processor", "RowError"),
     "ojito.locate.boxes": ("Box", "write_boxes"),

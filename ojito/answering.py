@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ojito.errors import OjitoError
-from ojito.generate import GenerateOptions, Request, Scheduler, StopTexts
+from ojito.generate import Finish, GenerateOptions, Request, Scheduler, StopTexts
 from ojito.processor import ImageError, Processor, RowError
 from ojito.processor.tiles import Tiles
 from ojito.records import Sample, image_key
@@ -20,7 +20,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Question:
+class Answer:
+    """Answer of a model; `str(answer)` is its text.
+
+    Attributes:
+        text: Up to the stop text, where one ended it.
+        tokens: All that were generated, without the end-of-text token.
+        finish: Why it ended: "eos" (the model ended it), "length" (no more tokens allowed), "stop" (a stop text).
+            A scheduler's rows may be "cancelled", too.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    finish: Finish
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class _Question:
     """A sample whose row was submitted.
 
     Attributes:
@@ -30,6 +49,11 @@ class Question:
 
     request: Request
     stops: StopTexts
+
+    def answer(self) -> Answer:
+        """Return what was generated, once it is complete."""
+        row = self.request.answer
+        return Answer(self.stops.cut(row.tokens), tuple(row.tokens), row.finish or "length")
 
 
 def answer_each(
@@ -42,8 +66,8 @@ def answer_each(
     ahead: int,
     strict: bool = False,
     keep: bool = False,
-) -> Iterator[Question | ImageError | RowError]:
-    """Yield each sample once it is answered, in their order.
+) -> Iterator[Answer | ImageError | RowError]:
+    """Yield the answer to each sample once it is complete, in their order.
 
     A sample's images are opened when there is room for its row. An answer that is complete before an earlier one waits.
 
@@ -66,10 +90,11 @@ def answer_each(
     """
     coming, each = _Coming(processor, samples, ahead), _Options(options)
     stops: dict[tuple[str, ...], StopTexts] = {}
-    asked: deque[Question | ImageError | RowError] = deque()
+    asked: deque[_Question | ImageError | RowError] = deque()
     while True:
-        while asked and (not isinstance(asked[0], Question) or asked[0].request.done):
-            yield asked.popleft()
+        while asked and (not isinstance(asked[0], _Question) or asked[0].request.done):
+            first = asked.popleft()
+            yield first.answer() if isinstance(first, _Question) else first
         sample = coming.next() if scheduler.free else None
         if sample is not None:
             one = each.next()
@@ -86,7 +111,7 @@ def answer_each(
             if one.stop not in stops:
                 stops[one.stop] = stop_texts(one)
             request = scheduler.submit(processor.batch([row], left=True), one, stops[one.stop], keep or again)
-            asked.append(Question(request, stops[one.stop]))
+            asked.append(_Question(request, stops[one.stop]))
         elif asked:
             scheduler.step()
         else:

@@ -26,7 +26,8 @@ from ojito.checkpoint.learned_file import read_learned
 from ojito.checkpoint.native import LEARNED
 from ojito.checkpoint.peft.adapter import AdaptedFolder, Adapter
 from ojito.checkpoint.saving import holds_model
-from ojito.checkpoint.tensors import TensorSource, read_weights
+from ojito.checkpoint.tensors.reading import read_weights
+from ojito.checkpoint.tensors.source import TensorSource
 from ojito.checkpoint.unsupported import check_name
 from ojito.config import Config, ModelConfig, Part, ProcessorConfig, TokenizerConfig, TrainConfig
 from ojito.config.processor_file import PROCESSOR_FILE

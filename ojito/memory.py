@@ -14,6 +14,7 @@ from ojito.errors import OjitoError
 from ojito.inference import copied_bytes
 from ojito.inference.choice import is_large
 from ojito.inference.quantize import QuantizedEmbedding, QuantizedLinear
+from ojito.meter.foretold import Foretold
 from ojito.model import VLM
 from ojito.model.lora import is_adapter, target_layers
 
@@ -25,7 +26,7 @@ _WORKSPACE = 100 * 10**6
 
 
 @dataclass(frozen=True)
-class AnswerMemory:
+class AnswerMemory(Foretold):
     """Memory of an answer, bytes.
 
     Attributes:
@@ -41,16 +42,6 @@ class AnswerMemory:
     cache: int
     activations: int
     baseline: int
-
-    @property
-    def peak(self) -> int:
-        """The sum: the most that is taken at once."""
-        return self.weights + self.kernels + self.cache + self.activations + self.baseline
-
-    def to_dict(self) -> dict[str, int]:
-        """Return the bytes by name, and their peak."""
-        names = ("weights", "kernels", "cache", "activations", "baseline", "peak")
-        return {name: getattr(self, name) for name in names}
 
 
 def check_memory(name: str, model: VLM, dtype: torch.dtype, device: torch.device) -> None:

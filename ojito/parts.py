@@ -13,7 +13,7 @@ from ojito.checkpoint.description import Part, PartKind
 from ojito.checkpoint.folder import describe_part, open_folder
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.packaged import PACKAGED, read_packaged
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.tensors.reading import read_weights
 from ojito.checkpoint.vocabulary_rows import VOCABULARY, with_rows
 from ojito.config import Config, DecoderConfig, ViTConfig
 from ojito.errors import OjitoError, nearest_name

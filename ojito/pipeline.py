@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import copy
-import itertools
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ojito.allocator import keeping_freed_memory
-from ojito.answering import Question, answer_each
+from ojito.answering import Answer, answer_each
 from ojito.checkpoint.description import Described
-from ojito.checkpoint.files import KEEPS, CheckpointError
-from ojito.checkpoint.gguf.export import Written, write_files
-from ojito.checkpoint.huggingface.card import CARD
-from ojito.checkpoint.huggingface.export import Exported, family_of, write_folder
-from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds
-from ojito.checkpoint.learned_file import write_learned
-from ojito.checkpoint.native import RECIPE, save_model
-from ojito.checkpoint.peft.folder import save_adapter
-from ojito.checkpoint.saving import holds_model, staged_save
-from ojito.checkpoint.tensors import MAX_SHARD
-from ojito.config import Config, LoraConfig
-from ojito.device import pick_device, pick_dtype
+from ojito.checkpoint.gguf.export import Written
+from ojito.checkpoint.huggingface.export import Exported
+from ojito.checkpoint.tensors.writing import MAX_SHARD
+from ojito.config import Config
+from ojito.device import pick_device
 from ojito.errors import OjitoError
 from ojito.generate import (
-    Finish,
     GenerateOptions,
     OptionKeywords,
     PrefixCache,
@@ -47,12 +36,11 @@ from ojito.locate.masks import add_masks, read_mask_decoder
 from ojito.locate.things import Task, check_location_tokens, locating_prompt, split_things
 from ojito.memory import parameters
 from ojito.model import VLM
-from ojito.model.lora import adapted_layers, merge, merged_state
+from ojito.model.lora import merge
 from ojito.processor import ImageError, Processor, RowError
-from ojito.processor.processor import TOKENIZER_FILE
 from ojito.processor.prompts import check_typed
 from ojito.records import Progress, Sample
-from ojito.settings import to_yaml, write
+from ojito.writer import Writer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,25 +48,6 @@ if TYPE_CHECKING:
     from ojito.records import ImageLike
 
 _LONG = {"max_new_tokens": 256}  # a box takes about 7 tokens, and its mask 16
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Answer of a model; `str(answer)` is its text.
-
-    Attributes:
-        text: Up to the stop text, where one ended it.
-        tokens: All that were generated, without the end-of-text token.
-        finish: Why it ended: "eos" (the model ended it), "length" (no more tokens allowed), "stop" (a stop text).
-            A scheduler's rows may be "cancelled", too.
-    """
-
-    text: str
-    tokens: tuple[int, ...]
-    finish: Finish
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)
@@ -347,8 +316,7 @@ class Pipeline:
     ) -> Generator[Answer | ImageError | RowError, None, None]:
         with evaluating(self.model), keeping_freed_memory():
             scheduler = self._scheduler(batch_size)
-            for one in answer_each(self.processor, scheduler, samples, options, self._stop_texts, **how):
-                yield _answer(one) if isinstance(one, Question) else one
+            yield from answer_each(self.processor, scheduler, samples, options, self._stop_texts, **how)
 
     def stream(
         self,
@@ -412,27 +380,11 @@ class Pipeline:
         Raises:
             CheckpointError: The folder cannot be written.
         """
-        with staged_save(folder) as staging:
-            form = quantized_form(self.model)
-            adapters = self._adapters_apart()
-            # Over the base itself, an adapter would belong to nothing.
-            if adapters is not None and adapters[0].path.resolve() != Path(folder).resolve():
-                save_adapter(staging, *adapters)
-            else:
-                save_model(staging, self.name, self.model.config, merged_state(self.model), form)
-            self.processor.save(staging)
-            if self.config:
-                (staging / RECIPE).write_text(to_yaml(write(self.config)), encoding="utf-8")
-            if self.learned:
-                write_learned(staging, self.learned)
+        self._writer.save(folder, self.config, self.learned)
 
     def saved_bytes(self) -> int:
         """The bytes of the weights that `save` writes."""
-        adapters = self._adapters_apart()
-        if adapters is None:
-            return sum(tensor.nbytes for tensor in self.model.state_dict().values())
-        *_, matrices, whole = adapters
-        return sum(t.nbytes for t in (*itertools.chain.from_iterable(matrices.values()), *whole.values()))
+        return self._writer.saved_bytes()
 
     def merge(self) -> None:
         """Merge the adapters of a model that learned by LoRA into its weights, in place: it then answers faster.
@@ -441,31 +393,9 @@ class Pipeline:
         """
         merge(self.model)
 
-    def _adapters_apart(
-        self,
-    ) -> tuple[Described, LoraConfig, dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]] | None:
-        """The base model, settings, matrices and whole tensors of a model that is saved as an adapter; None if not."""
-        adapters = self.model.adapters
-        if adapters is None or self.base is None or "decoder" in adapters.whole:
-            return None
-        parts = {name: part for name, part in self.model.parts.items() if name in adapters.whole}
-        whole = {f"{name}.{key}": t for name, part in parts.items() for key, t in merged_state(part).items()}
-        layers = {n: layer for n, layer in adapted_layers(self.model) if n.partition(".")[0] not in parts}
-        matrices: dict[str, tuple[Tensor, Tensor]] = {
-            name: (layer.lora_A, layer.lora_B) for name, layer in layers.items()
-        }
-        return self.base, adapters.config, matrices, whole
-
-    def _check_exact(self) -> None:
-        """Refuse to write a quantized model in a form that has no place for its weights.
-
-        Raises:
-            CheckpointError: It is quantized.
-        """
-        form = quantized_form(self.model)
-        if form != "none":
-            problem = f"has weights in {form}, for which the form has no place"
-            raise CheckpointError(self.name, problem, f"export the model that it was made from, or {KEEPS}")
+    @property
+    def _writer(self) -> Writer:
+        return Writer(self.name, self.model, self.processor, self.base)
 
     def export_family(self) -> str:
         """Return the name of the family that `export` writes the model as.
@@ -473,12 +403,7 @@ class Pipeline:
         Raises:
             CheckpointError: As for `export`, where the model is of none.
         """
-        self._check_exact()
-        tokenizer = self.processor.tokenizer
-        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
-        with tempfile.TemporaryDirectory() as folder:
-            tokenizer.save(Path(folder) / TOKENIZER_FILE)
-            return family_of(Path(folder), self.name, self.model.config, self.processor.config, marks)
+        return self._writer.family()
 
     def export_gguf(
         self,
@@ -506,22 +431,7 @@ class Pipeline:
                 tokenizer: names the settings that keep it from having one.
             OjitoError: No such dtype.
         """
-        self._check_exact()
-        _check_free(folder, force)
-        tokenizer = self.processor.tokenizer
-        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
-        with staged_save(folder) as staging:
-            return write_files(
-                staging,
-                self.name,
-                self.model.config,
-                self.processor.config,
-                tokenizer.library(),
-                marks,
-                merged_state(self.model),
-                pick_dtype(dtype or self.model.dtype, self.device),
-                progress,
-            )
+        return self._writer.export_gguf(folder, force=force, dtype=dtype, progress=progress)
 
     def export(
         self,
@@ -555,18 +465,10 @@ class Pipeline:
                 that Ojito loads: names the nearest, and the settings that keep it from being one.
             OjitoError: No such dtype.
         """
-        self._check_exact()
-        _check_free(folder, force)
-        tokenizer = self.processor.tokenizer
-        marks = SpecialIds(tokenizer.bos, tokenizer.ends, tokenizer.pad)
-        with staged_save(folder, keep=(CARD,)) as staging:
-            tokenizer.save(staging / TOKENIZER_FILE)
-            if self.learned:
-                write_learned(staging, self.learned)
-            return write_folder(
-                staging, self.name, self.model.config, self.processor.config, marks, merged_state(self.model),
-                dtype, max_shard, base_model, progress,
-            )  # fmt: skip
+        return self._writer.export(
+            folder, force=force, dtype=dtype, max_shard=max_shard, base_model=base_model, learned=self.learned,
+            progress=progress,
+        )  # fmt: skip
 
     def _locate(
         self,
@@ -587,12 +489,6 @@ class Pipeline:
         return Located(boxes if decoder is None else add_masks(boxes, decoder, *size), answer, *size)
 
 
-def _check_free(folder: Path | str, force: bool) -> None:
-    """Refuse to write over a model, unless `force` is given."""
-    if not force and holds_model(folder):
-        raise CheckpointError(folder, "holds a model already", "choose another folder, or replace it with force=True")
-
-
 def _sample(image: ImageLike | None, prompt: str) -> Sample:
     return Sample([] if image is None else [image], prompt)
 
@@ -603,8 +499,3 @@ def _check_several(samples: Iterable[Sample], batch_size: int) -> None:
         raise OjitoError("samples", "takes a list of samples, not one Sample", "write [sample]")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise OjitoError("batch_size", f"{batch_size!r} answers nothing", "use 1 or more, for example 32")
-
-
-def _answer(question: Question) -> Answer:
-    row = question.request.answer
-    return Answer(question.stops.cut(row.tokens), tuple(row.tokens), row.finish or "length")

@@ -4,11 +4,12 @@ import pytest
 import torch
 from PIL import Image
 
+from ojito.answering import Answer
 from ojito.config import DecoderConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.errors import OjitoError
 from ojito.generate import GenerateOptions, PrefixCache, Temperature
 from ojito.model import VLM
-from ojito.pipeline import Answer, Pipeline
+from ojito.pipeline import Pipeline
 from ojito.processor import ImageError, Processor, RowError, Tokenizer, TooLongError
 from ojito.records import Sample
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ import torch
 import benchmarks.inference
 from benchmarks.inference import with_llama, with_openvino
 from benchmarks.inference.cases import CASES, FORMS, Case
-from benchmarks.measure import write
+from benchmarks.measure import in_process, write
 from ojito.bench.random_model import write_random_model
 from ojito.device import fast_bfloat16
 
@@ -78,7 +77,7 @@ def measure(name: str, args: argparse.Namespace) -> None:
                 if said in failed:
                     continue
                 try:
-                    measured.append(in_process(name, entry, folders.of(*entry), args))
+                    measured.append(alone(name, entry, folders.of(*entry), args))
                 except subprocess.CalledProcessError as error:
                     failed[said] = f"failed with status {error.returncode}"
                     print(f"  {said}: {failed[said]}; see above", flush=True)
@@ -173,18 +172,13 @@ def convert(public: Path, out: Path, form: str) -> None:
     subprocess.run([sys.executable, "-m", "ojito", *words], stdout=subprocess.DEVNULL, check=True)
 
 
-def in_process(name: str, entry: Entry, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """What one process measures; what it says on stderr is seen as it says it."""
-    words = ["--once", name, *entry, str(folder), "--threads", str(args.threads), "--device", args.device]
+def alone(name: str, entry: Entry, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """What one process measures."""
+    words = ["--once", name, *entry, str(folder), "--device", args.device]
     words += ["--tiny"] if args.tiny else []
     words += [] if args.node is None else ["--node", str(args.node)]
     words += [] if args.tokens is None else ["--tokens", str(args.tokens)]
-    threads = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.inference", *words],
-        stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **threads},
-    )  # fmt: skip
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_process("benchmarks.inference", words, args.threads)
 
 
 def once(case: Case, who: str, form: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import torch
 
 import benchmarks.training
-from benchmarks.measure import write
+from benchmarks.measure import in_process, write
 from benchmarks.training.cases import BATCHES, CASES, MEMORY, Case
 from ojito.device import fast_bfloat16
 
@@ -63,7 +61,7 @@ def speed(name: str, args: argparse.Namespace) -> None:
     for _ in range(args.rounds):
         for one in who:
             asked = {"who": one, "case": vars(CASES[name].with_settings(*args.set))}
-            found[one].append(in_process(asked, args))
+            found[one].append(alone(asked, args))
             print(f"{name}: {one:8} {line(found[one][-1])}", flush=True)
     middle = {one: medians(measured) for one, measured in found.items()}
     for one, measured in middle.items():
@@ -80,8 +78,8 @@ def memory(args: argparse.Namespace) -> None:
     for name, case in MEMORY.items():
         if args.only and args.only not in name:
             continue
-        told = in_process({"who": "foretold", "case": vars(case)}, args)["peak"]
-        measured = in_process({"who": "ojito", "case": vars(case)}, args, steps=1)["peak_bytes"]
+        told = alone({"who": "foretold", "case": vars(case)}, args)["peak"]
+        measured = alone({"who": "ojito", "case": vars(case)}, args, steps=1)["peak_bytes"]
         rows[name] = {"foretold": told, "measured": measured, "off": round(told / measured - 1, 3)}
         print(f"{name:36} foretold {told / 1e6:7.0f} MB   measured {measured / 1e6:7.0f} MB   "
               f"{told / measured - 1:+.1%}", flush=True)  # fmt: skip
@@ -98,7 +96,7 @@ def batches(args: argparse.Namespace) -> None:
             case = CASES["step"].with_settings(*settings, *args.set, rows=rows)
             name = f"{rows} {kind}"
             try:
-                table[name] = in_process({"who": "ojito", "case": vars(case)}, args)
+                table[name] = alone({"who": "ojito", "case": vars(case)}, args)
                 print(f"{name:12} {line(table[name])}   nanoVLM on a GPU: {_NANOVLM.get(rows, '-')} MB", flush=True)
             except subprocess.CalledProcessError as error:
                 table[name] = {"failed": error.returncode}
@@ -120,17 +118,12 @@ def once(asked: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     return with_ojito.step(case, args.precision, device, args.steps)
 
 
-def in_process(asked: dict[str, Any], args: argparse.Namespace, steps: int | None = None) -> dict[str, Any]:
-    """What a process of its own measures; what it says on stderr is seen as it says it."""
+def alone(asked: dict[str, Any], args: argparse.Namespace, steps: int | None = None) -> dict[str, Any]:
+    """What a process of its own measures."""
     words = ["--once", json.dumps(asked), "--device", args.device, "--precision", args.precision]
-    words += ["--steps", str(steps or args.steps), "--threads", str(args.threads)]
+    words += ["--steps", str(steps or args.steps)]
     words += ["--nanovlm", str(args.nanovlm)] if args.nanovlm else []
-    threads = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.training", *words],
-        stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **threads},
-    )  # fmt: skip
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_process("benchmarks.training", words, args.threads)
 
 
 def keep(name: str, args: argparse.Namespace, result: dict[str, Any]) -> None:

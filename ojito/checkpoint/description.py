@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ojito.checkpoint.files import CONFIG, CheckpointError, read_json
 from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.tensors import DTYPE_NAMES, FLOATS, Entry, SafetensorsFolder, TensorSource, read_header
+from ojito.checkpoint.tensors.header import DTYPE_NAMES, FLOATS, Entry, read_header
+from ojito.checkpoint.tensors.source import SafetensorsFolder, TensorSource
 from ojito.checkpoint.unsupported import check_supported
 from ojito.config import (
     Config,

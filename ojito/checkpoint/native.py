@@ -16,7 +16,7 @@ from torch import Tensor
 from ojito.checkpoint.description import Described, OpenFolder, Part, PartKind
 from ojito.checkpoint.files import CONFIG, CheckpointError, find_file, path_setting, read_json
 from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.tensors import write_weights
+from ojito.checkpoint.tensors.writing import write_weights
 from ojito.config import Config, ModelConfig, ProcessorConfig
 from ojito.config.processor_file import PROCESSOR_FILE, read_processor_file
 from ojito.settings import ConfigError, read_yaml, write

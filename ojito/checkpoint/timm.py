@@ -12,7 +12,7 @@ from ojito.checkpoint.description import OpenFolder, Part, PartKind
 from ojito.checkpoint.files import CONFIG, WEIGHTS, CheckpointError
 from ojito.checkpoint.huggingface.fields import Fields, config_of
 from ojito.checkpoint.keys import KeyMap, Section, Table
-from ojito.checkpoint.tensors import Entry
+from ojito.checkpoint.tensors.header import Entry
 from ojito.config import ResNetConfig
 
 BLOCKS = {

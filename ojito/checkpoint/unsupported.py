@@ -10,7 +10,7 @@ from typing import Any
 
 from ojito.checkpoint.files import ADAPTER, ADAPTER_FILES, BEFORE, CONFIG, INDEX, WEIGHTS, CheckpointError, read_json
 from ojito.checkpoint.formats import folders_with, form_of_weights, packing
-from ojito.checkpoint.tensors import read_header
+from ojito.checkpoint.tensors.header import read_header
 from ojito.settings import shown
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/{1,2}\S|(www\.)?(huggingface|hf)\.co/", re.IGNORECASE)  # C:/ is a drive

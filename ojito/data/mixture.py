@@ -12,9 +12,9 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
 
 from ojito.data.permutation import Permutation
+from ojito.data.sample_sequence import SampleSequence
 from ojito.data.source import Source, draw
 from ojito.data.splits import split_name
 from ojito.records import Sample
@@ -24,7 +24,7 @@ _ONE = 1 << 32  # to which shares are added up, so that no sum is rounded
 _KEPT = 64  # blocks and orders that are remembered
 
 
-class MixedRows(Sequence[Sample]):
+class MixedRows(SampleSequence):
     """The rows of several sources, one source after the other; `order` mixes them.
 
     Args:
@@ -39,20 +39,10 @@ class MixedRows(Sequence[Sample]):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
-        which = bisect.bisect_right(self._ends, index)
-        return self.parts[which][index - self._ends[which] + len(self.parts[which])]
+    def sample(self, number: int) -> Sample:
+        """Return the sample of a number, which its source has."""
+        which = bisect.bisect_right(self._ends, number)
+        return self.parts[which][number - self._ends[which] + len(self.parts[which])]
 
     def __iter__(self) -> Iterator[Sample]:
         return itertools.chain(*self.parts)

@@ -24,8 +24,9 @@ from ojito.generate import GenerateOptions
 from ojito.records import Progress, Sample, Turn, image_key
 
 if TYPE_CHECKING:
+    from ojito.answering import Answer
     from ojito.generate import Finish
-    from ojito.pipeline import Answer, Pipeline
+    from ojito.pipeline import Pipeline
     from ojito.records import ImageLike
 
 _SHORTEST_LIMIT = 64  # tokens of an answer

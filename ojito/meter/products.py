@@ -14,6 +14,7 @@ from torch import nn
 from ojito.meter.speed import product_rate
 
 _SECONDS = 0.05  # that each kernel is measured
+_LONGER = 0.2  # for a limit, which neighbours must not hide
 _SIDE = 512  # of the matrices on a CPU: large ones would take seconds where bfloat16 is emulated
 _CLEARLY = 1.2  # how many times as fast another dtype must be that is worth a word
 
@@ -98,7 +99,7 @@ def _words(name: str) -> list[str]:
 @lru_cache(maxsize=16)
 def _measured(device: torch.device, bfloat16: bool, threads: int) -> float:
     side = _SIDE if device.type == "cpu" else None
-    return product_rate(torch.bfloat16 if bfloat16 else torch.float32, device, side, seconds=_SECONDS)
+    return product_rate(torch.bfloat16 if bfloat16 else torch.float32, device, side, seconds=_LONGER, most=True)
 
 
 def _library(device: torch.device, dtype: torch.dtype) -> str:

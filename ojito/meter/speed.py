@@ -29,11 +29,16 @@ def read_rate(device: torch.device, size: int | None = None, seconds: float = 0.
     """
     size = size or _READ.get(device.type, _READ["cpu"])
     numbers = torch.ones(size // 4, dtype=torch.float32, device=device)
-    return numbers.nbytes / _median_seconds(lambda: numbers.sum(), device, seconds)
+    return numbers.nbytes / statistics.median(_seconds(lambda: numbers.sum(), device, seconds))
 
 
 def product_rate(
-    dtype: torch.dtype, device: torch.device, side: int | None = None, seconds: float = 0.3, fastest: bool = True
+    dtype: torch.dtype,
+    device: torch.device,
+    side: int | None = None,
+    seconds: float = 0.3,
+    fastest: bool = True,
+    most: bool = False,
 ) -> float:
     """Return the operations a second of matrix products: the median of the fastest kernel that PyTorch has for them.
 
@@ -43,6 +48,7 @@ def product_rate(
         side: Of a square weight, which as many rows are multiplied by; None means shapes that fit the device.
         seconds: That each kernel is measured, about.
         fastest: Whether all kernels are tried. Otherwise the one that PyTorch itself takes counts.
+        most: Whether the fastest product counts, in place of the median: what the device does when nothing disturbs.
 
     Raises:
         RuntimeError: There is no kernel for that dtype.
@@ -51,11 +57,12 @@ def product_rate(
     rows, weight = (torch.ones(n, side, device=device).to(dtype) for n in (count, side))
     operations, rates = 2 * rows.numel() * side, list[float]()
     first, *others = _kernels(dtype, device)[: None if fastest else 1]
-    rates.append(operations / _median_seconds(partial(first, rows, weight), device, seconds))
+    pick = min if most else statistics.median
+    rates.append(operations / pick(_seconds(partial(first, rows, weight), device, seconds)))
     for kernel in others:
         # A kernel that this processor does not have says so by an error, here without harm.
         with suppress(RuntimeError):
-            rates.append(operations / _median_seconds(partial(kernel, rows, weight), device, seconds))
+            rates.append(operations / pick(_seconds(partial(kernel, rows, weight), device, seconds)))
     return max(rates)
 
 
@@ -71,10 +78,11 @@ def _kernels(dtype: torch.dtype, device: torch.device) -> list[Callable[[Tensor,
     return kernels
 
 
-def _median_seconds(run: Callable[[], object], device: torch.device, seconds: float) -> float:
+def _seconds(run: Callable[[], object], device: torch.device, seconds: float) -> list[float]:
+    """The times of a piece of work, done over and over."""
     run()  # the first one warms up
     clock, laps = Stopwatch(device), list[float]()
     while len(laps) < _AT_LEAST or clock.total < seconds:
         run()
         laps.append(clock.lap())
-    return statistics.median(laps)
+    return laps

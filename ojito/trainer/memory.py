@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from ojito.config import ModelConfig, TrainConfig
 from ojito.device import fast_bfloat16
+from ojito.meter.foretold import Foretold
 from ojito.model import VLM
 from ojito.records import IGNORE, IMAGE, SHARED, Batch
 from ojito.trainer.blocks import block_calls
@@ -52,7 +53,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class TrainingMemory:
+class TrainingMemory(Foretold):
     """Memory of a training step, bytes.
 
     Attributes:
@@ -68,16 +69,6 @@ class TrainingMemory:
     copy: int
     step: int
     baseline: int
-
-    @property
-    def peak(self) -> int:
-        """The sum: the most that is taken at once."""
-        return self.weights + self.optimizer + self.copy + self.step + self.baseline
-
-    def to_dict(self) -> dict[str, int]:
-        """Return the bytes by name, and their peak."""
-        names = ("weights", "optimizer", "copy", "step", "baseline", "peak")
-        return {name: getattr(self, name) for name in names}
 
 
 def training_memory(

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from ojito.answering import Answer
 from ojito.config import TrainConfig
 from ojito.errors import one_line
-from ojito.pipeline import Answer, Pipeline
+from ojito.pipeline import Pipeline
 from ojito.records import Sample
 from ojito.trainer import TrainState
 from ojito.trainer.progress import Display

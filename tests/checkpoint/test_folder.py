@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 import ojito
-from ojito.checkpoint import files, tensors
+from ojito.checkpoint import files
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, describe_part
+from ojito.checkpoint.tensors import header as headers
 from ojito.learned import Learned
 from ojito.loading import check_settings
 from ojito.records import Sample
@@ -41,7 +42,7 @@ def parsed(monkeypatch, folder):
         return decode_json(raw, most)
 
     monkeypatch.setattr(files, "decode_json", decode)
-    monkeypatch.setattr(tensors, "decode_json", decode)
+    monkeypatch.setattr(headers, "decode_json", decode)
     return counts
 
 

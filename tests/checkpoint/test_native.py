@@ -13,7 +13,7 @@ from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
 from ojito.checkpoint.native import read_config, save_model
 from ojito.checkpoint.saving import holds_model, staged_save
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.tensors.reading import read_weights
 from ojito.config import DecoderConfig, ModelConfig, ViTConfig
 from ojito.settings import ConfigError
 

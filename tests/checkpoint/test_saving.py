@@ -12,7 +12,7 @@ from ojito.checkpoint import saving
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
 from ojito.checkpoint.saving import check_room, free_beside, staged_save
-from ojito.checkpoint.tensors import write_weights
+from ojito.checkpoint.tensors.writing import write_weights
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other modes")

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import ojito
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe, describe_part
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.tensors.reading import read_weights
 from ojito.config import ResNetConfig
 from ojito.errors import OjitoError
 from ojito.model.resnet import ResNet

@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from ojito.answering import Answer
 from ojito.config import DecoderConfig, ImageConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
 from ojito.evaluation import Graded, Report, Scores, evaluate, overlap
 from ojito.evaluation.runner import blank_image, by_kind, exchange_images
 from ojito.generate import GenerateOptions, PrefixCache, Temperature
 from ojito.model import VLM
-from ojito.pipeline import Answer, Pipeline
+from ojito.pipeline import Pipeline
 from ojito.processor import ImageError, Processor, RowError, Tokenizer
 from ojito.processor.images import open_image
 from ojito.records import Sample, Turn

@@ -11,7 +11,7 @@ import torch
 from tokenizers import models
 
 from ojito.checkpoint.folder import describe
-from ojito.checkpoint.tensors import write_weights
+from ojito.checkpoint.tensors.writing import write_weights
 from ojito.config import Config
 from ojito.loading import load
 from ojito.model import VLM

@@ -4,7 +4,7 @@ import json
 import math
 import zlib
 
-from ojito.checkpoint.tensors import INDEX
+from ojito.checkpoint.files import INDEX
 from tests.hostile.attempt import attempt
 from tests.hostile.good_folders import KINDS, OWN, PUBLIC
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.tensors import read_header
+from ojito.checkpoint.tensors.header import read_header
 from tests.hostile.attempt import attempt
 from tests.hostile.cases import CASES
 from tests.hostile.changes import canary

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def half_a_second(monkeypatch):
     """Every piece of work takes half a second."""
-    monkeypatch.setattr(speed, "_median_seconds", lambda run, device, seconds: 0.5)
+    monkeypatch.setattr(speed, "_seconds", lambda run, device, seconds: [0.5])
 
 
 def test_reading_counts_bytes(half_a_second):
@@ -21,7 +21,7 @@ def test_reading_counts_bytes(half_a_second):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_product_counts_a_multiplication_and_an_addition_for_each_weight_and_row(monkeypatch, dtype):
-    monkeypatch.setattr(speed, "_median_seconds", lambda run, device, seconds: 0.5)
+    monkeypatch.setattr(speed, "_seconds", lambda run, device, seconds: [0.5])
     assert product_rate(dtype, CPU, side=64) == 2 * 64**3 / 0.5
     assert product_rate(dtype, CPU) == 2 * 512 * 2048**2 / 0.5
 
@@ -33,8 +33,14 @@ def test_fastest_kernel_counts_and_one_that_is_not_there_does_not(monkeypatch):
     seconds = {"slow": 2.0, "fast": 1.0}
     kernels = [lambda rows, weight: "slow", missing, lambda rows, weight: "fast"]
     monkeypatch.setattr(speed, "_kernels", lambda dtype, device: kernels)
-    monkeypatch.setattr(speed, "_median_seconds", lambda run, device, _: seconds[run()])
+    monkeypatch.setattr(speed, "_seconds", lambda run, device, _: [seconds[run()]])
     assert product_rate(torch.float32, CPU, side=8) == 2 * 8**3
+
+
+def test_median_counts_and_for_a_limit_the_fastest(monkeypatch):
+    monkeypatch.setattr(speed, "_seconds", lambda run, device, seconds: [2.0, 0.5, 1.0])
+    assert product_rate(torch.float32, CPU, side=8, most=False) == 2 * 8**3
+    assert product_rate(torch.float32, CPU, side=8, most=True) == 4 * 8**3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int8])

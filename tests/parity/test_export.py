@@ -386,7 +386,7 @@ def test_disk_that_is_full_leaves_what_was_there(exported, tmp_path, monkeypatch
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ojito.checkpoint.tensors.save_file", full)
+    monkeypatch.setattr("ojito.checkpoint.tensors.writing.save_file", full)
     for out in (tmp_path / "out", tmp_path / "new" / "deep"):
         with pytest.raises(CheckpointError, match="No space left on device"):
             pipe.export(out, force=True)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 import ojito
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.tensors.reading import read_weights
 from tests.parity import reference
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")

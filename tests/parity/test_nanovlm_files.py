@@ -10,7 +10,7 @@ import ojito
 from ojito.checkpoint.files import CheckpointError, read_json
 from ojito.checkpoint.folder import describe
 from ojito.checkpoint.huggingface.families.nanovlm import write_config
-from ojito.checkpoint.tensors import read_header
+from ojito.checkpoint.tensors.header import read_header
 from ojito.config import ModelConfig, ProcessorConfig
 from ojito.records import Sample
 from ojito.settings import ConfigError, override, read, write

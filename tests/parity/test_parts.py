@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.folder import describe_part
-from ojito.checkpoint.tensors import read_weights
+from ojito.checkpoint.tensors.reading import read_weights
 from ojito.config import ResNetConfig
 from ojito.model.decoder import Decoder
 from ojito.model.masks import AttentionMetadata

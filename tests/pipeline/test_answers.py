@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from ojito.answering import Answer
 from ojito.generate import Greedy, Temperature
 from ojito.loading import load
-from ojito.pipeline import Answer, Pipeline
+from ojito.pipeline import Pipeline
 from ojito.processor import RowError
 from ojito.records import Sample, Turn
 from tests.pipeline.toy import CONFIG, make, says

@@ -14,7 +14,8 @@ from ojito.checkpoint.description import OpenFolder
 from ojito.checkpoint.files import BEFORE, INDEX, WEIGHTS, CheckpointError
 from ojito.checkpoint.huggingface.fields import Fields
 from ojito.checkpoint.keys import Key
-from ojito.checkpoint.tensors import Entry, TensorSource
+from ojito.checkpoint.tensors.header import Entry
+from ojito.checkpoint.tensors.source import TensorSource
 from ojito.gguf.container import GgufFile, is_gguf_file
 from ojito.gguf.quantization import Groups, is_plain, read_groups, read_tensor
 

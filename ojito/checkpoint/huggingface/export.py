@@ -39,7 +39,7 @@ from ojito.checkpoint.huggingface.tokenizer_files import SpecialIds, Vocabulary
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.checkpoint.keys import KeyMap
 from ojito.checkpoint.nanovlm import vocabulary_ids, vocabulary_size
-from ojito.checkpoint.tensors import MAX_SHARD, write_weights
+from ojito.checkpoint.tensors.writing import MAX_SHARD, write_weights
 from ojito.checkpoint.vocabulary_rows import EMBEDDING, HEAD, VOCABULARY, with_rows
 from ojito.config import ModelConfig, ProcessorConfig, RopeScaling, ViTConfig
 from ojito.device import DTYPES

@@ -18,7 +18,8 @@ from ojito.checkpoint.keys import Key
 from ojito.checkpoint.peft.base_model import weights_file
 from ojito.checkpoint.peft.config_file import AdapterConfig
 from ojito.checkpoint.peft.names import PARTS
-from ojito.checkpoint.tensors import SafetensorsFolder, TensorSource, read_file_header
+from ojito.checkpoint.tensors.header import read_file_header
+from ojito.checkpoint.tensors.source import SafetensorsFolder, TensorSource
 from ojito.config import LoraConfig
 from ojito.gguf.quantization import Groups
 

@@ -13,7 +13,7 @@ from ojito.checkpoint.peft.adapter import Adapter, Layer, Whole
 from ojito.checkpoint.peft.base_model import weights_file
 from ojito.checkpoint.peft.config_file import AdapterConfig
 from ojito.checkpoint.peft.names import split_names, to_ours
-from ojito.checkpoint.tensors import FLOATS
+from ojito.checkpoint.tensors.header import FLOATS
 
 _OTHER = "use an adapter that was made for this model"
 

@@ -20,7 +20,7 @@ from ojito.checkpoint.peft.base_model import name_of
 from ojito.checkpoint.peft.config_file import AdapterConfig, write_adapter_config
 from ojito.checkpoint.peft.fitting import open_adapter
 from ojito.checkpoint.peft.names import PREFIX, to_theirs
-from ojito.checkpoint.tensors import write_file
+from ojito.checkpoint.tensors.writing import write_file
 from ojito.config import LoraConfig
 from ojito.config.processor_file import PROCESSOR_FILE
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Union, overload
+from typing import Union
 
 import numpy as np
 
 from ojito.data.indexed.index import Numbers
+from ojito.data.sample_sequence import SampleSequence
 from ojito.records import Sample
 
 Places = Union[range, Numbers]
 """Numbers of rows, in order; a row that makes several samples is there as often."""
 
 
-class LazyRows(Sequence[Sample]):
+class LazyRows(SampleSequence):
     """Samples of large data. Cheap to count and to pick from; going through all of them takes as long as reading them.
 
     Args:
@@ -31,26 +32,13 @@ class LazyRows(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
-        row = int(self._places[index])
+    def sample(self, number: int) -> Sample:
+        """Read the sample of a number."""
+        row = int(self._places[number])
         samples = self._read(row)
-        which = index - int(np.searchsorted(self._places, row)) if len(samples) > 1 else 0
+        which = number - int(np.searchsorted(self._places, row)) if len(samples) > 1 else 0
         sample = samples[min(which, len(samples) - 1)]
         return replace(sample, split=self._split) if self._split else sample
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[number] for number in range(len(self)))
 
 
 def is_lazy(rows: Sequence[Sample]) -> bool:

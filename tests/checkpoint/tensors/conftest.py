@@ -2,7 +2,7 @@
 
 import pytest
 
-from ojito.checkpoint.tensors import write_weights
+from ojito.checkpoint.tensors.writing import write_weights
 from tests.checkpoint.tensors.small import state
 
 

@@ -6,14 +6,9 @@ import struct
 import pytest
 import torch
 
-from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.tensors import (
-    MAX_NAME,
-    MAX_TENSORS,
-    WEIGHTS,
-    read_header,
-    read_weights,
-)
+from ojito.checkpoint.files import WEIGHTS, CheckpointError
+from ojito.checkpoint.tensors.header import MAX_NAME, MAX_TENSORS, read_header
+from ojito.checkpoint.tensors.reading import read_weights
 from tests.checkpoint.tensors.small import state
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ojito.checkpoint.files import WEIGHTS
 from ojito.checkpoint.keys import Key, KeyMap, Section
-from ojito.checkpoint.tensors import (
-    WEIGHTS,
-    read_weights,
-    write_weights,
-)
+from ojito.checkpoint.tensors.reading import read_weights
+from ojito.checkpoint.tensors.writing import write_weights
 from tests.checkpoint.tensors.small import on_meta, state
 
 ROOT = Path(__file__).parents[3]
@@ -66,7 +64,7 @@ MEASURE = """
 import re, sys
 from pathlib import Path
 import torch
-from ojito.checkpoint import tensors
+from ojito.checkpoint.tensors import reading
 
 def memory(which):
     return int(re.search(rf"{which}:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
@@ -74,11 +72,11 @@ def memory(which):
 folder = Path(sys.argv[1])
 expected = {f"t{i}": torch.zeros(2**20, device="meta") for i in range(32)}
 for dtype, release in (("bfloat16", 8), ("float32", 8), ("float32", 10**6)):
-    tensors._RELEASE = release * 2**20
-    tensors.read_weights(folder / "warm", {"t": torch.zeros(1)}, getattr(torch, dtype))
+    reading._RELEASE = release * 2**20
+    reading.read_weights(folder / "warm", {"t": torch.zeros(1)}, getattr(torch, dtype))
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = memory("VmRSS")
-    read = tensors.read_weights(folder, expected, getattr(torch, dtype))
+    read = reading.read_weights(folder, expected, getattr(torch, dtype))
     print(memory("VmHWM") - before)
     del read
 """

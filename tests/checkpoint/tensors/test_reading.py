@@ -5,15 +5,11 @@ import json
 import pytest
 import torch
 
+from ojito.checkpoint.files import INDEX, WEIGHTS
 from ojito.checkpoint.keys import KeyMap
-from ojito.checkpoint.tensors import (
-    INDEX,
-    WEIGHTS,
-    Entry,
-    read_header,
-    read_weights,
-    write_weights,
-)
+from ojito.checkpoint.tensors.header import Entry, read_header
+from ojito.checkpoint.tensors.reading import read_weights
+from ojito.checkpoint.tensors.writing import write_weights
 from tests.checkpoint.tensors.small import NAMED, equal, on_meta, state
 
 

@@ -5,17 +5,11 @@ import json
 import pytest
 import torch
 
-from ojito.checkpoint import tensors
-from ojito.checkpoint.files import CheckpointError
-from ojito.checkpoint.tensors import (
-    INDEX,
-    MAX_SHARDS,
-    MAX_TENSORS,
-    WEIGHTS,
-    read_header,
-    read_weights,
-    write_weights,
-)
+from ojito.checkpoint.files import INDEX, WEIGHTS, CheckpointError
+from ojito.checkpoint.tensors import header
+from ojito.checkpoint.tensors.header import MAX_SHARDS, MAX_TENSORS, read_header
+from ojito.checkpoint.tensors.reading import read_weights
+from ojito.checkpoint.tensors.writing import write_weights
 from tests.checkpoint.tensors.small import state
 
 
@@ -85,10 +79,10 @@ def test_too_many_shards_or_tensors_are_refused_before_any_is_opened(shards):
 
 def test_tensors_of_all_shards_together_are_counted(shards, monkeypatch):
     count = len(read_header(shards))
-    monkeypatch.setattr(tensors, "MAX_TENSORS", count)
+    monkeypatch.setattr(header, "MAX_TENSORS", count)
     assert len(read_header(shards)) == count
     reindex(shards, lambda names: [names.pop(name) for name in list(names) if name != "a" and name != "b.weight"])
-    monkeypatch.setattr(tensors, "MAX_TENSORS", len(read_header(shards)) - 1)
+    monkeypatch.setattr(header, "MAX_TENSORS", len(read_header(shards)) - 1)
     with pytest.raises(CheckpointError, match="tensors, more than"):
         read_header(shards)
 

@@ -3,13 +3,11 @@
 import pytest
 import torch
 
-from ojito.checkpoint import tensors
 from ojito.checkpoint.files import CheckpointError
 from ojito.checkpoint.keys import KeyMap, Section
-from ojito.checkpoint.tensors import (
-    read_weights,
-    write_weights,
-)
+from ojito.checkpoint.tensors import source
+from ojito.checkpoint.tensors.reading import read_weights
+from ojito.checkpoint.tensors.writing import write_weights
 from tests.checkpoint.tensors.small import NAMED, equal, on_meta, state
 
 TWICE = KeyMap((Section("", ("theirs.",), {"a": "x"}),), copies={"head": "a.weight", "old.head": "b.weight"})
@@ -72,6 +70,6 @@ def test_dtype_that_no_model_has_is_refused(tmp_path, dtype, expected):
 
 
 def test_nothing_is_read_before_names_and_shapes_fit(folder, monkeypatch):
-    monkeypatch.setattr(tensors, "safe_open", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr(source, "safe_open", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(CheckpointError):
         read_weights(folder, {})

@@ -2,7 +2,7 @@
 
 import re
 
-from ojito.checkpoint.tensors import INDEX
+from ojito.checkpoint.files import INDEX
 from tests.hostile.changes import (
     Cases,
     both,

@@ -1,6 +1,7 @@
 """The index of shards."""
 
-from ojito.checkpoint.tensors import INDEX, MAX_SHARDS, MAX_TENSORS
+from ojito.checkpoint.files import INDEX
+from ojito.checkpoint.tensors.header import MAX_SHARDS, MAX_TENSORS
 from tests.hostile.changes import Cases, both, edited, link, removed, replaced
 from tests.hostile.good_folders import BOTH
 

@@ -84,7 +84,7 @@ def test_weights_that_a_failed_run_cannot_save_are_called_lost(train, tmp_path, 
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ojito.pipeline.save_model", full)
+    monkeypatch.setattr("ojito.writer.save_model", full)
     with pytest.raises(RuntimeError, match="out of memory"):
         train(out=tmp_path / "mine", on_step=fail, quiet=False)
     assert "the last good weights are lost: " in capsys.readouterr().err
@@ -97,7 +97,7 @@ def test_save_that_fails_at_the_end_leaves_the_model_before_it(train, tmp_path, 
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ojito.pipeline.save_model", full)
+    monkeypatch.setattr("ojito.writer.save_model", full)
     with pytest.raises(OjitoError, match=r"cannot be written \(No space left on device\); free the disk, or save else"):
         train(out=tmp_path / "mine", force=True, metrics=tmp_path / "log", settings=["train.seed=5"])
     assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before

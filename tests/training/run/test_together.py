@@ -1,25 +1,14 @@
 """A run on several ranks, from the data to the folder."""
 
-import json
-
 import pytest
-from PIL import Image
 
 import ojito
 from tests.together import Together, together
 
 
 @pytest.fixture
-def rows(tmp_path):
-    """Twelve rows, one of them bad, and two to score on."""
-    rows = []
-    for number in range(12):
-        Image.new("RGB", (20, 20), (20 * number, 90, 0)).save(tmp_path / f"{number}.png")
-        rows.append({"image": f"{number}.png", "caption": "zebra" if number % 2 else "a quokka", "split": "train"})
-    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:60])
-    rows += [{"image": f"{number}.png", "caption": "zebra", "split": "dev"} for number in (0, 1)]
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return tmp_path / "rows.jsonl"
+def rows(some_bad):
+    return some_bad(12, lambda number: ["zebra" if number % 2 else "a quokka"])
 
 
 @pytest.fixture
