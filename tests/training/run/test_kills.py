@@ -50,9 +50,10 @@ class Child:
                 return save(*args, **options)
 
             Checkpoints.save = told
-            code = 0 if not call().history.interrupted else 3
+            history = call().history
+            code = 0 if not history.interrupted else 3 if history.steps else 4
         except KeyboardInterrupt:
-            code = 4  # before there was anything to save
+            code = 4  # as after no step: there was nothing to save
         except BaseException:  # noqa: BLE001 - it goes no further than this process
             sys.excepthook(*sys.exc_info())
         finally:
