@@ -253,6 +253,44 @@ def test_gradient_that_is_not_finite_is_skipped_although_the_loss_is(tiny_config
     assert not differ(before, tiny_model.state_dict())
 
 
+@pytest.mark.parametrize("count", [24, pytest.param(100, marks=pytest.mark.slow)])
+def test_bad_steps_of_many_kinds_are_found_and_change_nothing(tiny_config, batches, count):
+    """Between good steps: pixels and gradients of each part that are NaN or infinite, one number or all of them."""
+    kinds = [(where, value, whole) for where in ("images", "vision", "connector", "decoder")
+             for value in (float("nan"), float("inf"), -float("inf")) for whole in (False, True)]  # fmt: skip
+    config = dataclasses.replace(tiny_config.train, schedule="wsd", decay=0.0, warmup=0)
+
+    def run(bad_steps):
+        torch.manual_seed(0)
+        model, now, good = VLM(tiny_config.model), ("", 0.0, True), next(batches())
+
+        def spoiled(tensor, where):
+            if now[0] != where:
+                return tensor
+            return torch.full_like(tensor, now[1]) if now[2] else tensor.index_fill(0, torch.tensor([0]), now[1])
+
+        for name, part in model.parts.items():
+            next(part.parameters()).register_hook(lambda gradient, name=name: spoiled(gradient, name))
+
+        def data():
+            nonlocal now
+            for number in range(count):
+                now = ("", 0.0, True)
+                yield good
+                if bad_steps:
+                    now = kinds[number % len(kinds)]
+                    yield dataclasses.replace(good, images=spoiled(good.images, "images"))
+
+        steps = 2 * count if bad_steps else count
+        history = fit(TrainState(model, dataclasses.replace(config, steps=steps)), data(), quiet=True)
+        return model.state_dict(), history.skipped
+
+    (with_bad, skipped), (without, none) = run(bad_steps=True), run(bad_steps=False)
+    assert skipped == [*range(2, 2 * count + 1, 2)]
+    assert not none
+    assert not differ(with_bad, without)
+
+
 def test_run_stops_after_too_many_bad_steps_in_a_row_and_keeps_finite_weights(tiny_config, tiny_model, batches):
     good = next(batches())
     bad = itertools.chain([good, good], itertools.repeat(poisoned(good)))
