@@ -17,6 +17,8 @@ _TRIM_THRESHOLD = (-1, 128 * 2**10, 2**31 - 1)  # free memory at the end of the 
 _TOP_PAD = (-2, 128 * 2**10, 64 * 2**20)  # how much more than needed the heap grows at once
 _MMAP_THRESHOLD = (-3, 128 * 2**10, 32 * 2**20)  # larger pieces are mapped one by one, and given back when freed
 
+_LARGE = 8 * 2**20  # bytes of a piece that `mapping_large_pieces` maps
+
 _lock = threading.Lock()
 _inside = 0  # contexts that have not ended
 
@@ -47,6 +49,25 @@ def keeping_freed_memory() -> Iterator[None]:
                 for parameter, usual, _ in parameters:
                     mallopt(parameter, usual)
                 trim(0)
+
+
+@contextmanager
+def mapping_large_pieces() -> Iterator[None]:
+    """Give back at once what is freed of pieces of 8 MiB and more, within `keeping_freed_memory`; on Linux.
+
+    Where work frees all but a few of its pieces, those that stay leave holes which the next pieces do not fit, so that
+    the heap grows. A piece that is mapped leaves none; but the system takes time to hand out the next one.
+    """
+    mallopt = _function("mallopt")
+    if mallopt is None:
+        yield
+        return
+    parameter, usual, ours = _MMAP_THRESHOLD
+    mallopt(parameter, _LARGE)
+    try:
+        yield
+    finally:
+        mallopt(parameter, ours if _inside else usual)
 
 
 def give_back_freed_memory() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ojito import allocator
-from ojito.allocator import give_back_freed_memory, keeping_freed_memory
+from ojito.allocator import give_back_freed_memory, keeping_freed_memory, mapping_large_pieces
 from ojito.meter.memory import memory_now
 
 STEPS = 20
@@ -52,7 +52,7 @@ def test_freed_memory_is_given_back_when_that_is_said():
 def test_without_the_gnu_c_library_nothing_happens(monkeypatch):
     monkeypatch.setattr(allocator, "_function", lambda name: None)
     give_back_freed_memory()
-    with keeping_freed_memory():
+    with keeping_freed_memory(), mapping_large_pieces():
         pass
 
 
@@ -74,3 +74,15 @@ def test_inner_context_gives_nothing_back(monkeypatch):
             pass
         assert len(called) == 3
     assert len(called) == 7
+
+
+def test_threshold_is_that_of_the_outer_context_afterwards(monkeypatch):
+    called = []
+    monkeypatch.setattr(allocator, "_function", lambda name: lambda *values: called.append(values))
+    with keeping_freed_memory():
+        with mapping_large_pieces():
+            assert called[-1] == (-3, 8 * 2**20)
+        assert called[-1] == (-3, 32 * 2**20)
+    with mapping_large_pieces():
+        pass
+    assert called[-1] == (-3, 128 * 2**10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from ojito.allocator import mapping_large_pieces
 from ojito.config import TrainConfig
 from ojito.errors import OjitoError
 from ojito.model import VLM
@@ -49,7 +50,9 @@ def block_calls(model: VLM, config: TrainConfig, device: torch.device) -> Iterat
     try:
         for name, part in parts.items():
             part.call_block = in_training(recomputed(call, config) if name in config.checkpoint else call)
-        yield
+        # Gradients stay where a block's hidden states were, and the holes between them took as much as was saved.
+        with mapping_large_pieces() if config.checkpoint else nullcontext():
+            yield
     finally:
         for part in parts.values():
             part.call_block = call_block
