@@ -5,7 +5,7 @@ import torch
 
 from ojito.config import TrainConfig
 from ojito.model import VLM
-from ojito.trainer import last_good
+from ojito.trainer import last_good, memory
 from ojito.trainer.memory import Shape, TrainingMemory, training_memory
 
 SHAPE = Shape(rows=8, length=40, labels=10)
@@ -65,6 +65,15 @@ def test_frozen_parts_take_neither_gradients_nor_activations(foretell):
 def test_several_micro_batches_hold_their_gradients_meanwhile(foretell):
     assert foretell(accumulate=2).step > foretell().step
     assert foretell(accumulate=4).step == foretell(accumulate=2).step
+
+
+def test_shares_of_gradients_and_of_the_rest_are_lost_between_pieces(foretell, monkeypatch):
+    steps = []
+    for shares in ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5)):
+        monkeypatch.setattr(memory, "_HOLES", {"cpu": shares})
+        steps.append(foretell().step)
+    assert steps[1] - steps[0] == pytest.approx(foretell().weights / 2, rel=0.1)  # there is a gradient of each
+    assert steps[2] == int(1.5 * steps[0])
 
 
 def test_baseline_is_added(foretell, tiny_config):
