@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ojito
-from ojito import pipeline
+from ojito import writer
 from ojito.commands import convert
 from ojito.commands.table import COMMANDS
 from tests.parity.exporting import assert_same_state, export, files, read
@@ -127,7 +127,7 @@ def test_command_replaces_a_model_only_with_force(run, refused, exported, tmp_pa
 
 def test_fetching_and_writing_are_told(run, exported, tmp_path, monkeypatch):
     told = []
-    folder, write_folder = exported("llava")[2], pipeline.write_folder
+    folder, write_folder = exported("llava")[2], writer.write_folder
 
     def download(name, progress, check):
         told.append(name)
@@ -141,7 +141,7 @@ def test_fetching_and_writing_are_told(run, exported, tmp_path, monkeypatch):
         return write_folder(*args, **options)
 
     monkeypatch.setattr("ojito.loading.download", download)
-    monkeypatch.setattr(pipeline, "write_folder", write)
+    monkeypatch.setattr(writer, "write_folder", write)
     assert run("convert", "owner/name", "--out", tmp_path / "out")[0] == 0
     assert told == ["owner/name", "writing"]
 

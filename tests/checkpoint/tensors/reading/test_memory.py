@@ -14,7 +14,7 @@ from ojito.checkpoint.tensors.reading import read_weights
 from ojito.checkpoint.tensors.writing import write_weights
 from tests.checkpoint.tensors.small import on_meta, state
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def mapped(path):
