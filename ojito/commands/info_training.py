@@ -71,7 +71,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     rows = f"{found['batch']} row{'s' * (found['batch'] != 1)}"
     if found["micro_batch"] != found["batch"]:
         rows += f", {found['micro_batch']} at a time,"
-    kept = [f"{word} {', '.join(found[key])}" for key, word in (("freeze", "frozen"), ("checkpoint", "computed anew"))
+    kept = [f"{' and '.join(found[key])} {word}" for key, word in (("freeze", "frozen"), ("checkpoint", "computed anew"))
             if found[key]]  # fmt: skip
     how = "; ".join([found["precision"], *kept])
     said = [f"\na training step with {rows} of {found['length']} tokens, {found['labels']} of them learned ({how})"]

@@ -66,7 +66,7 @@ def test_info_foretells_the_memory_of_a_training_step(run, trained):
     assert step["bytes"]["peak"] == sum(size for name, size in step["bytes"].items() if name != "peak")
     table = run("info", trained, "--train", "train.freeze=[vision]", "train.checkpoint=[decoder]", "--batch", 6)[1]
     assert "a training step with 6 rows of 68 tokens, 40 of them learned (" in table
-    assert "frozen vision; computed anew decoder" in table
+    assert "vision frozen; decoder computed anew" in table
     assert "answering" not in table
 
 
