@@ -71,8 +71,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     rows = f"{found['batch']} row{'s' * (found['batch'] != 1)}"
     if found["micro_batch"] != found["batch"]:
         rows += f", {found['micro_batch']} at a time,"
-    kept = [f"{' and '.join(found[key])} {word}" for key, word in (("freeze", "frozen"), ("checkpoint", "computed anew"))
-            if found[key]]  # fmt: skip
+    words = {"freeze": "frozen", "checkpoint": "computed anew"}
+    kept = [f"{' and '.join(found[key])} {word}" for key, word in words.items() if found[key]]
     how = "; ".join([found["precision"], *kept])
     said = [f"\na training step with {rows} of {found['length']} tokens, {found['labels']} of them learned ({how})"]
     sizes = found["bytes"].items()
