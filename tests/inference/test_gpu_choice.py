@@ -131,7 +131,7 @@ def test_slow_kernel_is_measured_once(offered):
     class VerySlow(CastInt8):
         def __call__(self, rows):
             called.append(len(rows))
-            time.sleep(0.02)
+            time.sleep(0.1)
             return super().__call__(rows)
 
     offered(VerySlow)
