@@ -25,6 +25,10 @@ from ojito.errors import OjitoError
 _POLL = 0.05  # seconds between two looks for the others
 _GRACE = 3.0  # seconds in which those that are left report, before the others are called lost
 
+# Kept until the process ends. DDP holds its group as well, and when the model is the last to hold it, it waits for the
+# group's threads without giving up the interpreter's lock, for which one of them may be waiting (pytorch#56297).
+_left: list[Any] = []
+
 
 class LostRankError(OjitoError):
     """Another process of this run is gone, so that no step can be finished."""
@@ -229,6 +233,7 @@ def _missing(ranks: Ranks) -> list[int]:
 
 def _leave() -> None:
     """Leave the others; those that are lost are not waited for."""
+    _left.append(dist.group.WORLD)
     try:
         dist.destroy_process_group()
     except RuntimeError:

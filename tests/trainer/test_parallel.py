@@ -23,7 +23,7 @@ def learn(tiny_config, tiny_processor, samples, tmp_path):
 
     def learn(count, steps=3, out=None, shares=None, stop=None, model=None, **settings):
         config = TrainConfig(
-            **{"steps": steps, "batch_size": 4, "lr": 1e-4, "log_every": 1, "save_every": 2, **settings}
+            steps=steps, batch_size=4, log_every=1, save_every=2, **{"lr": 1e-4, "precision": "float32", **settings}
         )
         parts = shares or [samples[rank::count] for rank in range(count)]
 
@@ -107,7 +107,8 @@ def batches(tiny_processor, tmp_path):
 @pytest.mark.parametrize("pack", [0, 40])
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_ranks_learn_from_shares_of_packed_and_of_single_rows(batches, tiny_config, pack, parallel):
-    config = TrainConfig(steps=6, batch_size=2, lr=1e-4, log_every=1, parallel=parallel)  # one row a rank: some are bad
+    settings = {"batch_size": 2, "lr": 1e-4, "precision": "float32"}  # one row a rank: some are bad
+    config = TrainConfig(steps=6, log_every=1, parallel=parallel, **settings)
 
     def call(rank):
         torch.manual_seed(0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ojito.errors import OjitoError
+from ojito.trainer import ranks as ranks_module
 from ojito.trainer.ranks import Ranks, join, meet
 from tests.together import Together, together
 
@@ -43,6 +44,18 @@ def test_ranks_sum_compare_and_gather():
 
     shared = [[3, 1], [1, 0], [{"name": ""}, {"name": "é"}], [[0, 0], [1, 1]]]
     assert together(2, call) == [[True, *shared], [False, *shared]]
+
+
+def test_group_that_is_left_is_kept_for_the_model_that_outlives_it():
+    """A model that is the last to hold its group can wait for ever for the group's threads."""
+
+    def call(rank):
+        with join("cpu", 30) as ranks:
+            ranks.sums(1)
+            group = torch.distributed.group.WORLD
+        return any(kept is group for kept in ranks_module._left)
+
+    assert together(2, call) == [True, True]
 
 
 def test_rank_that_is_killed_is_named_with_the_step():
