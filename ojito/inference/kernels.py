@@ -174,19 +174,24 @@ class WidenedInt8(Widened):
 
 
 class WeightOnlyInt8:
-    """PyTorch's product of bfloat16 rows and an int8 matrix as it lies there. For few rows."""
+    """PyTorch's product of bfloat16 rows and an int8 matrix as it lies there. For few rows.
+
+    With AVX512 it reads past the end of a row that is no multiple of 16 numbers long, and gives NaN, or crashes. Such
+    rows, which no large model has, are multiplied in float32.
+    """
 
     packs: ClassVar[bool] = False
     rounds: ClassVar[bool] = False
 
     def __init__(self, weight: Int8Weight) -> None:
         self.values, self.scale = weight.values, weight.scale
-        # The kernel's scales are bfloat16, and would be off by 1/500: the true ones multiply the result.
-        self.ones = torch.ones(len(weight.scale), dtype=torch.bfloat16)
+        self.dtype = torch.float32 if weight.values.shape[1] % 16 else torch.bfloat16
+        # Scales in bfloat16 would be off by 1/500: the true ones multiply the result.
+        self.ones = torch.ones(len(weight.scale), dtype=self.dtype)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """The product."""
-        made = torch._weight_int8pack_mm(rows.to(torch.bfloat16), self.values, self.ones)
+        made = torch._weight_int8pack_mm(rows.to(self.dtype), self.values, self.ones)
         return (made * self.scale).to(rows.dtype)
 
     @classmethod

@@ -61,6 +61,18 @@ def test_columns_that_are_no_whole_groups_are_filled_up(form, kernel):
     assert (run(kernel, form, matrix, rows) - expected).norm() / expected.norm() < 0.01
 
 
+@pytest.mark.parametrize("columns", [8, 40, 72, 104])
+@pytest.mark.parametrize(("form", "kernel"), CASES, ids=lambda case: getattr(case, "__name__", case))
+def test_matrices_of_odd_sizes_have_their_products(form, kernel, columns):
+    dtype = getattr(torch, form) if form in ("bfloat16", "float16") else torch.float32
+    for lines in (1, 7, 24, 65):
+        _, matrix = made(form, rows=lines, columns=columns)
+        for count in (1, 2, 5, 17):
+            rows = rows_of(count, columns, dtype=dtype)
+            expected = rows.float() @ exact(matrix).t()
+            assert (run(kernel, form, matrix, rows) - expected).norm() / expected.norm() < 0.03
+
+
 @pytest.mark.parametrize("kernel", [kernels.IntInt8, kernels.PackedInt8])
 def test_few_rows_are_multiplied_in_two_pieces(kernel):
     _, matrix = made("int8")

@@ -27,7 +27,7 @@ def folder(join, tmp_path):
 
 
 def quantized_folder(folder, form):
-    load(folder, "cpu", quantize=form).save(folder.parent / form)
+    load(folder, "cpu", "float32", quantize=form).save(folder.parent / form)
     return folder.parent / form
 
 

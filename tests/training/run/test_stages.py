@@ -121,7 +121,7 @@ def test_model_with_the_best_score_is_left(scored, tmp_path):
     )  # fmt: skip
     assert result.history.steps == 6
     assert not moved(seen[2], copies(result.pipeline.model))  # the first of the two
-    assert not moved(seen[2], copies(ojito.load(tmp_path / "run", device="cpu").model))
+    assert not moved(seen[2], copies(ojito.load(tmp_path / "run", "cpu", "float32").model))
     assert (tmp_path / "run" / "checkpoints" / "best").read_text() == "step-00000002\n"
 
 
