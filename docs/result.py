@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import ojito
 from ojito.data import Scenes
-from ojito.evaluation import Graded, evaluate
+from ojito.evaluate import Graded, evaluate
 from ojito.processor.images import open_image
 
 COLUMNS, ROWS, SIDE, GAP, WORDS = 5, 2, 192, 20, 76  # pixels

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ojito.config import Config
     from ojito.data import Batches, Scenes, Source, open_data
     from ojito.errors import OjitoError
-    from ojito.evaluation import Report, evaluate
+    from ojito.evaluate import Report, evaluate
     from ojito.generate import Greedy, Temperature, TopK, TopP
     from ojito.loading import load
     from ojito.locate.boxes import Box, write_boxes
@@ -78,7 +78,7 @@ _HOMES = {
     "ojito.building": ("build",),
     "ojito.config": ("Config",),
     "ojito.data": ("Batches", "Scenes", "Source", "open_data"),
-    "ojito.evaluation": ("Report", "evaluate"),
+    "ojito.evaluate": ("Report",),
     "ojito.locate.drawing": ("draw_boxes",),
     "ojito.generate": ("Greedy", "Temperature", "TopK", "TopP"),
     "ojito.model": ("VLM",),
@@ -97,8 +97,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "presets":
-        return importlib.import_module("ojito.presets")
+    if name in ("evaluate", "presets"):
+        return importlib.import_module(f"ojito.{name}")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(home), name)

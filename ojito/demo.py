@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ojito.data import Scenes
-from ojito.evaluation import Graded, Report, Scores, evaluate
-from ojito.evaluation.report import page, write_page
+from ojito.evaluate import Graded, Report, Scores, evaluate
+from ojito.evaluate.report import page, write_page
 from ojito.presets import preset
 from ojito.settings import ConfigError
 from ojito.trainer.interrupts import Interrupted

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ojito import Sample, Turn, demo, load
 from ojito.data import training_texts
-from ojito.evaluation import Graded, Report
+from ojito.evaluate import Graded, Report
 from ojito.presets import preset
 from ojito.settings import ConfigError
 from ojito.trainer import History

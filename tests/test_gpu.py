@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from ojito.bench.case import Case
 from ojito.bench.run import bench
 from ojito.data import Batches, Scenes
-from ojito.evaluation import evaluate
+from ojito.evaluate import evaluate
 from ojito.generate import GenerateOptions, Scheduler, generate
 from ojito.inference import gpu_choice, prepare, quantize
 from ojito.inference.gpu_choice import ROWS, choose_on_gpu, is_right

@@ -3,7 +3,7 @@
 import pytest
 
 from ojito.data import Batches, open_data
-from ojito.evaluation import evaluate
+from ojito.evaluate import evaluate
 from ojito.pipeline import Pipeline
 from ojito.presets import preset
 from ojito.trainer import TrainState, fit

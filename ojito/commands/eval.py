@@ -15,12 +15,12 @@ from ojito.commands.paths import check_data
 from ojito.config import ImageConfig
 from ojito.device import dtype_name
 from ojito.errors import UsageError
-from ojito.evaluation import Baselines, Report, evaluate, held_out_baselines, open_held_out
-from ojito.evaluation.chance import kinds_at_chance
-from ojito.evaluation.comparison import compare_expectations, same_answers
-from ojito.evaluation.confusion import confusion
-from ojito.evaluation.predictions import make_folder, write_evaluation
-from ojito.evaluation.report import page, read_losses, write_page
+from ojito.evaluate import Baselines, Report, evaluate, held_out_baselines, open_held_out
+from ojito.evaluate.chance import kinds_at_chance
+from ojito.evaluate.comparison import compare_expectations, same_answers
+from ojito.evaluate.confusion import confusion
+from ojito.evaluate.predictions import make_folder, write_evaluation
+from ojito.evaluate.report import page, read_losses, write_page
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
 from ojito.loading import load

@@ -13,7 +13,7 @@ import torch
 
 from ojito.config import Config
 from ojito.data import Rows, Source, Stream, drawn_rows, find_split
-from ojito.evaluation import NothingAskedError, evaluate
+from ojito.evaluate import NothingAskedError, evaluate
 from ojito.generate.model import evaluating
 from ojito.learned import Learned
 from ojito.pipeline import Pipeline

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ojito.evaluation.comparison import compare_expectations
+from ojito.evaluate.comparison import compare_expectations
 from ojito.generate import Scheduler
 from ojito.pipeline import Pipeline
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ojito
-from ojito.evaluation import Report
+from ojito.evaluate import Report
 from ojito.trainer import count_labels, token_loss
 from ojito.trainer.progress import Display
 from ojito.training.scoring import Scoring

@@ -20,7 +20,7 @@ def differ(a, b):
 
 
 def test_verb_and_its_rooms_do_not_share_a_name():
-    import ojito.evaluation.runner
+    import ojito.evaluate.runner
     import ojito.trainer.loop
 
     assert callable(ojito.train)

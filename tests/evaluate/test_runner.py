@@ -10,8 +10,8 @@ from PIL import Image
 
 from ojito.answering import Answer
 from ojito.config import DecoderConfig, ImageConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
-from ojito.evaluation import Graded, Report, Scores, evaluate, overlap
-from ojito.evaluation.runner import blank_image, by_kind, exchange_images
+from ojito.evaluate import Graded, Report, Scores, evaluate, overlap
+from ojito.evaluate.runner import blank_image, by_kind, exchange_images
 from ojito.generate import GenerateOptions, PrefixCache, Temperature
 from ojito.model import VLM
 from ojito.pipeline import Pipeline

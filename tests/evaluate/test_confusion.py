@@ -1,5 +1,5 @@
-from ojito.evaluation import Graded, Report
-from ojito.evaluation.confusion import Confused, confusion
+from ojito.evaluate import Graded, Report
+from ojito.evaluate.confusion import Confused, confusion
 from ojito.records import Sample, Turn
 
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from ojito.data.sources import problem_line
 from ojito.errors import OjitoError
-from ojito.evaluation.metrics.captions import is_caption, overlap
-from ojito.evaluation.metrics.words import normalize
+from ojito.evaluate.metrics.overlap import is_caption, overlap
+from ojito.evaluate.metrics.words import normalize
 from ojito.generate import GenerateOptions
 from ojito.records import Progress, Sample, Turn, image_key
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ojito.evaluation.metrics.words import normalize, words
+from ojito.evaluate.metrics.words import normalize, words
 
 
 @pytest.mark.parametrize(

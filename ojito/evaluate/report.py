@@ -19,9 +19,9 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from ojito.evaluation.chance import kinds_at_chance
-from ojito.evaluation.confusion import Confused, confusion
-from ojito.evaluation.runner import Graded, Report, Scores, by_kind
+from ojito.evaluate.chance import kinds_at_chance
+from ojito.evaluate.confusion import Confused, confusion
+from ojito.evaluate.runner import Graded, Report, Scores, by_kind
 from ojito.processor.images import open_image
 from ojito.records import image_key
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from ojito.config import Config, DataConfig, ProcessorConfig, PromptConfig
 from ojito.data import DataError, Scenes, Source, read_source
-from ojito.evaluation import HeldOut, held_out_baselines, open_held_out
+from ojito.evaluate import HeldOut, held_out_baselines, open_held_out
 from ojito.learned import Learned
 from ojito.records import Sample, Turn
 from ojito.settings import ConfigError

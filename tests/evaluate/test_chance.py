@@ -1,7 +1,7 @@
 import pytest
 
-from ojito.evaluation import Graded, Report
-from ojito.evaluation.chance import kinds_at_chance, most_often_right
+from ojito.evaluate import Graded, Report
+from ojito.evaluate.chance import kinds_at_chance, most_often_right
 from ojito.records import Sample, Turn
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ojito.evaluation.metrics.words import normalize
-from ojito.evaluation.runner import Graded, Report
+from ojito.evaluate.metrics.words import normalize
+from ojito.evaluate.runner import Graded, Report
 
 FEWEST = 20
 """Questions of a kind below which luck and skill look alike."""

@@ -7,8 +7,8 @@ import re
 import pytest
 from PIL import Image
 
-from ojito.evaluation import Graded, Report
-from ojito.evaluation.report import log_ticks, page, read_losses, write_page
+from ojito.evaluate import Graded, Report
+from ojito.evaluate.report import log_ticks, page, read_losses, write_page
 from ojito.records import Sample, Turn
 from tests.noise import noise
 

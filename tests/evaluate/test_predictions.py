@@ -3,8 +3,8 @@ import json
 import pytest
 
 from ojito.errors import OjitoError
-from ojito.evaluation import Graded, Report
-from ojito.evaluation.predictions import make_folder, predictions, write_evaluation
+from ojito.evaluate import Graded, Report
+from ojito.evaluate.predictions import make_folder, predictions, write_evaluation
 from ojito.records import Sample, Turn
 
 

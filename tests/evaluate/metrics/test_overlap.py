@@ -4,9 +4,9 @@ import random
 import numpy as np
 import pytest
 
-from ojito.evaluation import Baselines, caption_baselines, is_caption, overlap
-from ojito.evaluation.metrics import captions
-from ojito.evaluation.metrics.captions import best_constant, mean_overlaps
+from ojito.evaluate import Baselines, caption_baselines, is_caption, overlap
+from ojito.evaluate.metrics import overlap as overlaps
+from ojito.evaluate.metrics.overlap import best_constant, mean_overlaps
 from ojito.records import Sample, Turn
 
 # Of ten images, two show a ball: from one of those alone, balls seem to be everywhere.
@@ -21,7 +21,7 @@ def test_overlap_of_the_documented_example():
     score = overlap("a red ball on grass", ["a ball on grass"])
     assert score == pytest.approx((8 / 9 + 4 / 7) / 2)
     assert round(score, 2) == 0.73
-    assert "(8/9 + 4/7) / 2 = 0.73" in captions.__doc__
+    assert "(8/9 + 4/7) / 2 = 0.73" in overlaps.__doc__
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_option_changes_the_random_captions_alone(change):
 
 
 def test_seed_reaches_the_choice_of_the_constant(monkeypatch):
-    monkeypatch.setattr(captions, "best_constant", lambda references, seed: f"{len(references)} images, seed {seed}")
+    monkeypatch.setattr(overlaps, "best_constant", lambda references, seed: f"{len(references)} images, seed {seed}")
     train = described("a dog", "a cat")
     assert caption_baselines(train, train, seed=7).constant == "2 images, seed 7"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from ojito.evaluation.chance import groups
-from ojito.evaluation.metrics.words import normalize
-from ojito.evaluation.runner import Graded, Report
+from ojito.evaluate.chance import groups
+from ojito.evaluate.metrics.words import normalize
+from ojito.evaluate.runner import Graded, Report
 
 MOST_ANSWERS = 50
 """Different answers that a closed set of them has at most."""

@@ -21,7 +21,7 @@ from ojito.processor import ImageError, RowError
 from ojito.records import IGNORE, Progress, Sample
 
 if TYPE_CHECKING:
-    from ojito.evaluation.runner import Report
+    from ojito.evaluate.runner import Report
     from ojito.pipeline import Pipeline
     from ojito.processor.prompts import Row
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ojito.errors import OjitoError
-from ojito.evaluation.metrics.words import words
+from ojito.evaluate.metrics.words import words
 from ojito.records import Sample, Turn
 
 _Grams = tuple[Counter[Any], Counter[Any]]  # words, and pairs of neighbours

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ojito.errors import OjitoError
-from ojito.evaluation.comparison import Expectations, compare_expectations, same_answers
-from ojito.evaluation.runner import Graded, Report
+from ojito.evaluate.comparison import Expectations, compare_expectations, same_answers
+from ojito.evaluate.runner import Graded, Report
 from ojito.inference import quantize
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ojito.errors import OjitoError
-from ojito.evaluation.report import write_page
-from ojito.evaluation.runner import Graded, Report
+from ojito.evaluate.report import write_page
+from ojito.evaluate.runner import Graded, Report
 from ojito.records import StoredImage
 
 PREDICTIONS, SCORES, PAGE = "predictions.jsonl", "scores.json", "report.html"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ojito.config import Config
 from ojito.data import Scenes, Source, drawn_rows, find_split, mark_held_out, open_data
 from ojito.errors import ConfigError
-from ojito.evaluation.metrics.captions import Baselines, caption_baselines, is_caption
+from ojito.evaluate.metrics.overlap import Baselines, caption_baselines, is_caption
 from ojito.records import Sample
 from ojito.settings import override, read, write
 

@@ -1,0 +1,124 @@
+"""A score with what it is made of: its uncertainty, and whether another run's differs from it by more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ojito.errors import OjitoError
+
+Combine = Callable[[np.ndarray], np.ndarray]
+"""Scores (R,) of R sets of samples, given the sums (R, K) of what was counted for each sample of a set."""
+
+DRAWS = 2000
+"""Sets of samples that an interval or a test draws."""
+
+
+class Score(float):
+    """A number, made of what was counted for each sample.
+
+    Attributes:
+        counts: (N, K) what was counted for each of N samples.
+        combine: The score of any set of them, given the sums of their counts.
+    """
+
+    counts: np.ndarray
+    combine: Combine
+
+    def __new__(cls, counts: np.ndarray, combine: Combine) -> Score:
+        """Return the score of all samples.
+
+        Raises:
+            OjitoError: There are no samples.
+        """
+        counts = np.asarray(counts, dtype=np.float64)
+        if not len(counts):
+            raise OjitoError("scores", "there is nothing to score", "give at least one sample")
+        made = super().__new__(cls, combine(counts.sum(axis=0, keepdims=True))[0])
+        made.counts, made.combine = counts, combine
+        return made
+
+    @classmethod
+    def mean(cls, values: np.ndarray | list[float]) -> Score:
+        """Return the mean of a number for each sample."""
+        values = np.asarray(values, dtype=np.float64).reshape(-1)
+        return cls(np.stack((values, np.ones_like(values)), axis=1), ratio)
+
+    @property
+    def each(self) -> np.ndarray:
+        """The score (N,) of each sample alone."""
+        return self.combine(self.counts)
+
+    def interval(self, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+        """Return where the score lies with that probability, for other samples of the same kind.
+
+        Samples are drawn with replacement, as many as there are, and scored; the interval leaves out as much at either
+        end of what that gives (the percentile bootstrap).
+
+        Args:
+            confidence: Probability, above 0 and below 1.
+            draws: Sets of samples.
+            seed: Of the drawing.
+        """
+        sums = _drawn(len(self.counts), draws, seed) @ self.counts
+        outside = 100 * (1 - confidence) / 2
+        low, high = np.percentile(self.combine(sums), (outside, 100 - outside))
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two runs differ on the same samples.
+
+    Attributes:
+        difference: Score of the one less that of the other.
+        low, high: Interval of 95% of it.
+        p: How often chance alone gives so large a difference, 0 to 1, if each sample's results are exchanged between
+            the runs at random.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def compare(one: Score, other: Score, draws: int = DRAWS, seed: int = 0) -> Difference:
+    """Return how two scores of the same samples, in the same order, differ.
+
+    Args:
+        one: Score of a run.
+        other: Score of another run.
+        draws: Sets of samples, for the interval, and exchanges, for the test.
+        seed: Of the drawing.
+
+    Raises:
+        OjitoError: They are not of equally many samples.
+    """
+    if one.counts.shape != other.counts.shape:
+        raise OjitoError(
+            "compare", f"{len(one.counts)} samples beside {len(other.counts)}", "compare runs on the same samples"
+        )
+    drawn = _drawn(len(one.counts), draws, seed)
+    differences = one.combine(drawn @ one.counts) - other.combine(drawn @ other.counts)
+    exchanged = np.random.default_rng(seed + 1).random((draws, len(one.counts))) < 0.5
+    both, moved = one.counts.sum(0), exchanged @ (other.counts - one.counts)
+    by_chance = one.combine(both + moved) - other.combine(other.counts.sum(0) - moved)
+    found = float(one) - float(other)
+    extreme = int((np.abs(by_chance) >= abs(found) - 1e-12).sum())
+    low, high = np.percentile(differences, (2.5, 97.5))
+    return Difference(found, float(low), float(high), (extreme + 1) / (draws + 1))
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """Return the first sum over the second, 0 where that is 0."""
+    return np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] != 0)
+
+
+@lru_cache(maxsize=4)
+def _drawn(samples: int, draws: int, seed: int) -> np.ndarray:
+    """How often each sample is in each set that is drawn; shape (draws, samples)."""
+    return np.random.default_rng(seed).multinomial(samples, np.full(samples, 1 / samples), size=draws)
