@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -12,6 +11,8 @@ from ojito.errors import OjitoError
 
 Combine = Callable[[np.ndarray], np.ndarray]
 """Scores (R,) of R sets of samples, given the sums (R, K) of what was counted for each sample of a set."""
+
+_PIECE = 2**21  # numbers that are drawn at once
 
 DRAWS = 2000
 """Sets of samples that an interval or a test draws."""
@@ -63,7 +64,7 @@ class Score(float):
             draws: Sets of samples.
             seed: Of the drawing.
         """
-        sums = _drawn(len(self.counts), draws, seed) @ self.counts
+        sums = np.concatenate([drawn @ self.counts for drawn in _drawn(len(self.counts), draws, seed)])
         outside = 100 * (1 - confidence) / 2
         low, high = np.percentile(self.combine(sums), (outside, 100 - outside))
         return float(low), float(high)
@@ -102,14 +103,14 @@ def compare(one: Score, other: Score, draws: int = DRAWS, seed: int = 0) -> Diff
         raise OjitoError(
             "compare", f"{len(one.counts)} samples beside {len(other.counts)}", "compare runs on the same samples"
         )
-    drawn = _drawn(len(one.counts), draws, seed)
-    differences = one.combine(drawn @ one.counts) - other.combine(drawn @ other.counts)
-    exchanged = np.random.default_rng(seed + 1).random((draws, len(one.counts))) < 0.5
-    both, moved = one.counts.sum(0), exchanged @ (other.counts - one.counts)
-    by_chance = one.combine(both + moved) - other.combine(other.counts.sum(0) - moved)
-    found = float(one) - float(other)
-    extreme = int((np.abs(by_chance) >= abs(found) - 1e-12).sum())
-    low, high = np.percentile(differences, (2.5, 97.5))
+    found, generator = float(one) - float(other), np.random.default_rng(seed + 1)
+    differences, extreme = [], 0
+    for drawn in _drawn(len(one.counts), draws, seed):
+        differences.append(one.combine(drawn @ one.counts) - other.combine(drawn @ other.counts))
+        moved = (generator.random(drawn.shape) < 0.5) @ (other.counts - one.counts)
+        by_chance = one.combine(one.counts.sum(0) + moved) - other.combine(other.counts.sum(0) - moved)
+        extreme += int((np.abs(by_chance) >= abs(found) - 1e-12).sum())
+    low, high = np.percentile(np.concatenate(differences), (2.5, 97.5))
     return Difference(found, float(low), float(high), (extreme + 1) / (draws + 1))
 
 
@@ -118,7 +119,9 @@ def ratio(sums: np.ndarray) -> np.ndarray:
     return np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] != 0)
 
 
-@lru_cache(maxsize=4)
-def _drawn(samples: int, draws: int, seed: int) -> np.ndarray:
-    """How often each sample is in each set that is drawn; shape (draws, samples)."""
-    return np.random.default_rng(seed).multinomial(samples, np.full(samples, 1 / samples), size=draws)
+def _drawn(samples: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each sample is in each set that is drawn, in pieces of shape (sets, samples)."""
+    generator, share = np.random.default_rng(seed), np.full(samples, 1 / samples)
+    piece = max(1, _PIECE // samples)
+    for start in range(0, draws, piece):
+        yield generator.multinomial(samples, share, size=min(piece, draws - start))
