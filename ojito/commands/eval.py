@@ -21,6 +21,7 @@ from ojito.evaluate.comparison import compare_expectations, same_answers
 from ojito.evaluate.confusion import confusion
 from ojito.evaluate.predictions import make_folder, write_evaluation
 from ojito.evaluate.report import page, read_losses, write_page
+from ojito.evaluate.scoring import check_metrics, scores_table, scores_to_dict
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
 from ojito.loading import load
@@ -37,6 +38,8 @@ def run(args: Namespace) -> int:
         raise UsageError(f"--limit {args.limit}", "leaves no row", "use 1 or more")
     if args.batch_size < 1:
         raise UsageError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
+    metrics = None if args.metrics is None else [name.strip() for name in args.metrics.split(",")]
+    check_metrics(metrics or ())
     check_data(args.data)
     folder = None if args.out is None else make_folder(args.out)
     seed = args.seed or 0
@@ -63,6 +66,7 @@ def run(args: Namespace) -> int:
         values.update(beams=options.beams, length_penalty=options.length_penalty)
     searched = f", {options.beams} beams" * (options.beams > 1)
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
+    values["metrics"] = scores_to_dict(report, metrics)
     if baselines:
         values["baselines"] = dataclasses.asdict(baselines)
     said = ""
@@ -74,6 +78,7 @@ def run(args: Namespace) -> int:
         stored = "" if other is None else f" in {_form(pipe)}"
         print(f"{args.model}{stored} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
+        print(f"\n{scores_table(values['metrics'])}")
         if said:
             print(f"\n{said}")
     if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores

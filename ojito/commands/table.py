@@ -290,6 +290,12 @@ COMMANDS = (
             ),
             argument("--limit", type=int, metavar="N", help="only N rows, drawn by --seed"),
             argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
+            argument(
+                "--metrics",
+                type=word,
+                metavar="NAME,NAME",
+                help="scores for all questions, such as anls or cider,bleu_1 (default: the usual ones)",
+            ),
             *STORED,
             argument(
                 "--compare",
@@ -409,6 +415,17 @@ COMMANDS = (
             argument("--out", type=word, metavar="FILE", help="also write a web page, such as bench.html"),
         ),
         "ojito bench tiny --batch 1,8 --prompt-tokens 8,64 --out bench.html",
+    ),
+    Command(
+        "compare",
+        "tell whether two evaluations differ by more than chance, and on which questions",
+        "ojito.commands.compare",
+        (
+            argument("run_a", type=word, metavar="RUN_A", help="what `ojito eval --out` wrote"),
+            argument("run_b", type=word, metavar="RUN_B", help="the same of another model, on the same data"),
+            argument("--metrics", type=word, metavar="NAME,NAME", help="as for `ojito eval`"),
+        ),
+        "ojito compare runs/mine-eval runs/other-eval",
     ),
     Command(
         "plot",

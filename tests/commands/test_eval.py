@@ -218,3 +218,21 @@ def test_model_to_compare_with_is_loaded_before_anything_is_asked(run, trained, 
     code, _, err = run("eval", trained, images, "--compare", "no-such-model")
     assert code == 2
     assert "'no-such-model': is neither a folder nor a preset" in err
+
+
+def test_eval_tells_published_scores_with_intervals_and_gaps(run, trained, images):
+    code, said, _ = run("eval", trained, images, "--split", "train")
+    assert code == 0
+    assert re.search(
+        r"\n +score  95% interval +above blank +above exchanged\ncider +\d\.\d{3}  \d\.\d{3} to \d\.\d{3} ", said
+    )
+    values = json.loads(run("eval", trained, images, "--split", "train", "--json")[1])["metrics"]
+    assert set(values) == {"cider", "bleu_4", "rouge_l", "overlap"}
+    assert values["cider"]["low"] <= values["cider"]["score"] <= values["cider"]["high"]
+    assert set(values["cider"]["above_blank"]) == {"difference", "low", "high", "p"}
+
+
+def test_scores_can_be_named(run, refused, trained, images):
+    values = json.loads(run("eval", trained, images, "--no-controls", "--metrics", "anls, bleu_1", "--json")[1])
+    assert set(values["metrics"]) == {"anls", "bleu_1"}
+    assert "metrics: 'cidre' is not one of" in refused("eval", trained, images, "--metrics", "cidre")

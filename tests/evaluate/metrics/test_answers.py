@@ -68,7 +68,8 @@ def test_edit_distance_is_that_of_its_definition(one, other):
     ("answer", "reference", "right"),
     [
         ("10.4", "10", True), ("10.6", "10", False), ("96%", "100%", True), ("0.5", "50%", True),
-        ("1,000", "1000", True), ("Yes", "yes", True), ("no", "yes", False), ("0", "0", True), ("0.01", "0", False), ("nan", "nan", True),
+        ("1,000", "1000", True), ("Yes", "yes", True), ("no", "yes", False), ("0", "0", True),
+        ("0.01", "0", False), ("nan", "nan", True),
         ("-10.4", "-10", True), ("10", "-10", False),
     ],
 )  # fmt: skip
