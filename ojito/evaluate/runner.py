@@ -1,39 +1,33 @@
 """Ask a model every question that has an answer, grade what it says, and ask again without the image.
 
-A model can be right without looking: most questions have answers that are likelier than others. Two controls show
-how far that gets it: the same questions, with the same expected answers, about a blank image, and about the image of
-another row. Only what a model scores above its controls comes from seeing.
+A model can be right without looking: most questions have answers that are likelier than others. Controls show how far
+that gets it: the same questions, with the same expected answers, about a blank image, or that of another row. Only what
+a model scores above its controls comes from seeing.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from ojito.data.sources import problem_line
 from ojito.errors import OjitoError
+from ojito.evaluate.controls import CONTROLS, Control, altered, image_keys
 from ojito.evaluate.metrics.overlap import is_caption, overlap
 from ojito.evaluate.metrics.words import normalize
 from ojito.generate import GenerateOptions
-from ojito.records import Progress, Sample, Turn, image_key
+from ojito.records import Progress, Sample, Turn
 
 if TYPE_CHECKING:
     from ojito.answering import Answer
     from ojito.generate import Finish
     from ojito.pipeline import Pipeline
-    from ojito.records import ImageLike
 
 _SHORTEST_LIMIT = 64  # tokens of an answer
 _MARGIN = 16  # tokens beyond the longest expected answer
-
-Control = Literal["blank", "exchanged"]
-CONTROLS: tuple[Control, ...] = get_args(Control)
 
 
 class NothingAskedError(OjitoError):
@@ -115,6 +109,10 @@ class Report:
         graded: Asked about their own images.
         blank: Asked about a blank image. Questions without an image have no controls.
         exchanged: Asked about the image of another row.
+        none: Asked without an image.
+        half: Asked about the image with half of its squares grey.
+        shuffled: Asked about the image with its squares in another order.
+        blurred: Asked about a blurred image, of which colours and large forms are left.
         problems: Questions that could not be asked: a broken image, too much text.
         limit: The most tokens that an answer could take; 0 where that is not known.
     """
@@ -122,6 +120,10 @@ class Report:
     graded: tuple[Graded, ...]
     blank: tuple[Graded, ...] = ()
     exchanged: tuple[Graded, ...] = ()
+    none: tuple[Graded, ...] = ()
+    half: tuple[Graded, ...] = ()
+    shuffled: tuple[Graded, ...] = ()
+    blurred: tuple[Graded, ...] = ()
     problems: tuple[str, ...] = ()
     limit: int = 0
 
@@ -188,21 +190,20 @@ def evaluate(
     limit = _limit(questions, pipe) if max_new_tokens is None else max_new_tokens
     options = dataclasses.replace(options or GenerateOptions(), max_new_tokens=limit)
     grader = _Grader(pipe, max(1, batch_size // options.beams), options, progress)
-    grader.numbers = {id(question.turns): number for number, question in enumerate(questions)}
     grader.total = len(questions) * (1 + len(controls))  # until it is known which of them have images
-    graded = [one for one in grader.grade(questions) if one]
+    graded = grader.grade([*enumerate(questions)])
     if not graded:
         problem = f"none of {len(questions)} questions can be asked"
         raise NothingAskedError("samples", problem, "mend them", grader.problems)
 
-    asked = [one.sample for one in graded if one.sample.images]
+    asked = [one for one in graded if one.sample.images]
     problems = tuple(grader.problems)
-    altered = {
-        control: blank_images(asked, pipe) if control == "blank" else exchange_images(asked, seed)
-        for control in controls
-    }
-    grader.total = len(questions) + sum(map(len, altered.values()))
-    again = {control: tuple(one for one in grader.grade(rows) if one) for control, rows in altered.items()}
+    blind = {}
+    for control in controls:
+        changed = altered(control, [one.sample for one in asked], pipe, seed)
+        blind[control] = [(one.number, sample) for one, sample in zip(asked, changed, strict=True) if sample]
+    grader.total = len(questions) + sum(map(len, blind.values()))
+    again = {control: tuple(grader.grade(numbered)) for control, numbered in blind.items()}
     return Report(tuple(graded), **again, problems=problems, limit=limit)
 
 
@@ -214,91 +215,42 @@ def by_kind(graded: Iterable[Graded]) -> dict[str, Scores]:
     return {kind: Scores.of(group) for kind, group in groups.items()}
 
 
-def blank_image(pipe: Pipeline) -> Image.Image:
-    """Image of the mean colour, zero everywhere once it is normalized."""
-    mean = pipe.processor.config.image.mean
-    return Image.new("RGB", (32, 32), tuple(round(255 * channel) for channel in mean))
-
-
-def blank_images(samples: Sequence[Sample], pipe: Pipeline) -> list[Sample]:
-    """Return each sample with blank images, as many as it has."""
-    blank = blank_image(pipe)
-    return [dataclasses.replace(sample, images=[blank] * len(sample.images)) for sample in samples]
-
-
-def exchange_images(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
-    """Return each sample with the images of another: never its own, and as many. Equal images stay together.
-
-    A sample without a partner to exchange with is left out.
-
-    Args:
-        samples: Samples with images.
-        seed: Seed of the exchange.
-    """
-    partners = exchanged_images(samples, seed)
-    return [dataclasses.replace(s, images=images) for s, images in zip(samples, partners, strict=True) if images]
-
-
-def exchanged_images(samples: Sequence[Sample], seed: int = 0) -> list[Sequence[ImageLike]]:
-    """Return the images of another sample for each, as `exchange_images` gives them; none where there is no partner.
-
-    Args:
-        samples: Samples with images.
-        seed: Seed of the exchange.
-    """
-    owners: dict[int, dict[tuple[object, ...], Sequence[ImageLike]]] = {}  # by number of images
-    for sample in samples:
-        owners.setdefault(len(sample.images), {}).setdefault(_identity(sample.images), sample.images)
-    other: dict[tuple[object, ...], Sequence[ImageLike]] = {}
-    for group in owners.values():
-        keys = list(group)
-        random.Random(f"{seed} exchange").shuffle(keys)
-        if len(keys) > 1:
-            # One step on along a shuffled circle is a permutation that leaves none in place.
-            other.update((key, group[keys[i - 1]]) for i, key in enumerate(keys))
-    return [other.get(_identity(sample.images), ()) for sample in samples]
-
-
 class _Grader:
     """Asks questions, and grades the answers.
 
     Attributes:
         problems: Questions that could not be asked so far.
         total: Questions that there will be, for the display of progress.
-        numbers: The number of each question, by the identity of its turns, which its controls share.
     """
 
     def __init__(self, pipe: Pipeline, batch_size: int, options: GenerateOptions, progress: Progress) -> None:
         self.problems: list[str] = []
         self.total = 0
-        self.numbers: dict[int, int] = {}
         self._pipe, self._batch_size, self._options = pipe, batch_size, options
         self._done, self._progress = 0, progress
 
-    def grade(self, questions: Sequence[Sample]) -> list[Graded | None]:
-        """Ask and grade each question; the result is in their order, None for one that cannot be asked."""
-        graded: list[Graded | None] = [None] * len(questions)
-        order = _asking_order(questions)
-        numbers = [self.numbers[id(questions[i].turns)] for i in order]
-        options = (dataclasses.replace(self._options, seed=self._options.seed + number) for number in numbers)
-        asked = [questions[i] for i in order]
+    def grade(self, numbered: Sequence[tuple[int, Sample]]) -> list[Graded]:
+        """Ask and grade questions, each with its number; those that cannot be asked are left out."""
+        graded: dict[int, Graded] = {}
+        order = [numbered[i] for i in _asking_order([question for _, question in numbered])]
+        options = (dataclasses.replace(self._options, seed=self._options.seed + number) for number, _ in order)
+        asked = [question for _, question in order]
         with closing(self._pipe.generate_each(asked, options, batch_size=self._batch_size)) as answers:
-            for i, number, answer in zip(order, numbers, answers, strict=True):
+            for (number, question), answer in zip(order, answers, strict=True):
                 if isinstance(answer, OjitoError):
-                    self.problems.append(problem_line(questions[i].origin, answer))
+                    self.problems.append(problem_line(question.origin, answer))
                 else:
-                    graded[i] = _grade(questions[i], answer, number)
+                    graded[number] = _grade(question, answer, number)
                 self._done += 1
                 self._progress(self._done, self.total)
-        return graded
+        return [graded[number] for number, _ in numbered if number in graded]
 
 
 def _questions(sample: Sample) -> list[Sample]:
     """Return a sample for every turn that has answers: that turn last, those before it as they were."""
     turns = sample.dialogue
-    # A tuple of its own for each, even of all turns: by it the question is known again in its controls.
     return [
-        dataclasses.replace(sample, prompt="", turns=(*turns[: i + 1],)) for i, turn in enumerate(turns) if turn.answers
+        dataclasses.replace(sample, prompt="", turns=turns[: i + 1]) for i, turn in enumerate(turns) if turn.answers
     ]
 
 
@@ -333,7 +285,7 @@ def _asking_order(questions: Sequence[Sample]) -> list[int]:
     for i, question in enumerate(questions):
         listed = isinstance(question.images, (list, tuple))  # if not, the processor says so
         # A question without an image has nothing in common with others.
-        about.setdefault(_identity(question.images) if listed and question.images else i, []).append(i)
+        about.setdefault(image_keys(question.images) if listed and question.images else i, []).append(i)
     lengths = [_length(question) for question in questions]
     groups = [sorted(group, key=lambda i: lengths[i]) for group in about.values()]
     return [i for group in sorted(groups, key=lambda group: lengths[group[0]]) for i in group]
@@ -343,11 +295,6 @@ def _length(question: Sample) -> tuple[int, int, str]:
     turns = question.dialogue
     listed = isinstance(question.images, (list, tuple))
     return len(question.images) if listed else 1, sum(len(turn.prompt) for turn in turns), turns[-1].prompt
-
-
-def _identity(images: Sequence[ImageLike]) -> tuple[object, ...]:
-    """Key that is equal for the same files or the same objects."""
-    return tuple(image_key(image) for image in images)
 
 
 def _per_kind(graded: Iterable[Graded]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ojito.errors import OjitoError, nearest
+from ojito.evaluate.controls import CONTROLS
 from ojito.evaluate.metrics.answers import anls, check_answers, exact_match, relaxed_accuracy
 from ojito.evaluate.metrics.bleu import bleu
 from ojito.evaluate.metrics.cider import cider
@@ -17,7 +18,7 @@ from ojito.evaluate.metrics.rouge import rouge_l
 from ojito.evaluate.metrics.score import Difference, Score, compare
 from ojito.evaluate.metrics.vqa import vqa_accuracy
 from ojito.evaluate.metrics.words import normalize
-from ojito.evaluate.runner import CONTROLS, Report
+from ojito.evaluate.runner import Report
 from ojito.records import Turn
 
 _PEOPLE = 10

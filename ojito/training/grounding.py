@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ojito.config import Config, TrainConfig
-from ojito.evaluate.runner import exchanged_images
+from ojito.evaluate.controls import exchanged_images
 from ojito.model import VLM
 from ojito.processor import ImageError, Processor, RowError
 from ojito.processor.prompts import Row

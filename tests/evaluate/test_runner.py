@@ -1,7 +1,6 @@
 import dataclasses
 import io
 import json
-import string
 from types import SimpleNamespace
 
 import pytest
@@ -9,13 +8,13 @@ import torch
 from PIL import Image
 
 from ojito.answering import Answer
-from ojito.config import DecoderConfig, ImageConfig, ModelConfig, ProcessorConfig, TokenizerConfig, ViTConfig
+from ojito.config import ImageConfig, ProcessorConfig
 from ojito.evaluate import Graded, Report, Scores, evaluate, overlap
-from ojito.evaluate.runner import blank_image, by_kind, exchange_images
+from ojito.evaluate.controls import blank_image
+from ojito.evaluate.runner import by_kind
 from ojito.generate import GenerateOptions, PrefixCache, Temperature
 from ojito.model import VLM
-from ojito.pipeline import Pipeline
-from ojito.processor import ImageError, Processor, RowError, Tokenizer
+from ojito.processor import ImageError, RowError
 from ojito.processor.images import open_image
 from ojito.records import Sample, Turn
 
@@ -77,22 +76,6 @@ def samples():
         Sample([plain(rgb)], turns=(Turn("which colour?", (name,), "colour"),), origin=f"rows:{number}")
         for number, (name, rgb) in enumerate(COLOURS.items(), 1)
     ]
-
-
-@pytest.fixture
-def pipe():
-    """A real pipeline that babbles, and sharp enough that images change what it says."""
-    config = ModelConfig(
-        vision=ViTConfig(image_size=16, patch_size=8, width=32, layers=1, heads=2, mlp_dim=64),
-        decoder=DecoderConfig(vocab_size=128, width=32, layers=1, heads=2, mlp_dim=64, max_positions=128),
-    )
-    processing = ProcessorConfig(tokenizer=TokenizerConfig(kind="characters"))
-    tokenizer = Tokenizer.train(processing.tokenizer, [string.printable], 128)
-    torch.manual_seed(0)
-    model = VLM(config).eval()
-    for parameter in model.parameters():
-        parameter.data.mul_(4 if parameter.ndim > 1 else 1)
-    return Pipeline(model, Processor(processing, tokenizer, 16, config.image_tokens))
 
 
 def answered(given="x", right=True, kind="", prompt="what?", score=None):
@@ -326,32 +309,6 @@ def test_seed_decides_on_the_exchange_alone(eye, samples):
     assert len({(*given(report.graded), *given(report.blank)) for report in reports}) == 1
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_nobody_gets_an_image_of_their_own(seed):
-    images = [plain(rgb) for rgb in COLOURS.values()]
-    rows = [Sample([image], f"{number}") for number, image in enumerate(images * 2)]
-    exchanged = exchange_images(rows, seed)
-    assert [row.prompt for row in exchanged] == [row.prompt for row in rows]
-    assert all(a.images[0] is not b.images[0] for a, b in zip(rows, exchanged, strict=True))
-    # Equal images stay together: two questions about one image are about one image again.
-    assert all(a.images is b.images for a, b in zip(exchanged[:4], exchanged[4:], strict=True))
-
-
-def test_one_file_is_one_image_however_its_path_is_given(tmp_path):
-    rows = [Sample([tmp_path / "a.png"]), Sample([str(tmp_path / "a.png")]), Sample([tmp_path / "b.png"])]
-    names = [str(row.images[0])[-5:] for row in exchange_images(rows)]
-    assert names == ["b.png", "b.png", "a.png"]
-
-
-def test_exchange_keeps_the_number_of_images_and_leaves_out_who_has_no_partner():
-    a, b, c, d, e, f = (plain((n, 0, 0)) for n in range(6))
-    rows = [Sample([a], "1"), Sample([b], "1"), Sample([c, d], "2"), Sample([d, c], "2"), Sample([e, e, f], "3")]
-    exchanged = exchange_images(rows)
-    assert [[*row.images] for row in exchanged] == [[b], [a], [d, c], [c, d]]
-    assert [row.prompt for row in exchanged] == ["1", "1", "2", "2"]
-    assert exchange_images(rows[:1]) == []
-
-
 # ------------------------------------------------------------------------------------------------------------ problems
 
 
@@ -395,7 +352,7 @@ def test_nothing_that_can_be_asked_is_an_error(eye, samples):
 
 @pytest.mark.parametrize("controls", [("blnak",), "blank", ("blank", "black")])
 def test_unknown_control_is_an_error_before_anything_is_asked(eye, samples, controls):
-    with pytest.raises(ValueError, match="are not among blank, exchanged; give a list"):
+    with pytest.raises(ValueError, match="are not among blank, exchanged, none, half, shuffled, blurred; give a list"):
         evaluate(eye, samples, controls=controls)
     assert not eye.seen
 
