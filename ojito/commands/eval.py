@@ -19,6 +19,8 @@ from ojito.evaluate import Baselines, Report, evaluate, held_out_baselines, open
 from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.comparison import compare_expectations, same_answers
 from ojito.evaluate.confusion import confusion
+from ojito.evaluate.controls import CONTROLS, Control, check_controls
+from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
 from ojito.evaluate.predictions import make_folder, write_evaluation
 from ojito.evaluate.report import page, read_losses, write_page
 from ojito.evaluate.scoring import check_metrics, scores_table, scores_to_dict
@@ -41,6 +43,7 @@ def run(args: Namespace) -> int:
     metrics = None if args.metrics is None else [name.strip() for name in args.metrics.split(",")]
     check_metrics(metrics or ())
     check_data(args.data)
+    controls = _controls(args)
     folder = None if args.out is None else make_folder(args.out)
     seed = args.seed or 0
     options = make_options(None, {"beams": args.beams, "length_penalty": args.length_penalty})
@@ -53,7 +56,7 @@ def run(args: Namespace) -> int:
         report = evaluate(
             pipe,
             held_out.rows,
-            controls=() if args.no_controls else ("blank", "exchanged"),
+            controls=controls,
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
             options=options,
@@ -67,6 +70,8 @@ def run(args: Namespace) -> int:
     searched = f", {options.beams} beams" * (options.beams > 1)
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
     values["metrics"] = scores_to_dict(report, metrics)
+    if args.controls is not None:
+        values["grounding"] = _grounding(pipe, report, controls, seed)
     if baselines:
         values["baselines"] = dataclasses.asdict(baselines)
     said = ""
@@ -79,6 +84,8 @@ def run(args: Namespace) -> int:
         print(f"{args.model}{stored} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
         print(f"\n{scores_table(values['metrics'])}")
+        if "grounding" in values:
+            print(f"\n{_grounding_table(values['grounding'], report)}")
         if said:
             print(f"\n{said}")
     if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores
@@ -94,6 +101,44 @@ def run(args: Namespace) -> int:
             write_evaluation(folder, report, values, html)
             print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _controls(args: Namespace) -> tuple[Control, ...]:
+    """The controls that are asked for.
+
+    Raises:
+        OjitoError: One is not known.
+    """
+    if args.no_controls:
+        if args.controls is not None:
+            raise UsageError("--controls", "and --no-controls exclude each other", "use one of them")
+        return ()
+    if args.controls == "all":
+        return CONTROLS
+    names = (args.controls or "blank,exchanged").split(",")
+    return check_controls([name.strip() for name in names])
+
+
+def _grounding(pipe: Pipeline, report: Report, controls: Sequence[Control], seed: int) -> dict[str, Any]:
+    """The score and the loss with the image and with less of it, for JSON."""
+    with progress("reading the answers") as tell:
+        losses = losses_beside(pipe, report, controls, seed, progress=tell)
+    return {"seen": report.scores.to_dict(), **{name: grounding_to_dict(report, name, losses) for name in losses}}
+
+
+def _grounding_table(values: dict[str, Any], report: Report) -> str:
+    """The same for people."""
+    lines = [f"{'':<10}  {'right':>6}  {'loss':>6}  loss above that with the image (95% interval)"]
+    seen = next((one["loss_seen"] for name, one in values.items() if name != "seen"), None)
+    lines.append(f"{'the image':<10}  {report.scores.exact_match:>6.1%}  " + ("" if seen is None else f"{seen:>6.3f}"))
+    for name, one in values.items():
+        if name != "seen":
+            gap = one["loss_above"]
+            lines.append(
+                f"{name:<10}  {one['exact_match']:>6.1%}  {one['loss']:>6.3f}  "
+                f"{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+            )
+    return "\n".join(lines)
 
 
 def _load_other(args: Namespace) -> Pipeline:

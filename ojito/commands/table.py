@@ -291,6 +291,13 @@ COMMANDS = (
             argument("--limit", type=int, metavar="N", help="only N rows, drawn by --seed"),
             argument("--no-controls", action="store_true", help="skip the controls; takes a third of the time"),
             argument(
+                "--controls",
+                type=word,
+                metavar="NAME,NAME",
+                help="ask with less of the image: none, blank, exchanged, half, shuffled, blurred, or all, and tell "
+                "the loss of the expected answers as well (default: blank,exchanged)",
+            ),
+            argument(
                 "--metrics",
                 type=word,
                 metavar="NAME,NAME",

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ojito.errors import OjitoError
+from ojito.evaluate.likelihood import answer_logits
 from ojito.generate import evaluating
 from ojito.processor import ImageError, RowError
 from ojito.records import IGNORE, Progress, Sample
@@ -83,7 +84,7 @@ def compare_expectations(
             pairs = [_rows(sample, pipe, other) for sample in samples[start : start + batch_size]]
             mine, others = [pair[0] for pair in pairs if pair], [pair[1] for pair in pairs if pair]
             if mine:
-                count, part = _compare(pipe, mine, other, others, size)
+                count, part = _compare(pipe, mine, other, others)
                 tokens, sums = tokens + count, sums + part
             if progress is not None:
                 progress(min(start + batch_size, len(samples)), len(samples))
@@ -102,16 +103,14 @@ def _rows(sample: Sample, pipe: Pipeline, other: Pipeline) -> tuple[Row, Row] | 
     return (mine, others) if any(target != IGNORE for target in mine.targets) else None
 
 
-def _compare(
-    pipe: Pipeline, rows: Sequence[Row], other: Pipeline, other_rows: Sequence[Row], size: int
-) -> tuple[int, Tensor]:
+def _compare(pipe: Pipeline, rows: Sequence[Row], other: Pipeline, other_rows: Sequence[Row]) -> tuple[int, Tensor]:
     """Count the tokens of the answers, and sum over them both losses, the cosines, and where the likeliest is the same.
 
     Raises:
         OjitoError: The rows have different answers.
     """
-    logits, targets = _labelled(pipe, rows, size)
-    others, same_targets = _labelled(other, other_rows, size)
+    logits, targets, _ = answer_logits(pipe, rows)
+    others, same_targets, _ = answer_logits(other, other_rows)
     if not torch.equal(targets, same_targets):
         raise OjitoError(other.name, f"reads answers otherwise than {pipe.name}", "compare alike models")
     sums = [
@@ -121,15 +120,6 @@ def _compare(
         (logits.argmax(-1) == others.argmax(-1)).sum(),
     ]
     return len(targets), torch.stack([one.double() for one in sums])
-
-
-def _labelled(pipe: Pipeline, rows: Sequence[Row], size: int) -> tuple[Tensor, Tensor]:
-    """Logits (n, size) and targets (n,) at the tokens of the answers, on the CPU."""
-    batch = pipe.processor.batch(rows)
-    model = pipe.prepared()
-    labelled = batch.targets != IGNORE
-    hidden = model.features(batch)
-    return model.head(hidden[labelled.to(hidden.device)])[:, :size].cpu(), batch.targets[labelled]
 
 
 def same_answers(report: Report, other: Report) -> float:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from PIL import Image, ImageFilter
 
+from ojito.errors import OjitoError, nearest
 from ojito.processor.images import open_image
 from ojito.records import Sample, StoredImage, image_key
 
@@ -33,6 +34,18 @@ CONTROLS: tuple[Control, ...] = get_args(Control)
 
 _SQUARES = 4  # along each side of an image
 _BLUR = 12  # shorter sides of an image in the radius of the blur
+
+
+def check_controls(names: Sequence[str]) -> tuple[Control, ...]:
+    """Return names as those of controls.
+
+    Raises:
+        OjitoError: One is not known.
+    """
+    for name in names:
+        if name not in CONTROLS:
+            raise OjitoError("controls", f"{name!r} is not one of {', '.join(CONTROLS)}", nearest(name, CONTROLS))
+    return tuple(control for control in CONTROLS if control in names)
 
 
 def altered(control: Control, samples: Sequence[Sample], pipe: Pipeline, seed: int = 0) -> list[Sample | None]:

@@ -236,3 +236,20 @@ def test_scores_can_be_named(run, refused, trained, images):
     values = json.loads(run("eval", trained, images, "--no-controls", "--metrics", "anls, bleu_1", "--json")[1])
     assert set(values["metrics"]) == {"anls", "bleu_1"}
     assert "metrics: 'cidre' is not one of" in refused("eval", trained, images, "--metrics", "cidre")
+
+
+def test_controls_can_be_named_and_tell_their_loss(run, refused, trained, images):
+    words = ("eval", trained, images, "--split", "train")
+    code, said, _ = run(*words, "--controls", "all")
+    assert code == 0
+    lines = said.splitlines()
+    at = next(i for i, line in enumerate(lines) if "loss above that with the image" in line)
+    assert [line.split()[0] for line in lines[at + 1 : at + 8]] == [
+        "the", "blank", "exchanged", "none", "half", "shuffled", "blurred",
+    ]  # fmt: skip
+    values = json.loads(run(*words, "--controls", "half, none", "--json")[1])
+    assert set(values["grounding"]) == {"seen", "none", "half"}
+    assert values["half_image"]["n"] == 6
+    assert "blank_image" not in values
+    assert "'shufled' is not one of" in refused(*words, "--controls", "shufled")
+    assert "exclude each other" in refused(*words, "--controls", "all", "--no-controls")
