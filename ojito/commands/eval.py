@@ -7,6 +7,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ojito.commands.console import progress
@@ -20,6 +21,7 @@ from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.comparison import compare_expectations, same_answers
 from ojito.evaluate.confusion import confusion
 from ojito.evaluate.controls import CONTROLS, Control, check_controls
+from ojito.evaluate.journal import JOURNAL, Journal, fingerprint
 from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
 from ojito.evaluate.predictions import make_folder, write_evaluation
 from ojito.evaluate.report import page, read_losses, write_page
@@ -52,17 +54,25 @@ def run(args: Namespace) -> int:
     held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
     if held_out.said:  # first of all, and before the time that the questions take
         print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
-    with progress("asking") as report_progress:
-        report = evaluate(
-            pipe,
-            held_out.rows,
-            controls=controls,
-            batch_size=args.batch_size,
-            max_new_tokens=args.max_new_tokens,
-            options=options,
-            seed=seed,
-            progress=report_progress,
-        )
+    journal = None if folder is None else _journal(args, folder, pipe, held_out.rows, options)
+    done = False
+    try:
+        with progress("asking") as report_progress:
+            report = evaluate(
+                pipe,
+                held_out.rows,
+                controls=controls,
+                batch_size=args.batch_size,
+                max_new_tokens=args.max_new_tokens,
+                options=options,
+                seed=seed,
+                journal=journal,
+                progress=report_progress,
+            )
+        done = True
+    finally:
+        if journal is not None and not done:
+            journal.close(done=False)
     baselines, split = held_out_baselines(held_out, seed), held_out.split
     values: dict[str, Any] = {"model": args.model, "form": _form(pipe), "data": args.data, "split": split}
     if options.beams > 1:
@@ -99,8 +109,31 @@ def run(args: Namespace) -> int:
             print(f"ojito: the images and answers are in {args.report}", file=sys.stderr)
         if folder is not None:
             write_evaluation(folder, report, values, html)
+            if journal is not None:
+                journal.close(done=True)
             print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _journal(
+    args: Namespace, folder: Path, pipe: Pipeline, rows: Sequence[Sample], options: GenerateOptions
+) -> Journal:
+    """Open the answers of an evaluation that was interrupted, if it asked the same; else begin anew."""
+    weights = sorted(Path(args.model).glob("*.safetensors")) or [Path(args.model)]
+    stats = [path.stat() for path in weights if path.is_file()]
+    head = {
+        "model": args.model,
+        "weights": [[stat.st_size, stat.st_mtime_ns] for stat in stats],
+        "form": _form(pipe),
+        "questions": fingerprint(rows),
+        "options": repr(options),
+        "max_new_tokens": args.max_new_tokens,
+        "seed": args.seed or 0,
+    }
+    journal = Journal(folder / JOURNAL, head)
+    if journal.found:
+        print(f"ojito: goes on after {journal.found} answers that an interrupted run left in {folder}", file=sys.stderr)
+    return journal
 
 
 def _controls(args: Namespace) -> tuple[Control, ...]:

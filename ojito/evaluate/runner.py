@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ojito.data.sources import problem_line
 from ojito.errors import OjitoError
 from ojito.evaluate.controls import CONTROLS, Control, altered, image_keys
+from ojito.evaluate.journal import Journal
 from ojito.evaluate.metrics.overlap import is_caption, overlap
 from ojito.evaluate.metrics.words import normalize
 from ojito.generate import GenerateOptions
 from ojito.records import Progress, Sample, Turn
 
 if TYPE_CHECKING:
-    from ojito.answering import Answer
     from ojito.generate import Finish
     from ojito.pipeline import Pipeline
 
@@ -156,6 +156,7 @@ def evaluate(
     max_new_tokens: int | None = None,
     options: GenerateOptions | None = None,
     seed: int = 0,
+    journal: Journal | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Report:
     """Ask each turn that has answers, and grade the model's answers.
@@ -172,6 +173,7 @@ def evaluate(
         options: How to answer, but for the length: greedily, if left out. A question keeps its random numbers in the
             controls: it draws with the options' seed and its own number.
         seed: Seed of the exchange of images.
+        journal: Keeps the answers as they come, and those of an evaluation that was interrupted.
         progress: Called with the questions that are done, and with all of them.
 
     Raises:
@@ -189,7 +191,7 @@ def evaluate(
         )
     limit = _limit(questions, pipe) if max_new_tokens is None else max_new_tokens
     options = dataclasses.replace(options or GenerateOptions(), max_new_tokens=limit)
-    grader = _Grader(pipe, max(1, batch_size // options.beams), options, progress)
+    grader = _Grader(pipe, max(1, batch_size // options.beams), options, progress, journal)
     grader.total = len(questions) * (1 + len(controls))  # until it is known which of them have images
     graded = grader.grade([*enumerate(questions)])
     if not graded:
@@ -203,7 +205,7 @@ def evaluate(
         changed = altered(control, [one.sample for one in asked], pipe, seed)
         blind[control] = [(one.number, sample) for one, sample in zip(asked, changed, strict=True) if sample]
     grader.total = len(questions) + sum(map(len, blind.values()))
-    again = {control: tuple(grader.grade(numbered)) for control, numbered in blind.items()}
+    again = {control: tuple(grader.grade(numbered, control)) for control, numbered in blind.items()}
     return Report(tuple(graded), **again, problems=problems, limit=limit)
 
 
@@ -223,15 +225,34 @@ class _Grader:
         total: Questions that there will be, for the display of progress.
     """
 
-    def __init__(self, pipe: Pipeline, batch_size: int, options: GenerateOptions, progress: Progress) -> None:
+    def __init__(
+        self,
+        pipe: Pipeline,
+        batch_size: int,
+        options: GenerateOptions,
+        progress: Progress,
+        journal: Journal | None = None,
+    ) -> None:
         self.problems: list[str] = []
         self.total = 0
         self._pipe, self._batch_size, self._options = pipe, batch_size, options
-        self._done, self._progress = 0, progress
+        self._done, self._progress, self._journal = 0, progress, journal
 
-    def grade(self, numbered: Sequence[tuple[int, Sample]]) -> list[Graded]:
-        """Ask and grade questions, each with its number; those that cannot be asked are left out."""
-        graded: dict[int, Graded] = {}
+    def grade(self, numbered: Sequence[tuple[int, Sample]], control: str = "") -> list[Graded]:
+        """Ask and grade questions, each with its number; those that cannot be asked are left out.
+
+        Args:
+            numbered: The questions.
+            control: Which control asks them.
+        """
+        graded = {}
+        if self._journal is not None:
+            for number, question in numbered:
+                known = self._journal.get(control, number)
+                if known is not None:
+                    graded[number] = _grade(question, *known, number)
+        self._done += len(graded)
+        every, numbered = numbered, [one for one in numbered if one[0] not in graded]
         order = [numbered[i] for i in _asking_order([question for _, question in numbered])]
         options = (dataclasses.replace(self._options, seed=self._options.seed + number) for number, _ in order)
         asked = [question for _, question in order]
@@ -240,10 +261,12 @@ class _Grader:
                 if isinstance(answer, OjitoError):
                     self.problems.append(problem_line(question.origin, answer))
                 else:
-                    graded[number] = _grade(question, answer, number)
+                    graded[number] = _grade(question, str(answer), answer.finish, number)
+                    if self._journal is not None:
+                        self._journal.put(control, number, str(answer), answer.finish)
                 self._done += 1
                 self._progress(self._done, self.total)
-        return [graded[number] for number, _ in numbered if number in graded]
+        return [graded[number] for number, _ in every if number in graded]
 
 
 def _questions(sample: Sample) -> list[Sample]:
@@ -263,14 +286,14 @@ def _limit(questions: Sequence[Sample], pipe: Pipeline) -> int:
     return max(_SHORTEST_LIMIT, longest + _MARGIN)
 
 
-def _grade(question: Sample, answer: Answer, number: int) -> Graded:
-    turn, given = question.dialogue[-1], str(answer)
+def _grade(question: Sample, given: str, finish: Finish, number: int) -> Graded:
+    turn = question.dialogue[-1]
     return Graded(
         sample=question,
         given=given,
         right=normalize(given) in {normalize(answer) for answer in turn.answers},
         overlap=overlap(given, turn.answers) if is_caption(turn) else None,
-        finish=answer.finish,
+        finish=finish,
         number=number,
     )
 

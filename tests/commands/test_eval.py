@@ -6,6 +6,7 @@ import re
 import pytest
 
 from ojito.evaluate.comparison import compare_expectations
+from ojito.evaluate.journal import Journal
 from ojito.generate import Scheduler
 from ojito.pipeline import Pipeline
 
@@ -253,3 +254,24 @@ def test_controls_can_be_named_and_tell_their_loss(run, refused, trained, images
     assert "blank_image" not in values
     assert "'shufled' is not one of" in refused(*words, "--controls", "shufled")
     assert "exclude each other" in refused(*words, "--controls", "all", "--no-controls")
+
+
+def test_interrupted_evaluation_goes_on(run, trained, images, tmp_path, monkeypatch):
+    words = ("eval", trained, images, "--split", "train", "--out", tmp_path / "out", "--json")
+    exact, count = Journal.put, []
+
+    def put(self, *values):
+        exact(self, *values)
+        count.append(values)
+        if len(count) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "put", put)
+    assert run(*words)[0] == 130
+    assert (tmp_path / "out" / "answers.partial.jsonl").is_file()
+    code, said, err = run(*words)
+    assert code == 0
+    assert "goes on after 4 answers that an interrupted run left" in err
+    assert not (tmp_path / "out" / "answers.partial.jsonl").exists()
+    assert json.loads(said) == json.loads(run(*words)[1])
+    assert "goes on" not in run(*words, "--seed", 1)[2]
