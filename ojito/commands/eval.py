@@ -102,7 +102,13 @@ def run(args: Namespace) -> int:
         about = f"The answers of {args.model} to the questions of {args.data}, split {split}{searched}."
         notices = [held_out.said[0].upper() + held_out.said[1:] + "."] if held_out.said else []
         html = page(
-            f"{pipe.name} on {split}", about, report, losses=read_losses(args.model), notices=notices, seed=seed
+            f"{pipe.name} on {split}",
+            about,
+            report,
+            losses=read_losses(args.model),
+            notices=notices,
+            seed=seed,
+            metrics=values["metrics"],
         )
         if args.report is not None:
             write_page(args.report, html)

@@ -12,6 +12,7 @@ import json
 import math
 import random
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -23,17 +24,25 @@ from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.confusion import Confused, confusion
 from ojito.evaluate.runner import Graded, Report, Scores, by_kind
 from ojito.processor.images import open_image
-from ojito.records import image_key
+from ojito.records import Turn, image_key
 
 Tile = tuple[str, str, str]
 """A number on top of the page: its value, its name, a remark."""
 
+_REFERENCES = 5  # of a question on the page
 _SIDE = 224  # pixels of an image on the page
 
 _CONTROLS = (
     "The bars below it are the controls: the same questions about a blank image and about the image of another "
     "row. What is not above them did not come from looking."
 )
+
+_INTERVALS = (
+    "Each score with the interval in which it lies with 95% probability for other samples of the same kind, and by how "
+    "much it is above the same questions asked with less of the image."
+)
+
+_MOST_KINDS = 12  # that can be chosen to be shown alone
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #667079; --line: #dfe3e6; --card: #fff; --page: #f6f7f8;
@@ -61,6 +70,12 @@ td, th { padding: 7px 10px 7px 0; border-bottom: 1px solid var(--line); font-var
 svg { width: 100%; max-width: 600px; height: auto; display: block } svg text { fill: var(--soft); font-size: 13px }
 .notice { border-left: 4px solid var(--wrong); padding-left: 12px; color: var(--ink) }
 .card em { display: block; color: var(--soft); font-size: 13px; font-style: normal; margin-bottom: 8px }
+.filters { display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 16px }
+.filters label { border: 1px solid var(--line); border-radius: 999px; padding: 2px 12px; font-size: 14px }
+.filters label:has(:checked) { background: var(--seen); border-color: var(--seen); color: #fff }
+.filters input { position: absolute; opacity: 0 } .filters label:has(:focus-visible) { outline: 2px solid var(--ink) }
+body:has(#show-wrong:checked) .card:not(.has-wrong) { display: none }
+body:has(#show-right:checked) .card.has-wrong { display: none }
 .tile, .card, td { overflow-wrap: anywhere } th, .count { white-space: nowrap }
 @media (max-width: 640px) {
   body { padding: 20px 12px } h1 { font-size: 24px } .tile, .card, .panel { padding: 12px }
@@ -80,6 +95,7 @@ def page(
     losses: Sequence[Mapping[str, Any]] = (),
     cards: int = 24,
     notices: Sequence[str] = (),
+    metrics: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> str:
     """Return the HTML of a page about an evaluation.
@@ -93,6 +109,7 @@ def page(
         cards: The most images to show. Half of them are the worst, the others are drawn; the kinds of their questions
             come in turn.
         notices: What to know before anything else, a paragraph each.
+        metrics: Scores with their intervals, as `scores_to_dict` gives them.
         seed: Decides which images are drawn.
     """
     notices = [*notices, *own_notices(report)]
@@ -106,13 +123,16 @@ def page(
         f"<p>Blue is the share of right answers{captions}. {controls}</p>",
         f'<div class="panel">{_table(report)}</div>',
     ]
+    if metrics:
+        parts += ["<h2>Scores</h2>", f"<p>{_INTERVALS}</p>", f'<div class="panel">{_scores(metrics)}</div>']
     confused = confusion(report)
     if confused:
         parts += ["<h2>Wrong answers that come again</h2>", f'<div class="panel">{_confusion(confused)}</div>']
     losses = [line for line in losses if line["loss"] is not None]
     if len(losses) > 1:
         parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
-    parts += ["<h2>Images and answers</h2>", f'<div class="cards">{_cards(report.graded, cards, seed)}</div>']
+    shown = _cards(report.graded, cards, seed)
+    parts += ["<h2>Images and answers</h2>", _filters([*report.per_kind]), f'<div class="cards">{shown}</div>']
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -179,6 +199,37 @@ def _table(report: Report) -> str:
                 bars += f'<div class="bar"><i class="{style}" style="width:{share:.1%}"></i></div>'
         rows.append(f"<tr><td>{escape(kind)}<td>{scores.n}{cells}<td>{bars}</tr>")
     return f'<table class="kinds">{"".join(rows)}</table>'
+
+
+def _scores(metrics: Mapping[str, Any]) -> str:
+    controls = [key for key in next(iter(metrics.values())) if key.startswith("above_")]
+    heads = "".join(f"<th>Above {escape(key.removeprefix('above_'))}" for key in controls)
+    rows = [f"<tr><th>Score<th>Questions<th>Value<th>95% interval{heads}</tr>"]
+    for name, one in metrics.items():
+        cells = f"<td>{one['n']}<td>{one['score']:.3f}<td>{one['low']:.3f} to {one['high']:.3f}"
+        for key in controls:
+            gap = one.get(key)
+            cells += (
+                "<td>" if gap is None else f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+            )
+        rows.append(f"<tr><td>{escape(name)}{cells}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _filters(kinds: Sequence[str]) -> str:
+    """Draw what chooses the images that are shown: all, with a wrong answer, without one, or of one kind."""
+    choices = [("show-all", "all"), ("show-wrong", "wrong"), ("show-right", "right")]
+    hidden = ""
+    if 1 < len(kinds) <= _MOST_KINDS:
+        choices += [(f"show-kind-{i}", kind) for i, kind in enumerate(kinds)]
+        hidden = "".join(
+            f"body:has(#show-kind-{i}:checked) .card:not(.kind-{i}) {{ display: none }}\n" for i in range(len(kinds))
+        )
+    labels = "".join(
+        f'<label><input type="radio" name="show" id="{name}"{" checked" * (name == "show-all")}>{escape(text)}</label>'
+        for name, text in choices
+    )
+    return f'<style>{hidden}</style><div class="filters" role="radiogroup" aria-label="Show">{labels}</div>'
 
 
 def _confusion(confused: Sequence[Confused]) -> str:
@@ -251,16 +302,19 @@ def _cards(graded: Sequence[Graded], most: int, seed: int) -> str:
         if one.sample.images:
             image = one.sample.images[0]
             groups.setdefault(image_key(image), []).append(one)
-    every = [*groups.values()]
+    every, kinds = [*groups.values()], {kind: i for i, kind in enumerate(by_kind(graded))}
     if len(every) <= most:
-        return "".join(_card(group) for group in _in_turn(every)[:most])
+        return "".join(_card(group, kinds) for group in sorted(_in_turn(every), key=_goodness))
     bad = sorted((group for group in every if _goodness(group) < 1), key=_goodness)
     worst = _in_turn(bad[: most // 2])
     shown = set(map(id, worst))
     others = [group for group in every if id(group) not in shown]
     random.Random(f"{seed} cards").shuffle(others)
     drawn = _in_turn(others)[: most - len(worst)]
-    return "".join(_card(group, "among the worst") for group in worst) + "".join(_card(g, "drawn") for g in drawn)
+    return "".join(
+        [_card(group, kinds, "among the worst") for group in sorted(worst, key=_goodness)]
+        + [_card(group, kinds, "drawn") for group in drawn]
+    )
 
 
 def _goodness(group: Sequence[Graded]) -> float:
@@ -277,7 +331,7 @@ def _in_turn(groups: Sequence[Sequence[Graded]]) -> list[Sequence[Graded]]:
     return [group for kinds in itertools.zip_longest(*of_kind.values()) for group in kinds if group]
 
 
-def _card(graded: Sequence[Graded], label: str = "") -> str:
+def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str = "") -> str:
     answers = []
     for one in graded:
         style, sign = ("right", "✓ right") if one.right else ("wrong", "✗ wrong")
@@ -285,7 +339,7 @@ def _card(graded: Sequence[Graded], label: str = "") -> str:
             style, sign = "", f"overlap {one.overlap:.2f}"
         if one.finish == "length":
             sign += ", cut off"
-        wanted = "" if one.right else f'<dd class="wanted">expected: {escape(one.turn.answers[0])}</dd>'
+        wanted = "" if one.right else f'<dd class="wanted">expected: {escape(_expected(one.turn))}</dd>'
         question = escape(one.turn.prompt or "caption")
         answers.append(
             f'<dt>{question}</dt><dd class="{style}">{escape(one.given) or "(nothing)"} <small>{sign}</small></dd>'
@@ -293,7 +347,16 @@ def _card(graded: Sequence[Graded], label: str = "") -> str:
         )
     alt = escape(f"image asked about: {graded[0].turn.prompt or 'caption'}", quote=True)
     head = f"<em>{label}</em>" if label else ""
-    return f'<div class="card">{head}<img alt="{alt}" src="{_data_uri(graded[0])}"><dl>{"".join(answers)}</dl></div>'
+    wrong = " has-wrong" * any(not one.right for one in graded)
+    style = "card" + wrong + "".join(f" kind-{i}" for i in sorted({kinds[one.kind] for one in graded}))
+    return f'<div class="{style}">{head}<img alt="{alt}" src="{_data_uri(graded[0])}"><dl>{"".join(answers)}</dl></div>'
+
+
+def _expected(turn: Turn) -> str:
+    """The references: of many answers of people, each once, the most frequent first; of captions the first few."""
+    answers = [answer for answer, _ in Counter(turn.answers).most_common()]
+    more = len(answers) - _REFERENCES
+    return " | ".join(answers[:_REFERENCES]) + (f" | and {more} more" if more > 0 else "")
 
 
 def _data_uri(graded: Graded) -> str:

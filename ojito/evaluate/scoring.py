@@ -93,6 +93,8 @@ METRICS: Mapping[str, Metric] = {
 }
 """The scores by name, in the order in which they are told."""
 
+_COLUMNS = 2  # controls beside a score, in a table for people
+
 _NOT_BETTER = {"yes_rate"}
 """Scores of which more is not better: there is no gap to tell."""
 
@@ -167,6 +169,7 @@ def scores_to_dict(report: Report, names: Sequence[str] | None = None) -> dict[s
 def scores_table(values: Mapping[str, Any]) -> str:
     """Return what `scores_to_dict` gives as a table for people."""
     controls = [key.removeprefix("above_") for key in next(iter(values.values()), {}) if key.startswith("above_")]
+    controls = controls[:_COLUMNS]
     width = max(map(len, values), default=0)
     head = f"{'':<{width}}  {'score':>7}  {'95% interval':<16}" + "".join(f"  {'above ' + c:<25}" for c in controls)
     lines = [head.rstrip()]

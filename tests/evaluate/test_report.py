@@ -9,6 +9,7 @@ from PIL import Image
 
 from ojito.evaluate import Graded, Report
 from ojito.evaluate.report import log_ticks, page, read_losses, write_page
+from ojito.evaluate.scoring import scores_to_dict
 from ojito.records import Sample, Turn
 from tests.noise import noise
 
@@ -41,7 +42,7 @@ def shown_images(html):
 
 
 def cards(html):
-    return html.split('<div class="card">')[1:]
+    return re.split(r'<div class="card(?: [^"]*)?">', html)[1:]
 
 
 # ------------------------------------------------------------------------------------------------------- top and table
@@ -372,3 +373,32 @@ def test_page_replaces_the_one_before(tmp_path):
     for html in ("a longer page", "short"):
         write_page(tmp_path / "report.html", html)
     assert (tmp_path / "report.html").read_text() == "short"
+
+
+# --------------------------------------------------------------------------------------------------- scores and filters
+
+
+def test_scores_stand_with_their_intervals_and_gaps():
+    report = Report((answered(),) * 3, blank=(answered("blue", False),) * 3)
+    html = page("t", "a", report, metrics=scores_to_dict(report))
+    assert "<h2>Scores</h2>" in html
+    assert "<td>exact_match<td>3<td>1.000<td>1.000 to 1.000<td>+1.000 (+1.000 to +1.000)</tr>" in html
+    assert "<th>Above blank</tr>" in html
+    assert "<h2>Scores</h2>" not in page("t", "a", report)
+
+
+def test_cards_can_be_chosen_by_what_is_wrong_and_by_kind():
+    html = make(answered(kind="colour"), answered("blue", False, kind="<shape>"))
+    assert re.findall(r'<div class="(card(?: [^"]*)?)">', html) == [
+        "card has-wrong kind-1",
+        "card kind-0",
+    ]  # worst first
+    assert "&lt;shape&gt;</label>" in html
+    assert "body:has(#show-kind-1:checked) .card:not(.kind-1) { display: none }" in html
+    assert "show-kind" not in make(answered(kind="colour"))
+
+
+def test_references_are_shown_each_once_the_most_frequent_first():
+    turn = Turn("what?", ("b", "a", "b", "c", "d", "e", "f", "g"))
+    html = make(Graded(Sample([Image.new("RGB", (8, 8))], turns=(turn,)), "x", False))
+    assert "expected: b | a | c | d | e | and 2 more</dd>" in html
