@@ -109,6 +109,7 @@ def run(args: Namespace) -> int:
             notices=notices,
             seed=seed,
             metrics=values["metrics"],
+            grounding={name: one for name, one in values.get("grounding", {}).items() if name != "seen"},
         )
         if args.report is not None:
             write_page(args.report, html)

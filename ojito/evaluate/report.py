@@ -42,6 +42,12 @@ _INTERVALS = (
     "much it is above the same questions asked with less of the image."
 )
 
+_LOSSES = (
+    "The loss of the expected answers, in nats a token, with the image and with less of it. It tells whether a model looks "
+    "long before an answer changes."
+)
+
+_COLUMNS = 2  # controls beside a score
 _MOST_KINDS = 12  # that can be chosen to be shown alone
 
 _STYLE = """
@@ -96,6 +102,7 @@ def page(
     cards: int = 24,
     notices: Sequence[str] = (),
     metrics: Mapping[str, Any] | None = None,
+    grounding: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> str:
     """Return the HTML of a page about an evaluation.
@@ -110,6 +117,7 @@ def page(
             come in turn.
         notices: What to know before anything else, a paragraph each.
         metrics: Scores with their intervals, as `scores_to_dict` gives them.
+        grounding: Of each control, what `grounding_to_dict` gives.
         seed: Decides which images are drawn.
     """
     notices = [*notices, *own_notices(report)]
@@ -125,6 +133,12 @@ def page(
     ]
     if metrics:
         parts += ["<h2>Scores</h2>", f"<p>{_INTERVALS}</p>", f'<div class="panel">{_scores(metrics)}</div>']
+    if grounding:
+        parts += [
+            "<h2>Without the image</h2>",
+            f"<p>{_LOSSES}</p>",
+            f'<div class="panel">{_grounding(grounding)}</div>',
+        ]
     confused = confusion(report)
     if confused:
         parts += ["<h2>Wrong answers that come again</h2>", f'<div class="panel">{_confusion(confused)}</div>']
@@ -202,7 +216,7 @@ def _table(report: Report) -> str:
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:
-    controls = [key for key in next(iter(metrics.values())) if key.startswith("above_")]
+    controls = [key for key in next(iter(metrics.values())) if key.startswith("above_")][:_COLUMNS]
     heads = "".join(f"<th>Above {escape(key.removeprefix('above_'))}" for key in controls)
     rows = [f"<tr><th>Score<th>Questions<th>Value<th>95% interval{heads}</tr>"]
     for name, one in metrics.items():
@@ -213,6 +227,17 @@ def _scores(metrics: Mapping[str, Any]) -> str:
                 "<td>" if gap is None else f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
             )
         rows.append(f"<tr><td>{escape(name)}{cells}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _grounding(grounding: Mapping[str, Any]) -> str:
+    rows = ["<tr><th>Asked with<th>Right<th>Loss<th>Above that with the image</tr>"]
+    for name, one in grounding.items():
+        gap = one["loss_above"]
+        rows.append(
+            f"<tr><td>{escape(name)}<td>{one['exact_match']:.1%}<td>{one['loss']:.3f}"
+            f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})</tr>"
+        )
     return f"<table>{''.join(rows)}</table>"
 
 

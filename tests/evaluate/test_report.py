@@ -240,7 +240,7 @@ def test_card_shows_question_answer_and_mark():
 
 def test_card_shows_what_was_expected_where_the_answer_is_wrong():
     (card,) = cards(make(answered("blue", False)))
-    assert '<dd class="wrong">blue <small>✗ wrong</small></dd><dd class="wanted">expected: red</dd>' in card
+    assert '<dd class="wrong">blue <small>✗ wrong</small></dd><dd class="wanted">expected: red | another</dd>' in card
 
 
 def test_card_of_a_caption_shows_its_overlap():
@@ -385,6 +385,12 @@ def test_scores_stand_with_their_intervals_and_gaps():
     assert "<td>exact_match<td>3<td>1.000<td>1.000 to 1.000<td>+1.000 (+1.000 to +1.000)</tr>" in html
     assert "<th>Above blank</tr>" in html
     assert "<h2>Scores</h2>" not in page("t", "a", report)
+
+
+def test_losses_without_the_image_are_shown():
+    values = {"exact_match": 0.5, "loss": 2.0, "loss_above": {"difference": 1.0, "low": 0.5, "high": 1.5}}
+    assert "<tr><td>blank<td>50.0%<td>2.000<td>+1.000 (+0.500 to +1.500)</tr>" in make(grounding={"blank": values})
+    assert "Without the image" not in make()
 
 
 def test_cards_can_be_chosen_by_what_is_wrong_and_by_kind():
