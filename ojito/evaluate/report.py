@@ -43,8 +43,8 @@ _INTERVALS = (
 )
 
 _LOSSES = (
-    "The loss of the expected answers, in nats a token, with the image and with less of it. It tells whether a model looks "
-    "long before an answer changes."
+    "The loss of the expected answers, in nats a token, with the image and with less of it. It tells whether a model "
+    "looks long before an answer changes."
 )
 
 _COLUMNS = 2  # controls beside a score
