@@ -1,9 +1,10 @@
-"""A drawing of a model's architecture, from its config alone: from pixels and words to the next word, with all sizes."""
+"""A drawing of a model's architecture, from its config alone: from pixels and words to the next word."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
-from torch import nn
 
 from ojito.config import (
     AveragePoolConfig,
@@ -11,20 +12,18 @@ from ojito.config import (
     DecoderConfig,
     EfficientNetConfig,
     ModelConfig,
-    NoVisionConfig,
     PerceiverConfig,
     PixelShuffleConfig,
     ResNetConfig,
     ViTConfig,
 )
-from ojito.errors import OjitoError
+from ojito.errors import OjitoError, one_line
 from ojito.memory import parameters, short_count
 from ojito.model import VLM, AttentionMetadata
 from ojito.model.efficientnet import STAGES, STEM
 from ojito.model.masks import bidirectional_blocks, may_attend
 from ojito.model.meta import on_meta
 from ojito.probe.drawing import (
-    BODY,
     LABELLED,
     LINE,
     PAD,
@@ -36,8 +35,6 @@ from ojito.probe.drawing import (
     column_height,
     draw_arrow,
     draw_column,
-    height,
-    text_width,
     wrap,
 )
 
@@ -45,7 +42,13 @@ WIDTH, MARGIN, BETWEEN = 1000.0, 32.0, 24.0  # of the page; around all; between 
 COLUMN = (WIDTH - 2 * MARGIN - BETWEEN) / 2
 
 _NORMS = {"layer": "LayerNorm", "rms": "RMSNorm", "rms_plus_one": "RMSNorm, weight + 1", "none": "no norm"}
-_ACTIVATIONS = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "quick_gelu": "quick GELU", "silu": "SiLU", "relu2": "ReLU²"}
+_ACTIVATIONS = {
+    "gelu": "GELU",
+    "gelu_tanh": "GELU (tanh)",
+    "quick_gelu": "quick GELU",
+    "silu": "SiLU",
+    "relu2": "ReLU²",
+}
 _GATED = {"gelu": "GeGLU", "gelu_tanh": "GeGLU (tanh)", "silu": "SwiGLU", "relu2": "gated ReLU²"}
 _MASKS = {
     "causal": "causal: each token sees itself and those before it",
@@ -57,7 +60,7 @@ _IMAGE, _PROMPT, _ANSWER, _CELL = 4, 3, 3, 11.0  # tokens of a drawn mask, and t
 _DRAWN_WINDOW = 3
 
 
-def architecture_svg(config: Config | ModelConfig, name: str = "") -> str:
+def architecture_svg(config: Config | ModelConfig | str, name: str = "") -> str:
     """Return an SVG drawing of the model that this config describes; the same config makes the same drawing.
 
     Args:
@@ -73,7 +76,7 @@ def architecture_svg(config: Config | ModelConfig, name: str = "") -> str:
     if not isinstance(shape, ModelConfig):
         remedy = f"for a preset write architecture_svg(ojito.preset({shape!r}))"
         raise OjitoError("config", f"{shape!r} is not a Config or ModelConfig", remedy)
-    name = name or (recipe.name if recipe else "model")
+    name = one_line(name or (recipe.name if recipe else "model"))
     model = on_meta(shape, name)
     size, counted = shape.vision.image_size, short_count(parameters(model))
     reads = f"image {size} × {size} in {shape.image_tokens} tokens" if size else "reads text alone"
@@ -84,7 +87,7 @@ def architecture_svg(config: Config | ModelConfig, name: str = "") -> str:
         sheet.text(line, MARGIN, 52, "ink bold", 24)
     sheet.text(about, MARGIN, 78, "faint", 14)
     bottom = _draw_columns(sheet, model, recipe, 102)
-    everything = [_merge(shape), _decoder(model), _NEXT]
+    everything: list[Item] = [_merge(shape), _decoder(model), _NEXT]
     end = draw_column(sheet, everything, MARGIN, bottom, WIDTH - 2 * MARGIN)
     return sheet.svg(WIDTH, end + MARGIN, f"{name}: architecture", about)
 
@@ -109,7 +112,7 @@ def _draw_columns(sheet: Sheet, model: VLM, recipe: Config | None, top: float) -
     return top + tall + LABELLED
 
 
-# --------------------------------------------------------------------------------------------------- the way of an image
+# -------------------------------------------------------------------------------------------------- the way of an image
 
 
 def _image(model: VLM, recipe: Config | None) -> list[Item]:
@@ -119,8 +122,13 @@ def _image(model: VLM, recipe: Config | None) -> list[Item]:
     fitted = f"fitted to {size} × {size} pixels, normalized"
     if recipe is not None and recipe.processor.image.fit == "tiles":
         fitted = f"cut into tiles of {size} × {size} pixels, and the whole of it; each is read as an image"
-    tower = {ResNetConfig: _resnet, EfficientNetConfig: _efficientnet}.get(type(config.vision), _vit)
-    kind, items = tower(model)
+    if isinstance(config.vision, ResNetConfig):
+        kind, items = "ResNet", _resnet(config.vision, model.vision)
+    elif isinstance(config.vision, EfficientNetConfig):
+        kind, items = "EfficientNet-Lite", _efficientnet(config.vision, model.vision)
+    else:
+        assert isinstance(config.vision, ViTConfig)  # noqa: S101 - without a tower there is no such way
+        kind, items = "ViT", _vit(config.vision, model.vision)
     return [
         Box("image", (fitted,), after=f"3 × {size} × {size}", round=True),
         Group(
@@ -140,15 +148,13 @@ def _image(model: VLM, recipe: Config | None) -> list[Item]:
     ]
 
 
-def _vit(model: VLM) -> tuple[str, tuple[Item, ...]]:
-    c, tower = model.config.vision, model.vision
-    assert isinstance(c, ViTConfig)  # noqa: S101 - chosen by it
+def _vit(c: ViTConfig, tower: Any) -> tuple[Item, ...]:
     patches, grid = c.grid**2, f"{c.grid} × {c.grid}"
     if c.stem == "patch":
         how = [f"convolution of {c.patch_size} × {c.patch_size} pixels, which do not overlap"]
     else:
-        widths = " → ".join(map(str, (3, *c.stem_widths)))
-        how = [f"3 × 3 convolutions, batch norm, ReLU: {widths} channels", f"then 1 × 1 to {c.width}"]
+        widths = ", ".join(map(str, c.stem_widths))
+        how = [f"3 × 3 convolutions with batch norm and ReLU, to {widths} channels", f"then 1 × 1 to {c.width}"]
     if c.image_size > c.grid * c.patch_size:
         how.append(f"the last {c.image_size - c.grid * c.patch_size} pixels on the right and below are not read")
     table = f"a learned row for each of {grid}"
@@ -160,7 +166,6 @@ def _vit(model: VLM) -> tuple[str, tuple[Item, ...]]:
     more += ["LayerNorm before the first block"] if c.pre_norm else []
     run = c.layers + 1 + c.feature_layer if c.layers else 0
     length = f"{patches + c.class_token} × {c.width}"
-    blocks: nn.ModuleList = tower.blocks  # type: ignore[assignment]
     items: list[Item] = [
         Box("patches", tuple(how), _count(tower.stem), after=f"{patches} × {c.width}", tone="vision"),
         Box(
@@ -172,7 +177,7 @@ def _vit(model: VLM) -> tuple[str, tuple[Item, ...]]:
         ),
     ]
     if run:
-        block = blocks[0]
+        block = tower.blocks[0]
         attends = f"{c.heads} heads of {c.width // c.heads}, all patches see each other"
         inside = (
             Box("attention", ("LayerNorm", attends), _count(block.attention_norm, block.attention), tone="vision"),
@@ -188,38 +193,34 @@ def _vit(model: VLM) -> tuple[str, tuple[Item, ...]]:
     ends = ["the class token is left out"] if c.class_token else []
     if unused:
         kept = f"the last {unused} of {c.layers} blocks" + (" and the last norm" if c.final_norm else "")
-        items.append(Box("not run", (f"{kept} are kept, and not needed", *ends), _count(*blocks[run:], tower.norm),
-                         tone="vision"))  # fmt: skip
+        spare = _count(*tower.blocks[run:], tower.norm)
+        items.append(Box("not run", (f"{kept} are kept, and not needed", *ends), spare, tone="vision"))
     elif c.final_norm:
         items.append(Box("norm", ("LayerNorm", *ends), _count(tower.norm), tone="vision"))
     elif ends:
         items.append(Box("patches again", tuple(ends), tone="vision"))
-    return "ViT", tuple(items)
+    return tuple(items)
 
 
-def _resnet(model: VLM) -> tuple[str, tuple[Item, ...]]:
-    c, tower = model.config.vision, model.vision
-    assert isinstance(c, ResNetConfig)  # noqa: S101 - chosen by it
+def _resnet(c: ResNetConfig, tower: Any) -> tuple[Item, ...]:
     side = c.image_size // 4
     how = "convolution of 7 × 7 pixels at every 2nd, ReLU; then the largest of 3 × 3 at every 2nd"
     items = [Box("stem", (how,), _count(tower.stem), after=f"{c.stem_width} × {side} × {side}", tone="vision")]
-    for number, (stage, blocks) in enumerate(zip(tower.stages, c.blocks, strict=True)):  # type: ignore[arg-type]
+    for number, (stage, blocks) in enumerate(zip(tower.stages, c.blocks, strict=True)):
         width, side = c.width // 2 ** (len(c.blocks) - 1 - number), side // (2 if number else 1)
         inner = width // 4
         how = f"1 × 1 to {inner}, 3 × 3, 1 × 1 to {width}; added to its input"
         title = f"stage {number + 1}: {blocks} × bottleneck"
         items.append(Box(title, (how,), _count(stage), after=f"{width} × {side} × {side}", tone="vision"))
-    return "ResNet", tuple(items)
+    return tuple(items)
 
 
-def _efficientnet(model: VLM) -> tuple[str, tuple[Item, ...]]:
-    c, tower = model.config.vision, model.vision
-    assert isinstance(c, EfficientNetConfig)  # noqa: S101 - chosen by it
+def _efficientnet(c: EfficientNetConfig, tower: Any) -> tuple[Item, ...]:
     kernel, stride = STEM
     side = -(-c.image_size // stride)
     how = f"convolution of {kernel} × {kernel} pixels at every 2nd, ReLU6"
     items = [Box("stem", (how,), _count(tower.stem), after=f"{c.stem_width} × {side} × {side}", tone="vision")]
-    stages = zip(STAGES, c.widths, c.blocks, tower.stages, strict=True)  # type: ignore[arg-type]
+    stages = zip(STAGES, c.widths, c.blocks, tower.stages, strict=True)
     for number, ((kernel, stride, expansion), width, blocks, stage) in enumerate(stages):
         side = -(-side // stride)
         wider = f"1 × 1 to {expansion} times the channels, " if expansion > 1 else ""
@@ -229,11 +230,12 @@ def _efficientnet(model: VLM) -> tuple[str, tuple[Item, ...]]:
     if c.head_width:
         how = f"convolution of 1 × 1 to {c.head_width}, ReLU6"
         items.append(Box("head", (how,), _count(tower.head), after=f"{c.width} × {side} × {side}", tone="vision"))
-    return "EfficientNet-Lite", tuple(items)
+    return tuple(items)
 
 
 def _connector(model: VLM) -> tuple[Item, ...]:
-    c, connector, width = model.config.connector, model.connector, model.config.vision.width
+    connector: Any = model.connector
+    c, width = model.config.connector, model.config.vision.width
     decoder, tokens = model.config.decoder.width, model.config.image_tokens
     items: list[Item] = []
     if isinstance(c, PixelShuffleConfig):
@@ -253,14 +255,12 @@ def _connector(model: VLM) -> tuple[Item, ...]:
     if c.project == "mlp":
         how = f"{width} → {c.mlp_dim} → {decoder}, GELU"
     title = "projection" if c.project == "linear" else "projection: MLP"
-    items.append(
-        Box(title, (how + ", without biases" * (not c.bias),), _count(connector.project), tone="connector")
-    )
+    items.append(Box(title, (how + ", without biases" * (not c.bias),), _count(connector.project), tone="connector"))
     return tuple(items)
 
 
-def _perceiver(c: PerceiverConfig, reduce: nn.Module, width: int) -> list[Item]:
-    block = reduce.blocks[0]  # type: ignore[index]
+def _perceiver(c: PerceiverConfig, reduce: Any, width: int) -> list[Item]:
+    block = reduce.blocks[0]
     shape = f"{c.queries} × {width}"
     reads = f"{c.heads} heads of {width // c.heads}: the queries see all patches, which are normed before"
     inside = (
@@ -277,7 +277,7 @@ def _perceiver(c: PerceiverConfig, reduce: nn.Module, width: int) -> list[Item]:
     ]  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------- words, merge, decoder, answer
+# ---------------------------------------------------------------------------------------- words, merge, decoder, answer
 
 _NEXT = Box(
     "next word",
@@ -303,13 +303,17 @@ def _merge(config: ModelConfig) -> Box:
         return Box("tokens", (f"T rows of {width}",), after=f"T × {width}", strip=("decoder",) * 12)
     many = config.image_tokens
     how = f"the {many} visual tokens of each image take the places of its placeholders in the row of T tokens"
-    drawn: tuple[Tone, ...] = ("vision",) * min(many, 24) + ("decoder",) * 10
-    return Box("merge", (how,), after=f"T × {width}", strip=drawn)
+    drawn: list[Tone | Literal[""]] = ["vision"] * (many if many <= 24 else 16)
+    if many > 24:  # the first and the last of them
+        drawn += ["", "vision", "vision", "vision"]
+    drawn += ["decoder"] * 10
+    return Box("merge", (how,), after=f"T × {width}", strip=tuple(drawn))
 
 
 def _decoder(model: VLM) -> Group:
     c, decoder = model.config.decoder, model.decoder
-    block, row = decoder.blocks[0], f"T × {c.width}"
+    block: Any = decoder.blocks[0]
+    row = f"T × {c.width}"
     items: list[Item] = []
     if decoder.positions is not None:
         how = f"a learned row for each of {_number(c.max_positions)} positions is added"
@@ -324,13 +328,12 @@ def _decoder(model: VLM) -> Group:
         Box("MLP", _mlp_lines(c), _count(block.mlp_norm, block.mlp, block.mlp_post_norm), tone="decoder"),
     )
     items.append(_repeated("decoder block", inside, c.layers, block, after=row, tone="decoder", across=True))
-    norm = Box("norm", (_NORMS[c.norm],), _count(decoder.norm), tone="decoder")
+    items.append(Box("norm", (_NORMS[c.norm],), _count(decoder.norm), after=row, tone="decoder"))
     how = f"{c.width} → {_number(c.vocab_size)}, "
     how += "the embedding's matrix again" if decoder.untied_head is None else "a matrix of its own"
     capped = (f"logits within ±{c.final_softcap:g}, by tanh",) if c.final_softcap else ()
     untied = "" if decoder.untied_head is None else _count(decoder.untied_head)
-    head = Box("head", (how, *capped), untied, tone="decoder")
-    items.append(Group("", (norm, head), tone="decoder", across=True, framed=False))
+    items.append(Box("head", (how, *capped), untied, tone="decoder"))
     outside = _count(decoder, plus=-parameters(decoder.embedding))
     title = f"decoder: {c.layers} blocks, {c.width} wide"
     logits = f"T × {_number(c.vocab_size)} logits"
@@ -344,7 +347,8 @@ def _attention_lines(c: DecoderConfig) -> tuple[str, ...]:
         heads = f"{heads}, which {shared}" if c.kv_heads > 1 else f"{heads}; {shared}"
     lines = [_norm_line(c), heads]
     if c.positions == "rope":
-        scaled = "" if c.rope_scaling.kind == "none" else f", {c.rope_scaling.kind} scaling by {c.rope_scaling.factor:g}"
+        scaling = c.rope_scaling
+        scaled = "" if scaling.kind == "none" else f", {scaling.kind} scaling by {scaling.factor:g}"
         lines.append(f"RoPE, θ = {c.rope_theta:,.0f}{scaled}")
         if c.window and c.window_theta != c.rope_theta:
             lines.append(f"θ = {c.window_theta:,.0f} in blocks with a window")
@@ -371,7 +375,7 @@ def _norm_line(c: DecoderConfig) -> str:
 
 
 def _repeated(
-    name: str, inside: tuple[Item, ...], times: int, block: nn.Module, *, after: str, tone: Tone, across: bool = False
+    name: str, inside: tuple[Item, ...], times: int, block: Any, *, after: str, tone: Tone, across: bool = False
 ) -> Group:
     """A block that is there several times."""
     number = f"{times} × {_count(block)}" if times > 1 else _count(block)
@@ -379,12 +383,12 @@ def _repeated(
     return Group(title, inside, number, after, tone, stacked=times > 1, across=across, adds=True)
 
 
-# ------------------------------------------------------------------------------------------------------ the facts beside it
+# -------------------------------------------------------------------------------------------------- the facts beside it
 
 
 def _facts_height(model: VLM) -> float:
-    grid = _CELL * (_IMAGE + _PROMPT + _ANSWER)
-    return 2 * PAD + 30 + 3 * LINE + 20 + LINE * (len(_mask_lines(model)) + bool(model.config.decoder.window)) + grid + 16
+    grid = _CELL * (_IMAGE + _PROMPT + _ANSWER) + LINE * bool(model.config.decoder.window)
+    return 2 * PAD + 40 + 3 * LINE + 30 + LINE * len(_mask_lines(model)) + 12 + grid
 
 
 def _mask_lines(model: VLM) -> list[str]:
@@ -417,8 +421,9 @@ def _draw_facts(sheet: Sheet, model: VLM, x: float, y: float) -> None:
         sheet.text(line, x, y, "faint")
     y += 12
     place = x + 62
-    rows = (("image", _IMAGE), ("prompt", _PROMPT), ("answer", _ANSWER))
-    rows = rows if config.image_tokens else (("prompt", _IMAGE + _PROMPT), ("answer", _ANSWER))
+    rows = [("image", _IMAGE), ("prompt", _PROMPT), ("answer", _ANSWER)]
+    if not config.image_tokens:
+        rows = [("prompt", _IMAGE + _PROMPT), ("answer", _ANSWER)]
     below = y
     for label, many in rows:
         sheet.text(label, place - 8, below + _CELL * many / 2 + 4, "faint", 11.5, "end")
@@ -449,10 +454,10 @@ def _draw_mask(sheet: Sheet, config: ModelConfig, window: int, x: float, y: floa
             sheet.rectangle(classes, x + _CELL * key, y + _CELL * query, _CELL - 1.5, _CELL - 1.5, 2)
 
 
-# ----------------------------------------------------------------------------------------------------------------- numbers
+# -------------------------------------------------------------------------------------------------------------- numbers
 
 
-def _count(*modules: nn.Module, plus: int = 0) -> str:
+def _count(*modules: Any, plus: int = 0) -> str:
     """The parameters of modules, for a reader; empty if there are none."""
     total = sum(map(parameters, modules)) + plus
     return short_count(total) if total else ""
@@ -463,4 +468,4 @@ def _number(number: int) -> str:
 
 
 def _ordinal(number: int) -> str:
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th')}"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th') }"

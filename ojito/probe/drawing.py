@@ -1,4 +1,4 @@
-"""Boxes, groups of boxes and arrows as SVG: measured first, then drawn. No dependency, and no font is needed to measure."""
+"""Boxes, groups of boxes and arrows as SVG: measured first, then drawn. No font is needed to measure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ text { font-family: ui-sans-serif, system-ui, -apple-system, "Segoe UI", "Helvet
 .card.vision, .sheet.vision { fill: #eef4ff; stroke: #a9c5fb } .box.vision { fill: #ffffff; stroke: #6d9bf5 }
 .card.connector, .sheet.connector { fill: #fff4ea; stroke: #fbc79b } .box.connector { fill: #ffffff; stroke: #f0944d }
 .card.decoder, .sheet.decoder { fill: #e9f8f1; stroke: #98dcbf } .box.decoder { fill: #ffffff; stroke: #3fae85 }
-.vision.fill { fill: #2563eb } .connector.fill { fill: #d9600f } .decoder.fill { fill: #047857 } .plain.fill { fill: #7b8794 }
+.vision.fill { fill: #2563eb } .connector.fill { fill: #d9600f }
+.decoder.fill { fill: #047857 } .plain.fill { fill: #7b8794 }
 @media (prefers-color-scheme: dark) {
 .page { fill: #0d1117 } .ink { fill: #e6edf3 } .faint { fill: #9aa7b4 }
 .flow { stroke: #8b98a5 } .tip { fill: #8b98a5 } .cell { fill: #222a34 }
@@ -34,7 +35,8 @@ text { font-family: ui-sans-serif, system-ui, -apple-system, "Segoe UI", "Helvet
 .card.vision, .sheet.vision { fill: #111d33; stroke: #274a86 } .box.vision { fill: #0d1117; stroke: #3f6fd1 }
 .card.connector, .sheet.connector { fill: #2a1a0e; stroke: #7a4519 } .box.connector { fill: #0d1117; stroke: #c96a25 }
 .card.decoder, .sheet.decoder { fill: #0c231b; stroke: #1c6048 } .box.decoder { fill: #0d1117; stroke: #2a9670 }
-.vision.fill { fill: #79a6ff } .connector.fill { fill: #ffa45c } .decoder.fill { fill: #4fd1a0 } .plain.fill { fill: #8b98a5 }
+.vision.fill { fill: #79a6ff } .connector.fill { fill: #ffa45c }
+.decoder.fill { fill: #4fd1a0 } .plain.fill { fill: #8b98a5 }
 }
 """.strip()
 
@@ -50,7 +52,7 @@ class Box:
         after: What leaves it, beside the arrow below it.
         tone: Of its part.
         round: Whether it is no step, but an end of the flow.
-        strip: Tones of a row of squares under the text.
+        strip: Tones of a row of squares under the text; "" leaves some out.
     """
 
     title: str
@@ -59,7 +61,7 @@ class Box:
     after: str = ""
     tone: Tone = "plain"
     round: bool = False
-    strip: tuple[Tone, ...] = ()
+    strip: tuple[Tone | Literal[""], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,8 @@ class Group:
         after: What leaves it, beside the arrow below it.
         tone: Of its part.
         stacked: Whether it stands for several alike, and is drawn as a stack.
-        across: Whether the steps are side by side, all of one width.
         adds: Whether each step adds to its input, and a branch leads around it.
-        framed: Whether there is a card with a title.
+        across: Whether such steps are side by side, all of one width.
     """
 
     title: str
@@ -84,9 +85,8 @@ class Group:
     after: str = ""
     tone: Tone = "plain"
     stacked: bool = False
-    across: bool = False
     adds: bool = False
-    framed: bool = True
+    across: bool = False
 
 
 Item = Union[Box, Group]
@@ -161,7 +161,7 @@ class Sheet:
         )
 
 
-# --------------------------------------------------------------------------------------------------------- text measured
+# -------------------------------------------------------------------------------------------------------- text measured
 
 
 def text_width(text: str, size: float = BODY, bold: bool = False) -> float:
@@ -206,7 +206,7 @@ def _lines(box: Box, width: float) -> list[str]:
     return [line for text in box.lines for line in wrap(text, width - 2 * PAD)]
 
 
-# -------------------------------------------------------------------------------------------------- boxes measured, drawn
+# ------------------------------------------------------------------------------------------------ boxes measured, drawn
 
 
 def gap(item: Item) -> float:
@@ -228,13 +228,11 @@ def height(item: Item, width: float) -> float:
     inner = _inner_width(item, width)
     if item.across:
         each = _each_width(item, inner)
-        inside = max(height(one, each) for one in item.items) + BRANCH * item.adds
+        inside = max(height(one, each) for one in item.items) + BRANCH
     elif item.adds:
         inside = sum(BRANCH + height(one, inner) + 2 * BRANCH for one in item.items)
     else:
         inside = column_height(item.items, inner)
-    if not item.framed:
-        return inside
     return HEADER * len(_title(item, width)) + inside + 2 * PAD + 2 * SHEET * item.stacked
 
 
@@ -272,47 +270,46 @@ def draw(sheet: Sheet, item: Item, x: float, y: float, width: float, tall: float
     if isinstance(item, Box):
         _draw_box(sheet, item, x, y, width, tall)
         return
-    inner, left, top = _inner_width(item, width), x, y
-    if item.framed:
-        away = 2 * SHEET * item.stacked
-        for number in (2, 1) if item.stacked else ():
-            shift = number * SHEET
-            sheet.rectangle(f"sheet {item.tone}", x + shift, y + shift, width - away, tall - away, 10)
-        sheet.rectangle(f"card {item.tone}", x, y, width - away, tall - away, 10)
-        _draw_title(sheet, item, x, y, width - away)
-        left, top = x + PAD, y + HEADER * len(_title(item, width)) + PAD
-    left += BRANCH * (item.adds and not item.across)
+    away = 2 * SHEET * item.stacked
+    for number in (2, 1) if item.stacked else ():
+        shift = number * SHEET
+        sheet.rectangle(f"sheet {item.tone}", x + shift, y + shift, width - away, tall - away, 10)
+    sheet.rectangle(f"card {item.tone}", x, y, width - away, tall - away, 10)
+    _draw_title(sheet, item, x, y, width - away)
+    inner, left, top = _inner_width(item, width), x + PAD, y + HEADER * len(_title(item, width)) + PAD
     if item.across:
         _draw_across(sheet, item, left, top, inner)
     elif item.adds:
-        _draw_adding(sheet, item, left, top, inner)
+        _draw_adding(sheet, item, left + BRANCH, top, inner)
     else:
         draw_column(sheet, item.items, left, top, inner)
 
 
 def _inner_width(group: Group, width: float) -> float:
     """Width of what is inside, without the branch around it."""
-    inner = width - 2 * PAD - 2 * SHEET * group.stacked if group.framed else width
+    inner = width - 2 * PAD - 2 * SHEET * group.stacked
     return inner - 2 * BRANCH * (group.adds and not group.across)  # on both sides, so that the flow is in the middle
 
 
 def _each_width(group: Group, inner: float) -> float:
-    """Width of each of the items side by side."""
-    many = len(group.items)
-    between = (BRANCH + 2 * BRANCH) * many if group.adds else 1.5 * ARROW * (many - 1)
-    return (inner - between) / many
+    """Width of each of the items side by side: before each there is a branch, after it a sum and a line."""
+    return inner / len(group.items) - 3 * BRANCH
 
 
 def _draw_box(sheet: Sheet, box: Box, x: float, y: float, width: float, tall: float) -> None:
     sheet.open(f"item {box.tone}")
     sheet.rectangle(f"box {box.tone}", x, y, width, tall, min(tall / 2, 26) if box.round else 7)
-    _draw_title(sheet, box, x, y - 3, width)
-    baseline = y + PAD - 4 + HEADER * len(_title(box, width))
+    _draw_title(sheet, box, x, y - 1, width)
+    baseline = y + PAD - 2 + HEADER * len(_title(box, width))
     for line in _lines(box, width):
         sheet.text(line, x + PAD, baseline + 11, "faint")
         baseline += LINE
     for number, tone in enumerate(box.strip):
-        sheet.rectangle(f"{tone} fill", x + PAD + number * (SQUARE + SPACE), baseline + 5, SQUARE, SQUARE, 3)
+        left = x + PAD + number * (SQUARE + SPACE)
+        if tone:
+            sheet.rectangle(f"{tone} fill", left, baseline + 5, SQUARE, SQUARE, 3)
+        else:
+            sheet.text("…", left + SQUARE / 2, baseline + 14, "faint", BODY, "middle")
     sheet.close()
 
 
@@ -339,19 +336,12 @@ def _draw_adding(sheet: Sheet, group: Group, x: float, y: float, width: float) -
 
 
 def _draw_across(sheet: Sheet, group: Group, x: float, y: float, width: float) -> None:
-    """Items side by side, with a branch around each, above, if they add to their input."""
+    """Items side by side, with a branch around each, above."""
     each = _each_width(group, width)
     tall = max(height(item, each) for item in group.items)
-    top = y + BRANCH * group.adds
+    top = y + BRANCH
     middle = top + tall / 2
-    for number, item in enumerate(group.items):
-        if not group.adds:
-            draw(sheet, item, x, top, each, tall)
-            x += each
-            if number < len(group.items) - 1:
-                sheet.path((x + 1, middle), (x + 1.5 * ARROW - 1, middle))
-                x += 1.5 * ARROW
-            continue
+    for item in group.items:
         sum_x = x + BRANCH + each + BRANCH
         sheet.path((x, middle), (x + BRANCH - 1, middle))
         draw(sheet, item, x + BRANCH, top, each, tall)

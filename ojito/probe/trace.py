@@ -186,7 +186,7 @@ def trace(pipe: Pipeline, image: ImageLike | None, prompt: str, likeliest: int =
         logits = model.head(hidden)[0, -1]
         wait(model.device)
     done = perf_counter()
-    (tiles,) = row.images or [None]
+    tiles = row.images[0] if row.images else None
     return Trace(
         name=pipe.name,
         device=str(model.device),
@@ -202,7 +202,7 @@ def trace(pipe: Pipeline, image: ImageLike | None, prompt: str, likeliest: int =
     )
 
 
-# --------------------------------------------------------------------------------------------------- while it is running
+# -------------------------------------------------------------------------------------------------- while it is running
 
 
 @dataclass
@@ -263,7 +263,7 @@ def _shapes(tensors: Iterator[Tensor] | Sequence[Tensor]) -> tuple[Shape, ...]:
     return tuple(tuple(tensor.shape) for tensor in tensors)
 
 
-# ------------------------------------------------------------------------------------------------------------ afterwards
+# ----------------------------------------------------------------------------------------------------------- afterwards
 
 
 def _steps(model: VLM, batch: Batch, seen: dict[nn.Module, _Seen]) -> Iterator[Step]:
