@@ -147,6 +147,14 @@ def parameters(module: nn.Module) -> int:
     )
 
 
+def short_count(number: int) -> str:
+    """Return a count in three or four digits: 1.85M, 222M, 2.92B."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number / size:.{2 if number < 10 * size else 1 if number < 100 * size else 0}f}{unit}"
+    return str(number)
+
+
 def weight_bytes(module: nn.Module, dtype: torch.dtype) -> int:
     """Return the bytes of a module's weights: the quantized ones as they are, the others in this dtype."""
     floats = sum(parameter.numel() for parameter in module.parameters())

@@ -59,6 +59,7 @@ def test_overview_lists_every_command(run):
         "eval",
         "convert",
         "info",
+        "trace",
         "bench",
         "plot",
         "parts",

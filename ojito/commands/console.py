@@ -5,26 +5,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ojito.memory import parameters
+from ojito.memory import parameters, short_count
 from ojito.model import VLM
 from ojito.presets import PRESETS
 from ojito.settings import is_yaml_file
 from ojito.trainer.progress import progress_bar
 
 progress = progress_bar
+short = short_count
 
 
 def count(model: VLM) -> dict[str, int]:
     """Return the number of parameters of each part."""
     return {name: parameters(part) for name, part in model.parts.items()}
-
-
-def short(number: int) -> str:
-    """Return a count in three or four digits: 1.85M, 222M, 2.92B."""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.{2 if number < 10 * size else 1 if number < 100 * size else 0}f}{unit}"
-    return str(number)
 
 
 def format_bytes(size: float) -> str:

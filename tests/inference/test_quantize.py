@@ -76,6 +76,12 @@ def test_embeddings_come_in_the_dtype_that_is_set(exact):
     assert model.decoder.embed(torch.tensor([[1]])).dtype == torch.bfloat16
 
 
+def test_unprepared_model_with_a_tied_head_makes_logits_in_bfloat16(build, row):
+    model = quantize(build("gpt2").to(torch.bfloat16), "int8")
+    assert model.decoder.untied_head is None  # its head is the table, whose numbers are widened to float32
+    assert model(row(model)).dtype == torch.float32
+
+
 def test_biases_are_kept(build):
     model = build("gpt2")
     bias = model.decoder.blocks[0].mlp.up.bias.clone()

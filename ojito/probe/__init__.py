@@ -1,0 +1,1 @@
+"""Instruments that look into a model while it works, and leave it as it was."""
