@@ -1,7 +1,8 @@
-"""Whether maps of an answer's words point at what is asked about: share of a map inside the thing's true box, by chance 1.
+"""Whether the maps of an answer point at what is asked about: their share inside the true box, against chance.
 
 Drawn scenes with two to four things, a question about one of them that the model answers rightly, and the map of the
-answer. Beside it the area below the curves of deletion (the lower, the better) and insertion (the higher).
+answer. Beside it the area below the curves of deletion (the lower, the better) and insertion (the higher), which
+compare maps of as many cells: attention, rollout and relevance.
 
 python -m benchmarks.looking runs/demo/model
 python -m benchmarks.looking runs/demo/model --layers
@@ -64,7 +65,7 @@ def measure(pipe, rows, curves, **how):
         by_kind[kind].append(share / area_share(heat, box))
         if number < curves:
             for name in ("deletion", "insertion"):
-                one = curve(name, pipe.model, pipe.processor, image, forced, word_of(forced), heat, cover="blur")
+                one = curve(name, pipe.model, pipe.processor, image, forced, word_of(forced), heat)
                 areas[name].append(one.area)
     inside = {
         "mass": mean(masses),
@@ -92,9 +93,9 @@ def main() -> None:
     if args.layers:
         decoder = pipe.model.config.decoder
         for layer in range(decoder.layers):
-            ways[f"attention, layer {layer}"] = {"layer": layer}
+            ways[f"attention, layer {layer}"] = {"method": "attention", "layer": layer}
             for head in range(decoder.heads):
-                ways[f"attention, layer {layer}, head {head}"] = {"layer": layer, "head": head}
+                ways[f"attention, layer {layer}, head {head}"] = {"method": "attention", "layer": layer, "head": head}
     results = {}
     print(f"{'':<28}{'in box':>8}{'chance':>8}{'times':>7}{'deletion':>10}{'insertion':>10}{'ms':>7}   by kind")
     for name, how in ways.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from ojito.probe.words import SaidToken, said_tokens, word_probabilities
 from ojito.processor.images import OpenedImage
 
 _COLUMNS = ("word", "probability", "in its place")
+_LEAST = 0.0005  # probability of an alternative that is told: less would be 0.0%
 
 
 def run(args: Namespace) -> int:
     """Show the words, and draw the map of one or of each where --out says."""
+    if args.method is None:
+        args.method = "relevance" if args.layer is args.head is None else "attention"
     check_method(args.method, args.layer, args.head)
     if args.answer is not None and not args.answer.strip():
         raise UsageError("--answer", "is empty", "give one, or leave it out to look at the model's own")
@@ -38,11 +42,17 @@ def run(args: Namespace) -> int:
         if not answer:
             raise OjitoError(args.image, "the model said nothing about it", "ask with --prompt, or give an --answer")
     forced = force(pipe.processor, opened.image, args.prompt, answer)
-    words = [forced.find(args.word)] if args.word is not None else list(forced.words)
-    heats = [_map(args, pipe, opened, forced, word) for word in words] if args.out or args.json else []
-    _show(args, pipe, forced, words, heats)
+    spelt = [word for word in forced.words if any(map(str.isalnum, word.text))]  # not the punctuation
+    words = spelt if args.word is None else [forced.find(args.word)]
+    mapped = words if args.out or args.json else []
+    heats = [_map(args, pipe, opened, forced, word) for word in mapped]
+    _show(args, pipe, forced, mapped, heats)
+    for word, heat in zip(mapped, heats, strict=True):
+        if heat.values.max() <= 0:
+            note = f"ojito: by {args.method}, no part of the image speaks for {word.text!r}"
+            print(note, file=sys.stderr, flush=True)
     if args.out is not None:
-        _draw(args, opened, words, heats)
+        _draw(args, opened, mapped, heats)
     return 0
 
 
@@ -72,7 +82,7 @@ def _show(args: Namespace, pipe: Pipeline, forced: ForcedAnswer, words: list[Wor
         return
     rows = [_COLUMNS]
     for word, probability in probabilities:
-        others = ", ".join(f"{text.strip()} {p:.1%}" for text, p in said[word.tokens[0]].alternatives)
+        others = ", ".join(f"{text.strip()} {p:.1%}" for text, p in said[word.tokens[0]].alternatives if p >= _LEAST)
         rows.append((word.text, f"{probability:.1%}", others))
     first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
     for row in rows:

@@ -253,12 +253,11 @@ COMMANDS = (
             argument(
                 "--method",
                 choices=METHODS,
-                default="attention",
-                help="attention (default); rollout: through all layers; relevance: attention by its gradient; "
-                "gradient: of the pixels; occlusion: what is lost when a part is covered",
+                help="relevance: attention by its gradient (default); attention; rollout: attention through all "
+                "layers; gradient: of the pixels; occlusion: what is lost when a part is covered",
             ),
-            argument("--layer", type=int, metavar="N", help="with attention: one layer, from 0 (default: their mean)"),
-            argument("--head", type=int, metavar="N", help="with attention: one head, from 0 (default: their mean)"),
+            argument("--layer", type=int, metavar="N", help="attention of one layer, from 0 (default: their mean)"),
+            argument("--head", type=int, metavar="N", help="attention of one head, from 0 (default: their mean)"),
             argument("--cells", type=count, default=6, metavar="N", help="with occlusion: cells a side (default 6)"),
             argument(
                 "--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"

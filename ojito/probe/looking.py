@@ -36,7 +36,7 @@ def look(
     image: Image.Image,
     forced: ForcedAnswer,
     word: Word,
-    method: str = "attention",
+    method: str = "relevance",
     layer: int | None = None,
     head: int | None = None,
     cells: int = 6,

@@ -18,7 +18,7 @@ def relevance_map(model: VLM, batch: Batch, forced: ForcedAnswer, word: Word) ->
     """Relevance (P,) of each visual token for a word.
 
     In a layer, attention counts as far as more of it would make the word likelier: the positive part of weight times
-    gradient, the mean of the heads. The relevance that tokens have gathered is passed on by it, layer by layer.
+    gradient of the word's log-odds, the mean of the heads. It passes on what relevance tokens have gathered so far.
 
     Args:
         model: The model.
@@ -26,7 +26,7 @@ def relevance_map(model: VLM, batch: Batch, forced: ForcedAnswer, word: Word) ->
         forced: The answer.
         word: One of its words.
 
-    Source: Chefer et al. 2021, arXiv 2103.15679, equations 5 and 6, for self-attention.
+    Source: Chefer et al. 2021, arXiv 2103.15679, equations 5 and 6, for self-attention; there of a logit.
     """
     with torch.enable_grad(), evaluating(model), recording(model, _followed) as layers:
         score = _score(model, batch, forced, word)
@@ -39,7 +39,7 @@ def relevance_map(model: VLM, batch: Batch, forced: ForcedAnswer, word: Word) ->
 
 
 def gradient_map(model: VLM, batch: Batch, forced: ForcedAnswer, word: Word) -> Tensor:
-    """Gradient times input (squares, h, w) of each pixel of what the model read, without its sign.
+    """Gradient of a word's log-odds times input (squares, h, w), of each pixel that the model reads, without its sign.
 
     Args:
         model: The model.
@@ -62,6 +62,12 @@ def _followed(weights: Tensor) -> Tensor:
 
 
 def _score(model: VLM, batch: Batch, forced: ForcedAnswer, word: Word) -> Tensor:
-    """The sum of the logits of the word's tokens."""
-    logits = answer_logits(model, batch, forced)[0]
-    return torch.stack([logits[i, forced.tokens[i]] for i in word.tokens]).sum()
+    """The log-odds of the word's tokens, added: each logit against all others.
+
+    A logit alone also rises with those of other words. And the gradient of a log-probability vanishes where the model
+    is sure, which in float16 leaves nothing.
+    """
+    logits = answer_logits(model, batch, forced)[0, list(word.tokens)]
+    tokens = torch.tensor([[forced.tokens[i]] for i in word.tokens], device=logits.device)
+    others = logits.scatter(1, tokens, float("-inf")).logsumexp(dim=1)
+    return (logits.gather(1, tokens)[:, 0] - others).sum()
