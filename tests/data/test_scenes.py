@@ -16,8 +16,8 @@ from ojito.data.scenes import (
     Scenes,
     Thing,
     ask,
-    draw_things,
     background,
+    draw_things,
     paint,
     paint_boxed,
 )
