@@ -54,6 +54,7 @@ def test_overview_lists_every_command(run):
         "build",
         "caption",
         "ask",
+        "look",
         "detect",
         "segment",
         "eval",

@@ -7,6 +7,7 @@ from ojito.commands.arguments import (
     BEAMS,
     LOOKING,
     MAX_PIXELS,
+    METHODS,
     MMPROJ,
     MODEL,
     SAMPLING,
@@ -235,6 +236,38 @@ COMMANDS = (
             *SAMPLING,
         ),
         'ojito ask runs/mine photo.jpg "what is it?"',
+    ),
+    Command(
+        "look",
+        "show what each word of an answer rests on, and where in the image that is",
+        "ojito.commands.look",
+        (
+            MODEL,
+            argument("image", type=word, metavar="IMAGE", help="an image file"),
+            argument("--prompt", default="", metavar="TEXT", help="the question (default: ask for a caption)"),
+            argument("--answer", metavar="TEXT", help="look at this answer (default: the model's own)"),
+            argument("--word", metavar="TEXT", help="the word of the answer to map (default: each, in small)"),
+            argument(
+                "--out", type=word, metavar="FILE", help="draw the map over the image, as .png, .jpg, .webp or .bmp"
+            ),
+            argument(
+                "--method",
+                choices=METHODS,
+                help="relevance: attention by its gradient (default); attention; rollout: attention through all "
+                "layers; gradient: of the pixels; occlusion: what is lost when a part is covered",
+            ),
+            argument("--layer", type=int, metavar="N", help="attention of one layer, from 0 (default: their mean)"),
+            argument("--head", type=int, metavar="N", help="attention of one head, from 0 (default: their mean)"),
+            argument("--cells", type=count, default=6, metavar="N", help="with occlusion: cells a side (default 6)"),
+            argument(
+                "--max-new-tokens", type=int, default=64, metavar="N", help="longest answer, in tokens (default 64)"
+            ),
+            MMPROJ,
+            BASE,
+            *STORED,
+            MAX_PIXELS,
+        ),
+        'ojito look runs/mine photo.jpg --prompt "what is it?" --out map.png',
     ),
     Command(
         "detect",

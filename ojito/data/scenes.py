@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from ojito.config import ScenesConfig
 from ojito.errors import OjitoError, nearest
+from ojito.locate.boxes import Box
 from ojito.records import Sample, Turn
 
 KINDS = ("ball", "box", "triangle", "star", "heart", "cross", "ring", "diamond", "moon", "arrow", "house", "tree")
@@ -160,7 +161,13 @@ def draw_things(rng: random.Random, count: int, unseen: bool = False) -> list[Th
 
 def paint(things: list[Thing], rng: random.Random) -> Image.Image:
     """Paint a scene: each object near the middle of its place, its colour a little off, on a background."""
+    return paint_boxed(things, rng)[0]
+
+
+def paint_boxed(things: list[Thing], rng: random.Random) -> tuple[Image.Image, list[Box]]:
+    """As `paint`, with the box of each object, in their order, labelled with its colour and kind."""
     canvas = background(rng)
+    boxes = []
     for thing in things:
         side = rng.choice(SIZES[thing.size])
         left = round(thing.column * CELL + (CELL - side) / 2 + rng.uniform(-2, 2))
@@ -170,7 +177,8 @@ def paint(things: list[Thing], rng: random.Random) -> Image.Image:
         colour = np.array([c + rng.uniform(-15, 15) for c in COLOURS[thing.colour]], np.float32)
         window = canvas[top : top + side, left : left + side]
         window += cover * (colour - window)
-    return Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
+        boxes.append(Box(top, left, top + side, left + side, f"{thing.colour} {thing.kind}"))
+    return Image.fromarray(canvas.clip(0, 255).astype(np.uint8)), boxes
 
 
 def background(rng: random.Random) -> np.ndarray:

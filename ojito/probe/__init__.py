@@ -1,1 +1,1 @@
-"""Instruments that look into a model while it works, and leave it as it was."""
+"""Looking inside a model: the way of image and words through it, and what an answer rests on. It stays as it was."""

@@ -16,8 +16,10 @@ from ojito.data.scenes import (
     Scenes,
     Thing,
     ask,
+    background,
     draw_things,
     paint,
+    paint_boxed,
 )
 from ojito.settings import ConfigError
 
@@ -35,6 +37,26 @@ def first(count, **options):
 def every_answer(kind, things=SCENE, tries=60):
     turns = [ask(kind, things, random.Random(i)) for i in range(tries)]
     return {turn.prompt: turn.answers[0] for turn in turns if turn}
+
+
+def test_boxes_hold_every_pixel_of_their_things_and_little_else():
+    for number in range(20):
+        things = draw_things(random.Random(number), 4)
+        image, boxes = paint_boxed(things, random.Random(number))
+        ground = background(random.Random(number)).clip(0, 255).astype(np.uint8)
+        changed = (np.asarray(image) != ground).any(axis=-1)
+        inside = np.zeros_like(changed)
+        for thing, box in zip(things, boxes, strict=True):
+            assert box.label == f"{thing.colour} {thing.kind}"
+            assert abs((box.left + box.right) / 2 - (thing.column + 0.5) * SIDE / 3) <= 3
+            assert abs((box.top + box.bottom) / 2 - (thing.row + 0.5) * SIDE / 3) <= 3
+            inside[box.top : box.bottom, box.left : box.right] = True
+            assert changed[box.top : box.bottom, box.left : box.right].mean() > 0.2  # the moon is thin
+        assert not changed[~inside].any()
+
+
+def test_boxes_do_not_change_the_scene():
+    assert paint(SCENE, random.Random(1)).tobytes() == paint_boxed(SCENE, random.Random(1))[0].tobytes()
 
 
 def test_twelve_of_the_pairs_are_never_drawn_for_training():
