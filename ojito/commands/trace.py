@@ -104,7 +104,7 @@ def _table(told: Trace, prompt: str, depth: int) -> Iterator[str]:
         cut = f" -> {rows} x {columns} tiles" * bool(rows)
         yield f"image   {width} x {height} pixels{cut} -> pixels {_shape(told.pixels)}"
     words = f"{len(told.tokens) - told.image_tokens} tokens"
-    held = f", after {told.image_tokens} placeholders of the image" * bool(told.image_tokens)
+    held = f", and {told.image_tokens} placeholders of the image" * bool(told.image_tokens)
     yield f"words   {_quoted(prompt) if prompt else 'a caption is asked for'} -> {words}{held}"
     shown = textwrap.wrap(_tokens(told), _WIDE)
     yield "\n        ".join([f"tokens  {shown[0]}", *shown[1:]])

@@ -192,13 +192,14 @@ def _vit(c: ViTConfig, tower: Any) -> tuple[Item, ...]:
     unused = c.layers - run
     ends = ["the class token is left out"] if c.class_token else []
     if unused:
-        kept = f"the last {unused} of {c.layers} blocks" + (" and the last norm" if c.final_norm else "")
+        last = f"block {c.layers}" if unused == 1 else f"the last {unused} of {c.layers} blocks"
+        kept = f"{last} and the last norm are stored, and not run" if c.final_norm else f"{last}: stored, not run"
         spare = _count(*tower.blocks[run:], tower.norm)
-        items.append(Box("not run", (f"{kept} are kept, and not needed", *ends), spare, tone="vision"))
+        items.append(Box("end of the tower", (*ends, kept), spare, tone="vision"))
     elif c.final_norm:
         items.append(Box("norm", ("LayerNorm", *ends), _count(tower.norm), tone="vision"))
     elif ends:
-        items.append(Box("patches again", tuple(ends), tone="vision"))
+        items.append(Box("end of the tower", tuple(ends), tone="vision"))
     return tuple(items)
 
 
@@ -223,8 +224,8 @@ def _efficientnet(c: EfficientNetConfig, tower: Any) -> tuple[Item, ...]:
     stages = zip(STAGES, c.widths, c.blocks, tower.stages, strict=True)
     for number, ((kernel, stride, expansion), width, blocks, stage) in enumerate(stages):
         side = -(-side // stride)
-        wider = f"1 × 1 to {expansion} times the channels, " if expansion > 1 else ""
-        how = f"{wider}{kernel} × {kernel} in each, 1 × 1 to {width}"
+        wider = f"{expansion} times the channels, " if expansion > 1 else ""
+        how = f"{wider}{kernel} × {kernel} in each, then 1 × 1 to {width}"
         title = f"stage {number + 1}: {blocks} × MBConv"
         items.append(Box(title, (how,), _count(stage), after=f"{width} × {side} × {side}", tone="vision"))
     if c.head_width:

@@ -17,7 +17,7 @@ def test_trace_tells_shapes_parameters_and_next_words(run, model, photo, pipe):
     head, *lines = said.splitlines()
     assert head.startswith("toy: ")
     assert "image   80 x 40 pixels -> pixels (1, 3, 16, 16)" in lines
-    assert any(line.startswith('words   "what is it?" -> ') and "after 4 placeholders" in line for line in lines)
+    assert any(line.startswith('words   "what is it?" -> ') and "and 4 placeholders" in line for line in lines)
     assert any(line.startswith("tokens  <image> x 4, ") for line in lines)
     rows = {line.split()[0]: line for line in lines if line.strip()}
     assert rows["vision"].split()[1:9] == ["ViT", "(1,", "3,", "16,", "16)", "(1,", "4,", "32)"]
