@@ -76,6 +76,14 @@ def test_embeddings_come_in_the_dtype_that_is_set(exact):
     assert model.decoder.embed(torch.tensor([[1]])).dtype == torch.bfloat16
 
 
+def test_tied_head_of_a_quantized_model_meets_hidden_states_of_bfloat16(build, row):
+    with torch.inference_mode():
+        model = build("gemma").to(torch.bfloat16)
+        batch = row(model)
+        expected = model(batch)
+        assert (quantize(model, "int8")(batch) - expected).abs().max() < 0.2 * expected.abs().max()
+
+
 def test_biases_are_kept(build):
     model = build("gpt2")
     bias = model.decoder.blocks[0].mlp.up.bias.clone()
