@@ -82,12 +82,13 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--curves", type=int, default=50, help="questions that curves are drawn for")
+    parser.add_argument("--seed", type=int, default=0, help="of the questions")
     parser.add_argument("--layers", action="store_true", help="also attention of each layer and head")
     args = parser.parse_args()
     torch.set_num_threads(1)
     pipe = ojito.load(args.model, device="cpu", dtype="float32")
     scores = ojito.evaluate(pipe, Scenes().samples("dev", 300), controls=()).scores
-    rows, right = questions(pipe, args.questions)
+    rows, right = questions(pipe, args.questions, args.seed)
     print(f"exact match on 300 new scenes {scores.exact_match:.1%}; of these questions {right:.1%}")
     ways = {method: {"method": method} for method in METHODS}
     if args.layers:
@@ -106,7 +107,13 @@ def main() -> None:
             f"{name:<28}{one['mass']:>8.1%}{one['chance']:>8.1%}{one['times_chance']:>7.2f}{areas}"
             f"{1000 * one['seconds']:>7.1f}   {kinds}"
         )
-    figures = {"exact_match": scores.exact_match, "questions": len(rows), "right": right, "methods": results}
+    figures = {
+        "exact_match": scores.exact_match,
+        "questions": len(rows),
+        "seed": args.seed,
+        "right": right,
+        "methods": results,
+    }
     print(write("looking", pipe.device, figures))
 
 

@@ -123,11 +123,7 @@ class Head(nn.Module):
         """Logits, in float32."""
         (decoder,) = self._decoder
         untied = decoder.untied_head
-        if untied is None:
-            table = decoder.embedding.weight.to(hidden.dtype)  # a quantized one is float32, whatever the model's dtype
-            logits = F.linear(hidden, table)
-        else:
-            logits = untied(hidden)
+        logits = F.linear(hidden, decoder.embedding.weight) if untied is None else untied(hidden)
         logits = logits.float()
         return self.softcap * (logits / self.softcap).tanh() if self.softcap else logits
 

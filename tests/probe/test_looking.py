@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from ojito.commands.arguments import METHODS as TYPED
-from ojito.config import PerceiverConfig
+from ojito.config import ImageConfig, PerceiverConfig, PromptConfig
 from ojito.errors import OjitoError
+from ojito.inference import quantize
 from ojito.probe.forced import force
 from ojito.probe.looking import METHODS, look
 from tests.noise import noise
 from tests.pipeline.toy import CONFIG, make
+from tests.probe.conftest import LOCAL
 
 
 def test_command_has_every_method():
@@ -84,3 +86,42 @@ def test_tokens_without_a_place_leave_the_methods_of_the_image(image):
         else:
             with pytest.raises(OjitoError, match="have no place in the image"):
                 look(pipe.model, pipe.processor, image, forced, forced.words[0], method)
+
+
+@pytest.mark.parametrize("whole", ["last", "first", "none"])
+def test_maps_of_tiles_lie_where_occlusion_finds_the_only_part_that_is_seen(whole):
+    """Of two tiles, the model sees the lower left quarter of the second one alone: columns 2 and 3 of four, below."""
+    config = dataclasses.replace(
+        LOCAL.processor, image=ImageConfig(fit="tiles", longest_side=32), prompt=PromptConfig(whole=whole)
+    )
+    pipe = make(dataclasses.replace(LOCAL, processor=config))
+    tile = 1 + (whole == "first")
+
+    def keep_one(module, args, visual):
+        kept = torch.zeros_like(visual)
+        kept[tile :: 2 + (whole != "none"), 2] = visual[tile :: 2 + (whole != "none"), 2]
+        return kept
+
+    pipe.model.connector.register_forward_hook(keep_one)
+    image = noise((32, 16), seed=4)
+    for letter in "abcdefgh":
+        forced = force(pipe.processor, image, "what?", letter)
+        given = (pipe.model, pipe.processor, image, forced, forced.words[0])
+        gradient = look(*given, "gradient").values
+        assert gradient.shape == (16, 32)
+        assert gradient[8:, 16:24].sum() == gradient.sum() > 0
+        relevance = look(*given, "relevance").values
+        assert relevance.shape == (2, 4)
+        assert relevance[1, 2] == relevance.sum()
+        found = look(*given, "occlusion", cells=4).values  # of 8 x 4 pixels
+        assert np.abs(found[:, 2][2:]).min() > 1e-6
+        assert np.abs(found).sum() == pytest.approx(np.abs(found[2:, 2]).sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("form", ["int8", "int4"])
+def test_quantized_model_is_looked_at_in_bfloat16(pipe, image, form):
+    pipe.model.to(torch.bfloat16)
+    quantize(pipe.model, form)
+    forced = force(pipe.processor, image, "what?", "red")
+    for method in METHODS:
+        assert look(pipe.model, pipe.processor, image, forced, forced.words[0], method).values.max() > 0
