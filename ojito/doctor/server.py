@@ -1,0 +1,5 @@
+"""Examinations of a server."""
+
+
+def examine_server() -> None:
+    """To be written."""

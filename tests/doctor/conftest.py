@@ -1,0 +1,86 @@
+"""Healthy tiny models, and one that has learned the colours of cards."""
+
+import dataclasses
+
+import pytest
+import torch
+from PIL import Image
+
+from ojito.config import (
+    Config,
+    ConnectorConfig,
+    ImageConfig,
+    ModelConfig,
+    ProcessorConfig,
+    PromptConfig,
+    TokenizerConfig,
+    ViTConfig,
+)
+from ojito.data import Scenes
+from ojito.model import VLM
+from ojito.pipeline import Pipeline
+from ojito.processor import Processor, Tokenizer, texts
+from ojito.records import Sample, Turn
+from tests.model.conftest import STYLES, TOWERS, randomize
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 220), "white": (250, 250, 250)}
+
+
+def make_pipe(style="llama", tower="vit", prompt=None, image=None, random_norms=False, recipe=False):
+    """A model of a decoder style with random weights, and its processor."""
+    decoder = dataclasses.replace(STYLES[style], vocab_size=320, max_positions=192)
+    model = ModelConfig(TOWERS[tower], ConnectorConfig(project="mlp"), decoder)
+    processor = ProcessorConfig(prompt=prompt or PromptConfig(), image=image or ImageConfig())
+    tokenizer = Tokenizer.train(
+        TokenizerConfig(), texts(Scenes().samples("dev", 200), processor.prompt), model.decoder.vocab_size
+    )
+    torch.manual_seed(0)
+    made = VLM(model).eval()
+    if random_norms:
+        with torch.no_grad():
+            randomize(made)
+    config = Config(model=model, processor=processor) if recipe else None
+    return Pipeline(made, Processor.for_model(processor, tokenizer, model), config)
+
+
+@pytest.fixture
+def pipe():
+    return make_pipe()
+
+
+@pytest.fixture(scope="session")
+def cards():
+    """Cards of four colours, with the colour as the answer."""
+    rows = []
+    for number in range(16):
+        name = list(COLOURS)[number % 4]
+        shade = tuple(min(255, max(0, level + number - 8)) for level in COLOURS[name])
+        rows.append(Sample([Image.new("RGB", (20, 20), shade)], turns=(Turn("what is it?", (f"a {name} card",)),)))
+    return rows
+
+
+def train(cards, look=True, steps=120, shift=0):
+    """A model that has learned the cards: with their images, or with a blank one."""
+    pipe = make_pipe()
+    rows = cards if look else [dataclasses.replace(c, images=[Image.new("RGB", (20, 20), "gray")]) for c in cards]
+    batch = pipe.processor(rows, training=True)
+    optimizer = torch.optim.AdamW(pipe.model.parameters(), lr=5e-3)
+    pipe.model.train()
+    for _ in range(steps):
+        logits = pipe.model(batch)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    pipe.model.eval()
+    return pipe
+
+
+@pytest.fixture(scope="session")
+def learned(cards):
+    return train(cards)
+
+
+@pytest.fixture(scope="session")
+def blind(cards):
+    return train(cards, look=False)

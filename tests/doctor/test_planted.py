@@ -1,0 +1,330 @@
+"""Every fault that is planted into a healthy model is named, and nothing else is."""
+
+import dataclasses
+import io
+import types
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import ojito.model.decoder
+import ojito.processor.processor
+from ojito.config import ImageConfig, PromptConfig
+from ojito.doctor import examine
+from ojito.model.masks import may_attend
+from ojito.processor import Processor, Tokenizer
+from ojito.processor.images import OpenedImage
+from ojito.records import IGNORE, IMAGE, PADDING
+from tests.doctor.conftest import make_pipe
+from tests.model.conftest import STYLES
+
+
+def wrap(owner, name, change):
+    """Put a function in place of a method, which gets the method first."""
+    method = getattr(owner, name)
+    setattr(owner, name, lambda *args, **keywords: change(method, *args, **keywords))
+
+
+def with_prompt(pipe, **settings):
+    """The model with another processor: its recipe, if it has one, stays."""
+    processor = pipe.processor
+    prompt = dataclasses.replace(processor.config.prompt, **settings)
+    config = dataclasses.replace(processor.config, prompt=prompt)
+    pipe.processor = Processor(config, processor.tokenizer, processor.image_size, processor.image_tokens, 192)
+
+
+def change_rows(pipe, change):
+    """Change every row of training."""
+
+    def write(method, sample, training, *args):
+        row = method(sample, training, *args)
+        if training:
+            change(row)
+        return row
+
+    wrap(pipe.processor._writer, "write", write)
+
+
+# ---------------------------------------------------------------------------------------------------------- the faults
+
+
+def weight_is_nan(pipe, patch):
+    pipe.model.decoder.blocks[1].mlp.down.weight.data[0, 0] = float("nan")
+    return "weights"
+
+
+def layer_divides_by_zero(pipe, patch):
+    pipe.model.decoder.blocks[1].register_forward_hook(lambda module, args, hidden: hidden / 0)
+    return "hidden norms"
+
+
+def layer_explodes(pipe, patch):
+    pipe.model.decoder.blocks[1].mlp.down.weight.data *= 1e6
+    return "hidden norms"
+
+
+def tower_is_dead(pipe, patch):
+    pipe.model.vision.stem.weight.data.zero_()
+    return "connector"
+
+
+def connector_is_dead(pipe, patch):
+    pipe.model.connector.project[2].weight.data.zero_()
+    pipe.model.connector.project[2].bias.data.fill_(0.3)
+    return "connector"
+
+
+def connector_is_faint(pipe, patch):
+    for layer in (pipe.model.connector.project[0], pipe.model.connector.project[2]):
+        layer.weight.data *= 1e-3
+    return "connector"
+
+
+def image_is_not_attended_to(pipe, patch):
+    """Text may not attend to image tokens, although they are there."""
+    wrap(pipe.model, "merge", lambda merge, tokens, visual: (setattr(pipe.model, "is_image", tokens == IMAGE),
+                                                             merge(tokens, visual))[1])  # fmt: skip
+
+    def blinded(queries, keys, *args):
+        of_image = pipe.model.is_image
+        return may_attend(queries, keys, *args) & ((~of_image)[:, None, None, :] | of_image[:, None, :, None])
+
+    patch.setattr(ojito.model.decoder, "may_attend", blinded)
+    return "image"
+
+
+def padding_is_attended_to(pipe, patch):
+    def open_to_padding(queries, keys, *args):
+        return may_attend(queries, keys, *args) | (keys.segments == PADDING)[:, None, None, :]
+
+    patch.setattr(ojito.model.decoder, "may_attend", open_to_padding)
+    return "padding"
+
+
+def positions_count_the_padding(pipe, patch):
+    def features(method, batch, *args, **keywords):
+        counted = torch.arange(batch.tokens.shape[1], device=batch.tokens.device).expand_as(batch.tokens)
+        # A prompt that is shifted by padding has other distances to nothing: stretch them, as a wrong stride would.
+        return method(dataclasses.replace(batch, positions=counted + (counted - batch.positions)), *args, **keywords)
+
+    wrap(pipe.model, "features", features)
+    pipe.model.decoder.positions = nn.Embedding(400, 24)  # learned ones: rotary ones do not mind a shift
+    return "padding"
+
+
+def later_tokens_are_seen(pipe, patch):
+    def open_to_all(queries, keys, *args):
+        own = (queries.segments[:, :, None] == keys.segments[:, None, :])[:, None]
+        return may_attend(queries, keys, *args) | (own & (keys.segments != PADDING)[:, None, None, :])
+
+    patch.setattr(ojito.model.decoder, "may_attend", open_to_all)
+    return "causality"
+
+
+def visual_tokens_are_reversed(pipe, patch):
+    wrap(pipe.model, "merge", lambda merge, tokens, visual: merge(tokens, visual.flip(0)))
+    return "image order"
+
+
+def images_are_sorted(pipe, patch):
+    wrap(pipe.processor, "_images", lambda images, rows: {"images": images(rows)["images"].flip(0)})
+    return "image order"
+
+
+def visual_tokens_are_scaled(pipe, patch):
+    wrap(pipe.model, "merge", lambda merge, tokens, visual: merge(tokens, visual * 24**0.5))
+    return "image order"
+
+
+def too_few_placeholders(pipe, patch):
+    old = pipe.processor
+    pipe.processor = Processor(old.config, old.tokenizer, old.image_size, old.image_tokens - 1, 192)
+    return "placeholders"
+
+
+def vocabulary_is_too_large(pipe, patch):
+    pipe.model.decoder.embedding = nn.Embedding(200, 24)
+    pipe.model.config = dataclasses.replace(
+        pipe.model.config, decoder=dataclasses.replace(pipe.model.config.decoder, vocab_size=200)
+    )
+    return "vocabulary"
+
+
+def targets_are_not_shifted(pipe, patch):
+    def change(row):
+        row.targets = [IGNORE if t == IGNORE else row.tokens[i] for i, t in enumerate(row.targets)]
+        row.targets = [IGNORE if t == IMAGE else t for t in row.targets]
+
+    change_rows(pipe, change)
+    return "targets"
+
+
+def targets_are_shifted_twice(pipe, patch):
+    def change(row):
+        row.targets = [*row.targets[1:], IGNORE]
+
+    change_rows(pipe, change)
+    return "targets"
+
+
+def prompt_is_learned(pipe, patch):
+    def change(row):
+        follow = [*row.tokens[1:], IGNORE]
+        row.targets = [follow[i] if t == IGNORE and 0 <= follow[i] else t for i, t in enumerate(row.targets)]
+
+    change_rows(pipe, change)
+    return "prompt loss"
+
+
+def padding_is_learned(pipe, patch):
+    def batch(method, *args, **keywords):
+        made = method(*args, **keywords)
+        made.targets[made.segments == PADDING] = 0
+        return made
+
+    wrap(pipe.processor, "batch", batch)
+    return "prompt loss"
+
+
+def answers_do_not_end(pipe, patch):
+    def change(row):
+        for column in (row.tokens, row.targets, row.positions, row.segments, row.prefix):
+            column.pop()
+        row.targets[-1] = IGNORE
+
+    change_rows(pipe, change)
+    return "eos"
+
+
+def bos_is_missing(pipe, patch):
+    pipe.processor._writer._bos = ()
+    return "bos"
+
+
+def bos_is_doubled(pipe, patch):
+    pipe.processor._writer._bos = (pipe.processor.tokenizer.bos,) * 2
+    return "bos"
+
+
+def separator_merges(pipe, patch):
+    processor = pipe.processor
+    library = processor.tokenizer.library()
+    library.add_tokens(["?\n"])
+    processor = Processor(processor.config, Tokenizer(library), 16, processor.image_tokens, 192)
+    processor._writer.config = dataclasses.replace(processor.config.prompt, joined=True)
+    pipe.processor = processor
+    return "separator"
+
+
+def template_is_another(pipe, patch):
+    with_prompt(pipe, separator=" Answer:", user="Question: ")
+    return "template"
+
+
+def pixels_are_in_0_1(pipe, patch):
+    config = ImageConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    pipe.processor = pipe.processor.with_image(mean=config.mean, std=config.std)
+    return "pixel statistics"
+
+
+def pixels_are_in_0_255(pipe, patch):
+    wrap(pipe.processor, "_images", lambda images, rows: {"images": (images(rows)["images"] + 1) * 127.5})
+    return "pixel statistics"
+
+
+def channels_are_exchanged(pipe, patch):
+    wrap(pipe.processor, "_images", lambda images, rows: {"images": images(rows)["images"].flip(1)})
+    return "channels"
+
+
+def image_is_upside_down(pipe, patch):
+    wrap(pipe.processor, "_images", lambda images, rows: {"images": images(rows)["images"].flip(2)})
+    return "upright"
+
+
+def image_is_mirrored(pipe, patch):
+    wrap(pipe.processor, "_images", lambda images, rows: {"images": images(rows)["images"].flip(3)})
+    return "upright"
+
+
+def height_and_width_are_exchanged(pipe, patch):
+    wrap(pipe.processor, "_images", lambda images, rows: {"images": images(rows)["images"].transpose(2, 3)})
+    return "upright"
+
+
+def exif_is_ignored(pipe, patch):
+    def opened(image, *args):
+        image = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image
+        rgb = Image.fromarray(np.array(image.convert("RGB")))
+        return OpenedImage(rgb, *rgb.size)
+
+    patch.setattr("ojito.processor.pixels.open_scaled", opened)
+    return "upright"
+
+
+def tied_head_is_broken(pipe, patch):
+    assert pipe.model.config.decoder.tied_head
+    pipe.model.decoder.untied_head = nn.Linear(24, 320, bias=False)
+    return "head"
+
+
+def head_is_empty(pipe, patch):
+    config = pipe.model.config
+    pipe.model.config = dataclasses.replace(config, decoder=dataclasses.replace(config.decoder, tied_head=False))
+    pipe.model.decoder.untied_head = nn.Linear(24, 320, bias=False)
+    nn.init.zeros_(pipe.model.decoder.untied_head.weight)
+    return "head"
+
+
+FAULTS = [one for one in list(globals().values()) if isinstance(one, types.FunctionType) and "pipe" in
+          one.__code__.co_varnames[:1] and one.__code__.co_varnames[:2] == ("pipe", "patch")]  # fmt: skip
+
+
+@pytest.mark.parametrize("style", ["qwen2", "gpt2", "gemma"])
+@pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
+def test_planted_fault_alone_is_named(plant, style, monkeypatch):
+    pipe = make_pipe(style, recipe=True)
+    assert STYLES[style].tied_head
+    expected = plant(pipe, monkeypatch)
+    report = examine(pipe, limit=8)
+    assert report.alarms == (expected,), report.to_dict()
+    assert all(one.remedy and one.says for one in report.findings if one.severity == "alarm")
+
+
+def test_there_are_many_faults():
+    assert len(FAULTS) > 25
+
+
+def test_model_that_learned_without_looking_is_named(blind, cards):
+    report = examine(blind, cards)
+    assert report.alarms == ("image",)
+    assert "without it" in report.of("image").says
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_logits_beside_their_targets_are_named(learned, cards, monkeypatch, shift):
+    features = type(learned.model).features
+    monkeypatch.setattr(type(learned.model), "features", lambda *a, **k: features(*a, **k).roll(shift, 1))
+    report = examine(learned, cards)
+    assert report.alarms == ("alignment",)
+    assert f"{shift:+d} tokens away" in report.of("alignment").says
+
+
+def test_gemma_without_bos_is_named():
+    pipe = make_pipe("gemma", prompt=PromptConfig(bos=False))
+    report = examine(pipe, limit=4)
+    assert report.alarms == ("bos",)
+    assert "Gemma" in report.of("bos").says
+
+
+def test_joined_prompt_of_a_recipe_is_a_note_at_most():
+    pipe = make_pipe(prompt=PromptConfig(joined=True))
+    library = pipe.processor.tokenizer.library()
+    library.add_tokens(["?\n"])
+    pipe.processor = Processor(pipe.processor.config, Tokenizer(library), 16, pipe.processor.image_tokens, 192)
+    report = examine(pipe, limit=4)
+    assert report.healthy
+    assert report.of("separator").severity == "note"
