@@ -25,8 +25,7 @@ def padding(patient: Patient) -> Finding:
         beside = patient.processor.batch(patient.rows([short, long], training=not left), left=left)
         if alone.tokens.shape[1] == beside.tokens.shape[1]:
             return skipped("all rows have the same length")
-        places = _last(alone) if left else labelled(alone)
-        among = _last(beside) if left else labelled(beside)
+        places, among = (_last(b) if left else labelled(b) & (b.segments != PADDING) for b in (alone, beside))
         among = among & (torch.arange(2) == 0)[:, None]
         expected, found = patient.logits(alone, places), patient.logits(beside, among)
         apart = difference(expected, found)

@@ -41,8 +41,8 @@ EXAMINATIONS = (
     Examination("template", prompts.template),
     Examination("bos", prompts.bos, ("template",)),
     Examination("separator", prompts.separator, ("template",)),
-    Examination("eos", prompts.eos),
     Examination("targets", prompts.targets),
+    Examination("eos", prompts.eos, ("targets",)),
     Examination("prompt loss", prompts.prompt_loss, ("targets",)),
     Examination("pixel statistics", needs_images(pixels.statistics)),
     Examination("channels", needs_images(pixels.channels)),
@@ -53,8 +53,8 @@ EXAMINATIONS = (
     Examination("padding", reading.padding, _RUNS),
     Examination("causality", reading.causality, _RUNS),
     Examination("image order", needs_images(looking.order), (*_RUNS, "connector")),
-    Examination("alignment", reading.alignment, (*_RUNS, "targets", "causality", "head")),
-    Examination("image", needs_images(looking.image), (*_RUNS, "connector", "image order", "targets", "alignment")),
+    Examination("alignment", reading.alignment, (*_RUNS, "prompt loss", "causality", "head")),
+    Examination("image", needs_images(looking.image), (*_RUNS, "connector", "image order", "alignment")),
 )
 
 
