@@ -57,6 +57,7 @@ def test_overview_lists_every_command(run):
         "detect",
         "segment",
         "eval",
+        "doctor",
         "convert",
         "info",
         "bench",

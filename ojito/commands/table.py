@@ -327,6 +327,47 @@ COMMANDS = (
         "ojito eval runs/mine captions.jsonl --split dev --json",
     ),
     Command(
+        "doctor",
+        "examine a model, or a server, for faults that no loss and no message shows",
+        "ojito.commands.doctor",
+        (
+            MODEL._replace(options={**MODEL.options, "nargs": "?"}),
+            argument(
+                "data",
+                nargs="?",
+                type=word,
+                metavar="DATA",
+                help="rows with answers that the model should know: a file or folder in any form of docs/data.md, or "
+                "scenes (default: scenes, and only what needs no knowledge of them)",
+            ),
+            argument("--split", type=word, metavar="NAME", help="split of DATA (default: the recipe's)"),
+            argument("--limit", type=count, default=32, metavar="N", help="the most rows (default 32)"),
+            MMPROJ,
+            BASE,
+            *STORED,
+            argument(
+                "--url",
+                type=word,
+                metavar="URL",
+                help="examine this OpenAI-compatible server instead, such as http://127.0.0.1:8000/v1",
+            ),
+            argument(
+                "--model",
+                dest="served",
+                type=word,
+                metavar="NAME",
+                help="with --url: name of the model (default: the first that the server lists)",
+            ),
+            argument(
+                "--key-env",
+                type=word,
+                metavar="NAME",
+                help="with --url: the environment variable that holds the server's key",
+            ),
+        ),
+        "ojito doctor runs/mine captions.jsonl",
+    ),
+    Command(
         "convert",
         "write a model in the form that transformers or llama.cpp loads, or in Ojito's own",
         "ojito.commands.convert",
