@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ojito.doctor.finding import Finding, alarm, healthy, note, skipped
+from ojito.doctor.finding import Finding, alarm, healthy, note
 from ojito.doctor.patient import Patient, difference, interval, labelled, plain
 from ojito.evaluate.runner import blank_images, exchanged_images
 from ojito.processor import RowError
@@ -74,7 +73,7 @@ def order(patient: Patient) -> Finding:
     with _capture(model.decoder) as captured:
         model.features(batch)
     where = batch.tokens.to(model.device) == IMAGE
-    arrived = captured[0].float()[where].split([len(one) for one in alone])
+    arrived = torch.split(captured[0].float()[where], [len(one) for one in alone])
     found = [
         min(range(len(alone)), key=lambda j: _apart(here, alone[j]) if len(here) == len(alone[j]) else 1e30)
         for here in arrived
@@ -163,7 +162,7 @@ class _Answers:
             where = labelled(batch)
             logits.append(patient.logits(batch, where))
             each = F.cross_entropy(logits[-1], batch.targets[where].cpu(), reduction="none")
-            self.losses += [float(one.mean()) for one in each.split(where.sum(1).tolist())]
+            self.losses += [float(one.mean()) for one in torch.split(each, where.sum(1).tolist())]
         self.logits: Tensor = torch.cat(logits)
 
 

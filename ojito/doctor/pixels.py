@@ -53,8 +53,9 @@ def statistics(patient: Patient) -> Finding:
         return healthy("statistics are those of exchanged channels; see channels", **evidence)
     looks = [name for name, one in KNOWN.items() if _near(mean, one["mean"]) and _near(std, one["std"])]
     found = f", which are those of {looks[0]}" if looks else ""
-    says = f"pixels have mean {_shown(mean)} and std {_shown(std)}{found}; {wanted_by} expects {_shown(wanted.mean)}" + (
-        f" and {_shown(wanted.std)}"
+    says = (
+        f"pixels have mean {_shown(mean)} and std {_shown(std)}{found}; {wanted_by} expects {_shown(wanted.mean)}"
+        + (f" and {_shown(wanted.std)}")
     )
     remedy = f"set processor.image.mean={list(wanted.mean)} and std={list(wanted.std)}"
     return (alarm if sure else note)(says, remedy, **evidence)

@@ -179,7 +179,8 @@ def prompt_loss(patient: Patient) -> Finding:
     if padding or images:
         what = "padding" if padding else "images"
         return alarm(f"{padding or images} targets are on {what}", f"set the targets of {what} to -100", **evidence)
-    if asked and patient.processor.config.prompt.loss == "all":
+    trained = patient.processor.config if patient.pipe.config is None else patient.pipe.config.processor
+    if asked and trained.prompt.loss == "all":
         return note(f"{asked} of {taught} targets are in prompts, as loss=all asks for", "", **evidence)
     if asked:
         return alarm(

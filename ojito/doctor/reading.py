@@ -88,7 +88,9 @@ def alignment(patient: Patient) -> Finding:
         return skipped("without data that the model has learned, give DATA")
     best = min(means, key=lambda shift: means[shift])
     if best and patient.learned(means[best]) and means[best] < _CLEARLY * means[0] and len(losses[0]) >= _FEWEST:
-        gaps = [a - b for a, b in zip(losses[0], losses[best], strict=True)] if len(losses[best]) == len(losses[0]) else []
+        gaps = (
+            [a - b for a, b in zip(losses[0], losses[best], strict=True)] if len(losses[best]) == len(losses[0]) else []
+        )
         if not gaps or interval(gaps)[1] > 0:
             return alarm(
                 f"the loss is {means[0]:.3f}, and {means[best]:.3f} with logits {best:+d} tokens away: targets and "

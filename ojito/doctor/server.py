@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -108,7 +109,7 @@ def received(endpoint: ChatEndpoint) -> Finding:
     found = {colour: _colours(text) for colour, text in said.items()}
     right = [colour for colour in COLOURS if found[colour] == {colour}]
     counted = min(r.prompt_tokens for r in replies.values()) - without.prompt_tokens if without.prompt_tokens else None
-    evidence = {"answers": said, "without_image": without.text.strip(), "image_tokens": counted}
+    evidence: dict[str, Any] = {"answers": said, "without_image": without.text.strip(), "image_tokens": counted}
     if len(right) >= len(COLOURS) - 1:
         return healthy(f"{len(right)} of {len(COLOURS)} colours are right", **evidence)
     if (found["red"], found["blue"], found["green"]) == ({"blue"}, {"red"}, {"green"}):
@@ -256,9 +257,7 @@ def _turn(
         How images are seen: a name in `_TURNS`, or "" where no turn explains the answers; and the answers. One of them
         may be wrong where the others are upright.
     """
-    said = {
-        corner: endpoint.ask(_CORNER, [sent(drawings.quarter(corner, colour))]).text.strip() for corner in CORNERS
-    }
+    said = {corner: endpoint.ask(_CORNER, [sent(drawings.quarter(corner, colour))]).text.strip() for corner in CORNERS}
     places = {CORNERS[corner]: _corner(text) for corner, text in said.items()}
     explained = {name: sum(turn(*place) == seen for place, seen in places.items()) for name, turn in _TURNS.items()}
     if explained["upright"] >= len(CORNERS) - 1:

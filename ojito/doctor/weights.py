@@ -50,11 +50,9 @@ def hidden_norms(patient: Patient) -> Finding:
             growth=growth[name],
             norm=norms[name],
         )
-    if not norms:
-        return healthy("there is no layer")
     largest = max(norms, key=lambda name: norms[name])
     return healthy(
-        f"{len(norms)} layers, of root mean square {min(norms.values()):.3g} to {norms[largest]:.3g}",
+        f"{len(growth)} layers, of root mean square {min(norms.values()):.3g} to {norms[largest]:.3g}",
         largest=largest,
         norm=norms[largest],
         growth=max(growth.values(), default=1.0),
@@ -64,7 +62,7 @@ def hidden_norms(patient: Patient) -> Finding:
 def head(patient: Patient) -> Finding:
     """Is the head what the config says: the embedding table, or a matrix that tells tokens apart?"""
     decoder, config = patient.model.decoder, patient.model.config.decoder
-    if not isinstance(decoder.embedding, nn.Embedding) or not isinstance(decoder.untied_head, (nn.Linear, type(None))):
+    if not patient.model.decoder.head.plain:
         return skipped("the head is quantized")
     hidden = torch.randn(4, config.width, generator=torch.Generator().manual_seed(0)).to(
         patient.model.device, patient.model.dtype

@@ -11,10 +11,10 @@ from ojito.config import (
     ConnectorConfig,
     ImageConfig,
     ModelConfig,
+    NoVisionConfig,
     ProcessorConfig,
     PromptConfig,
     TokenizerConfig,
-    ViTConfig,
 )
 from ojito.data import Scenes
 from ojito.model import VLM
@@ -26,10 +26,11 @@ from tests.model.conftest import STYLES, TOWERS, randomize
 COLOURS = {"red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 220), "white": (250, 250, 250)}
 
 
-def make_pipe(style="llama", tower="vit", prompt=None, image=None, random_norms=False, recipe=False):
+def make_pipe(style="llama", tower="vit", prompt=None, image=None, random_norms=False, recipe=False, connector=None):
     """A model of a decoder style with random weights, and its processor."""
     decoder = dataclasses.replace(STYLES[style], vocab_size=320, max_positions=192)
-    model = ModelConfig(TOWERS[tower], ConnectorConfig(project="mlp"), decoder)
+    vision = NoVisionConfig() if tower == "none" else TOWERS.get(tower, tower) if isinstance(tower, str) else tower
+    model = ModelConfig(vision, connector or ConnectorConfig(project="mlp"), decoder)
     processor = ProcessorConfig(prompt=prompt or PromptConfig(), image=image or ImageConfig())
     tokenizer = Tokenizer.train(
         TokenizerConfig(), texts(Scenes().samples("dev", 200), processor.prompt), model.decoder.vocab_size - 20

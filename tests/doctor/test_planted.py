@@ -12,7 +12,7 @@ from torch import nn
 
 import ojito.model.decoder
 import ojito.processor.processor
-from ojito.config import ImageConfig, PromptConfig
+from ojito.config import ImageConfig, PromptConfig, ViTConfig
 from ojito.doctor import examine
 from ojito.model.masks import may_attend
 from ojito.processor import Processor, Tokenizer
@@ -173,7 +173,7 @@ def targets_are_shifted_twice(pipe, patch):
 def prompt_is_learned(pipe, patch):
     def change(row):
         follow = [*row.tokens[1:], IGNORE]
-        row.targets = [follow[i] if t == IGNORE and 0 <= follow[i] else t for i, t in enumerate(row.targets)]
+        row.targets = [follow[i] if t == IGNORE and follow[i] >= 0 else t for i, t in enumerate(row.targets)]
 
     change_rows(pipe, change)
     return "prompt loss"
@@ -326,3 +326,51 @@ def test_joined_prompt_of_a_recipe_is_a_note_at_most():
     report = examine(pipe, limit=4)
     assert report.healthy
     assert report.of("separator").severity == "note"
+
+
+CLIP = ViTConfig(image_size=16, patch_size=8, width=16, layers=1, heads=2, mlp_dim=32, activation="quick_gelu",
+                 class_token=True, pre_norm=True)  # fmt: skip
+SIGLIP = ViTConfig(image_size=16, patch_size=8, width=16, layers=1, heads=2, mlp_dim=32, activation="gelu_tanh")
+OPENAI = ImageConfig(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+
+
+@pytest.mark.parametrize(
+    ("tower", "image", "family"),
+    [
+        (CLIP, ImageConfig(), "CLIP"),
+        (SIGLIP, OPENAI, "SigLIP"),
+        (CLIP, OPENAI, ""),
+        (SIGLIP, ImageConfig(), ""),
+    ],
+    ids=["CLIP with SigLIP's", "SigLIP with CLIP's", "CLIP", "SigLIP"],
+)
+def test_statistics_of_another_tower_are_named_without_a_recipe(tower, image, family):
+    report = examine(make_pipe(tower=tower, image=image), limit=4)
+    assert report.alarms == (("pixel statistics",) if family else ())
+    if family:
+        assert f"{family} expects" in report.of("pixel statistics").says
+        assert "which are those of" in report.of("pixel statistics").says
+
+
+def test_channels_are_told_from_statistics_that_differ_by_channel():
+    pipe = make_pipe(image=OPENAI, recipe=True)
+    wrap(pipe.processor, "_images", lambda images, rows: {"images": images(rows)["images"].flip(1)})
+    assert examine(pipe, limit=4).alarms == ("channels",)
+
+
+def test_what_needs_a_broken_part_is_not_examined(pipe):
+    pipe.model.decoder.embedding.weight.data[5] = float("inf")
+    report = examine(pipe, limit=4)
+    assert report.alarms == ("weights",)
+    assert report.of("image").says == "not before hidden norms is healthy"
+    assert report.of("weights").evidence["not_finite"] == {"decoder.embedding.weight": 24}
+
+
+def test_model_that_fails_is_a_finding(pipe):
+    def fail(*args):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    pipe.model.connector.forward = fail
+    report = examine(pipe, limit=4)
+    assert report.alarms == ("placeholders",)
+    assert "mat1 and mat2" in report.of("placeholders").says

@@ -27,7 +27,7 @@ def nearest(pixel):
 def square(image):
     """Colour and middle, in 0..1, of what is not white; None where there is nothing."""
     array = np.asarray(image)
-    where = np.argwhere((array.astype(int).sum(-1) < 640))
+    where = np.argwhere(array.astype(int).sum(-1) < 640)
     if not len(where):
         return None
     y, x = where.mean(0)
