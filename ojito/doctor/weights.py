@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -94,7 +96,7 @@ def _watch(patient: Patient) -> tuple[dict[str, float], dict[str, float]]:
     norms: dict[str, float] = {}
     growth: dict[str, float] = {}
 
-    def watch(name: str) -> object:
+    def watch(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def hook(module: nn.Module, arguments: tuple[object, ...], output: object) -> None:
             if not isinstance(output, Tensor) or output.ndim != 3:
                 return
@@ -104,7 +106,7 @@ def _watch(patient: Patient) -> tuple[dict[str, float], dict[str, float]]:
 
         return hook
 
-    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers(patient.model).items()]  # type: ignore[arg-type]
+    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers(patient.model).items()]
     try:
         batch = next(patient.batches(patient.samples[:4]))
         hidden = patient.model.features(batch)
