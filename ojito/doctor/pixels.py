@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ojito.checkpoint.huggingface.towers import TOWERS
-from ojito.config import ImageConfig, ViTConfig
+from ojito.config import ImageConfig, PixelShuffleConfig, ViTConfig
 from ojito.doctor.finding import Finding, alarm, healthy, note
 from ojito.doctor.patient import Patient, plain
 from ojito.settings import Settings
@@ -19,13 +19,14 @@ _CLOSE = 0.02
 _SIDE = 96
 _CHANNELS = ("red", "green", "blue")
 _EXIF, _TURNED_RIGHT = 0x0112, 6
+_UNIT = "pixels in 0..1"
 Numbers = tuple[float, ...]
 
 KNOWN: dict[str, Settings] = {
     "SigLIP": TOWERS["siglip_vision_model"].image_settings,
     "CLIP": TOWERS["clip_vision_model"].image_settings,
     "ImageNet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
-    "pixels in 0..1": {"mean": (0.0,) * 3, "std": (1.0,) * 3},
+    _UNIT: {"mean": (0.0,) * 3, "std": (1.0,) * 3},
     "pixels in 0..255": {"mean": (0.0,) * 3, "std": (1 / 255,) * 3},
 }
 
@@ -52,6 +53,8 @@ def statistics(patient: Patient) -> Finding:
     if _near(mean, wanted.mean[::-1]) and _near(std, wanted.std[::-1]) and len({*wanted.mean}) > 1:
         return healthy("statistics are those of exchanged channels; see channels", **evidence)
     looks = [name for name, one in KNOWN.items() if _near(mean, one["mean"]) and _near(std, one["std"])]
+    if wanted_by == "SigLIP" and looks == [_UNIT] and isinstance(patient.model.config.connector, PixelShuffleConfig):
+        return note(f"{_UNIT} for a SigLIP: nanoVLM was trained so, most models were not", "", **evidence)
     found = f", which are those of {looks[0]}" if looks else ""
     says = (
         f"pixels have mean {_shown(mean)} and std {_shown(std)}{found}; {wanted_by} expects {_shown(wanted.mean)}"

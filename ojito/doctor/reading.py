@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ojito.doctor.finding import Finding, alarm, healthy, skipped
 from ojito.doctor.patient import Patient, difference, interval, labelled
+from ojito.processor import RowError
 from ojito.records import IGNORE, PADDING, Batch, Sample
 
 _CLEARLY = 0.7  # of the unshifted loss
@@ -18,13 +19,14 @@ _FEWEST = 4  # rows
 
 def padding(patient: Patient) -> Finding:
     """Is a row answered alone as it is in a batch with a longer one?"""
-    short, long = _two_lengths(patient)
+    pair = _two_lengths(patient)
+    if pair is None:
+        return skipped("all rows have the same length, and there is no room for a longer one")
+    short, long = pair
     worst, where, read = 0.0, "", False
     for left in (True, False):
         alone = patient.processor.batch(patient.rows([short], training=not left), left=left)
         beside = patient.processor.batch(patient.rows([short, long], training=not left), left=left)
-        if alone.tokens.shape[1] == beside.tokens.shape[1]:
-            return skipped("all rows have the same length")
         places, among = (_last(b) if left else labelled(b) & (b.segments != PADDING) for b in (alone, beside))
         among = among & (torch.arange(2) == 0)[:, None]
         expected, found = patient.logits(alone, places), patient.logits(beside, among)
@@ -124,10 +126,20 @@ def _last(batch: Batch) -> Tensor:
     return where
 
 
-def _two_lengths(patient: Patient) -> tuple[Sample, Sample]:
-    """Two samples, of which the second is longer as a question, and as a question with its answer."""
-    lengths = {id(s): len(patient.rows([s], training=False)[0].tokens) for s in patient.samples}
-    short = min(patient.samples, key=lambda one: lengths[id(one)])
-    (turn,) = short.dialogue
+def _two_lengths(patient: Patient) -> tuple[Sample, Sample] | None:
+    """Two samples, of which the second is longer, as a question and with its answer; None where there is no room."""
+    samples = patient.samples
+    asked, learned = ([len(row.tokens) for row in patient.rows(training=training)] for training in (False, True))
+    first = min(range(len(samples)), key=lambda i: (asked[i], learned[i]))
+    longer = [i for i in range(len(samples)) if asked[i] > asked[first] and learned[i] > learned[first]]
+    if longer:
+        return samples[first], samples[longer[-1]]
+    (turn,) = samples[first].dialogue
     words = (turn.prompt or turn.answers[0]) + " "
-    return short, dataclasses.replace(short, turns=(dataclasses.replace(turn, prompt=words * 2 + turn.prompt),))
+    long = dataclasses.replace(samples[first], turns=(dataclasses.replace(turn, prompt=words * 2 + turn.prompt),))
+    try:
+        patient.rows([long], training=False)
+        patient.rows([long])
+    except RowError:
+        return None
+    return samples[first], long
