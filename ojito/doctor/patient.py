@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ojito.config import NoVisionConfig
 from ojito.data import Scenes
 from ojito.errors import OjitoError
+from ojito.inference import quantized_form
 from ojito.model import VLM
 from ojito.pipeline import Pipeline
 from ojito.processor import ImageError, Processor, RowError
@@ -87,8 +88,8 @@ class Patient:
 
     @property
     def exact(self) -> bool:
-        """Whether the model computes in float32."""
-        return self.model.dtype == torch.float32
+        """Whether the model computes in float32, with weights that are not quantized."""
+        return self.model.dtype == torch.float32 and quantized_form(self.model) == "none"
 
     @property
     def tolerance(self) -> float:

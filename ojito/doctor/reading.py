@@ -10,11 +10,13 @@ from torch import Tensor
 
 from ojito.doctor.finding import Finding, alarm, healthy, skipped
 from ojito.doctor.patient import Patient, difference, interval, labelled
+from ojito.model import KVCache
 from ojito.processor import RowError
 from ojito.records import IGNORE, PADDING, Batch, Sample
 
 _CLEARLY = 0.7  # of the unshifted loss
 _FEWEST = 4  # rows
+_STEPS = 4
 
 
 def padding(patient: Patient) -> Finding:
@@ -74,6 +76,31 @@ def causality(patient: Patient) -> Finding:
     )
 
 
+def decoding(patient: Patient) -> Finding:
+    """Does the model, prepared and with a cache, say token by token what it says in one pass?"""
+    sample = patient.samples[0]
+    batch = patient.processor([sample], training=True).to(patient.model.device)
+    model, length = patient.pipe.prepared(), batch.tokens.shape[1]
+    prompt = len(patient.rows([sample], training=False)[0].tokens)
+    first = max(prompt, length - _STEPS)
+    cache = KVCache(model.config.decoder, 1, length, model.dtype, model.device)
+    hidden = [model.features(_columns(batch, 0, first), cache)[:, -1:]]
+    hidden += [model.features(_columns(batch, at, at + 1), cache) for at in range(first, length)]
+    where = torch.zeros_like(batch.tokens, dtype=torch.bool)
+    where[:, first - 1 :] = True
+    expected, found = patient.logits(batch, where), model.head(torch.cat(hidden, 1))[0].float().cpu()
+    apart = difference(expected, found)
+    if apart <= patient.tolerance:
+        return healthy(f"{length - first} steps with a cache give the logits of one pass", difference=apart)
+    at = [difference(a[None], b[None]) for a, b in zip(expected, found, strict=True)]
+    return alarm(
+        "with a cache, logits are others than in one pass",
+        "check positions of decoding steps, the order of keys in the cache, and that the first pass fills it",
+        difference=apart,
+        by_step=at,
+    )
+
+
 def alignment(patient: Patient) -> Finding:
     """Is the loss lowest where logits and targets belong together?"""
     each = patient.model.config.image_tokens
@@ -119,6 +146,14 @@ def _shifted(patient: Patient, batch: Batch, number: int, shifts: list[int]) -> 
     return losses
 
 
+def _columns(batch: Batch, first: int, end: int) -> Batch:
+    """Some columns of a batch; its images come with the first of them."""
+    columns = {
+        name: getattr(batch, name)[:, first:end] for name in ("tokens", "positions", "segments", "prefix", "targets")
+    }
+    return dataclasses.replace(batch, **columns, images=batch.images if first == 0 else None)
+
+
 def _last(batch: Batch) -> Tensor:
     """The last place of each row (B, T)."""
     where = torch.zeros_like(batch.tokens, dtype=torch.bool)
@@ -127,19 +162,25 @@ def _last(batch: Batch) -> Tensor:
 
 
 def _two_lengths(patient: Patient) -> tuple[Sample, Sample] | None:
-    """Two samples, of which the second is longer, as a question and with its answer; None where there is no room."""
-    samples = patient.samples
-    asked, learned = ([len(row.tokens) for row in patient.rows(training=training)] for training in (False, True))
-    first = min(range(len(samples)), key=lambda i: (asked[i], learned[i]))
-    longer = [i for i in range(len(samples)) if asked[i] > asked[first] and learned[i] > learned[first]]
-    if longer:
-        return samples[first], samples[longer[-1]]
-    (turn,) = samples[first].dialogue
-    words = (turn.prompt or turn.answers[0]) + " "
-    long = dataclasses.replace(samples[first], turns=(dataclasses.replace(turn, prompt=words * 2 + turn.prompt),))
-    try:
-        patient.rows([long], training=False)
-        patient.rows([long])
-    except RowError:
-        return None
-    return samples[first], long
+    """Two samples about the same images, of which the second is longer, with its answer and without.
+
+    Returns:
+        None where the decoder has no room for a longer one.
+    """
+    short, *others = sorted(patient.samples, key=lambda sample: _lengths(patient, sample))
+    (turn,) = short.dialogue
+    doubled = dataclasses.replace(turn, prompt=f"{turn.prompt or turn.answers[0]} " * 2 + turn.prompt)
+    turns = [(doubled,), *(sample.turns for sample in reversed(others))]
+    for longer in (dataclasses.replace(short, turns=one) for one in turns):
+        try:
+            if all(a > b for a, b in zip(_lengths(patient, longer), _lengths(patient, short), strict=True)):
+                return short, longer
+        except RowError:
+            continue
+    return None
+
+
+def _lengths(patient: Patient, sample: Sample) -> tuple[int, int]:
+    """Tokens of a sample as a question, and with its answer."""
+    asked, learned = (len(patient.rows([sample], training=training)[0].tokens) for training in (False, True))
+    return asked, learned

@@ -53,6 +53,7 @@ EXAMINATIONS = (
     Examination("padding", reading.padding, _RUNS),
     Examination("causality", reading.causality, _RUNS),
     Examination("image order", needs_images(looking.order), (*_RUNS, "connector")),
+    Examination("decoding", reading.decoding, (*_RUNS, "padding", "causality", "head", "image order")),
     Examination("alignment", reading.alignment, (*_RUNS, "prompt loss", "causality", "head")),
     Examination("image", needs_images(looking.image), (*_RUNS, "connector", "image order", "alignment")),
 )
