@@ -97,6 +97,11 @@ class QuantizedEmbedding(_Quantized):
         super().__init__(num_embeddings, embedding_dim, TABLE_FORM)
         self.num_embeddings, self.embedding_dim, self.dtype = num_embeddings, embedding_dim, dtype
 
+    @property
+    def weight(self) -> Tensor:
+        """The table that the numbers stand for, in the embeddings' dtype, so that a tied head can multiply by it."""
+        return self.quantized.dequantize(self.dtype)
+
     def forward(self, ids: Int[Tensor, ...]) -> Float[Tensor, "... D"]:
         """Embeddings of ids."""
         rows = self.quantized[ids.flatten()]

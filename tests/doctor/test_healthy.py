@@ -90,9 +90,12 @@ def test_model_of_text_alone_is_healthy(cards):
     assert report.of("image").says == "the model reads text alone"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("form", ["int8", "int4"])
-def test_quantized_model_is_healthy(learned, cards, form):
-    pipe = Pipeline(quantize(copy.deepcopy(learned.model), form), learned.processor)
+@pytest.mark.parametrize("style", ["llama", "qwen2"], ids=["a head of its own", "a tied head"])
+def test_quantized_model_is_healthy(cards, style, form, dtype):
+    pipe = make_pipe(style)
+    pipe = Pipeline(quantize(pipe.model.to(dtype), form), pipe.processor)
     assert alarms(examine(pipe, cards)) == []
 
 
