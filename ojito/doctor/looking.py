@@ -23,6 +23,7 @@ _FAINT, _LOUD = 1e-3, 1e4  # of the embeddings' norm; LLaVA's visual tokens are 
 _COLOURS = ("red", "green", "blue", "white", "black", "yellow")
 _FEWEST = 4  # rows
 _BLIND = 2e-3  # nats by which another image changes the distribution of a token
+_KEPT = 8  # targets of a row
 _GRID = 4  # patches along a side, when they are shuffled
 
 
@@ -135,7 +136,7 @@ def image(patient: Patient) -> Finding:
         return note(f"{len(samples)} rows are too few to say what the image is worth", "give more DATA", **evidence)
     if low > 0:
         return healthy(f"it looks: {shown}", **evidence)
-    if patient.learned(loss) and changed < _BLIND:
+    if patient.learned(loss) and patient.joined and changed < _BLIND:  # what was only just built cannot look yet
         return alarm(
             f"the image is ignored: the model has learned to answer (loss {loss:.3f}) without it; {shown}",
             "check that images and texts belong together (`ojito data`), and that vision and connector learn",
@@ -152,18 +153,19 @@ class _Answers:
     """Logits and losses of the expected answers.
 
     Attributes:
-        logits: (n, V) at every target.
+        logits: (n, V) at the first targets of each row: all of a long answer's would take gigabytes.
         losses: The mean loss of each row, nats.
     """
 
     def __init__(self, patient: Patient, samples: Sequence[Sample]) -> None:
-        logits, self.losses = [], []
+        kept, self.losses = [], []
         for batch in patient.batches(samples):
             where = labelled(batch)
-            logits.append(patient.logits(batch, where))
-            each = F.cross_entropy(logits[-1], batch.targets[where].cpu(), reduction="none")
+            logits = patient.logits(batch, where)
+            kept.append(logits[(where.cumsum(1)[where] <= _KEPT).cpu()])
+            each = F.cross_entropy(logits, batch.targets[where].cpu(), reduction="none")
             self.losses += [float(one.mean()) for one in torch.split(each, where.sum(1).tolist())]
-        self.logits: Tensor = torch.cat(logits)
+        self.logits: Tensor = torch.cat(kept)
 
 
 @contextmanager

@@ -106,6 +106,12 @@ class Patient:
         ]
         return any(min((n - 1).abs().mean().item(), n.abs().mean().item()) > _MOVED for n in norms)
 
+    @property
+    def joined(self) -> bool:
+        """Whether training has ever moved the connector, whose biases begin with zeros; true where it has none."""
+        biases = [bias for name, bias in self.model.connector.named_parameters() if name.endswith("bias")]
+        return not biases or any(bool(bias.any()) for bias in biases)
+
     def learned(self, loss: float) -> bool:
         """Whether a loss, nats per token, is one that only a model that has learned comes to."""
         return self.trained and loss < _LEARNED * math.log(self.model.config.decoder.vocab_size)

@@ -1,5 +1,6 @@
 """Every fault that is planted into a healthy model is named, and nothing else is."""
 
+import copy
 import dataclasses
 import io
 import types
@@ -318,6 +319,16 @@ def test_model_that_learned_without_looking_is_named(blind, cards):
     report = examine(blind, cards)
     assert report.alarms == ("image",)
     assert "without it" in report.of("image").says
+
+
+def test_good_decoder_with_a_new_connector_has_only_not_learned_to_look(blind, cards):
+    pipe = Pipeline(copy.deepcopy(blind.model), blind.processor)
+    for name, parameter in pipe.model.connector.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.zero_()
+    report = examine(pipe, cards)
+    assert report.healthy
+    assert report.of("image").severity == "note"
 
 
 @pytest.mark.parametrize("shift", [-1, 1])
