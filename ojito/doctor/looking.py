@@ -20,7 +20,6 @@ from ojito.records import IMAGE, Sample, Turn
 
 _CONSTANT = 1e-4  # of the root mean square: what rounding makes of one image may be 1e-6
 _FAINT, _LOUD = 1e-3, 1e4  # of the embeddings' norm; LLaVA's visual tokens are 60 times as large as its words
-_COLOURS = ("red", "green", "blue", "white", "black", "yellow")
 _FEWEST = 4  # rows
 _BLIND = 2e-3  # nats by which another image changes the distribution of a token
 _KEPT = 8  # targets of a row

@@ -1,6 +1,7 @@
 """Healthy tiny models, and one that has learned the colours of cards."""
 
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -26,15 +27,19 @@ from tests.model.conftest import STYLES, TOWERS, randomize
 COLOURS = {"red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 220), "white": (250, 250, 250)}
 
 
+@functools.cache
+def tokenizer_for(prompt):
+    """One that leaves some of the decoder's 320 embeddings to tokens that a test adds."""
+    return Tokenizer.train(TokenizerConfig(), texts(Scenes().samples("dev", 200), prompt), 300)
+
+
 def make_pipe(style="llama", tower="vit", prompt=None, image=None, random_norms=False, recipe=False, connector=None):
     """A model of a decoder style with random weights, and its processor."""
     decoder = dataclasses.replace(STYLES[style], vocab_size=320, max_positions=192)
     vision = NoVisionConfig() if tower == "none" else TOWERS.get(tower, tower) if isinstance(tower, str) else tower
     model = ModelConfig(vision, connector or ConnectorConfig(project="mlp"), decoder)
     processor = ProcessorConfig(prompt=prompt or PromptConfig(), image=image or ImageConfig())
-    tokenizer = Tokenizer.train(
-        TokenizerConfig(), texts(Scenes().samples("dev", 200), processor.prompt), model.decoder.vocab_size - 20
-    )
+    tokenizer = tokenizer_for(processor.prompt)
     torch.manual_seed(0)
     made = VLM(model).eval()
     if random_norms:
