@@ -19,10 +19,13 @@ OLDEST = (3, 10)
 
 LINT_IMPORTS = "import sys, importlinter.cli as cli; sys.exit(cli.lint_imports(no_logo=True))"
 
+# A test that hangs shows where, and fails; the others go on.
+STUCK = ["-o", "faulthandler_timeout=300", "-o", "faulthandler_exit_on_timeout=true"]
+
 # command: (description, extra that it needs, arguments of the interpreter in .venv)
 COMMANDS: Dict[str, Tuple[str, str, List[List[str]]]] = {  # noqa: UP006
     "demo": ("train the tiny model, and report what it sees", "photos", [["-m", "ojito", "demo"]]),
-    "test": ("run the tests, without the slow ones", "dev", [["-m", "pytest", "-n", "2", "-m", "not slow"]]),
+    "test": ("run the tests, without the slow ones", "dev", [["-m", "pytest", "-n", "2", "-m", "not slow", *STUCK]]),
     "test-slow": ("run the slow tests", "dev", [["-m", "pytest", "-m", "slow"]]),
     "full-size": ("load and ask a model of 2.9 billion parameters", "dev", [["-m", "benchmarks.full_size"]]),
     "real": ("check real files of the package index (111 MB)", "dev", [["-m", "benchmarks.real"]]),

@@ -163,7 +163,8 @@ def test_lint_stops_at_the_first_linter_that_complains(machine):
 
 def test_slow_tests_are_run_apart(machine):
     machine.run("test", "-x")
-    assert machine.calls[-1] == "-m pytest -n 2 -m not slow -x"
+    stuck = "-o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true"
+    assert machine.calls[-1] == f"-m pytest -n 2 -m not slow {stuck} -x"
     machine.run("test-slow")
     assert machine.calls[-1] == "-m pytest -m slow"
 

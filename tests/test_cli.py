@@ -58,6 +58,8 @@ def test_overview_lists_every_command(run):
         "detect",
         "segment",
         "eval",
+        "compare",
+        "doctor",
         "convert",
         "info",
         "trace",

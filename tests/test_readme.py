@@ -33,6 +33,7 @@ CHEAPER = {"train.steps=500": "train.steps=2", "--minutes 10": "--steps 2"}
 
 PARSED = (
     "google/",
+    "--url",
     "HuggingFaceTB/",
     "runs/tuned",
     "runs/joined",
@@ -41,7 +42,7 @@ PARSED = (
     "ojito demo",
     "photos",
 )
-"""Commands with these need the Hub, or a long training: only their words are checked."""
+"""Commands with these need the Hub, a server, or a long training: only their words are checked."""
 
 
 class Snippet(NamedTuple):

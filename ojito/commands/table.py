@@ -373,6 +373,58 @@ COMMANDS = (
         "ojito eval runs/mine captions.jsonl --split dev --json",
     ),
     Command(
+        "compare",
+        "tell whether two evaluations differ by more than chance, and on which questions",
+        "ojito.commands.compare",
+        (
+            argument("run_a", type=word, metavar="RUN_A", help="what `ojito eval --out` wrote"),
+            argument("run_b", type=word, metavar="RUN_B", help="the same of another model, on the same data"),
+            argument("--metrics", type=word, metavar="NAME,NAME", help="as for `ojito eval`"),
+        ),
+        "ojito compare runs/mine-eval runs/other-eval",
+    ),
+    Command(
+        "doctor",
+        "examine a model, or a server, for faults that no loss and no message shows",
+        "ojito.commands.doctor",
+        (
+            MODEL._replace(options={**MODEL.options, "nargs": "?"}),
+            argument(
+                "data",
+                nargs="?",
+                type=word,
+                metavar="DATA",
+                help="rows with answers that the model should know: a file or folder in any form of docs/data.md, or "
+                "scenes (default: scenes, and only what needs no knowledge of them)",
+            ),
+            argument("--split", type=word, metavar="NAME", help="split of DATA (default: the recipe's)"),
+            argument("--limit", type=count, default=32, metavar="N", help="the most rows (default 32)"),
+            MMPROJ,
+            BASE,
+            *STORED,
+            argument(
+                "--url",
+                type=word,
+                metavar="URL",
+                help="examine this OpenAI-compatible server instead, such as http://127.0.0.1:8000/v1",
+            ),
+            argument(
+                "--model",
+                dest="served",
+                type=word,
+                metavar="NAME",
+                help="with --url: name of the model (default: the first that the server lists)",
+            ),
+            argument(
+                "--key-env",
+                type=word,
+                metavar="NAME",
+                help="with --url: the environment variable that holds the server's key",
+            ),
+        ),
+        "ojito doctor runs/mine captions.jsonl",
+    ),
+    Command(
         "convert",
         "write a model in the form that transformers or llama.cpp loads, or in Ojito's own",
         "ojito.commands.convert",
@@ -485,17 +537,6 @@ COMMANDS = (
             argument("--out", type=word, metavar="FILE", help="also write a web page, such as bench.html"),
         ),
         "ojito bench tiny --batch 1,8 --prompt-tokens 8,64 --out bench.html",
-    ),
-    Command(
-        "compare",
-        "tell whether two evaluations differ by more than chance, and on which questions",
-        "ojito.commands.compare",
-        (
-            argument("run_a", type=word, metavar="RUN_A", help="what `ojito eval --out` wrote"),
-            argument("run_b", type=word, metavar="RUN_B", help="the same of another model, on the same data"),
-            argument("--metrics", type=word, metavar="NAME,NAME", help="as for `ojito eval`"),
-        ),
-        "ojito compare runs/mine-eval runs/other-eval",
     ),
     Command(
         "plot",

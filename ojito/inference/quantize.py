@@ -99,7 +99,7 @@ class QuantizedEmbedding(_Quantized):
 
     @property
     def weight(self) -> Tensor:
-        """The matrix that the numbers stand for, made anew, in the dtype that a tied head meets hidden states in."""
+        """The table that the numbers stand for, in the embeddings' dtype, so that a tied head can multiply by it."""
         return self.quantized.dequantize(self.dtype)
 
     def forward(self, ids: Int[Tensor, ...]) -> Float[Tensor, "... D"]:
