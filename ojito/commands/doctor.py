@@ -24,7 +24,7 @@ _WIDTH = 110
 def run(args: Namespace) -> int:
     """Examine; return 1 where something is broken."""
     if (args.model is None) == (args.url is None):
-        problem = "names no patient" if args.url is None else "is one patient, and MODEL another"
+        problem = "names no model" if args.url is None else "is a server, and MODEL a model: one at a time"
         raise UsageError(f"--url {args.url}" if args.url else "doctor", problem, "give MODEL, or --url of a server")
     report = _examine_model(args) if args.url is None else _examine_server(args)
     if args.json:

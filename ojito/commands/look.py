@@ -27,6 +27,9 @@ def run(args: Namespace) -> int:
     if args.method is None:
         args.method = "relevance" if args.layer is args.head is None else "attention"
     check_method(args.method, args.layer, args.head)
+    for name in ("layer", "head"):
+        if getattr(args, name) is not None and args.out is None and not args.json:
+            raise UsageError(f"--{name}", "chooses a map, and none is drawn", "add --out map.png, or --json")
     if args.answer is not None and not args.answer.strip():
         raise UsageError("--answer", "is empty", "give one, or leave it out to look at the model's own")
     check_out(args)

@@ -200,7 +200,7 @@ def _noise(seed: int) -> Image.Image:
 
 
 def _shuffle(patient: Patient, image: object) -> Image.Image:
-    """An image with its patches in another order."""
+    """An image with its patches in another order, as the patient's own processor opens it, which may be what is ill."""
     opened = patient.processor.open_image(image).image  # type: ignore[arg-type]
     width, height = max(opened.width // _GRID, 1), max(opened.height // _GRID, 1)
     places = [(x * width, y * height) for y in range(_GRID) for x in range(_GRID)]

@@ -52,8 +52,8 @@ def test_broken_model_is_exit_code_1_with_evidence_and_remedy(run, ill):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "names no patient; give MODEL, or --url of a server"),
-        (("tiny", "--url", "http://127.0.0.1:9/v1"), "is one patient, and MODEL another"),
+        ((), "names no model; give MODEL, or --url of a server"),
+        (("tiny", "--url", "http://127.0.0.1:9/v1"), "is a server, and MODEL a model: one at a time"),
         (("tiny", "--model", "owl"), "is for --url"),
         (("tiny", "no-such-rows.jsonl"), "no-such-rows.jsonl"),
         (("tiny", "--limit", "0"), "must be greater than 0"),

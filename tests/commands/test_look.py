@@ -115,3 +115,9 @@ def test_mistake_is_one_line(refused, trained, images, words, said):
 
 def test_image_that_is_not_there_is_refused(refused, trained):
     assert "no.png" in refused("look", trained, "no.png", "--device", "cpu")
+
+
+@pytest.mark.parametrize("flag", ["--layer", "--head"])
+def test_layer_of_a_map_that_is_not_drawn_is_refused(refused, trained, images, flag):
+    said = refused("look", trained, images / "0.png", flag, 99)
+    assert f"{flag}: chooses a map, and none is drawn; add --out map.png, or --json" in said

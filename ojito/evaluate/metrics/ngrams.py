@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ojito.errors import OjitoError
+from ojito.evaluate.metrics.answers import check_answers
 from ojito.evaluate.metrics.ptb import tokenize
 
 LONGEST = 4
@@ -34,13 +34,5 @@ def tokenized(
     Raises:
         OjitoError: They are not as many, or an image has no reference.
     """
-    if isinstance(hypotheses, str) or any(isinstance(group, str) for group in references):
-        raise OjitoError("references", "one text where a list of them is expected", "give a list for each image")
-    if len(hypotheses) != len(references):
-        raise OjitoError(
-            "references", f"{len(references)} groups for {len(hypotheses)} captions", "give one group for each caption"
-        )
-    bare = [at for at, group in enumerate(references) if not group]
-    if bare:
-        raise OjitoError("references", f"caption {bare[0]} has none", "give each at least one, or leave it out")
+    check_answers(hypotheses, references)
     return [tokenize(text) for text in hypotheses], [[tokenize(text) for text in group] for group in references]

@@ -32,10 +32,10 @@ def test_bleu_of_other_runs_is_refused(n):
 @pytest.mark.parametrize(
     ("hypotheses", "references", "said"),
     [
-        (["a"], [["a"], ["b"]], "2 groups for 1 captions"),
-        (["a", "b"], [["a"], []], "caption 1 has none"),
-        ("a", [["a"]], "give a list for each image"),
-        (["a"], ["a"], "give a list for each image"),
+        (["a"], [["a"], ["b"]], "2 groups for 1 answers"),
+        (["a", "b"], [["a"], []], "answer 1 has none"),
+        ("a", [["a"]], "give a list for each question"),
+        (["a"], ["a"], "give a list for each question"),
         ([], [], "nothing to score"),
     ],
 )
