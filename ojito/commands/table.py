@@ -554,6 +554,28 @@ COMMANDS = (
         ),
         "ojito plot runs/mine --out plot.png",
     ),
+    Command(
+        "learn",
+        "learn how it works: exercises from an image to words, each checked",
+        "ojito.commands.learn",
+        (
+            argument(
+                "action",
+                nargs="?",
+                choices=("start", "status", "next", "check", "hint", "solution", "reset", "watch", "dev"),
+                default="status",
+                help="start [FOLDER]: begin a course there; next: go on; check, hint, solution, reset [LESSON]: of the "
+                "lesson that is worked at, or of this one; watch: check at every save; status (default); dev check "
+                "[FOLDER]: prove that a lesson or a course keeps its word",
+            ),
+            argument(
+                "words", nargs="*", type=word, metavar="FOLDER or LESSON", help="see above; a lesson by number, too"
+            ),
+            argument("--course", type=word, metavar="FOLDER", help="with start: a course of somebody else"),
+            argument("--edit", type=word, metavar="COMMAND", help="with watch: opens the exercises, for example code"),
+        ),
+        "ojito learn start my-course",
+    ),
     Command("parts", "list the vision towers and decoders to build with", "ojito.commands.parts", (), "ojito parts"),
     Command("presets", "list the models to start from", "ojito.commands.presets", (), "ojito presets"),
     Command(

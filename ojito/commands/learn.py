@@ -1,0 +1,300 @@
+"""`ojito learn`: the course, in the learner's own folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from ojito.errors import OjitoError, UsageError, nearest
+from ojito.learn.course import OWN, Course
+from ojito.learn.grading import Grade
+from ojito.learn.lesson import EXERCISE, PAGE, SOLUTION, Lesson, load_module
+from ojito.learn.proving import prove
+from ojito.learn.watching import keyboard, watch
+from ojito.learn.worker import Worker
+from ojito.learn.workspace import Workspace
+
+RIGHT, NOT_YET = 0, 5
+
+_KEYS = "n next   h hint   l list   r run again   s solution   q quit"
+
+
+def run(args: Namespace) -> int:
+    """Do what the action says."""
+    words = list(args.words)
+    action = args.action
+    if action == "dev":
+        return _dev(words, args.json)
+    if action == "start":
+        return _start(words, args)
+    most = 0 if action in ("next", "watch", "status") else 1
+    if len(words) > most:
+        raise UsageError(f"learn {action}", f"does not take {words[most]!r}", "see `ojito learn --help`")
+    if args.edit is not None and action != "watch":
+        raise UsageError("--edit", f"is for watch, not {action}", "leave it out")
+    space = Workspace.find()
+    name = space.course.find(words[0]) if words else space.current
+    return _ACTIONS[action](space, name, args)
+
+
+def _start(words: list[str], args: Namespace) -> int:
+    if len(words) > 1:
+        raise UsageError("learn start", f"takes one folder, not {len(words)}", "give its name")
+    folder = Path(words[0] if words else "ojito-course")
+    course = Course.read(OWN if args.course is None else Path(args.course))
+    space = Workspace.start(folder, course)
+    _say(args, {"folder": str(folder), "lesson": space.current}, _begun(space, folder))
+    return RIGHT
+
+
+def _begun(space: Workspace, folder: Path | None = None) -> str:
+    name = space.current
+    base = space.folder if folder is None else folder
+    first = [f"cd {shlex.quote(str(folder))}"] if folder is not None else []
+    steps = [*first, "ojito learn watch    # checks at every save; or: ojito learn check"]
+    return "\n".join(
+        [
+            f"{_number(space, name)} {space.course.title(name)}",
+            f"read   {base / name / PAGE}",
+            f"write  {base / name / EXERCISE}",
+            *(f"  {step}" for step in steps),
+        ]
+    )
+
+
+def _number(space: Workspace, name: str) -> str:
+    return f"{space.course.names.index(name) + 1}/{len(space.course.names)}"
+
+
+def _next(space: Workspace, name: str, args: Namespace) -> int:
+    following = space.next()
+    if not following:
+        _say(args, {"lesson": None}, "all lessons are done")
+        return RIGHT
+    if following == name and not space.progress(name).done:
+        says = f"{name} is not done yet: ojito learn check says what is missing, ojito learn hint helps"
+        _say(args, {"lesson": name}, says)
+        return NOT_YET
+    space.begin(following)
+    _say(args, {"lesson": following}, _begun(space))
+    return RIGHT
+
+
+def _check(space: Workspace, name: str, args: Namespace) -> int:
+    return _checked(space, name, Worker(), args)
+
+
+def _checked(space: Workspace, name: str, worker: Worker, args: Namespace) -> int:
+    """Check a lesson, remember it, and say what came of it."""
+    lesson = space.course.lesson(name)
+    path = space.exercise(name)
+    if not path.exists():
+        space.begin(name)
+    parts = _parts(space, lesson)
+    found, printed = worker.grade(lesson.folder, path, parts)
+    first = found.passed and not space.progress(name).done
+    space.checked(name, found.passed)
+    if args.json:
+        print(json.dumps({"lesson": name, **found.to_dict(), "printed": printed}, ensure_ascii=False, indent=1))
+        return RIGHT if found.passed else NOT_YET
+    if printed.strip():
+        print(f"your file printed:\n{_indented(printed.rstrip())}\n")
+    print(_said(lesson, found))
+    if found.passed:
+        if lesson.milestone is not None:
+            lesson.milestone.show({one: load_module(file) for one, file in parts.items()} | _own(path), print)
+        if first:
+            following = space.next()
+            then = "ojito learn next" if following else "that was the last lesson"
+            print(f"\n{space.done} of {len(space.course.names)} lessons done; {then}")
+    return RIGHT if found.passed else NOT_YET
+
+
+def _own(path: Path) -> dict[str, object]:
+    return {"own": load_module(path)}
+
+
+def _parts(space: Workspace, lesson: Lesson) -> dict[str, Path]:
+    """Files of the lessons that a milestone is made of.
+
+    Raises:
+        UsageError: One of them is not done.
+    """
+    needs = () if lesson.milestone is None else lesson.milestone.needs
+    for name in needs:
+        if not space.progress(name).done:
+            raise UsageError(lesson.name, f"is made of {name}, which is not done", f"ojito learn check {name}")
+    return {name: space.exercise(name) for name in needs}
+
+
+def _said(lesson: Lesson, found: Grade) -> str:
+    """A grade as text."""
+    if found.says:
+        return f"{lesson.name}: {found.says}"
+    lines = []
+    for one in found.verdicts:
+        if one.status == "right":
+            lines.append(f"right    {one.exercise}")
+        else:
+            lines += [f"not yet  {one.exercise}", _indented(one.says, "         ")]
+            if one.case:
+                lines.append(f"         (tried with: {one.case})")
+    lines += [f"open     {one.name}" for one in lesson.exercises[len(found.verdicts) :]]
+    if found.passed:
+        question = lesson.question
+        right = found.prediction == question.answer
+        told = "as it is" if right else f"it is {question.answer}"
+        lines.append(f"\nyou predicted {found.prediction}, {told}: {question.choices[question.answer]}")
+        lines.append(question.why)
+    return "\n".join(lines)
+
+
+def _hint(space: Workspace, name: str, args: Namespace) -> int:
+    lesson = space.course.lesson(name)
+    found, _ = Worker().grade(lesson.folder, space.exercise(name), _parts(space, lesson))
+    if found.passed:
+        _say(args, {"lesson": name, "hint": None}, f"{name} is right; nothing to hint at")
+        return RIGHT
+    wrong = next((one.exercise for one in found.verdicts if one.status != "right"), lesson.exercises[0].name)
+    exercise = next(one for one in lesson.exercises if one.name == wrong)
+    given = space.progress(name).hints
+    number = min(given.get(wrong, 0), len(exercise.hints) - 1)
+    given[wrong] = number + 1
+    space.save()
+    text = f"{wrong}, hint {number + 1} of {len(exercise.hints)}: {exercise.hints[number]}"
+    _say(args, {"lesson": name, "exercise": wrong, "hint": exercise.hints[number]}, text)
+    return RIGHT
+
+
+def _solution(space: Workspace, name: str, args: Namespace) -> int:
+    if not space.progress(name).done:
+        raise UsageError(name, "is not done, and its solution opens when it is", "ojito learn hint helps")
+    text = (space.course.folder / name / SOLUTION).read_text(encoding="utf-8")
+    _say(args, {"lesson": name, "solution": text}, text.rstrip())
+    return RIGHT
+
+
+def _reset(space: Workspace, name: str, args: Namespace) -> int:
+    kept = space.reset(name)
+    said = f"{space.exercise(name)} is new" + (f"; yours is in {kept.name}" if kept else "")
+    _say(args, {"lesson": name, "kept": None if kept is None else str(kept)}, said)
+    return RIGHT
+
+
+def _status(space: Workspace, name: str, args: Namespace) -> int:
+    rows, values = [], []
+    for number, one in enumerate(space.course.names, 1):
+        progress = space.lessons.get(one)
+        done = progress is not None and progress.done
+        mark = "done" if done else "here" if one == space.current else ""
+        took = f"{progress.seconds / 60:.0f} min" if progress is not None and done else ""
+        rows.append(f"{mark:<4}  {number:>2}  {space.course.title(one):<58} {took:>7}".rstrip())
+        values.append({"lesson": one, "title": space.course.title(one), "done": done})
+    said = "\n".join([*rows, "", f"{space.done} of {len(rows)} lessons done, in {space.folder}"])
+    _say(args, {"folder": str(space.folder), "current": space.current, "lessons": values}, said)
+    return RIGHT
+
+
+def _watch(space: Workspace, name: str, args: Namespace) -> int:
+    if args.json:
+        raise UsageError("--json", "does not go with watch, which is for people", "use ojito learn check --json")
+    worker = Worker(ready=True)
+
+    def checked() -> None:
+        print("\033[2J\033[H" * sys.stdout.isatty(), end="")
+        print(f"{_number(space, space.current)} {space.exercise(space.current)}\n")
+        _guarded(lambda: _checked(space, space.current, worker, args))
+        print(f"\n{_KEYS}", flush=True)
+
+    def react(what: str) -> bool:
+        if what in ("q", "\x04"):
+            return False
+        if what in ("save", "r"):
+            checked()
+        elif what == "n":
+            _guarded(lambda: _next(space, space.current, args))
+            if args.edit is not None:
+                _edit(args.edit, space)
+        elif what in _BY_KEY:
+            _guarded(lambda: _BY_KEY[what](space, space.current, args))
+        return True
+
+    try:
+        with keyboard() as keys:
+            if args.edit is not None:
+                _edit(args.edit, space)
+            checked()
+            watch(lambda: space.exercise(space.current), react, keys)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        worker.close()
+    return RIGHT
+
+
+def _edit(command: str, space: Workspace) -> None:
+    """Open the exercise in the learner's editor, and go on."""
+    words = [*shlex.split(command), str(space.exercise(space.current))]
+    try:
+        subprocess.Popen(words)  # noqa: S603 - the learner's own command
+    except OSError as error:
+        raise UsageError(
+            f"--edit {command}", f"cannot be run: {error.strerror}", "give a command, such as code"
+        ) from error
+
+
+def _guarded(do: Callable[[], object]) -> None:
+    """A mistake is told, and watching goes on."""
+    try:
+        do()
+    except OjitoError as error:
+        print(error)
+
+
+def _dev(words: list[str], as_json: bool) -> int:
+    """Prove lessons: of Ojito's course, of a folder with a course, or one lesson."""
+    if not words or words[0] != "check":
+        raise UsageError("learn dev", "knows check alone", nearest(words[0] if words else "", ["check"]))
+    if len(words) > 2:
+        raise UsageError("learn dev check", f"takes one folder, not {len(words) - 1}", "check one after the other")
+    folder = Path(words[1]) if len(words) == 2 else OWN
+    course = Course.read(folder) if (folder / "course.txt").exists() else None
+    lessons = [course.lesson(name) for name in course.names] if course else [Lesson.read(folder)]
+    found = {}
+    for lesson in lessons:
+        needs = () if lesson.milestone is None else lesson.milestone.needs
+        found[lesson.name] = prove(lesson, {name: lesson.folder.parent / name / SOLUTION for name in needs})
+        if not as_json:
+            faults = found[lesson.name]
+            mistakes = sum(len(one.mistakes) for one in lesson.exercises)
+            print(f"{lesson.name}: " + (f"holds, {mistakes} mistakes named" if not faults else "does not hold"))
+            for fault in faults:
+                print(f"  {fault}")
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+    return NOT_YET if any(found.values()) else RIGHT
+
+
+def _indented(text: str, by: str = "  ") -> str:
+    return "\n".join(f"{by}{line}" for line in text.splitlines())
+
+
+def _say(args: Namespace, values: object, text: str) -> None:
+    print(json.dumps(values, ensure_ascii=False, indent=1) if args.json else text)
+
+
+_ACTIONS: dict[str, Callable[[Workspace, str, Namespace], int]] = {
+    "next": _next,
+    "check": _check,
+    "hint": _hint,
+    "solution": _solution,
+    "reset": _reset,
+    "status": _status,
+    "watch": _watch,
+}
+_BY_KEY = {"h": _hint, "l": _status, "s": _solution}

@@ -1,0 +1,194 @@
+"""How lesson 3 is checked."""
+
+import torch
+
+from ojito.learn import Case, Exercise, Mistake, Question
+from ojito.model.attention import Attention
+from ojito.model.attention import attend as library_attend
+
+QUESTION = Question(
+    "Every query and key has 16 numbers, drawn from a normal distribution. Without the division by sqrt(K), the "
+    "largest weight of a softmax over 64 keys is about",
+    {"a": "1/64, as for any random scores", "b": "0.6: one key gets more than all others together", "c": "0.1"},
+    "b",
+    "A product of two such vectors of K numbers has a standard deviation of sqrt(K) = 4. A softmax over scores that lie "
+    "so far apart picks one key, and hardly any gradient reaches the others. Divided by sqrt(K), the standard "
+    "deviation is 1, and the largest weight about 0.1.",
+)
+
+
+def causal(length):
+    return torch.ones(length, length).tril().bool()
+
+
+def attend_cases():
+    made = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, 5, 16, generator=made) for _ in range(3))
+    yield Case("every query sees every key", {"q": q, "k": k, "v": v, "mask": torch.ones(5, 5).bool()}, {"root": 4.0})
+    yield Case("a causal mask", {"q": q, "k": k, "v": v, "mask": causal(5)}, {"root": 4.0})
+    k, v = (torch.randn(2, 3, 7, 16, generator=made) for _ in range(2))
+    seen = torch.rand(5, 7, generator=made) < 0.7
+    seen[:, 0] = True
+    yield Case("seven keys for five queries", {"q": q, "k": k, "v": v, "mask": seen}, {"root": 4.0})
+
+
+def split_cases():
+    yield Case("two rows of three positions", {"hidden": torch.arange(48.0).view(2, 3, 8), "heads": 4})
+    yield Case("one head", {"hidden": torch.arange(12.0).view(1, 3, 4), "heads": 1})
+
+
+def weights(width, made):
+    matrices = {name: torch.randn(width, width, generator=made) / width**0.5 for name in ("q", "k", "v", "out")}
+    return {**matrices, **{f"{name}_bias": torch.randn(width, generator=made) for name in matrices}}
+
+
+def self_attention_cases():
+    made = torch.Generator().manual_seed(1)
+    for name, mask in (("every position sees all", torch.ones(6, 6).bool()), ("a causal mask", causal(6))):
+        hidden = torch.randn(2, 6, 12, generator=made)
+        yield Case(name, {"hidden": hidden, "weights": weights(12, made), "heads": 3, "mask": mask})
+
+
+def reference_self_attention(hidden, weights, heads, mask):
+    module = Attention(hidden.shape[-1], heads)
+    names = {name: f"{name.removesuffix('_bias')}.{'bias' if 'bias' in name else 'weight'}" for name in weights}
+    module.load_state_dict({names[name]: value for name, value in weights.items()})
+    return module(hidden, mask[None, None]).detach()
+
+
+EXERCISES = [
+    Exercise(
+        "attend",
+        lambda: list(attend_cases()),
+        [
+            Mistake(
+                "scores not scaled",
+                "your scores are not divided by sqrt(head size): they are {root}x too large, and the softmax too sharp",
+                {" / q.shape[-1] ** 0.5": ""},
+            ),
+            Mistake(
+                "divided by the head size",
+                "your scores are divided by the head size itself, 16, and not by its root: they are {root}x too small",
+                {" / q.shape[-1] ** 0.5": " / q.shape[-1]"},
+            ),
+            Mistake(
+                "mask inverted",
+                "your mask is inverted: it hides what may be attended to, and shows the rest. True means: may attend",
+                {"masked_fill(~mask": "masked_fill(mask"},
+            ),
+            Mistake(
+                "mask ignored",
+                "your mask has no effect: every query sees every key, so that a causal model reads the answer it is to "
+                "give",
+                {'scores.masked_fill(~mask, float("-inf"))': "scores"},
+            ),
+            Mistake(
+                "zero is not hidden",
+                "you hide a key with a score of 0, which is a score like any other: the softmax gives it weight e^0 = "
+                "1. Only -inf becomes 0",
+                {'~mask, float("-inf")': "~mask, 0.0"},
+            ),
+            Mistake(
+                "softmax over the queries",
+                "your softmax runs over the queries: for each key, the weights of all queries sum to 1. It belongs "
+                "over the keys, the last axis",
+                {"softmax(dim=-1)": "softmax(dim=-2)"},
+            ),
+            Mistake(
+                "masked after the softmax",
+                "you mask after the softmax: what is hidden has weight 0, but what is left no longer sums to 1",
+                {
+                    'scores.masked_fill(~mask, float("-inf"))': "scores",
+                    "scores.softmax(dim=-1)": "scores.softmax(dim=-1).masked_fill(~mask, 0.0)",
+                },
+            ),
+        ],
+        [
+            "Two matrix products with a softmax between them. `@` multiplies the last two axes, and leaves B and H alone.",
+            "The keys must be turned first: `k.transpose(-2, -1)` is (B, H, K, S), so q @ that is (B, H, T, S).",
+            'Hide with `scores.masked_fill(~mask, float("-inf"))`, before the softmax over the last axis.',
+        ],
+        reference=lambda q, k, v, mask: library_attend(q, k, v, mask[None, None], q.shape[-1] ** -0.5),
+    ),
+    Exercise(
+        "split_heads",
+        lambda: list(split_cases()),
+        [
+            Mistake(
+                "positions and heads mixed",
+                "you cut the sequence and not the width: each head must hold D / H neighbouring numbers of every position. "
+                "First view as (B, T, H, K), then exchange T and H",
+                {"view(B, T, heads, D // heads).transpose(1, 2)": "reshape(B, heads, T, D // heads)"},
+            ),
+            Mistake(
+                "not transposed",
+                "heads come after positions in your result, (B, T, H, K): exchange the two, so that `@` works on each head",
+                {".transpose(1, 2)\n\n\ndef self": "\n\n\ndef self"},
+            ),
+            Mistake(
+                "heads interleaved",
+                "your head 0 has every H-th number of the width; it is to have the first D / H",
+                {
+                    "view(B, T, heads, D // heads).transpose(1, 2)\n\n": (
+                        "view(B, T, D // heads, heads).permute(0, 3, 1, 2)\n\n"
+                    )
+                },
+            ),
+            Mistake(
+                "axes of a head exchanged",
+                "each head is (D / H, T) in your result; it is to be (T, D / H)",
+                {".transpose(1, 2)\n\n\ndef self": ".permute(0, 2, 3, 1)\n\n\ndef self"},
+            ),
+            Mistake(
+                "head size and heads exchanged",
+                "you make D / H heads of H numbers; there are to be H heads of D / H numbers",
+                {
+                    "view(B, T, heads, D // heads).transpose(1, 2)\n\n": "view(B, T, D // heads, heads).transpose(1, 2)\n\n"
+                },
+            ),
+        ],
+        ["`view` cuts the last axis in two: (B, T, D) to (B, T, H, D / H).", "Then `transpose(1, 2)`."],
+    ),
+    Exercise(
+        "self_attention",
+        lambda: list(self_attention_cases()),
+        [
+            Mistake(
+                "keys made of the queries' matrix",
+                'your keys are made with weights["q"]: queries and keys have a matrix each',
+                {'linear(hidden, weights["k"], weights["k_bias"])': 'linear(hidden, weights["q"], weights["q_bias"])'},
+            ),
+            Mistake(
+                "values are the keys",
+                'your values are made with weights["k"]: what is found and what is handed over have a matrix each',
+                {'linear(hidden, weights["v"], weights["v_bias"])': 'linear(hidden, weights["k"], weights["k_bias"])'},
+            ),
+            Mistake(
+                "no output projection",
+                "the heads stand side by side and never meet: the output projection is missing",
+                {'return linear(joined, weights["out"], weights["out_bias"])': "return joined"},
+            ),
+            Mistake(
+                "no bias",
+                'the output has no bias: add weights["out_bias"]',
+                {'weights["out"], weights["out_bias"]': 'weights["out"]'},
+            ),
+            Mistake(
+                "heads not transposed back",
+                "you flatten (B, H, T, K) as it is: that mixes positions. Exchange H and T first, then join H and K",
+                {"gathered.transpose(1, 2).flatten(2)": "gathered.reshape(*hidden.shape)"},
+            ),
+            Mistake(
+                "output matrix turned",
+                'you multiply by weights["out"] and not by its transpose: F.linear(x, W) is x @ W.T, since W is '
+                "(out, in)",
+                {'weights["out"], weights["out_bias"]': 'weights["out"].T, weights["out_bias"]'},
+            ),
+        ],
+        [
+            "Keys and values are made as the queries are, each with a matrix and a bias of its own.",
+            "Joining the heads undoes split_heads: exchange H and T, then flatten the last two axes.",
+        ],
+        reference=reference_self_attention,
+    ),
+]

@@ -1,0 +1,253 @@
+"""A learner's file graded: what is right, and which mistake a wrong result comes from.
+
+A wrong result is compared with those of all the lesson's mistakes, alone and two at a time. A mistake is an edit of the
+solution's text, so two of them make a third.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ojito.learn.comparing import difference, ratio
+from ojito.learn.exercise import Case, Exercise, Mistake
+from ojito.learn.gaps import ask, open_gaps, prediction
+from ojito.learn.lesson import SOLUTION, Lesson, LessonError, load_module
+
+Status = Literal["right", "gap", "missing", "raised", "named", "wrong"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of one exercise.
+
+    Attributes:
+        exercise: Its name.
+        status: "right"; a "gap" is open; the function is "missing"; it "raised" an error; a mistake was "named"; or
+            the result is "wrong" in another way.
+        says: What to tell the learner.
+        mistakes: Names of the mistakes that its results equal.
+        case: The first case whose result is wrong.
+    """
+
+    exercise: str
+    status: Status
+    says: str = ""
+    mistakes: tuple[str, ...] = ()
+    case: str = ""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What is to be said of a file.
+
+    Attributes:
+        verdicts: Of its exercises, up to the first that is not right.
+        says: What is wrong with the file as a whole; nothing was tried then.
+        prediction: What was predicted, "b".
+    """
+
+    verdicts: tuple[Verdict, ...] = ()
+    says: str = ""
+    prediction: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is right."""
+        return not self.says and all(one.status == "right" for one in self.verdicts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return values for JSON."""
+        return {"passed": self.passed, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Grade:
+        """Return what `to_dict` was made of."""
+        verdicts = tuple(Verdict(**{**one, "mistakes": tuple(one["mistakes"])}) for one in values["verdicts"])
+        return cls(verdicts, values["says"], values["prediction"])
+
+
+def grade(lesson: Lesson, path: Path, parts: Mapping[str, Path] | None = None) -> Grade:
+    """Grade a file, up to the first exercise that is not right.
+
+    Args:
+        lesson: The lesson.
+        path: The learner's exercise.py.
+        parts: Files of earlier lessons that a milestone is made of, by lesson.
+
+    Raises:
+        LessonError: A file cannot be read.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LessonError(path, "cannot be read", "ojito learn reset puts a new one there") from error
+    try:
+        given = prediction(source)
+    except SyntaxError as error:
+        return Grade(says=f"line {error.lineno} is not Python: {error.msg}\n  {(error.text or '').strip()}")
+    question = ask(lesson.question, given)
+    if question:
+        return Grade(says=question)
+    try:
+        learner = load_module(path)
+        others = {name: load_module(file) for name, file in (parts or {}).items()}
+    except Exception as error:  # noqa: BLE001 - the learner's own file may raise anything
+        return Grade(says=_raised(error, path), prediction=given)
+    verdicts = []
+    for exercise in lesson.exercises:
+        verdicts.append(_grade(lesson, exercise, learner, source, path, others))
+        if verdicts[-1].status != "right":
+            break
+    return Grade(tuple(verdicts), prediction=given)
+
+
+def _grade(
+    lesson: Lesson, exercise: Exercise, learner: ModuleType, source: str, path: Path, parts: Mapping[str, ModuleType]
+) -> Verdict:
+    gaps = open_gaps(source, exercise.name)
+    if gaps:
+        more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+        return Verdict(exercise.name, "gap", f"line {gaps[0].line} is still open{more}: {gaps[0].text}")
+    solution = getattr(learner, exercise.name, None)
+    if solution is None:
+        return Verdict(exercise.name, "missing", f"{path.name} defines no {exercise.name}")
+    cases = exercise.cases()
+    right = [_right(lesson, exercise, case, parts) for case in cases]
+    results = [_try(exercise, solution, case, parts) for case in cases]
+    wrong = [i for i, case in enumerate(cases) if _differs(results[i], right[i], exercise.tolerance)]
+    if not wrong:
+        changed = [name for case in cases if (name := _changed_input(exercise, solution, case, parts))]
+        if changed:
+            says = f"the result is right, but {changed[0]} is not what it was before: work on a copy"
+            return Verdict(exercise.name, "wrong", says)
+        return Verdict(exercise.name, "right")
+    found = named(lesson, exercise, results, parts)
+    first = wrong[0]
+    result = results[first]
+    if found:
+        facts = {"ratio": _said_ratio(result, right[first]), **cases[first].facts}
+        says = "\n".join(_format(one.says, facts) for one in found)
+        return Verdict(exercise.name, "named", says, tuple(one.name for one in found), cases[first].name)
+    if isinstance(result, _Raised):
+        return Verdict(exercise.name, "raised", _raised(result.error, path), case=cases[first].name)
+    says = _differs(result, right[first], exercise.tolerance)
+    return Verdict(exercise.name, "wrong", says, case=cases[first].name)
+
+
+def named(
+    lesson: Lesson, exercise: Exercise, results: Sequence[Any], parts: Mapping[str, ModuleType] | None = None
+) -> tuple[Mistake, ...]:
+    """Return the mistakes that give these results for the cases of an exercise: one, or two together; or none."""
+    cases = exercise.cases()
+    for mistakes in _combinations(exercise.mistakes):
+        source = edited(lesson, mistakes)
+        if source is None:
+            continue
+        wrong = getattr(load_module(lesson.folder / SOLUTION, source), exercise.name)
+        alike = (
+            not _differs(result, _try(exercise, wrong, case, parts or {}), exercise.tolerance)
+            for case, result in zip(cases, results, strict=True)
+        )
+        if all(alike):
+            return mistakes
+    return ()
+
+
+def results_of(
+    lesson: Lesson, exercise: Exercise, module: ModuleType, parts: Mapping[str, ModuleType] | None = None
+) -> list[Any]:
+    """Return what a module's solution gives for each case; an error it raises is a result, too."""
+    solution = getattr(module, exercise.name)
+    return [_try(exercise, solution, case, parts or {}) for case in exercise.cases()]
+
+
+def edited(lesson: Lesson, mistakes: Sequence[Mistake]) -> str | None:
+    """Return the solution's text with the edits of mistakes, one after the other; None if they exclude each other."""
+    source = (lesson.folder / SOLUTION).read_text(encoding="utf-8")
+    for mistake in mistakes:
+        for old, new in mistake.edits.items():
+            if source.count(old) != 1:
+                return None
+            source = source.replace(old, new)
+    return source
+
+
+def _combinations(mistakes: Sequence[Mistake]) -> Iterator[tuple[Mistake, ...]]:
+    yield from itertools.combinations(mistakes, 1)
+    yield from itertools.combinations(mistakes, 2)
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """A solution's error, as its result."""
+
+    error: Exception
+
+
+def _right(lesson: Lesson, exercise: Exercise, case: Case, parts: Mapping[str, ModuleType]) -> Any:
+    """The result of the library's own, or of the lesson's solution."""
+    solution = exercise.reference or getattr(load_module(lesson.folder / SOLUTION), exercise.name)
+    result = _try(exercise, solution, case, parts)
+    if isinstance(result, _Raised):
+        raise LessonError(lesson.folder, f"the solution fails for {case.name}: {result.error}", "mend the lesson")
+    return result
+
+
+def _try(exercise: Exercise, solution: Any, case: Case, parts: Mapping[str, ModuleType]) -> Any:
+    try:
+        torch.manual_seed(0)
+        return exercise.use(solution, _inputs(case, parts))
+    except Exception as error:  # noqa: BLE001 - the learner's own code may raise anything
+        return _Raised(error)
+
+
+def _inputs(case: Case, parts: Mapping[str, ModuleType]) -> dict[str, Any]:
+    inputs = {name: copy.deepcopy(value) for name, value in case.inputs.items()}
+    return {**inputs, "parts": parts} if parts else inputs
+
+
+def _changed_input(exercise: Exercise, solution: Any, case: Case, parts: Mapping[str, ModuleType]) -> str:
+    """The first tensor among the inputs that a solution writes to."""
+    inputs = _inputs(case, parts)
+    torch.manual_seed(0)
+    exercise.use(solution, inputs)
+    for name, before in case.inputs.items():
+        if isinstance(before, Tensor) and not torch.equal(before, inputs[name]):
+            return name
+    return ""
+
+
+def _differs(result: Any, right: Any, tolerance: float) -> str:
+    if isinstance(result, _Raised) or isinstance(right, _Raised):
+        both = isinstance(result, _Raised) and isinstance(right, _Raised)
+        same = both and type(result.error) is type(right.error) and str(result.error) == str(right.error)
+        return "" if same else "an error"
+    return difference(result, right, tolerance)
+
+
+def _said_ratio(result: Any, right: Any) -> str:
+    found = None if isinstance(result, _Raised) else ratio(result, right)
+    return "?" if found is None else f"{found:.4g}"
+
+
+def _format(text: str, facts: Mapping[str, Any]) -> str:
+    for name, value in facts.items():  # not str.format: texts may show code in braces
+        text = text.replace(f"{{{name}}}", f"{value:.4g}" if isinstance(value, float) else str(value))
+    return text
+
+
+def _raised(error: Exception, path: Path) -> str:
+    """An error with the line of the learner's file that it comes from."""
+    own = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
+    at = f"line {own[-1].lineno}: {own[-1].line}\n  " if own else ""
+    return f"{at}{type(error).__name__}: {error}"

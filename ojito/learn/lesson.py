@@ -1,0 +1,89 @@
+"""A lesson: a folder with its page, the exercise with gaps, its solution, and how they are checked."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ojito.errors import OjitoError, one_line
+from ojito.learn.exercise import Exercise, Milestone, Question
+
+PAGE, EXERCISE, SOLUTION, CHECK = "lesson.md", "exercise.py", "solution.py", "check.py"
+FILES = (PAGE, EXERCISE, SOLUTION, CHECK)
+
+
+class LessonError(OjitoError):
+    """A lesson that is not complete, or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson, read from its folder.
+
+    Attributes:
+        folder: With lesson.md, exercise.py, solution.py and check.py.
+        title: The first heading of its page.
+        question: To be answered before anything is run.
+        exercises: In the order in which they are to be solved.
+        milestone: What its parts do together with those of other lessons; None for an ordinary lesson.
+    """
+
+    folder: Path
+    title: str
+    question: Question
+    exercises: tuple[Exercise, ...]
+    milestone: Milestone | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @classmethod
+    def read(cls, folder: Path) -> Lesson:
+        """Read a lesson.
+
+        Raises:
+            LessonError: A file is missing, or `check.py` does not say what is needed.
+        """
+        for name in FILES:
+            if not (folder / name).is_file():
+                raise LessonError(folder, f"has no {name}", f"a lesson has {', '.join(FILES)}")
+        check = load_module(folder / CHECK)
+        exercises = tuple(getattr(check, "EXERCISES", ()))
+        question = getattr(check, "QUESTION", None)
+        if not exercises or not isinstance(question, Question):
+            raise LessonError(folder / CHECK, "has no EXERCISES or no QUESTION", "define both")
+        return cls(folder, title_of(folder), question, exercises, getattr(check, "MILESTONE", None))
+
+
+def title_of(folder: Path) -> str:
+    """The first heading of a lesson's page; the folder's name where there is none."""
+    found = re.search(r"^# +(.+)$", (folder / PAGE).read_text(encoding="utf-8"), re.M)
+    return found[1].strip() if found else folder.name
+
+
+def load_module(path: Path, source: str | None = None) -> ModuleType:
+    """Run a file as a module of its own.
+
+    Args:
+        path: The file, which tracebacks name.
+        source: What to run in place of its text.
+
+    Raises:
+        LessonError: It cannot be read. What it raises itself is not caught.
+    """
+    try:
+        text = path.read_text(encoding="utf-8") if source is None else source
+    except (OSError, UnicodeDecodeError) as error:
+        raise LessonError(path, one_line(str(error)), "put it back: ojito learn reset") from error
+    name = f"ojito_lesson_{path.parent.name}_{path.stem}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    # Dataclasses look their module up by its name.
+    sys.modules[name] = module
+    exec(compile(text, str(path), "exec"), module.__dict__)  # noqa: S102 - the learner's own file
+    return module

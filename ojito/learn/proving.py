@@ -1,0 +1,108 @@
+"""Proof that a lesson keeps its word: its stub fails, its solution passes, and each mistake is named.
+
+It is what `ojito learn dev check` runs, for lessons of Ojito and of others.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from ojito.learn.exercise import Exercise
+from ojito.learn.gaps import open_gaps
+from ojito.learn.grading import edited, grade, named, results_of
+from ojito.learn.lesson import EXERCISE, SOLUTION, Lesson, load_module
+
+FEWEST = 5
+"""Mistakes of an exercise."""
+
+_LONGEST_PAGE = 120  # lines
+
+
+def prove(lesson: Lesson, parts: Mapping[str, Path] | None = None) -> list[str]:
+    """Return what is wrong with a lesson; nothing where all of it holds.
+
+    Args:
+        lesson: The lesson.
+        parts: Solutions of the lessons that a milestone is made of.
+    """
+    stub = (lesson.folder / EXERCISE).read_text(encoding="utf-8")
+    solution = (lesson.folder / SOLUTION).read_text(encoding="utf-8")
+    faults = [*_page(lesson), *_same_signatures(lesson, stub, solution)]
+    if lesson.question.answer not in lesson.question.choices:
+        faults.append(f"the question's answer {lesson.question.answer!r} is none of its choices")
+    if grade(lesson, lesson.folder / EXERCISE, parts).passed:
+        faults.append(f"{EXERCISE} passes with its gaps")
+    solved = grade(lesson, lesson.folder / SOLUTION, parts)
+    if not solved.passed:
+        says = solved.says or "; ".join(f"{one.exercise}: {one.says}" for one in solved.verdicts if one.says)
+        faults.append(f"{SOLUTION} fails: {says}")
+        return faults
+    modules = {name: load_module(path) for name, path in (parts or {}).items()}
+    for exercise in lesson.exercises:
+        if not open_gaps(stub, exercise.name):
+            faults.append(f"{exercise.name} has no gap in {EXERCISE}")
+        if len(exercise.mistakes) < FEWEST:
+            faults.append(f"{exercise.name} has {len(exercise.mistakes)} mistakes, and needs {FEWEST}")
+        if not exercise.hints:
+            faults.append(f"{exercise.name} has no hint")
+        faults += _mistakes(lesson, exercise, modules)
+    return faults
+
+
+def _mistakes(lesson: Lesson, exercise: Exercise, parts: Mapping[str, ModuleType]) -> list[str]:
+    """Mistakes that are not wrong, or not told from each other."""
+    faults = []
+    right = results_of(lesson, exercise, load_module(lesson.folder / SOLUTION), parts)
+    for mistake in exercise.mistakes:
+        source = edited(lesson, [mistake])
+        if source is None:
+            faults.append(f"{exercise.name}, {mistake.name}: an edit's text is not in {SOLUTION} exactly once")
+            continue
+        results = results_of(lesson, exercise, load_module(lesson.folder / SOLUTION, source), parts)
+        if named(lesson, exercise, right, parts) == (mistake,):
+            faults.append(f"{exercise.name}, {mistake.name}: gives the right results for all cases")
+            continue
+        found = named(lesson, exercise, results, parts)
+        if [one.name for one in found] != [mistake.name]:
+            others = " and ".join(one.name for one in found) or "nothing"
+            faults.append(f"{exercise.name}, {mistake.name}: is told as {others}")
+    return faults
+
+
+def _page(lesson: Lesson) -> list[str]:
+    lines = (lesson.folder / "lesson.md").read_text(encoding="utf-8").splitlines()
+    faults = []
+    if len(lines) > _LONGEST_PAGE:
+        faults.append(f"lesson.md has {len(lines)} lines, and a page has {_LONGEST_PAGE}")
+    words = " ".join(" ".join(lines).split())
+    for text in (lesson.question.text, *lesson.question.choices.values()):
+        if " ".join(text.split()) not in words:
+            faults.append(f"lesson.md does not ask: {text}")
+    return faults
+
+
+def _same_signatures(lesson: Lesson, stub: str, solution: str) -> Sequence[str]:
+    """The exercises must be the same in both files, but for what stands in them."""
+    faults = []
+    ours, theirs = _signatures(stub), _signatures(solution)
+    for exercise in lesson.exercises:
+        one, other = ours.get(exercise.name), theirs.get(exercise.name)
+        if one is None or other is None:
+            faults.append(f"{exercise.name} is missing in {EXERCISE if one is None else SOLUTION}")
+        elif one != other:
+            faults.append(f"{exercise.name} has another signature or docstring in {EXERCISE} than in {SOLUTION}")
+    return faults
+
+
+def _signatures(source: str) -> dict[str, str]:
+    found = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = f"{ast.dump(node.args)} {ast.get_docstring(node)}"
+        elif isinstance(node, ast.ClassDef):
+            methods = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+            found[node.name] = str([(one.name, ast.dump(one.args)) for one in methods])
+    return found

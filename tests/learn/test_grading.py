@@ -1,0 +1,117 @@
+"""A learner's file graded, and its mistakes named."""
+
+import pytest
+
+from ojito.errors import OjitoError
+from ojito.learn.grading import Grade, edited, grade
+from tests.learn.conftest import EXERCISE, SOLUTION
+
+MEAN = "total / values.shape[axis]"
+
+
+@pytest.fixture
+def graded(lesson, tmp_path):
+    def graded(source, **options):
+        path = tmp_path / "exercise.py"
+        path.write_text(source)
+        return grade(lesson, path, **options)
+
+    return graded
+
+
+def first(found):
+    return found.verdicts[-1]
+
+
+def test_solution_is_right(graded):
+    found = graded(SOLUTION)
+    assert found.passed
+    assert [(one.exercise, one.status) for one in found.verdicts] == [("mean", "right"), ("double", "right")]
+    assert found.prediction == "a"
+
+
+def test_question_comes_first(graded):
+    found = graded(EXERCISE)
+    assert not found.passed
+    assert "Which is larger?" in found.says
+    assert not found.verdicts
+
+
+def test_open_gap_is_shown_with_its_line(graded):
+    found = graded(EXERCISE.replace('PREDICTION = ""', 'PREDICTION = "b"'))
+    assert (first(found).status, first(found).says) == ("gap", "line 9 is still open: total = ...")
+    assert found.prediction == "b"
+
+
+def test_mistake_is_named_with_its_numbers(graded):
+    found = first(graded(SOLUTION.replace(MEAN, "total")))
+    assert found.status == "named"
+    assert found.says == "you add up 3 values: 3x too large"
+    assert found.mistakes == ("sum",)
+    assert found.case == "along the last axis"
+
+
+def test_mistake_is_known_by_its_results_and_not_by_its_text(graded):
+    found = first(graded(SOLUTION.replace(MEAN, "values.mean(axis) * values.shape[axis]")))
+    assert found.mistakes == ("sum",)
+
+
+def test_two_mistakes_together_are_named(graded):
+    found = first(graded(SOLUTION.replace("sum(axis)", "sum(axis, keepdim=True)").replace(MEAN, "total")))
+    assert found.mistakes == ("sum", "keeps")
+    assert found.says.splitlines()[1] == "you keep the axis"
+
+
+def test_unknown_mistake_is_described(graded):
+    found = first(graded(SOLUTION.replace(MEAN, f"{MEAN} + 7")))
+    assert (found.status, found.says) == ("wrong", "the result is off by +7 everywhere")
+
+
+def test_error_is_shown_with_the_learners_line(graded):
+    found = first(graded(SOLUTION.replace(MEAN, "total / nothing")))
+    assert found.status == "raised"
+    assert found.says == "line 10: return total / nothing\n  NameError: name 'nothing' is not defined"
+
+
+def test_first_wrong_exercise_ends_the_check(graded):
+    found = graded(SOLUTION.replace(MEAN, "total").replace("2 * value", "value"))
+    assert [one.exercise for one in found.verdicts] == ["mean"]
+    found = graded(SOLUTION.replace("2 * value", "value**2"))
+    assert [(one.exercise, one.status) for one in found.verdicts] == [("mean", "right"), ("double", "named")]
+
+
+def test_missing_function_is_told(graded):
+    assert first(graded(SOLUTION.replace("def mean", "def man"))).says == "exercise.py defines no mean"
+
+
+def test_input_that_is_written_to_is_told(graded):
+    found = first(graded(SOLUTION.replace("total = values.sum(axis)", "total = values.sum(axis)\n    values += 1")))
+    assert (found.status, found.says) == (
+        "wrong",
+        "the result is right, but values is not what it was before: work on a copy",
+    )
+
+
+def test_file_that_is_not_python_is_told_with_its_line(graded):
+    found = graded(SOLUTION.replace("return total /", "return total //////"))
+    assert found.says.startswith("line 10 is not Python: ")
+
+
+def test_error_of_the_file_itself_is_told(graded):
+    assert graded(SOLUTION + "\n1 / 0\n").says == "line 17: 1 / 0\n  ZeroDivisionError: division by zero"
+
+
+def test_missing_file_is_an_error(lesson, tmp_path):
+    with pytest.raises(OjitoError, match="ojito learn reset"):
+        grade(lesson, tmp_path / "none.py")
+
+
+def test_grade_survives_json(graded):
+    found = graded(SOLUTION.replace(MEAN, "total"))
+    assert Grade.from_dict(found.to_dict()) == found
+
+
+def test_edits_that_exclude_each_other_make_no_text(lesson):
+    add, everything, *_, keeps = lesson.exercises[0].mistakes
+    assert edited(lesson, [add, everything]) == SOLUTION.replace(" / values.shape[axis]", "").replace("(axis)", "()")
+    assert edited(lesson, [everything, keeps]) is None
