@@ -7,7 +7,6 @@ from ojito.commands.arguments import (
     BEAMS,
     LOOKING,
     MAX_PIXELS,
-    METHODS,
     MMPROJ,
     MODEL,
     SAMPLING,
@@ -19,6 +18,7 @@ from ojito.commands.arguments import (
     counts,
     word,
 )
+from ojito.probe.methods import METHODS
 
 
 class Command(NamedTuple):

@@ -10,11 +10,10 @@ from ojito.model import VLM
 from ojito.probe.attention import attention_map, rollout_map
 from ojito.probe.forced import ForcedAnswer, Word
 from ojito.probe.maps import HeatMap, lay, lay_squares, token_grid
+from ojito.probe.methods import METHODS
 from ojito.probe.occlusion import occlusion_map
 from ojito.probe.relevance import gradient_map, relevance_map
 from ojito.processor import Processor
-
-METHODS = ("attention", "rollout", "relevance", "gradient", "occlusion")
 
 
 def check_method(method: str, layer: int | None = None, head: int | None = None) -> None:

@@ -40,9 +40,9 @@ def ill(trained, tmp_path):
     return folder
 
 
-def test_broken_model_is_exit_code_1_with_evidence_and_remedy(run, ill):
+def test_broken_model_is_exit_code_5_with_evidence_and_remedy(run, ill):
     code, out, _ = run("doctor", ill, "--device", "cpu")
-    assert code == 1
+    assert code == 5
     assert "ALARM  weights" in out
     assert "evidence: " in out
     assert "remedy: load an earlier checkpoint" in out
@@ -76,5 +76,5 @@ def test_server_is_examined(run, serve, monkeypatch):  # noqa: F811
     assert "secret" not in out
     url, _ = serve(SERVERS["mirrors"][0])
     code, out, _ = run("doctor", "--url", url, "--json")
-    assert code == 1
+    assert code == 5
     assert json.loads(out)["alarms"] == ["upright"]

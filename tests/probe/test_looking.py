@@ -4,19 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from ojito.commands.arguments import METHODS as TYPED
 from ojito.config import ImageConfig, PerceiverConfig, PromptConfig
 from ojito.errors import OjitoError
 from ojito.inference import quantize
 from ojito.probe.forced import force
-from ojito.probe.looking import METHODS, look
+from ojito.probe.looking import look
+from ojito.probe.methods import METHODS
 from tests.noise import noise
 from tests.pipeline.toy import CONFIG, make
 from tests.probe.conftest import LOCAL
-
-
-def test_command_has_every_method():
-    assert TYPED == METHODS
 
 
 @pytest.mark.parametrize("method", METHODS)
