@@ -24,7 +24,7 @@ from ojito.evaluate.controls import CONTROLS, Control, check_controls
 from ojito.evaluate.journal import JOURNAL, Journal, fingerprint
 from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
 from ojito.evaluate.predictions import make_folder, write_evaluation
-from ojito.evaluate.report import page, read_losses, write_page
+from ojito.evaluate.report import page, read_losses
 from ojito.evaluate.scoring import check_metrics, scores_table, scores_to_dict
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
@@ -32,6 +32,7 @@ from ojito.loading import load
 from ojito.pipeline import Pipeline
 from ojito.records import Sample
 from ojito.settings import override, read, write
+from ojito.web_page import write_page
 
 _PIXELS = "processor.image.max_pixels"
 

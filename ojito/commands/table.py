@@ -380,8 +380,20 @@ COMMANDS = (
             argument("run_a", type=word, metavar="RUN_A", help="what `ojito eval --out` wrote"),
             argument("run_b", type=word, metavar="RUN_B", help="the same of another model, on the same data"),
             argument("--metrics", type=word, metavar="NAME,NAME", help="as for `ojito eval`"),
+            argument(
+                "--out",
+                type=word,
+                metavar="FILE",
+                help="also write a web page with both runs side by side, such as compare.html",
+            ),
+            argument(
+                "--limit",
+                type=count,
+                metavar="N",
+                help="with --out: the most questions on the page, those first that differ (default 200)",
+            ),
         ),
-        "ojito compare runs/mine-eval runs/other-eval",
+        "ojito compare runs/mine-eval runs/other-eval --out compare.html",
     ),
     Command(
         "doctor",

@@ -5,8 +5,6 @@ One HTML file without scripts or other files, readable in light and dark.
 
 from __future__ import annotations
 
-import base64
-import io
 import itertools
 import json
 import math
@@ -18,19 +16,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
-
 from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.confusion import Confused, confusion
 from ojito.evaluate.runner import Graded, Report, Scores, by_kind
-from ojito.processor.images import open_image
 from ojito.records import Turn, image_key
-
-Tile = tuple[str, str, str]
-"""A number on top of the page: its value, its name, a remark."""
+from ojito.web_page import Tile, document, filters, heading, thumbnail
+from ojito.web_page import tiles as tiles_of
 
 _REFERENCES = 5  # of a question on the page
-_SIDE = 224  # pixels of an image on the page
 
 _CONTROLS = (
     "The bars below it are the controls: the same questions about a blank image and about the image of another "
@@ -51,44 +44,12 @@ _COLUMNS = 2  # controls beside a score
 _MOST_KINDS = 12  # that can be chosen to be shown alone
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c2024; --soft: #667079; --line: #dfe3e6; --card: #fff; --page: #f6f7f8;
-  --right: #13803f; --wrong: #b93325; --seen: #2f6fde; --blind: #b9c2ca }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaec; --soft: #98a2ab; --line: #30363c; --card: #1d2125;
-  --page: #141719; --right: #4cc27c; --wrong: #f0806f; --seen: #6ea0f5; --blind: #4d565e } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 1120px; padding: 32px 24px; background: var(--page); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif }
-h1 { font-size: 30px; margin: 0 } h2 { font-size: 20px; margin: 40px 0 12px }
-p { color: var(--soft); margin: 4px 0 16px; max-width: 75ch }
-.tiles, .cards { display: grid; gap: 16px }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(min(180px, 100%), 1fr)); margin-top: 24px }
-.cards { grid-template-columns: repeat(auto-fill, minmax(min(250px, 100%), 1fr)) }
-.tile, .card, .panel { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px }
-.tile b { display: block; font-size: 30px; line-height: 1.2 } .tile span { display: block; color: var(--soft) }
-.card img { width: 100%; border-radius: 8px; image-rendering: pixelated; display: block }
-.card dl { margin: 12px 0 0; font-size: 15px } dt { color: var(--soft); margin-top: 6px } dd { margin: 0 }
-.right { color: var(--right) } .wrong { color: var(--wrong) } .wanted { color: var(--soft) }
-table { width: 100%; border-collapse: collapse } th { text-align: left; font-weight: 600 }
-td, th { padding: 7px 10px 7px 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums }
 .bar { background: var(--line); border-radius: 3px; height: 7px; margin: 3px 0; min-width: 120px }
 .bar i { display: block; height: 100%; border-radius: 3px; background: var(--blind) }
 .bar .seen { background: var(--seen) }
-svg { width: 100%; max-width: 600px; height: auto; display: block } svg text { fill: var(--soft); font-size: 13px }
-.notice { border-left: 4px solid var(--wrong); padding-left: 12px; color: var(--ink) }
 .card em { display: block; color: var(--soft); font-size: 13px; font-style: normal; margin-bottom: 8px }
-.filters { display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 16px }
-.filters label { border: 1px solid var(--line); border-radius: 999px; padding: 2px 12px; font-size: 14px }
-.filters label:has(:checked) { background: var(--seen); border-color: var(--seen); color: #fff }
-.filters input { position: absolute; opacity: 0 } .filters label:has(:focus-visible) { outline: 2px solid var(--ink) }
-body:has(#show-wrong:checked) .card:not(.has-wrong) { display: none }
-body:has(#show-right:checked) .card.has-wrong { display: none }
-.tile, .card, td { overflow-wrap: anywhere } th, .count { white-space: nowrap }
-@media (max-width: 640px) {
-  body { padding: 20px 12px } h1 { font-size: 24px } .tile, .card, .panel { padding: 12px }
-  .tiles { grid-template-columns: 1fr 1fr; gap: 10px } .tile b { font-size: 24px }
-  table { font-size: 14px } td, th { padding-right: 6px } th { font-size: 12px }
-  .kinds tr > :last-child { display: none }
-}
+.card figure { margin: 8px 0 12px } figcaption { color: var(--soft); font-size: 13px; margin-top: 4px }
+@media (max-width: 640px) { .kinds tr > :last-child { display: none } }
 """
 
 
@@ -124,9 +85,8 @@ def page(
     captions = "" if report.scores.overlap is None else "; of captions, word overlap"
     controls = _CONTROLS if report.blank or report.exchanged else ""
     parts = [
-        f"<h1>{escape(title)}</h1><p>{escape(about)}</p>",
-        *(f'<p class="notice">{escape(notice)}</p>' for notice in notices),
-        f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles or _own_tiles(report))}</div>',
+        heading(title, about, notices),
+        tiles_of(tiles or _own_tiles(report)),
         "<h2>By kind of question</h2>",
         f"<p>Blue is the share of right answers{captions}. {controls}</p>",
         f'<div class="panel">{_table(report)}</div>',
@@ -147,11 +107,7 @@ def page(
         parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
     shown = _cards(report.graded, cards, seed)
     parts += ["<h2>Images and answers</h2>", _filters([*report.per_kind]), f'<div class="cards">{shown}</div>']
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    )
+    return document(title, parts, _STYLE)
 
 
 def read_losses(folder: Path | str) -> list[dict[str, Any]]:
@@ -163,13 +119,6 @@ def read_losses(folder: Path | str) -> list[dict[str, Any]]:
         return []
     starts = [i for i in range(1, len(log)) if log[i]["step"] <= log[i - 1]["step"]]
     return log[starts[-1] if starts else 0 :]
-
-
-def write_page(path: Path | str, html: str) -> None:
-    """Write a page to a file, whose folder is made where it is missing."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
 
 
 def own_notices(report: Report) -> list[str]:
@@ -194,10 +143,6 @@ def _own_tiles(report: Report) -> list[Tile]:
         if graded:
             tiles.append((f"{Scores.of(graded).exact_match:.1%}", name, "exact match without looking"))
     return tiles
-
-
-def _tile(value: str, name: str, remark: str) -> str:
-    return f'<div class="tile"><b>{escape(value)}</b>{escape(name)}<span>{escape(remark)}</span></div>'
 
 
 def _table(report: Report) -> str:
@@ -244,17 +189,11 @@ def _grounding(grounding: Mapping[str, Any]) -> str:
 def _filters(kinds: Sequence[str]) -> str:
     """Draw what chooses the images that are shown: all, with a wrong answer, without one, or of one kind."""
     choices = [("show-all", "all"), ("show-wrong", "wrong"), ("show-right", "right")]
-    hidden = ""
+    hides = [("show-wrong", ".card:not(.has-wrong)"), ("show-right", ".card.has-wrong")]
     if 1 < len(kinds) <= _MOST_KINDS:
         choices += [(f"show-kind-{i}", kind) for i, kind in enumerate(kinds)]
-        hidden = "".join(
-            f"body:has(#show-kind-{i}:checked) .card:not(.kind-{i}) {{ display: none }}\n" for i in range(len(kinds))
-        )
-    labels = "".join(
-        f'<label><input type="radio" name="show" id="{name}"{" checked" * (name == "show-all")}>{escape(text)}</label>'
-        for name, text in choices
-    )
-    return f'<style>{hidden}</style><div class="filters" role="radiogroup" aria-label="Show">{labels}</div>'
+        hides += [(f"show-kind-{i}", f".card:not(.kind-{i})") for i in range(len(kinds))]
+    return filters("show", choices, hides)
 
 
 def _confusion(confused: Sequence[Confused]) -> str:
@@ -364,30 +303,22 @@ def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str = "") -
             style, sign = "", f"overlap {one.overlap:.2f}"
         if one.finish == "length":
             sign += ", cut off"
-        wanted = "" if one.right else f'<dd class="wanted">expected: {escape(_expected(one.turn))}</dd>'
+        wanted = "" if one.right else f'<dd class="wanted">expected: {escape(references(one.turn))}</dd>'
         question = escape(one.turn.prompt or "caption")
         answers.append(
             f'<dt>{question}</dt><dd class="{style}">{escape(one.given) or "(nothing)"} <small>{sign}</small></dd>'
             + wanted
         )
-    alt = escape(f"image asked about: {graded[0].turn.prompt or 'caption'}", quote=True)
+    alt = f"image asked about: {graded[0].turn.prompt or 'caption'}"
+    image = thumbnail(graded[0].sample.images[0], alt, sys.maxsize)  # the model read it: its limit was kept
     head = f"<em>{label}</em>" if label else ""
     wrong = " has-wrong" * any(not one.right for one in graded)
     style = "card" + wrong + "".join(f" kind-{i}" for i in sorted({kinds[one.kind] for one in graded}))
-    return f'<div class="{style}">{head}<img alt="{alt}" src="{_data_uri(graded[0])}"><dl>{"".join(answers)}</dl></div>'
+    return f'<div class="{style}">{head}{image}<dl>{"".join(answers)}</dl></div>'
 
 
-def _expected(turn: Turn) -> str:
-    """The references: of many answers of people, each once, the most frequent first; of captions the first few."""
+def references(turn: Turn) -> str:
+    """The expected answers: of those of many people each once, the most frequent first; of captions the first few."""
     answers = [answer for answer, _ in Counter(turn.answers).most_common()]
     more = len(answers) - _REFERENCES
     return " | ".join(answers[:_REFERENCES]) + (f" | and {more} more" if more > 0 else "")
-
-
-def _data_uri(graded: Graded) -> str:
-    image = open_image(graded.sample.images[0], max_pixels=sys.maxsize)  # the model read it: its limit was kept
-    if max(image.size) > _SIDE:
-        image = ImageOps.contain(image, (_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ojito.evaluate import Graded, Report
-from ojito.evaluate.report import log_ticks, page, read_losses, write_page
+from ojito.evaluate.report import log_ticks, page, read_losses
 from ojito.evaluate.scoring import scores_to_dict
 from ojito.records import Sample, Turn
 from tests.noise import noise
@@ -37,7 +37,7 @@ def text(html):
 
 
 def shown_images(html):
-    found = re.findall(r'src="data:image/png;base64,([^"]*)"', html)
+    found = re.findall(r'src="data:image/(?:png|jpeg);base64,([^"]*)"', html)
     return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
 
 
@@ -357,22 +357,6 @@ def test_foreign_text_is_escaped(show):
 def test_question_cannot_leave_the_images_description():
     html = make(answered(prompt='" onerror="alert(1)'))
     assert 'alt="image asked about: &quot; onerror=&quot;alert(1)" src="data:' in html
-
-
-# ------------------------------------------------------------------------------------------------------------- writing
-
-
-@pytest.mark.parametrize("form", [str, lambda path: path], ids=["str", "path"])
-def test_page_is_written_into_a_new_folder(tmp_path, form):
-    path = tmp_path / "runs" / "mine" / "report.html"
-    write_page(form(path), "<p>ñ ✓</p>")
-    assert path.read_bytes().decode("utf-8") == "<p>ñ ✓</p>"
-
-
-def test_page_replaces_the_one_before(tmp_path):
-    for html in ("a longer page", "short"):
-        write_page(tmp_path / "report.html", html)
-    assert (tmp_path / "report.html").read_text() == "short"
 
 
 # --------------------------------------------------------------------------------------------------- scores and filters
