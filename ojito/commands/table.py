@@ -356,6 +356,17 @@ COMMANDS = (
                 help="also write predictions.jsonl, scores.json and report.html there",
             ),
             argument(
+                "--look",
+                type=count,
+                metavar="N",
+                help="in the report, draw where the answers to N of its questions come from, the worst first",
+            ),
+            argument(
+                "--look-method",
+                choices=METHODS,
+                help="how, as `ojito look --method` does (default: relevance, or occlusion where that has no map)",
+            ),
+            argument(
                 "--max-new-tokens",
                 type=int,
                 metavar="N",

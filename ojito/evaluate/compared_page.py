@@ -29,7 +29,7 @@ _GONE = '<div class="gone">{}</div>'
 Pair = tuple[Prediction, Prediction]
 
 _TEST = (
-    "A - B with the interval in which it lies with 95% probability for other questions of the same kind, and p: how "
+    "A − B with the interval in which it lies with 95% probability for other questions of the same kind, and p: how "
     "often runs that do not differ come so far apart."
 )
 
@@ -48,7 +48,7 @@ _STYLE = """
 .asked h3 { font-size: 17px; margin: 0; font-weight: 600 } .asked p { margin: 0; font-size: 15px; max-width: none }
 .said { border-left: 3px solid var(--line); padding: 2px 0 2px 12px } .said b { color: var(--soft); margin-right: 6px }
 .said.right { border-color: var(--right) } .said.wrong { border-color: var(--wrong) }
-.said small { white-space: nowrap }
+.said { align-self: start } .said small { white-space: nowrap }
 .find { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin-bottom: 16px; color: var(--soft);
   font-size: 14px }
 .find input { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--line);
@@ -93,8 +93,9 @@ def page(found: Compared, a: str, b: str, *, limit: int = LIMIT) -> str:
         cards, missing = cards + card, missing + lost
     notices = []
     if missing:
+        which = "1 image" if missing == 1 else f"{missing:,} images"
         notices.append(
-            f"{missing} images cannot be read where the runs found them. Paths are relative to the folder in which "
+            f"{which} cannot be read where the runs found them. Paths are relative to the folder in which "
             "`ojito eval` was run."
         )
     some = f" The first {len(shown):,} of {found.n:,} are here; --limit shows more." if len(shown) < found.n else ""
@@ -142,12 +143,12 @@ def _tiles(found: Compared) -> list[Tile]:
 
 
 def _scores(found: Compared) -> str:
-    rows = ["<tr><th>Score<th>A<th>B<th>A - B<th>95% interval<th>p</tr>"]
+    rows = ["<tr><th>Score<th>A<th>B<th>A − B<th>95% interval<th>p<th></tr>"]
     for name, (one, other, gap) in found.scores.items():
-        said = "" if gap.p < _CERTAIN else " <small>may be chance</small>"
+        said = "" if gap.p < _CERTAIN else "<small>may be chance</small>"
         rows.append(
             f"<tr><td>{escape(name)}<td>{one:.3f}<td>{other:.3f}<td>{gap.difference:+.3f}"
-            f"<td>{gap.low:+.3f} to {gap.high:+.3f}<td>{gap.p:.4f}{said}</tr>"
+            f"<td>{gap.low:+.3f} to {gap.high:+.3f}<td>{gap.p:.4f}<td>{said}</tr>"
         )
     return f'<table class="scores">{"".join(rows)}</table>'
 

@@ -12,9 +12,12 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.confusion import Confused, confusion
@@ -22,6 +25,9 @@ from ojito.evaluate.runner import Graded, Report, Scores, by_kind
 from ojito.records import Turn, image_key
 from ojito.web_page import Tile, document, filters, heading, thumbnail
 from ojito.web_page import tiles as tiles_of
+
+CARDS = 24
+"""Images on a page."""
 
 _REFERENCES = 5  # of a question on the page
 
@@ -40,6 +46,11 @@ _LOSSES = (
     "looks long before an answer changes."
 )
 
+_MAPS = (
+    "A map shows which parts of the image speak for a word of the answer, brightest where most: for the word to which "
+    "the image is worth most. Beside it, how likely the word was, and how likely when the image has one even colour."
+)
+
 _COLUMNS = 2  # controls beside a score
 _MOST_KINDS = 12  # that can be chosen to be shown alone
 
@@ -53,6 +64,19 @@ _STYLE = """
 """
 
 
+@dataclass(frozen=True)
+class AnswerMap:
+    """Where in the image a word of an answer comes from.
+
+    Attributes:
+        image: The image with the map over it; None where there is none.
+        says: What it shows, or why there is none.
+    """
+
+    image: Image.Image | None
+    says: str
+
+
 def page(
     title: str,
     about: str,
@@ -60,11 +84,12 @@ def page(
     *,
     tiles: Sequence[Tile] = (),
     losses: Sequence[Mapping[str, Any]] = (),
-    cards: int = 24,
+    cards: int = CARDS,
     notices: Sequence[str] = (),
     metrics: Mapping[str, Any] | None = None,
     grounding: Mapping[str, Any] | None = None,
     seed: int = 0,
+    maps: Mapping[int, AnswerMap] | None = None,
 ) -> str:
     """Return the HTML of a page about an evaluation.
 
@@ -80,6 +105,7 @@ def page(
         metrics: Scores with their intervals, as `scores_to_dict` gives them.
         grounding: Of each control, what `grounding_to_dict` gives.
         seed: Decides which images are drawn.
+        maps: Where in the image answers come from, by the number of their question.
     """
     notices = [*notices, *own_notices(report)]
     captions = "" if report.scores.overlap is None else "; of captions, word overlap"
@@ -105,9 +131,27 @@ def page(
     losses = [line for line in losses if line["loss"] is not None]
     if len(losses) > 1:
         parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
-    shown = _cards(report.graded, cards, seed)
-    parts += ["<h2>Images and answers</h2>", _filters([*report.per_kind]), f'<div class="cards">{shown}</div>']
+    shown = _cards(report.graded, cards, seed, maps or {})
+    parts += [
+        "<h2>Images and answers</h2>",
+        f"<p>{_MAPS}</p>" if maps else "",
+        _filters([*report.per_kind]),
+        f'<div class="cards">{shown}</div>',
+    ]
     return document(title, parts, _STYLE)
+
+
+def shown_first(graded: Sequence[Graded], count: int, *, cards: int = CARDS, seed: int = 0) -> list[Graded]:
+    """Return the first questions on a page, those with the worst answers first.
+
+    Args:
+        graded: All of the evaluation.
+        count: The most questions.
+        cards: As for `page`.
+        seed: As for `page`.
+    """
+    shown = [one for _, group in _chosen(graded, cards, seed) for one in group]
+    return sorted(shown, key=lambda one: _goodness([one]))[:count]
 
 
 def read_losses(folder: Path | str) -> list[dict[str, Any]]:
@@ -259,26 +303,29 @@ def log_ticks(low: float, high: float) -> list[float]:
     return found if len(found) > 1 else [float(f"{low:.2g}"), float(f"{high:.2g}")]
 
 
-def _cards(graded: Sequence[Graded], most: int, seed: int) -> str:
-    """Draw a card for each image with all that was asked about it: of half of them, the worst; the others are drawn."""
+def _cards(graded: Sequence[Graded], most: int, seed: int, maps: Mapping[int, AnswerMap]) -> str:
+    """Draw a card for each image with all that was asked about it."""
+    kinds = {kind: i for i, kind in enumerate(by_kind(graded))}
+    return "".join(_card(group, kinds, label, maps) for label, group in _chosen(graded, most, seed))
+
+
+def _chosen(graded: Sequence[Graded], most: int, seed: int) -> list[tuple[str, Sequence[Graded]]]:
+    """What was asked about each image that is shown: half of them the worst, the others drawn; and which it is."""
     groups: dict[object, list[Graded]] = {}
     for one in graded:
         if one.sample.images:
             image = one.sample.images[0]
             groups.setdefault(image_key(image), []).append(one)
-    every, kinds = [*groups.values()], {kind: i for i, kind in enumerate(by_kind(graded))}
+    every = [*groups.values()]
     if len(every) <= most:
-        return "".join(_card(group, kinds) for group in sorted(_in_turn(every), key=_goodness))
+        return [("", group) for group in sorted(_in_turn(every), key=_goodness)]
     bad = sorted((group for group in every if _goodness(group) < 1), key=_goodness)
     worst = _in_turn(bad[: most // 2])
     shown = set(map(id, worst))
     others = [group for group in every if id(group) not in shown]
     random.Random(f"{seed} cards").shuffle(others)
     drawn = _in_turn(others)[: most - len(worst)]
-    return "".join(
-        [_card(group, kinds, "among the worst") for group in sorted(worst, key=_goodness)]
-        + [_card(group, kinds, "drawn") for group in drawn]
-    )
+    return [("among the worst", group) for group in sorted(worst, key=_goodness)] + [("drawn", one) for one in drawn]
 
 
 def _goodness(group: Sequence[Graded]) -> float:
@@ -295,7 +342,7 @@ def _in_turn(groups: Sequence[Sequence[Graded]]) -> list[Sequence[Graded]]:
     return [group for kinds in itertools.zip_longest(*of_kind.values()) for group in kinds if group]
 
 
-def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str = "") -> str:
+def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str, maps: Mapping[int, AnswerMap]) -> str:
     answers = []
     for one in graded:
         style, sign = ("right", "✓ right") if one.right else ("wrong", "✗ wrong")
@@ -308,6 +355,7 @@ def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str = "") -
         answers.append(
             f'<dt>{question}</dt><dd class="{style}">{escape(one.given) or "(nothing)"} <small>{sign}</small></dd>'
             + wanted
+            + (_figure(maps[one.number]) if one.number in maps else "")
         )
     alt = f"image asked about: {graded[0].turn.prompt or 'caption'}"
     image = thumbnail(graded[0].sample.images[0], alt, sys.maxsize)  # the model read it: its limit was kept
@@ -315,6 +363,11 @@ def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str = "") -
     wrong = " has-wrong" * any(not one.right for one in graded)
     style = "card" + wrong + "".join(f" kind-{i}" for i in sorted({kinds[one.kind] for one in graded}))
     return f'<div class="{style}">{head}{image}<dl>{"".join(answers)}</dl></div>'
+
+
+def _figure(one: AnswerMap) -> str:
+    image = "" if one.image is None else thumbnail(one.image, "map over the image")
+    return f"<dd><figure>{image}<figcaption>{escape(one.says)}</figcaption></figure></dd>"
 
 
 def references(turn: Turn) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from ojito.config import ModelConfig, PerceiverConfig
 from ojito.errors import OjitoError, nearest
 from ojito.model import VLM
 from ojito.probe.attention import attention_map, rollout_map
@@ -27,6 +28,18 @@ def check_method(method: str, layer: int | None = None, head: int | None = None)
     for name, number in (("layer", layer), ("head", head)):
         if number is not None and method != "attention":
             raise OjitoError(name, f"is for the method attention, not {method}", "leave it out")
+
+
+def usual_method(config: ModelConfig) -> str:
+    """The method to look at a model with, where none is named: relevance, if its visual tokens have a place.
+
+    Raises:
+        OjitoError: The model reads text alone.
+    """
+    if isinstance(config.connector, PerceiverConfig):
+        return "occlusion"
+    token_grid(config)  # refuses a model of text alone
+    return "relevance"
 
 
 def look(

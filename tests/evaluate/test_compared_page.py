@@ -106,7 +106,7 @@ def test_images_are_embedded_and_one_that_is_gone_is_told(tmp_path):
     path.unlink()
     html = page(compared(("red", "blue"), images=(str(path),)), "a", "b")
     assert re.search(r'<div class="gone">[^<]*a\.png: does not exist', html)
-    assert "1 images cannot be read where the runs found them" in html
+    assert "1 image cannot be read where the runs found them" in html
     (tmp_path / "b.png").write_bytes(b"not an image")
     assert 'class="gone"' in page(compared(("red", "blue"), images=(str(tmp_path / "b.png"),)), "a", "b")
     assert "no image file" in page(compared(("red", "blue")), "a", "b")
