@@ -444,6 +444,12 @@ COMMANDS = (
                 metavar="NAME",
                 help="with --url: the environment variable that holds the server's key",
             ),
+            argument(
+                "--out",
+                type=word,
+                metavar="FILE",
+                help="also write a web page with the findings and the images that they rest on, such as doctor.html",
+            ),
         ),
         "ojito doctor runs/mine captions.jsonl",
     ),

@@ -11,7 +11,6 @@ from ojito.records import Sample, Turn
 from tests.noise import noise
 from tests.pipeline.toy import make
 
-
 TURNS = (Turn("what?", ("kite",)),)
 
 
