@@ -54,7 +54,8 @@ svg { width: 100%; max-width: 600px; height: auto; display: block } svg text { f
 .filters label:has(:checked) { background: var(--seen); border-color: var(--seen); color: var(--card) }
 .filters input[type=radio] { position: absolute; opacity: 0 }
 .filters label:has(:focus-visible) { outline: 2px solid var(--ink) }
-.tile, .card, td { overflow-wrap: anywhere } th, .count { white-space: nowrap }
+.tile, .card, td { overflow-wrap: anywhere } th, .count { white-space: nowrap } .panel { overflow-x: auto }
+.scores td, .kinds td:not(:first-child) { white-space: nowrap; overflow-wrap: normal }
 @media (max-width: 640px) {
   body { padding: 20px 12px } h1 { font-size: 24px } .tile, .card, .panel { padding: 12px }
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px } .tile b { font-size: 24px }

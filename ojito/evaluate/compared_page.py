@@ -35,7 +35,7 @@ _TEST = (
 
 _STYLE = """
 .scores td:not(:first-child), .scores th:not(:first-child) { text-align: right; padding: 7px 0 7px 16px }
-.scores tr:last-child td { border-bottom: 0 } .scores small { color: var(--soft) } .panel { overflow-x: auto }
+.scores tr:last-child td { border-bottom: 0 } .scores small { color: var(--soft) }
 .pair { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px; margin-bottom: 12px;
   display: grid; grid-template-columns: 144px 1fr 1fr; gap: 8px 20px; align-content: start;
   content-visibility: auto; contain-intrinsic-size: auto 180px; overflow-wrap: anywhere }

@@ -216,7 +216,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
                 "<td>" if gap is None else f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
             )
         rows.append(f"<tr><td>{escape(name)}{cells}</tr>")
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table class="scores">{"".join(rows)}</table>'
 
 
 def _grounding(grounding: Mapping[str, Any]) -> str:
@@ -227,7 +227,7 @@ def _grounding(grounding: Mapping[str, Any]) -> str:
             f"<tr><td>{escape(name)}<td>{one['exact_match']:.1%}<td>{one['loss']:.3f}"
             f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})</tr>"
         )
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table class="scores">{"".join(rows)}</table>'
 
 
 def _filters(kinds: Sequence[str]) -> str:
