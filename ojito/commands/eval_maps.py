@@ -62,11 +62,11 @@ def answer_maps(pipe: Pipeline, graded: Sequence[Graded], method: str) -> dict[i
 
 
 def _map(pipe: Pipeline, one: Graded, method: str) -> AnswerMap:
-    opened = pipe.processor.open_image(one.sample.images[0])
     if len(one.sample.images) > 1:
-        raise OjitoError("map", f"the question is about {len(one.sample.images)} images")
+        return AnswerMap(None, f"no map: the question is about {len(one.sample.images)} images")
     if not any(map(str.isalnum, one.given)):
-        raise OjitoError("map", "the answer has no word")
+        return AnswerMap(None, "no map: the answer has no word")
+    opened = pipe.processor.open_image(one.sample.images[0])
     forced = force_turn(pipe.processor, dataclasses.replace(one.sample, images=[opened.image]), one.given)
     worth = dependence(pipe.model, pipe.processor, opened.image, forced)
     best = max(worth, key=lambda of: of.nats)
