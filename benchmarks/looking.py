@@ -22,8 +22,9 @@ import ojito
 from benchmarks.measure import write
 from ojito.data.scenes import Scenes, ask, draw_things, paint_boxed
 from ojito.probe.forced import ForcedAnswer, force
-from ojito.probe.looking import METHODS, look
+from ojito.probe.looking import look
 from ojito.probe.maps import area_share, mass_inside
+from ojito.probe.methods import METHODS
 from ojito.probe.occlusion import curve
 
 KINDS = ("colour", "what", "where", "size")

@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after "ojito"; None takes those that the program was started with.
 
     Returns:
-        The exit code: 0; 1 for a bug, or where `ojito doctor` finds something broken; 2 for a mistake in the input; 3
-        if what was learned could not be written; 4 if another process of the same training was lost; 130 for Ctrl-C,
+        The exit code: 0; 1 for a bug; 2 for a mistake in the input; 3 if what was learned could not be written; 4 if
+        another process of the same training was lost; 5 where `ojito doctor` finds something broken; 130 for Ctrl-C,
         and 128 + its number for another signal that ended a training.
     """
     try:

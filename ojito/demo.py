@@ -14,11 +14,12 @@ import torch
 
 from ojito.data import Scenes
 from ojito.evaluate import Graded, Report, Scores, evaluate
-from ojito.evaluate.report import page, write_page
+from ojito.evaluate.report import page
 from ojito.presets import preset
 from ojito.settings import ConfigError
 from ojito.trainer.interrupts import Interrupted
 from ojito.training import TrainResult, train
+from ojito.web_page import write_page
 
 QUESTIONS = 600  # of each measurement; 500 at the least, evenly of ten kinds
 SHORT_MINUTES = 0.25

@@ -168,6 +168,3 @@ LOOKING = (
     MAX_PIXELS,
     argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (default 256)"),
 )
-
-METHODS = ("attention", "rollout", "relevance", "gradient", "occlusion")
-"""Those of `ojito.probe.looking`, here without torch."""

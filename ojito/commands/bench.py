@@ -15,8 +15,8 @@ from ojito.bench.page import page
 from ojito.bench.run import bench
 from ojito.commands.console import progress
 from ojito.errors import UsageError
-from ojito.evaluate.report import write_page
 from ojito.threads import keeping_threads
+from ojito.web_page import write_page
 
 COLUMNS = ("batch", "prompt", "image s", "first token s", "ms/token", "tokens/s", "answer s", "peak GB", "foretold")
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 
+from ojito.commands.paths import check_page
+from ojito.errors import UsageError
+from ojito.evaluate.compared_page import LIMIT, page
 from ojito.evaluate.runs import Compared, Prediction, compare_runs, read_run
 from ojito.evaluate.scoring import check_metrics
+from ojito.web_page import write_page
 
 _SHOWN = 5
 _CERTAIN = 0.05
@@ -16,11 +21,19 @@ def run(args: Namespace) -> int:
     """Compare the predictions of two runs."""
     metrics = None if args.metrics is None else [name.strip() for name in args.metrics.split(",")]
     check_metrics(metrics or ())
+    if args.limit is not None and args.out is None:
+        raise UsageError(f"--limit {args.limit}", "is of a page, and none is written", "add --out compare.html")
+    if args.out is not None:
+        check_page("--out", args.out)
     found = compare_runs(read_run(args.run_a), read_run(args.run_b), metrics)
     if args.json:
         print(json.dumps({"a": args.run_a, "b": args.run_b, **found.to_dict()}, ensure_ascii=False, indent=1))
     else:
         _tell(found, args.run_a, args.run_b)
+    if args.out is not None:
+        limit = LIMIT if args.limit is None else args.limit
+        write_page(args.out, page(found, args.run_a, args.run_b, limit=limit))
+        print(f"ojito: both runs are side by side in {args.out}", file=sys.stderr)
     return 0
 
 
@@ -43,5 +56,4 @@ def _tell(found: Compared, a: str, b: str) -> None:
 
 
 def _where(one: Prediction) -> str:
-    row = json.loads(one.key[0])
-    return f"{row or 'a row'}, {one.turn.prompt or 'caption'}"
+    return f"{one.origin or 'a row'}, {one.turn.prompt or 'caption'}"

@@ -16,10 +16,10 @@ from ojito.data import Source, open_data, training_texts
 from ojito.data.overview import examples_of, overview, table
 from ojito.data.page import page
 from ojito.errors import UsageError
-from ojito.evaluate.report import write_page
 from ojito.loading import check_vocabulary, find_folder, find_preset, recipe_of
 from ojito.processor import Processor, Tokenizer
 from ojito.records import Sample
+from ojito.web_page import write_page
 
 _MAX_BAD = 1.0  # whatever is wrong is shown, not refused
 _SHOWN = 3  # examples in the terminal

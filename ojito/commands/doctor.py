@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import textwrap
 from argparse import Namespace
 from collections.abc import Sequence
 
 from ojito.commands.console import progress
 from ojito.commands.inputs import load_model
-from ojito.commands.paths import check_data
+from ojito.commands.paths import check_data, check_page
 from ojito.doctor import Report, examine, examine_server
+from ojito.doctor.page import page
 from ojito.errors import UsageError
 from ojito.evaluate import open_held_out
 from ojito.records import Sample
+from ojito.web_page import write_page
 
-HEALTHY, FINDINGS = 0, 1
+HEALTHY, FINDINGS = 0, 5  # 1 would be a bug of ours, and 2 a mistake of the user's
 _SIGNS = {"healthy": "ok", "note": "note", "alarm": "ALARM", "skipped": "-"}
 _WIDTH = 110
 
 
 def run(args: Namespace) -> int:
-    """Examine; return 1 where something is broken."""
+    """Examine; return 5 where something is broken."""
     if (args.model is None) == (args.url is None):
         problem = "names no model" if args.url is None else "is a server, and MODEL a model: one at a time"
         raise UsageError(f"--url {args.url}" if args.url else "doctor", problem, "give MODEL, or --url of a server")
+    if args.out is not None:
+        check_page("--out", args.out)
     report = _examine_model(args) if args.url is None else _examine_server(args)
     if args.json:
         print(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
     else:
         print(_said(report))
+    if args.out is not None:
+        write_page(args.out, page(report))
+        print(f"ojito: the findings are in {args.out}", file=sys.stderr)
     return HEALTHY if report.healthy else FINDINGS
 
 

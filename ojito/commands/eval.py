@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ojito.commands.console import progress
+from ojito.commands.eval_maps import answer_maps, check_looks, method_of
 from ojito.commands.inputs import load_model
 from ojito.commands.paths import check_data
 from ojito.config import ImageConfig
@@ -24,7 +25,7 @@ from ojito.evaluate.controls import CONTROLS, Control, check_controls
 from ojito.evaluate.journal import JOURNAL, Journal, fingerprint
 from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
 from ojito.evaluate.predictions import make_folder, write_evaluation
-from ojito.evaluate.report import page, read_losses, write_page
+from ojito.evaluate.report import page, read_losses, shown_first
 from ojito.evaluate.scoring import check_metrics, scores_table, scores_to_dict
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
@@ -32,6 +33,7 @@ from ojito.loading import load
 from ojito.pipeline import Pipeline
 from ojito.records import Sample
 from ojito.settings import override, read, write
+from ojito.web_page import write_page
 
 _PIXELS = "processor.image.max_pixels"
 
@@ -46,11 +48,13 @@ def run(args: Namespace) -> int:
     check_metrics(metrics or ())
     check_data(args.data)
     controls = _controls(args)
+    check_looks(args)
     folder = None if args.out is None else make_folder(args.out)
     seed = args.seed or 0
     options = make_options(None, {"beams": args.beams, "length_penalty": args.length_penalty})
     pipe, settings = _with_pixels(load_model(args), args.settings)
     other = None if args.compare is None else _load_other(args)
+    method = method_of(args, pipe)
     held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
     if held_out.said:  # first of all, and before the time that the questions take
         print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
@@ -110,6 +114,7 @@ def run(args: Namespace) -> int:
             seed=seed,
             metrics=values["metrics"],
             grounding={name: one for name, one in values.get("grounding", {}).items() if name != "seen"},
+            maps=answer_maps(pipe, shown_first(report.graded, args.look or 0, seed=seed), method),
         )
         if args.report is not None:
             write_page(args.report, html)

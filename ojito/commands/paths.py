@@ -38,3 +38,17 @@ def check_data(data: str) -> None:
     if data not in BUILT_IN:
         check_address(data)
         open_form(Path(data))  # raises with what is wrong
+
+
+def check_page(flag: str, out: str) -> None:
+    """Check that a web page can be written there, before the time that its contents take.
+
+    Raises:
+        UsageError: It is a folder, or in something that is no folder.
+    """
+    path = Path(out)
+    if path.is_dir():
+        raise UsageError(f"{flag} {out}", "is a folder", f"give a file, such as {path / 'page.html'}")
+    there = next((parent for parent in path.parents if parent.exists()), None)
+    if there is not None and not there.is_dir():
+        raise UsageError(f"{flag} {out}", f"is in {there}, which is a file", "give another name")

@@ -7,7 +7,6 @@ from ojito.commands.arguments import (
     BEAMS,
     LOOKING,
     MAX_PIXELS,
-    METHODS,
     MMPROJ,
     MODEL,
     SAMPLING,
@@ -19,6 +18,7 @@ from ojito.commands.arguments import (
     counts,
     word,
 )
+from ojito.probe.methods import METHODS
 
 
 class Command(NamedTuple):
@@ -356,6 +356,17 @@ COMMANDS = (
                 help="also write predictions.jsonl, scores.json and report.html there",
             ),
             argument(
+                "--look",
+                type=count,
+                metavar="N",
+                help="in the report, draw where the answers to N of its questions come from, the worst first",
+            ),
+            argument(
+                "--look-method",
+                choices=METHODS,
+                help="how, as `ojito look --method` does (default: relevance, or occlusion where that has no map)",
+            ),
+            argument(
                 "--max-new-tokens",
                 type=int,
                 metavar="N",
@@ -380,8 +391,20 @@ COMMANDS = (
             argument("run_a", type=word, metavar="RUN_A", help="what `ojito eval --out` wrote"),
             argument("run_b", type=word, metavar="RUN_B", help="the same of another model, on the same data"),
             argument("--metrics", type=word, metavar="NAME,NAME", help="as for `ojito eval`"),
+            argument(
+                "--out",
+                type=word,
+                metavar="FILE",
+                help="also write a web page with both runs side by side, such as compare.html",
+            ),
+            argument(
+                "--limit",
+                type=count,
+                metavar="N",
+                help="with --out: the most questions on the page, those first that differ (default 200)",
+            ),
         ),
-        "ojito compare runs/mine-eval runs/other-eval",
+        "ojito compare runs/mine-eval runs/other-eval --out compare.html",
     ),
     Command(
         "doctor",
@@ -420,6 +443,12 @@ COMMANDS = (
                 type=word,
                 metavar="NAME",
                 help="with --url: the environment variable that holds the server's key",
+            ),
+            argument(
+                "--out",
+                type=word,
+                metavar="FILE",
+                help="also write a web page with the findings and the images that they rest on, such as doctor.html",
             ),
         ),
         "ojito doctor runs/mine captions.jsonl",

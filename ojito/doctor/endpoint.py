@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 from PIL import Image
 
+from ojito.doctor.finding import Shown
 from ojito.errors import OjitoError
 
 _LARGEST = 2**20  # bytes of a response
@@ -54,6 +55,9 @@ class ChatEndpoint:
         key: Sent as a bearer token; "" sends none.
         seconds: For all requests together.
 
+    Attributes:
+        asked: Every question that was answered, in their order, with its images and the answer.
+
     Raises:
         ServerError: The address is none, or the server does not answer there.
     """
@@ -63,6 +67,7 @@ class ChatEndpoint:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ServerError(f"--url {url}", "is no address", "write for example http://127.0.0.1:8000/v1")
         self.url = url.rstrip("/")
+        self.asked: list[Shown] = []
         self._ends = time.monotonic() + seconds
         self._headers = {"Content-Type": "application/json"}
         if key:
@@ -93,10 +98,12 @@ class ChatEndpoint:
         try:
             said = values["choices"][0]["message"]["content"]
             usage = values.get("usage") or {}
-            return Reply(said if isinstance(said, str) else "", int(usage.get("prompt_tokens") or 0))
+            reply = Reply(said if isinstance(said, str) else "", int(usage.get("prompt_tokens") or 0))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             problem = "answers in another form than chat completions"
             raise ServerError(self.url, problem, "give the address of an OpenAI-compatible endpoint") from None
+        self.asked.append(Shown(tuple(images), text, reply.text.strip()))
+        return reply
 
     @property
     def time_left(self) -> bool:

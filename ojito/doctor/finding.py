@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from ojito.records import ImageLike
 
 Severity = Literal["healthy", "note", "alarm", "skipped"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Images that an examination made or sent, for a page about it.
+
+    Attributes:
+        images: PIL images, paths, or encoded ones.
+        about: What was asked, or what the images show.
+        said: What came of it: an answer, or a number.
+    """
+
+    images: tuple[ImageLike, ...]
+    about: str
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,6 +38,7 @@ class Finding:
         evidence: Numbers that it rests on, by name.
         remedy: What to do about it; empty where nothing is wrong.
         examination: Name of the examination. Whoever runs it fills it in.
+        shown: Images that it rests on, which JSON leaves out.
     """
 
     severity: Severity
@@ -28,11 +46,17 @@ class Finding:
     evidence: dict[str, Any] = field(default_factory=dict)
     remedy: str = ""
     examination: str = ""
+    shown: tuple[Shown, ...] = field(default=(), repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
-        values = {"examination": self.examination, **dataclasses.asdict(self)}
-        return {**values, "evidence": {name: _plain(value) for name, value in self.evidence.items()}}
+        return {
+            "examination": self.examination,
+            "severity": self.severity,
+            "says": self.says,
+            "evidence": {name: _plain(value) for name, value in self.evidence.items()},
+            "remedy": self.remedy,
+        }
 
 
 def healthy(says: str, **evidence: Any) -> Finding:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ojito.doctor.finding import Finding, alarm, healthy, note
+from ojito.doctor.finding import Finding, Shown, alarm, healthy, note
 from ojito.doctor.patient import Patient, difference, interval, labelled, plain
 from ojito.evaluate.controls import blank_images, exchanged_images
 from ojito.processor import RowError
@@ -107,6 +107,15 @@ def image(patient: Patient) -> Finding:
     ]
     controls = {"blank": blank_images(samples, patient.pipe), "exchanged": exchanged, "shuffled": shuffled}
     seen = {name: _Answers(patient, rows) for name, rows in controls.items()}
+    turn = samples[0].dialogue[0]
+    asked = f"as it is: {turn.prompt or 'caption'} {turn.answers[0]}"
+    firsts = ((asked, samples[0], right), *((name, controls[name][0], seen[name]) for name in controls))
+    shown = tuple(Shown(tuple(one.images), about, f"loss {of.losses[0]:.3f}") for about, one, of in firsts)
+    return dataclasses.replace(_judged(patient, samples, right, seen), shown=shown)
+
+
+def _judged(patient: Patient, samples: Sequence[Sample], right: _Answers, seen: dict[str, _Answers]) -> Finding:
+    """Judge what the model makes of the right images, and of others in their place, by their names."""
     effect = max(difference(right.logits, other.logits) for other in seen.values())
     gaps = {name: interval([b - a for a, b in zip(right.losses, o.losses, strict=True)]) for name, o in seen.items()}
     changed = float(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ImageConfig, PixelShuffleConfig, ViTConfig
-from ojito.doctor.finding import Finding, alarm, healthy, note
+from ojito.doctor.finding import Finding, Shown, alarm, healthy, note
 from ojito.doctor.patient import Patient, plain
 from ojito.settings import Settings
 
@@ -86,14 +87,24 @@ def channels(patient: Patient) -> Finding:
 def upright(patient: Patient) -> Finding:
     """Does an image arrive as a viewer shows it: upright, not mirrored, turned as its EXIF says, and whole?"""
     image = four_corners()
-    found = _which_way(patient, image, _png(image))
-    if found:
-        return alarm(f"images arrive {found}", "take the turn out of the processor", png=found)
     exif = Image.Exif()
     exif[_EXIF] = _TURNED_RIGHT
     content = io.BytesIO()
     image.transpose(Image.Transpose.ROTATE_90).save(content, "JPEG", quality=95, exif=exif)
-    found = _which_way(patient, image, content.getvalue())
+    png, jpeg = _png(image), content.getvalue()
+    shown = (
+        Shown((image,), "a PNG", "as a viewer shows it"),
+        Shown((_picture(patient.whole(png)),), "the PNG", "as the model gets it"),
+        Shown((_picture(patient.whole(jpeg)),), "a JPEG whose EXIF turns it", "as the model gets it"),
+    )
+    return dataclasses.replace(_turned(patient, image, png, jpeg), shown=shown)
+
+
+def _turned(patient: Patient, image: Image.Image, png: bytes, jpeg: bytes) -> Finding:
+    found = _which_way(patient, image, png)
+    if found:
+        return alarm(f"images arrive {found}", "take the turn out of the processor", png=found)
+    found = _which_way(patient, image, jpeg)
     if found:
         return alarm(
             f"a photograph whose EXIF says how to turn it arrives {found}",
@@ -101,6 +112,14 @@ def upright(patient: Patient) -> Finding:
             exif=found,
         )
     return healthy("a PNG and a JPEG with EXIF arrive upright")
+
+
+def _picture(square: Tensor) -> Image.Image:
+    """What a model gets (3, h, w) as an image, its lowest number black and its highest white."""
+    values = square.detach().float().cpu().nan_to_num(0.0)
+    low, high = values.min(), values.max()
+    levels = ((values - low) / (high - low).clamp_min(1e-9) * 255).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
 
 
 def four_corners(side: int = _SIDE) -> Image.Image:

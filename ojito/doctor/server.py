@@ -81,13 +81,15 @@ def examine_server(
     blocked = ""
     for number, (name, examine) in enumerate(steps.items()):
         progress(number, len(steps))
+        before = len(endpoint.asked)
         if blocked and not (blocked == "upright" and name != "exif"):
             finding = skipped(f"not before {blocked} is healthy")
         elif not endpoint.time_left:
             finding = skipped("no time was left")
         else:
             finding = _try(examine, endpoint)
-        findings.append(dataclasses.replace(finding, examination=finding.examination or name))
+        shown = tuple(endpoint.asked[before:])
+        findings.append(dataclasses.replace(finding, examination=finding.examination or name, shown=shown))
         if name == "image received" and finding.severity != "healthy":
             blocked = name
         if name == "upright" and finding.severity != "healthy" and not blocked:

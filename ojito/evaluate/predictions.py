@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ojito.errors import OjitoError
-from ojito.evaluate.report import write_page
 from ojito.evaluate.runner import Graded, Report
 from ojito.records import StoredImage
+from ojito.web_page import write_page
 
 PREDICTIONS, SCORES, PAGE = "predictions.jsonl", "scores.json", "report.html"
 

@@ -5,8 +5,6 @@ One HTML file without scripts or other files, readable in light and dark.
 
 from __future__ import annotations
 
-import base64
-import io
 import itertools
 import json
 import math
@@ -14,23 +12,24 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.confusion import Confused, confusion
 from ojito.evaluate.runner import Graded, Report, Scores, by_kind
-from ojito.processor.images import open_image
 from ojito.records import Turn, image_key
+from ojito.web_page import Tile, document, filters, heading, thumbnail
+from ojito.web_page import tiles as tiles_of
 
-Tile = tuple[str, str, str]
-"""A number on top of the page: its value, its name, a remark."""
+CARDS = 24
+"""Images on a page."""
 
 _REFERENCES = 5  # of a question on the page
-_SIDE = 224  # pixels of an image on the page
 
 _CONTROLS = (
     "The bars below it are the controls: the same questions about a blank image and about the image of another "
@@ -47,49 +46,35 @@ _LOSSES = (
     "looks long before an answer changes."
 )
 
+_MAPS = (
+    "A map shows which parts of the image speak for a word of the answer, brightest where most: for the word to which "
+    "the image is worth most. Beside it, how likely the word was, and how likely when the image has one even colour."
+)
+
 _COLUMNS = 2  # controls beside a score
 _MOST_KINDS = 12  # that can be chosen to be shown alone
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c2024; --soft: #667079; --line: #dfe3e6; --card: #fff; --page: #f6f7f8;
-  --right: #13803f; --wrong: #b93325; --seen: #2f6fde; --blind: #b9c2ca }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaec; --soft: #98a2ab; --line: #30363c; --card: #1d2125;
-  --page: #141719; --right: #4cc27c; --wrong: #f0806f; --seen: #6ea0f5; --blind: #4d565e } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 1120px; padding: 32px 24px; background: var(--page); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif }
-h1 { font-size: 30px; margin: 0 } h2 { font-size: 20px; margin: 40px 0 12px }
-p { color: var(--soft); margin: 4px 0 16px; max-width: 75ch }
-.tiles, .cards { display: grid; gap: 16px }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(min(180px, 100%), 1fr)); margin-top: 24px }
-.cards { grid-template-columns: repeat(auto-fill, minmax(min(250px, 100%), 1fr)) }
-.tile, .card, .panel { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px }
-.tile b { display: block; font-size: 30px; line-height: 1.2 } .tile span { display: block; color: var(--soft) }
-.card img { width: 100%; border-radius: 8px; image-rendering: pixelated; display: block }
-.card dl { margin: 12px 0 0; font-size: 15px } dt { color: var(--soft); margin-top: 6px } dd { margin: 0 }
-.right { color: var(--right) } .wrong { color: var(--wrong) } .wanted { color: var(--soft) }
-table { width: 100%; border-collapse: collapse } th { text-align: left; font-weight: 600 }
-td, th { padding: 7px 10px 7px 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums }
 .bar { background: var(--line); border-radius: 3px; height: 7px; margin: 3px 0; min-width: 120px }
 .bar i { display: block; height: 100%; border-radius: 3px; background: var(--blind) }
 .bar .seen { background: var(--seen) }
-svg { width: 100%; max-width: 600px; height: auto; display: block } svg text { fill: var(--soft); font-size: 13px }
-.notice { border-left: 4px solid var(--wrong); padding-left: 12px; color: var(--ink) }
 .card em { display: block; color: var(--soft); font-size: 13px; font-style: normal; margin-bottom: 8px }
-.filters { display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 16px }
-.filters label { border: 1px solid var(--line); border-radius: 999px; padding: 2px 12px; font-size: 14px }
-.filters label:has(:checked) { background: var(--seen); border-color: var(--seen); color: #fff }
-.filters input { position: absolute; opacity: 0 } .filters label:has(:focus-visible) { outline: 2px solid var(--ink) }
-body:has(#show-wrong:checked) .card:not(.has-wrong) { display: none }
-body:has(#show-right:checked) .card.has-wrong { display: none }
-.tile, .card, td { overflow-wrap: anywhere } th, .count { white-space: nowrap }
-@media (max-width: 640px) {
-  body { padding: 20px 12px } h1 { font-size: 24px } .tile, .card, .panel { padding: 12px }
-  .tiles { grid-template-columns: 1fr 1fr; gap: 10px } .tile b { font-size: 24px }
-  table { font-size: 14px } td, th { padding-right: 6px } th { font-size: 12px }
-  .kinds tr > :last-child { display: none }
-}
+.card figure { margin: 8px 0 12px } figcaption { color: var(--soft); font-size: 13px; margin-top: 4px }
+@media (max-width: 640px) { .kinds tr > :last-child { display: none } }
 """
+
+
+@dataclass(frozen=True)
+class AnswerMap:
+    """Where in the image a word of an answer comes from.
+
+    Attributes:
+        image: The image with the map over it; None where there is none.
+        says: What it shows, or why there is none.
+    """
+
+    image: Image.Image | None
+    says: str
 
 
 def page(
@@ -99,11 +84,12 @@ def page(
     *,
     tiles: Sequence[Tile] = (),
     losses: Sequence[Mapping[str, Any]] = (),
-    cards: int = 24,
+    cards: int = CARDS,
     notices: Sequence[str] = (),
     metrics: Mapping[str, Any] | None = None,
     grounding: Mapping[str, Any] | None = None,
     seed: int = 0,
+    maps: Mapping[int, AnswerMap] | None = None,
 ) -> str:
     """Return the HTML of a page about an evaluation.
 
@@ -119,14 +105,14 @@ def page(
         metrics: Scores with their intervals, as `scores_to_dict` gives them.
         grounding: Of each control, what `grounding_to_dict` gives.
         seed: Decides which images are drawn.
+        maps: Where in the image answers come from, by the number of their question.
     """
     notices = [*notices, *own_notices(report)]
     captions = "" if report.scores.overlap is None else "; of captions, word overlap"
     controls = _CONTROLS if report.blank or report.exchanged else ""
     parts = [
-        f"<h1>{escape(title)}</h1><p>{escape(about)}</p>",
-        *(f'<p class="notice">{escape(notice)}</p>' for notice in notices),
-        f'<div class="tiles">{"".join(_tile(*tile) for tile in tiles or _own_tiles(report))}</div>',
+        heading(title, about, notices),
+        tiles_of(tiles or _own_tiles(report)),
         "<h2>By kind of question</h2>",
         f"<p>Blue is the share of right answers{captions}. {controls}</p>",
         f'<div class="panel">{_table(report)}</div>',
@@ -145,13 +131,27 @@ def page(
     losses = [line for line in losses if line["loss"] is not None]
     if len(losses) > 1:
         parts += ["<h2>Loss while training</h2>", f'<div class="panel">{_curve(losses)}</div>']
-    shown = _cards(report.graded, cards, seed)
-    parts += ["<h2>Images and answers</h2>", _filters([*report.per_kind]), f'<div class="cards">{shown}</div>']
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    )
+    shown = _cards(report.graded, cards, seed, maps or {})
+    parts += [
+        "<h2>Images and answers</h2>",
+        f"<p>{_MAPS}</p>" if maps else "",
+        _filters([*report.per_kind]),
+        f'<div class="cards">{shown}</div>',
+    ]
+    return document(title, parts, _STYLE)
+
+
+def shown_first(graded: Sequence[Graded], count: int, *, cards: int = CARDS, seed: int = 0) -> list[Graded]:
+    """Return the first questions on a page, those with the worst answers first.
+
+    Args:
+        graded: All of the evaluation.
+        count: The most questions.
+        cards: As for `page`.
+        seed: As for `page`.
+    """
+    shown = [one for _, group in _chosen(graded, cards, seed) for one in group]
+    return sorted(shown, key=lambda one: _goodness([one]))[:count]
 
 
 def read_losses(folder: Path | str) -> list[dict[str, Any]]:
@@ -163,13 +163,6 @@ def read_losses(folder: Path | str) -> list[dict[str, Any]]:
         return []
     starts = [i for i in range(1, len(log)) if log[i]["step"] <= log[i - 1]["step"]]
     return log[starts[-1] if starts else 0 :]
-
-
-def write_page(path: Path | str, html: str) -> None:
-    """Write a page to a file, whose folder is made where it is missing."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
 
 
 def own_notices(report: Report) -> list[str]:
@@ -194,10 +187,6 @@ def _own_tiles(report: Report) -> list[Tile]:
         if graded:
             tiles.append((f"{Scores.of(graded).exact_match:.1%}", name, "exact match without looking"))
     return tiles
-
-
-def _tile(value: str, name: str, remark: str) -> str:
-    return f'<div class="tile"><b>{escape(value)}</b>{escape(name)}<span>{escape(remark)}</span></div>'
 
 
 def _table(report: Report) -> str:
@@ -227,7 +216,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
                 "<td>" if gap is None else f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
             )
         rows.append(f"<tr><td>{escape(name)}{cells}</tr>")
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table class="scores">{"".join(rows)}</table>'
 
 
 def _grounding(grounding: Mapping[str, Any]) -> str:
@@ -238,23 +227,17 @@ def _grounding(grounding: Mapping[str, Any]) -> str:
             f"<tr><td>{escape(name)}<td>{one['exact_match']:.1%}<td>{one['loss']:.3f}"
             f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})</tr>"
         )
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table class="scores">{"".join(rows)}</table>'
 
 
 def _filters(kinds: Sequence[str]) -> str:
     """Draw what chooses the images that are shown: all, with a wrong answer, without one, or of one kind."""
     choices = [("show-all", "all"), ("show-wrong", "wrong"), ("show-right", "right")]
-    hidden = ""
+    hides = [("show-wrong", ".card:not(.has-wrong)"), ("show-right", ".card.has-wrong")]
     if 1 < len(kinds) <= _MOST_KINDS:
         choices += [(f"show-kind-{i}", kind) for i, kind in enumerate(kinds)]
-        hidden = "".join(
-            f"body:has(#show-kind-{i}:checked) .card:not(.kind-{i}) {{ display: none }}\n" for i in range(len(kinds))
-        )
-    labels = "".join(
-        f'<label><input type="radio" name="show" id="{name}"{" checked" * (name == "show-all")}>{escape(text)}</label>'
-        for name, text in choices
-    )
-    return f'<style>{hidden}</style><div class="filters" role="radiogroup" aria-label="Show">{labels}</div>'
+        hides += [(f"show-kind-{i}", f".card:not(.kind-{i})") for i in range(len(kinds))]
+    return filters("show", choices, hides)
 
 
 def _confusion(confused: Sequence[Confused]) -> str:
@@ -320,26 +303,29 @@ def log_ticks(low: float, high: float) -> list[float]:
     return found if len(found) > 1 else [float(f"{low:.2g}"), float(f"{high:.2g}")]
 
 
-def _cards(graded: Sequence[Graded], most: int, seed: int) -> str:
-    """Draw a card for each image with all that was asked about it: of half of them, the worst; the others are drawn."""
+def _cards(graded: Sequence[Graded], most: int, seed: int, maps: Mapping[int, AnswerMap]) -> str:
+    """Draw a card for each image with all that was asked about it."""
+    kinds = {kind: i for i, kind in enumerate(by_kind(graded))}
+    return "".join(_card(group, kinds, label, maps) for label, group in _chosen(graded, most, seed))
+
+
+def _chosen(graded: Sequence[Graded], most: int, seed: int) -> list[tuple[str, Sequence[Graded]]]:
+    """What was asked about each image that is shown: half of them the worst, the others drawn; and which it is."""
     groups: dict[object, list[Graded]] = {}
     for one in graded:
         if one.sample.images:
             image = one.sample.images[0]
             groups.setdefault(image_key(image), []).append(one)
-    every, kinds = [*groups.values()], {kind: i for i, kind in enumerate(by_kind(graded))}
+    every = [*groups.values()]
     if len(every) <= most:
-        return "".join(_card(group, kinds) for group in sorted(_in_turn(every), key=_goodness))
+        return [("", group) for group in sorted(_in_turn(every), key=_goodness)]
     bad = sorted((group for group in every if _goodness(group) < 1), key=_goodness)
     worst = _in_turn(bad[: most // 2])
     shown = set(map(id, worst))
     others = [group for group in every if id(group) not in shown]
     random.Random(f"{seed} cards").shuffle(others)
     drawn = _in_turn(others)[: most - len(worst)]
-    return "".join(
-        [_card(group, kinds, "among the worst") for group in sorted(worst, key=_goodness)]
-        + [_card(group, kinds, "drawn") for group in drawn]
-    )
+    return [("among the worst", group) for group in sorted(worst, key=_goodness)] + [("drawn", one) for one in drawn]
 
 
 def _goodness(group: Sequence[Graded]) -> float:
@@ -356,7 +342,7 @@ def _in_turn(groups: Sequence[Sequence[Graded]]) -> list[Sequence[Graded]]:
     return [group for kinds in itertools.zip_longest(*of_kind.values()) for group in kinds if group]
 
 
-def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str = "") -> str:
+def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str, maps: Mapping[int, AnswerMap]) -> str:
     answers = []
     for one in graded:
         style, sign = ("right", "✓ right") if one.right else ("wrong", "✗ wrong")
@@ -364,30 +350,28 @@ def _card(graded: Sequence[Graded], kinds: Mapping[str, int], label: str = "") -
             style, sign = "", f"overlap {one.overlap:.2f}"
         if one.finish == "length":
             sign += ", cut off"
-        wanted = "" if one.right else f'<dd class="wanted">expected: {escape(_expected(one.turn))}</dd>'
+        wanted = "" if one.right else f'<dd class="wanted">expected: {escape(references(one.turn))}</dd>'
         question = escape(one.turn.prompt or "caption")
         answers.append(
             f'<dt>{question}</dt><dd class="{style}">{escape(one.given) or "(nothing)"} <small>{sign}</small></dd>'
             + wanted
+            + (_figure(maps[one.number]) if one.number in maps else "")
         )
-    alt = escape(f"image asked about: {graded[0].turn.prompt or 'caption'}", quote=True)
+    alt = f"image asked about: {graded[0].turn.prompt or 'caption'}"
+    image = thumbnail(graded[0].sample.images[0], alt, sys.maxsize)  # the model read it: its limit was kept
     head = f"<em>{label}</em>" if label else ""
     wrong = " has-wrong" * any(not one.right for one in graded)
     style = "card" + wrong + "".join(f" kind-{i}" for i in sorted({kinds[one.kind] for one in graded}))
-    return f'<div class="{style}">{head}<img alt="{alt}" src="{_data_uri(graded[0])}"><dl>{"".join(answers)}</dl></div>'
+    return f'<div class="{style}">{head}{image}<dl>{"".join(answers)}</dl></div>'
 
 
-def _expected(turn: Turn) -> str:
-    """The references: of many answers of people, each once, the most frequent first; of captions the first few."""
+def _figure(one: AnswerMap) -> str:
+    image = "" if one.image is None else thumbnail(one.image, "map over the image")
+    return f"<dd><figure>{image}<figcaption>{escape(one.says)}</figcaption></figure></dd>"
+
+
+def references(turn: Turn) -> str:
+    """The expected answers: of those of many people each once, the most frequent first; of captions the first few."""
     answers = [answer for answer, _ in Counter(turn.answers).most_common()]
     more = len(answers) - _REFERENCES
     return " | ".join(answers[:_REFERENCES]) + (f" | and {more} more" if more > 0 else "")
-
-
-def _data_uri(graded: Graded) -> str:
-    image = open_image(graded.sample.images[0], max_pixels=sys.maxsize)  # the model read it: its limit was kept
-    if max(image.size) > _SIDE:
-        image = ImageOps.contain(image, (_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -26,12 +26,21 @@ class Prediction:
         turn: The question with its answers.
         given: The model's answer.
         right: Whether it was right.
+        images: Paths of the images it was about; None for one that is in no file.
+        overlap: Word overlap with the nearest reference; None where no caption was asked for.
     """
 
     key: tuple[str, ...]
     turn: Turn
     given: str
     right: bool
+    images: tuple[str | None, ...] = ()
+    overlap: float | None = None
+
+    @property
+    def origin(self) -> str:
+        """Which row of the data it is of; empty where that is not known."""
+        return str(json.loads(self.key[0]) or "")
 
 
 @dataclass(frozen=True)
@@ -42,15 +51,27 @@ class Compared:
         n: Questions of both.
         left_out: Questions of one alone.
         scores: By name, the score of the one and of the other, and how they differ.
-        won: Questions that the one has right and the other wrong.
-        lost: The other way round.
+        pairs: What the one and the other said to each question of both.
     """
 
     n: int
     left_out: int
     scores: Mapping[str, tuple[Score, Score, Difference]]
-    won: Sequence[tuple[Prediction, Prediction]]
-    lost: Sequence[tuple[Prediction, Prediction]]
+    pairs: Sequence[tuple[Prediction, Prediction]]
+
+    @property
+    def won(self) -> list[tuple[Prediction, Prediction]]:
+        """Questions that the one has right and the other wrong."""
+        return self.of(True, False)
+
+    @property
+    def lost(self) -> list[tuple[Prediction, Prediction]]:
+        """Questions that the one has wrong and the other right."""
+        return self.of(False, True)
+
+    def of(self, one: bool, other: bool) -> list[tuple[Prediction, Prediction]]:
+        """Return the questions that the one and the other have right or wrong in this way."""
+        return [pair for pair in self.pairs if (pair[0].right, pair[1].right) == (one, other)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
@@ -89,7 +110,10 @@ def read_run(folder: Path | str) -> list[Prediction]:
             values = json.loads(line)
             turn = Turn(str(values["question"]), tuple(map(str, values["references"])), str(values["kind"]))
             key = tuple(json.dumps(values[name]) for name in _KEY)
-            found.append(Prediction(key, turn, str(values["answer"]), bool(values["right"])))
+            paths = values["image"] if isinstance(values["image"], list) else [values["image"]]
+            images = tuple(None if path is None else str(path) for path in paths if values["image"] is not None)
+            overlap = None if values.get("overlap") is None else float(values["overlap"])
+            found.append(Prediction(key, turn, str(values["answer"]), bool(values["right"]), images, overlap))
         except (ValueError, KeyError, TypeError):
             raise OjitoError(f"{path}:{number}", "is not a prediction", "make the file with `ojito eval`") from None
     if not found:
@@ -121,8 +145,7 @@ def compare_runs(
         n=len(pairs),
         left_out=len(one) + len(other) - 2 * len(pairs),
         scores=scores,
-        won=[pair for pair in pairs if pair[0].right and not pair[1].right],
-        lost=[pair for pair in pairs if pair[1].right and not pair[0].right],
+        pairs=pairs,
     )
 
 

@@ -17,7 +17,7 @@ from ojito.model import VLM
 from ojito.processor import Processor
 from ojito.processor.prompts import Row
 from ojito.processor.tiles import Tiles
-from ojito.records import IMAGE, Batch, Sample, Turn
+from ojito.records import IMAGE, Batch, Sample
 
 if TYPE_CHECKING:
     from ojito.records import ImageLike
@@ -111,10 +111,31 @@ def force(processor: Processor, image: ImageLike, prompt: str, answer: str | Seq
         RowError: The question or the answer cannot be written as tokens.
         OjitoError: The answer has no tokens.
     """
-    tiles = processor.read_image(image)
-    row = processor.row(Sample([image], prompt), read=lambda _: tiles)
+    return force_turn(processor, Sample([image], prompt), answer)
+
+
+def force_turn(processor: Processor, sample: Sample, answer: str | Sequence[int]) -> ForcedAnswer:
+    """As `force`, of the last question of a dialogue, which stands after the turns before it and their answers.
+
+    Args:
+        processor: Of the model.
+        sample: The dialogue, about one image. Answers to its last question make no difference.
+        answer: As for `force`.
+
+    Raises:
+        OjitoError: As for `force`; or it is not about one image.
+    """
+    if len(sample.images) != 1:
+        raise OjitoError(sample.origin or "sample", f"is about {len(sample.images)} images", "look at one at a time")
+    *before, last = sample.dialogue
+    if processor.config.prompt.turns == "blind" and not sample.chat:
+        before = []  # which it could not read
+    sample = dataclasses.replace(sample, prompt="", turns=(*before, last))
+    tiles = processor.read_image(sample.images[0])
+    row = processor.row(sample, read=lambda _: tiles)
     if isinstance(answer, str):
-        learned = processor.row(Sample([image], turns=(Turn(prompt, (answer,)),)), training=True, read=lambda _: tiles)
+        answered = dataclasses.replace(sample, turns=(*before, dataclasses.replace(last, answers=(answer,))))
+        learned = processor.row(answered, training=True, read=lambda _: tiles)
         tokens = learned.tokens[len(row.tokens) :]
         tokens = tokens[: tokens.index(processor.tokenizer.eos)]
     else:

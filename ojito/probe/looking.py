@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from ojito.config import ModelConfig, PerceiverConfig
 from ojito.errors import OjitoError, nearest
 from ojito.model import VLM
 from ojito.probe.attention import attention_map, rollout_map
 from ojito.probe.forced import ForcedAnswer, Word
 from ojito.probe.maps import HeatMap, lay, lay_squares, token_grid
+from ojito.probe.methods import METHODS
 from ojito.probe.occlusion import occlusion_map
 from ojito.probe.relevance import gradient_map, relevance_map
 from ojito.processor import Processor
-
-METHODS = ("attention", "rollout", "relevance", "gradient", "occlusion")
 
 
 def check_method(method: str, layer: int | None = None, head: int | None = None) -> None:
@@ -28,6 +28,18 @@ def check_method(method: str, layer: int | None = None, head: int | None = None)
     for name, number in (("layer", layer), ("head", head)):
         if number is not None and method != "attention":
             raise OjitoError(name, f"is for the method attention, not {method}", "leave it out")
+
+
+def usual_method(config: ModelConfig) -> str:
+    """The method to look at a model with, where none is named: relevance, if its visual tokens have a place.
+
+    Raises:
+        OjitoError: The model reads text alone.
+    """
+    if isinstance(config.connector, PerceiverConfig):
+        return "occlusion"
+    token_grid(config)  # refuses a model of text alone
+    return "relevance"
 
 
 def look(

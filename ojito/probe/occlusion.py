@@ -6,6 +6,7 @@ connector, and asks nothing of what is inside the model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +28,7 @@ Cover = Literal["mean", "blur"]
 """What covers a part of an image: its mean colour, or its own blur."""
 
 Mask = npt.NDArray[np.bool_]
+_LEAST = 1e-30  # of a probability: what is 0 has no logarithm
 _BLUR = 1 / 8  # radius, as a share of the longer side
 
 
@@ -67,6 +69,43 @@ def occlusion_map(
     whole, *covered = _log_probabilities(model, processor, (image, *images), forced, word, batch_size)
     heat.values[:] = whole - np.array(covered).reshape(cells, cells)
     return heat
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What the image is worth to a word of an answer.
+
+    Attributes:
+        word: The word.
+        seen: Its probability with the image.
+        covered: Its probability where all of the image has its mean colour.
+    """
+
+    word: Word
+    seen: float
+    covered: float
+
+    @property
+    def nats(self) -> float:
+        """By how much its log-probability falls when the image is covered; below 0 where it rises."""
+        return math.log(max(self.seen, _LEAST)) - math.log(max(self.covered, _LEAST))
+
+
+def dependence(model: VLM, processor: Processor, image: Image.Image, forced: ForcedAnswer) -> list[Dependence]:
+    """Return what the image is worth to each word of an answer, but for its punctuation.
+
+    Args:
+        model: The model.
+        processor: Of the model.
+        image: The upright image.
+        forced: The answer about it.
+    """
+    words = [word for word in forced.words if any(map(str.isalnum, word.text))]
+    read = [processor.read_image(one) for one in (image, stand_in(image, "mean"))]
+    with torch.no_grad(), evaluating(model):
+        logits = answer_logits(model, forced.batch(processor, read), forced)
+        each = [log_probability(logits, forced, word).exp().tolist() for word in words]
+    return [Dependence(word, *two) for word, two in zip(words, each, strict=True)]
 
 
 @dataclass(frozen=True)

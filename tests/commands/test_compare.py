@@ -30,3 +30,22 @@ def test_questions_that_were_won_are_shown(run, trained, images, tmp_path):
 def test_mistakes_are_told(refused, tmp_path):
     assert "predictions.jsonl: cannot be read" in refused("compare", tmp_path, tmp_path)
     assert "'x' is not one of exact_match" in refused("compare", tmp_path, tmp_path, "--metrics", "x")
+
+
+def test_page_shows_both_runs(run, trained, images, tmp_path):
+    for name in ("a", "b"):
+        run("eval", trained, images, "--split", "train", "--no-controls", "--out", tmp_path / name)
+    words = ("compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "new" / "page.html")
+    code, said, err = run(*words, "--json")
+    assert (code, json.loads(said)["n"]) == (0, 6)
+    assert err == f"ojito: both runs are side by side in {tmp_path / 'new' / 'page.html'}\n"
+    html = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert html.count("<article") == html.count('src="data:image/') == 6
+    assert f"A is {tmp_path / 'a'}. B is {tmp_path / 'b'}." in html
+    run(*words, "--limit", 2)
+    assert (tmp_path / "new" / "page.html").read_text(encoding="utf-8").count("<article") == 2
+
+
+def test_page_that_cannot_be_written_is_told_first(refused, tmp_path):
+    assert "is a folder; give a file" in refused("compare", "a", "b", "--out", tmp_path)
+    assert "is of a page, and none is written; add --out compare.html" in refused("compare", "a", "b", "--limit", 3)

@@ -40,9 +40,9 @@ def ill(trained, tmp_path):
     return folder
 
 
-def test_broken_model_is_exit_code_1_with_evidence_and_remedy(run, ill):
+def test_broken_model_is_exit_code_5_with_evidence_and_remedy(run, ill):
     code, out, _ = run("doctor", ill, "--device", "cpu")
-    assert code == 1
+    assert code == 5
     assert "ALARM  weights" in out
     assert "evidence: " in out
     assert "remedy: load an earlier checkpoint" in out
@@ -76,5 +76,25 @@ def test_server_is_examined(run, serve, monkeypatch):  # noqa: F811
     assert "secret" not in out
     url, _ = serve(SERVERS["mirrors"][0])
     code, out, _ = run("doctor", "--url", url, "--json")
-    assert code == 1
+    assert code == 5
     assert json.loads(out)["alarms"] == ["upright"]
+
+
+def test_findings_are_written_as_a_page(run, refused, ill, tmp_path):
+    code, out, err = run("doctor", ill, "--device", "cpu", "--out", tmp_path / "new" / "page.html", "--json")
+    assert (code, json.loads(out)["alarms"][0]) == (5, "weights")
+    assert err == f"ojito: the findings are in {tmp_path / 'new' / 'page.html'}\n"
+    html = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert "<h3>weights</h3>" in html
+    assert "load an earlier checkpoint" in html
+    assert "is a folder; give a file" in refused("doctor", "nowhere", "--out", tmp_path)
+
+
+def test_findings_of_a_server_are_written_as_a_page(run, serve, monkeypatch, tmp_path):  # noqa: F811
+    url, _ = serve(SERVERS["mirrors"][0])
+    monkeypatch.setenv("OWL_KEY", "secret")
+    code, _, _ = run("doctor", "--url", url, "--key-env", "OWL_KEY", "--out", tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert code == 5
+    assert html.count("<img ") > 10
+    assert "secret" not in html

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ojito.commands.arguments import METHODS
 from ojito.probe.maps import LEAST_SIDE
+from ojito.probe.methods import METHODS
 
 
 def look(trained, images, *words):

@@ -2,6 +2,9 @@
 
 import pytest
 
+from ojito.commands.paths import check_page
+from ojito.errors import UsageError
+
 
 @pytest.fixture
 def words(parts, images, recipe, trained):
@@ -53,3 +56,12 @@ def test_data_that_are_not_there_are_named_before_a_model_is_fetched(
     monkeypatch.setattr("ojito.loading.download", lambda *args: pytest.fail("fetched"))
     (tmp_path / "rows.xlsx").write_text("x")
     assert said in refused(*command.format(data=data.format(tmp=tmp_path)).split())
+
+
+def test_page_is_checked_before_its_contents_take_time(tmp_path):
+    check_page("--out", str(tmp_path / "new" / "page.html"))
+    with pytest.raises(UsageError, match=r"--out .*is a folder; give a file, such as .*page\.html"):
+        check_page("--out", str(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"--report .*is in .*file, which is a file"):
+        check_page("--report", str(tmp_path / "file" / "page.html"))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ojito.evaluate import Graded, Report
-from ojito.evaluate.report import log_ticks, page, read_losses, write_page
+from ojito.evaluate.report import AnswerMap, log_ticks, page, read_losses, shown_first
 from ojito.evaluate.scoring import scores_to_dict
 from ojito.records import Sample, Turn
 from tests.noise import noise
@@ -37,7 +37,7 @@ def text(html):
 
 
 def shown_images(html):
-    found = re.findall(r'src="data:image/png;base64,([^"]*)"', html)
+    found = re.findall(r'src="data:image/(?:png|jpeg);base64,([^"]*)"', html)
     return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
 
 
@@ -359,22 +359,6 @@ def test_question_cannot_leave_the_images_description():
     assert 'alt="image asked about: &quot; onerror=&quot;alert(1)" src="data:' in html
 
 
-# ------------------------------------------------------------------------------------------------------------- writing
-
-
-@pytest.mark.parametrize("form", [str, lambda path: path], ids=["str", "path"])
-def test_page_is_written_into_a_new_folder(tmp_path, form):
-    path = tmp_path / "runs" / "mine" / "report.html"
-    write_page(form(path), "<p>ñ ✓</p>")
-    assert path.read_bytes().decode("utf-8") == "<p>ñ ✓</p>"
-
-
-def test_page_replaces_the_one_before(tmp_path):
-    for html in ("a longer page", "short"):
-        write_page(tmp_path / "report.html", html)
-    assert (tmp_path / "report.html").read_text() == "short"
-
-
 # --------------------------------------------------------------------------------------------------- scores and filters
 
 
@@ -408,3 +392,42 @@ def test_references_are_shown_each_once_the_most_frequent_first():
     turn = Turn("what?", ("b", "a", "b", "c", "d", "e", "f", "g"))
     html = make(Graded(Sample([Image.new("RGB", (8, 8))], turns=(turn,)), "x", False))
     assert "expected: b | a | c | d | e | and 2 more</dd>" in html
+
+
+# ---------------------------------------------------------------------------------------------------------------- maps
+
+
+def numbered(*right):
+    return [
+        dataclasses.replace(answered("red" if r else "blue", r, image=plain((n, 0, 0))), number=n)
+        for n, r in enumerate(right)
+    ]
+
+
+def test_map_stands_below_its_answer():
+    graded = numbered(False, True)
+    html = make(*graded, maps={0: AnswerMap(plain("lime"), TAG)})
+    first, second = cards(html)
+    assert re.search(r'blue <small>✗ wrong</small></dd>.*<figure><img alt="map over the image" src="data:', first)
+    assert f"<figcaption>{ESCAPED}</figcaption>" in first
+    assert "<figure>" not in second
+    assert shown_images(html)[1].getpixel((0, 0)) == (0, 255, 0)
+    assert "A map shows" in html
+    assert "A map shows" not in make(*graded)
+
+
+def test_answer_without_a_map_says_why():
+    html = make(*numbered(False), maps={0: AnswerMap(None, "no map: the answer has no word")})
+    assert "<figure><figcaption>no map: the answer has no word</figcaption></figure>" in html
+
+
+def test_first_questions_of_a_page_are_the_worst():
+    graded = numbered(True, False, True, False)
+    assert [one.number for one in shown_first(graded, 3)] == [1, 3, 0]
+    assert shown_first(graded, 0) == []
+    many = numbered(*[n % 10 > 0 for n in range(40)])
+    for seed in (0, 1):
+        first = shown_first(many, 6, cards=6, seed=seed)
+        assert [one.number for one in first[:3]] == [0, 10, 20]
+        drawn = [image.getpixel((0, 0))[0] for image in shown_images(make(*many, cards=6, seed=seed))]
+        assert {one.number for one in first} == set(drawn)

@@ -66,3 +66,14 @@ def test_file_that_holds_no_predictions_is_named(tmp_path, text, said):
 def test_folder_without_predictions_is_named(tmp_path):
     with pytest.raises(OjitoError, match=r"predictions\.jsonl: cannot be read .*ojito eval"):
         read_run(tmp_path)
+
+
+def test_images_and_overlap_are_read(write):
+    (first,) = read_run(write("a", ["red"], overlap=0.25))
+    assert (first.images, first.overlap, first.origin) == (("a.png",), 0.25, "rows:0")
+    for name, image, images in (("b", ["a.png", None], ("a.png", None)), ("c", None, ())):
+        folder = write(name, ["red"])
+        path = folder / "predictions.jsonl"
+        path.write_text(path.read_text().replace('"a.png"', json.dumps(image)))
+        assert read_run(folder)[0].images == images
+        assert read_run(folder)[0].overlap is None

@@ -5,7 +5,7 @@ import torch
 
 from ojito.config import Config, ProcessorConfig, PromptConfig, TokenizerConfig
 from ojito.errors import OjitoError
-from ojito.probe.forced import answer_logits, force, log_probability
+from ojito.probe.forced import answer_logits, force, force_turn, log_probability
 from ojito.processor import RowError
 from ojito.records import IGNORE, Sample, Turn
 from tests.noise import noise
@@ -109,3 +109,23 @@ def test_empty_answer_is_refused(pipe, image):
 def test_image_positions_are_those_of_the_visual_tokens(image):
     pipe = make(Config(model=CONFIG.model, processor=dataclasses.replace(CONFIG.processor, prompt=PROMPTS["chat"])))
     assert force(pipe.processor, image, "what?", "kite").image_positions == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("turns", ["chat", "blind"])
+def test_turn_of_a_dialogue_is_written_as_training_writes_it(image, turns):
+    pipe = with_prompt(PromptConfig(turns=turns))
+    before = Turn("what?", ("a kite",))
+    learned = pipe.processor.row(Sample([image], turns=(before, Turn("how high?", ("high",)))), training=True)
+    for sample in (Sample([image], turns=(before, Turn("how high?"))),
+                   Sample([image], turns=(before, Turn("how high?", ("low", "lower"))))):  # fmt: skip
+        forced = force_turn(pipe.processor, sample, "high")
+        assert forced.text == "high"
+        if turns == "chat":
+            assert forced.row.tokens == learned.tokens[: len(forced.row.tokens)]
+        else:
+            assert forced.row.tokens == force(pipe.processor, image, "how high?", "high").row.tokens
+
+
+def test_turn_about_several_images_is_refused(pipe, image):
+    with pytest.raises(OjitoError, match="is about 2 images; look at one at a time"):
+        force_turn(pipe.processor, Sample([image, image], "what?"), "kite")

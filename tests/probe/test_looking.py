@@ -4,19 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from ojito.commands.arguments import METHODS as TYPED
-from ojito.config import ImageConfig, PerceiverConfig, PromptConfig
+from ojito.config import ImageConfig, NoVisionConfig, PerceiverConfig, PromptConfig
 from ojito.errors import OjitoError
 from ojito.inference import quantize
 from ojito.probe.forced import force
-from ojito.probe.looking import METHODS, look
+from ojito.probe.looking import look, usual_method
+from ojito.probe.methods import METHODS
 from tests.noise import noise
 from tests.pipeline.toy import CONFIG, make
 from tests.probe.conftest import LOCAL
-
-
-def test_command_has_every_method():
-    assert TYPED == METHODS
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -125,3 +121,12 @@ def test_quantized_model_is_looked_at_in_bfloat16(pipe, image, form):
     forced = force(pipe.processor, image, "what?", "red")
     for method in METHODS:
         assert look(pipe.model, pipe.processor, image, forced, forced.words[0], method).values.max() > 0
+
+
+def test_usual_method_is_relevance_where_visual_tokens_have_a_place(pipe):
+    config = pipe.model.config
+    assert usual_method(config) == "relevance"
+    reads_all = dataclasses.replace(config, connector=PerceiverConfig(queries=3, heads=2))
+    assert usual_method(reads_all) == "occlusion"
+    with pytest.raises(OjitoError, match="reads text alone"):
+        usual_method(dataclasses.replace(config, vision=NoVisionConfig()))

@@ -8,7 +8,7 @@ from PIL import Image
 from ojito.errors import OjitoError
 from ojito.probe.forced import answer_logits, force, log_probability
 from ojito.probe.maps import HeatMap
-from ojito.probe.occlusion import cell_mask, curve, occlusion_map, stand_in
+from ojito.probe.occlusion import Dependence, cell_mask, curve, dependence, occlusion_map, stand_in
 from tests.noise import noise
 from tests.probe.conftest import PATCH
 
@@ -115,3 +115,18 @@ def test_image_is_not_changed(pipe, forced):
     image = noise((16, 16), seed=1)
     occlusion_map(pipe.model, pipe.processor, image, forced, forced.words[0], 2)
     assert image.tobytes() == noise((16, 16), seed=1).tobytes()
+
+
+def test_dependence_is_what_each_word_loses_without_the_image(pipe, image):
+    forced = force(pipe.processor, image, "what?", "red, kite")
+    found = dependence(pipe.model, pipe.processor, image, forced)
+    assert [one.word.text for one in found] == ["red", "kite"]  # and not the comma
+    for one in found:
+        seen, covered = (probability(pipe, forced, one.word, im) for im in (image, stand_in(image, "mean")))
+        assert one.nats == pytest.approx(seen - covered, abs=1e-4)
+        assert (one.seen, one.covered) == (pytest.approx(np.exp(seen)), pytest.approx(np.exp(covered)))
+
+
+def test_dependence_of_an_impossible_word_is_a_number(forced):
+    assert Dependence(forced.words[0], 0.5, 0.0).nats > 50
+    assert Dependence(forced.words[0], 0.0, 0.0).nats == 0
