@@ -46,7 +46,7 @@ def answer_losses(
     found: list[tuple[float, int] | None] = []
     with evaluating(pipe.model):
         for start in range(0, len(samples), batch_size):
-            rows = [_row(sample, pipe) for sample in samples[start : start + batch_size]]
+            rows = [answer_row(sample, pipe) for sample in samples[start : start + batch_size]]
             losses: list[tuple[float, int]] = []
             if any(rows):
                 logits, targets, counts = answer_logits(pipe, [row for row in rows if row])
@@ -57,6 +57,20 @@ def answer_losses(
             if progress is not None:
                 progress(len(found), len(samples))
     return found
+
+
+def answer_row(sample: Sample, pipe: Pipeline) -> Row | None:
+    """Return a sample as a row with its answer; None where the model cannot read it, or it has no answer.
+
+    Args:
+        sample: An image with questions and answers.
+        pipe: The model.
+    """
+    try:
+        row = pipe.processor.row(sample, training=True)
+    except (ImageError, RowError):
+        return None
+    return row if any(target != IGNORE for target in row.targets) else None
 
 
 def answer_logits(pipe: Pipeline, rows: Sequence[Row]) -> tuple[Tensor, Tensor, list[int]]:
@@ -138,12 +152,3 @@ def grounding_to_dict(report: Report, control: str, losses: Mapping[str, tuple[S
         "loss": round(other, 4),
         "loss_above": {"difference": round(gap.difference, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)},
     }
-
-
-def _row(sample: Sample, pipe: Pipeline) -> Row | None:
-    """A sample as a row; None where the model cannot read it, or it has no answer."""
-    try:
-        row = pipe.processor.row(sample, training=True)
-    except (ImageError, RowError):
-        return None
-    return row if any(target != IGNORE for target in row.targets) else None
