@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from ojito.evaluate.comparison import compare_expectations, same_answers
 from ojito.evaluate.confusion import confusion
 from ojito.evaluate.controls import CONTROLS, Control, check_controls
 from ojito.evaluate.journal import JOURNAL, Journal, fingerprint
+from ojito.evaluate.kinds import kinds_html, kinds_table
 from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
 from ojito.evaluate.predictions import make_folder, write_evaluation
 from ojito.evaluate.report import page, read_losses, write_page
-from ojito.evaluate.scoring import check_metrics, scores_table, scores_to_dict
+from ojito.evaluate.scoring import check_metrics, kinds_to_dict, scores_table, scores_to_dict
+from ojito.evaluate.without_looking import without_looking, without_looking_html, without_looking_table
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
 from ojito.loading import load
@@ -80,6 +82,11 @@ def run(args: Namespace) -> int:
     searched = f", {options.beams} beams" * (options.beams > 1)
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
     values["metrics"] = scores_to_dict(report, metrics)
+    if len(report.per_kind) > 1:
+        values["metrics_per_kind"] = kinds_to_dict(report, metrics)
+    blind = {name: one.to_dict() for name, one in without_looking(held_out, report).items()}
+    if blind:
+        values["without_looking"] = blind
     if args.controls is not None:
         values["grounding"] = _grounding(pipe, report, controls, seed)
     if baselines:
@@ -94,6 +101,10 @@ def run(args: Namespace) -> int:
         print(f"{args.model}{stored} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
         print(f"\n{scores_table(values['metrics'])}")
+        if "metrics_per_kind" in values:
+            print(f"\n{kinds_table(values['metrics_per_kind'], blind)}")
+        if blind:
+            print(f"\n{without_looking_table(blind)}")
         if "grounding" in values:
             print(f"\n{_grounding_table(values['grounding'], report)}")
         if said:
@@ -110,6 +121,7 @@ def run(args: Namespace) -> int:
             seed=seed,
             metrics=values["metrics"],
             grounding={name: one for name, one in values.get("grounding", {}).items() if name != "seen"},
+            sections=_sections(values),
         )
         if args.report is not None:
             write_page(args.report, html)
@@ -120,6 +132,13 @@ def run(args: Namespace) -> int:
                 journal.close(done=True)
             print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _sections(values: Mapping[str, Any]) -> list[str]:
+    """The sections of the page that only some evaluations have."""
+    blind = values.get("without_looking", {})
+    kinds = [kinds_html(values["metrics_per_kind"], blind)] if "metrics_per_kind" in values else []
+    return [*kinds, *([without_looking_html(blind)] if blind else [])]
 
 
 def _journal(

@@ -103,6 +103,7 @@ def page(
     notices: Sequence[str] = (),
     metrics: Mapping[str, Any] | None = None,
     grounding: Mapping[str, Any] | None = None,
+    sections: Sequence[str] = (),
     seed: int = 0,
 ) -> str:
     """Return the HTML of a page about an evaluation.
@@ -118,6 +119,7 @@ def page(
         notices: What to know before anything else, a paragraph each.
         metrics: Scores with their intervals, as `scores_to_dict` gives them.
         grounding: Of each control, what `grounding_to_dict` gives.
+        sections: HTML of further sections, after the scores.
         seed: Decides which images are drawn.
     """
     notices = [*notices, *own_notices(report)]
@@ -133,6 +135,7 @@ def page(
     ]
     if metrics:
         parts += ["<h2>Scores</h2>", f"<p>{_INTERVALS}</p>", f'<div class="panel">{_scores(metrics)}</div>']
+    parts += sections
     if grounding:
         parts += [
             "<h2>Without the image</h2>",

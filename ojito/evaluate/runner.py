@@ -137,6 +137,13 @@ class Report:
         """Scores of each kind, in the order in which the kinds first come."""
         return by_kind(self.graded)
 
+    def of_kind(self, kind: str) -> Report:
+        """Return the questions of one kind, with their controls."""
+        of_kind = {
+            name: tuple(one for one in getattr(self, name) if one.kind == kind) for name in ("graded", *CONTROLS)
+        }
+        return Report(**of_kind, limit=self.limit)
+
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON: the scores, those per kind and of the controls that were run, and the problems."""
         values: dict[str, Any] = {**self.scores.to_dict(), "per_kind": _per_kind(self.graded)}

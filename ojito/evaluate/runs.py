@@ -55,14 +55,7 @@ class Compared:
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
         scores = {
-            name: {
-                "a": round(one, 6),
-                "b": round(other, 6),
-                "difference": round(found.difference, 6),
-                "low": round(found.low, 6),
-                "high": round(found.high, 6),
-                "p": round(found.p, 4),
-            }
+            name: {"a": round(one, 6), "b": round(other, 6), **found.to_dict()}
             for name, (one, other, found) in self.scores.items()
         }
         return {"n": self.n, "left_out": self.left_out, "won": len(self.won), "lost": len(self.lost), "scores": scores}

@@ -129,18 +129,15 @@ def score_answers(graded: Sequence[Answered], names: Sequence[str] | None = None
     return found
 
 
-def grounding_gap(
-    report: Report, control: str, names: Sequence[str] | None = None, kind: str = ""
-) -> dict[str, Difference]:
+def grounding_gap(report: Report, control: str, names: Sequence[str] | None = None) -> dict[str, Difference]:
     """Return by how much each score is above that of the same questions in a control, with its interval.
 
     Args:
         report: The evaluation.
         control: "blank", "exchanged".
         names: As for `score_answers`.
-        kind: Of the questions; all kinds, if left out.
     """
-    again = {one.number: one for one in getattr(report, control) if kind in ("", one.kind)}
+    again = {one.number: one for one in getattr(report, control)}
     asked = [one for one in report.graded if one.number in again]
     theirs = score_answers([again[one.number] for one in asked], names)
     ours = score_answers(asked, names)
@@ -152,18 +149,16 @@ def scores_to_dict(report: Report, names: Sequence[str] | None = None) -> dict[s
     gaps = {control: grounding_gap(report, control, names) for control in CONTROLS if getattr(report, control)}
     values: dict[str, Any] = {}
     for name, score in score_answers(report.graded, names).items():
-        low, high = score.interval()
-        values[name] = {"score": round(score, 6), "low": round(low, 6), "high": round(high, 6), "n": len(score.counts)}
+        values[name] = score.to_dict()
         for control, found in gaps.items():
             if name in found:
-                gap = found[name]
-                values[name][f"above_{control}"] = {
-                    "difference": round(gap.difference, 6),
-                    "low": round(gap.low, 6),
-                    "high": round(gap.high, 6),
-                    "p": round(gap.p, 4),
-                }
+                values[name][f"above_{control}"] = found[name].to_dict()
     return values
+
+
+def kinds_to_dict(report: Report, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return for JSON what `scores_to_dict` gives of each kind of question, each scored by itself."""
+    return {kind: scores_to_dict(report.of_kind(kind), names) for kind in report.per_kind}
 
 
 def scores_table(values: Mapping[str, Any]) -> str:

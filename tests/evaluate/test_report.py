@@ -408,3 +408,15 @@ def test_references_are_shown_each_once_the_most_frequent_first():
     turn = Turn("what?", ("b", "a", "b", "c", "d", "e", "f", "g"))
     html = make(Graded(Sample([Image.new("RGB", (8, 8))], turns=(turn,)), "x", False))
     assert "expected: b | a | c | d | e | and 2 more</dd>" in html
+
+
+def test_sections_stand_between_scores_and_images():
+    report = Report((answered(),))
+    html = page("t", "a", report, metrics=scores_to_dict(report), sections=["<h2>One</h2>", "<h2>Two</h2>"])
+    assert [*re.findall(r"<h2>(.*?)</h2>", html)] == [
+        "By kind of question",
+        "Scores",
+        "One",
+        "Two",
+        "Images and answers",
+    ]

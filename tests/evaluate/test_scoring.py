@@ -58,7 +58,7 @@ def test_gap_is_of_the_questions_that_the_control_was_asked_too(report):
     assert gap.difference == pytest.approx(0.6)
     assert 0.4 < gap.low < 0.6 < gap.high < 0.8
     assert gap.p < 0.01
-    assert grounding_gap(report, "blank", kind="colour")["exact_match"].difference == pytest.approx(9 / 15)
+    assert grounding_gap(report.of_kind("colour"), "blank")["exact_match"].difference == pytest.approx(9 / 15)
     assert grounding_gap(report, "exchanged") == {}
 
 

@@ -2,21 +2,20 @@
 
 CIDEr-D counts a run as often as both texts have it, min(c, r) times. Written as a feature for each time, "run, the k-th
 time", that is a sum of products, and the score of a caption becomes linear in the references: they are added up once
-for each length of a caption, and all candidates are compared with these sums in seconds, and exactly.
+for each length of a caption, and all candidates are compared with these sums, exactly and in seconds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from ojito.errors import OjitoError
 from ojito.evaluate.metrics.cider import WIDTH
-from ojito.evaluate.metrics.ngrams import LONGEST, Run, runs
+from ojito.evaluate.metrics.ngrams import LONGEST
 from ojito.evaluate.metrics.ptb import tokenize
 
 
@@ -47,92 +46,63 @@ def most_agreed(references: Sequence[Sequence[str]]) -> Consensus:
     Source: Vedantam et al. 2015, https://arxiv.org/abs/1411.5726, section 6, as `cider` has it.
     """
     references = [group for group in references if group]
-    captions = sorted({caption for group in references for caption in group})
+    captions = [caption for group in references for caption in group]
     if not captions:
         raise OjitoError("references", "hold no caption, and 1 or more are needed", "leave the baseline out")
-    found = agreement(captions, references)
-    best = int(np.argmax(found))
-    return Consensus(captions[best], float(found[best]), len(captions))
+    found = agreement(references)
+    best = min(range(len(captions)), key=lambda at: (-round(float(found[at]), 9), captions[at]))
+    return Consensus(captions[best], float(found[best]), len(set(captions)))
 
 
-def agreement(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """Return the CIDEr-D (captions,) of each caption, if it is given for every image.
+def agreement(references: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return the CIDEr-D (captions,) of each reference, in their order, if it is given for every image.
 
     Args:
-        captions: Candidates.
         references: The captions of each image, at least one.
     """
-    numbers: dict[tuple[Run, int], int] = {}
-    theirs = [tokenize(text) for group in references for text in group]
-    ours = [tokenize(text) for text in captions]
-    known, tables = _features(theirs, numbers), _features(ours, numbers)
+    texts = [tokenize(text) for group in references for text in group]
     sizes = np.array([len(group) for group in references])
-    rarity = _rarity(known, numbers, np.repeat(np.arange(len(sizes)), sizes))
-    share = np.repeat(1 / (len(sizes) * sizes), sizes)  # of each reference in the mean
-    their_pairs, our_pairs = _pairs(theirs), _pairs(ours)
-    found = np.zeros(len(ours))
-    for table, own in zip(known, tables, strict=True):
-        values = rarity[table.number] * table.count / _norms(table, rarity, len(theirs))[table.text] * share[table.text]
-        weights = rarity[own.number] / _norms(own, rarity, len(ours))[own.text]
-        for length in np.unique(our_pairs):
-            near = np.exp(-((their_pairs - length) ** 2) / (2 * WIDTH**2))
-            sums = np.bincount(table.number, values * near[table.text], minlength=len(numbers))
-            alike = our_pairs[own.text] == length
-            products = weights[alike] * sums[own.number[alike]]
-            found += np.bincount(own.text[alike], products, minlength=len(ours))
+    image = np.repeat(np.arange(len(sizes)), sizes)
+    share = 1 / (len(sizes) * sizes[image])  # of each reference in the mean
+    pairs = np.array([max(len(words) - 1, 0) for words in texts])
+    found = np.zeros(len(texts))
+    for text, run in _runs(texts):
+        (text, run), count = _counted(text, run)
+        images = np.bincount(_counted(image[text], run)[0][1])
+        weight = math.log(len(sizes)) - np.log(images[run])
+        norm = np.sqrt(np.bincount(text, (count * weight) ** 2, minlength=len(texts)))
+        weight = np.divide(weight, norm[text], out=np.zeros(len(weight)), where=norm[text] > 0)
+        # A feature for each time that a text has the run.
+        at = np.repeat(np.arange(len(run)), count)
+        time = np.arange(len(at)) - np.repeat(np.cumsum(count) - count, count)
+        feature = np.unique(run[at] * (count.max(initial=0) + 1) + time, return_inverse=True)[1]
+        ours, theirs, owner = weight[at], (weight * count * share[text])[at], text[at]
+        for length in np.unique(pairs):
+            alike = pairs[owner] == length
+            near = np.exp(-((pairs - length) ** 2) / (2 * WIDTH**2))
+            sums = np.bincount(feature, theirs * near[owner])
+            found += np.bincount(owner[alike], ours[alike] * sums[feature[alike]], minlength=len(texts))
     return 10 * found / LONGEST
 
 
-class _Table(NamedTuple):
-    """Features of texts, for runs of one length; each of shape (features of all texts,).
-
-    Attributes:
-        text: Whose it is.
-        number: Which it is.
-        count: How often its text has the run.
-        first: Whether it stands for the first time that the text has it.
-    """
-
-    text: np.ndarray
-    number: np.ndarray
-    count: np.ndarray
-    first: np.ndarray
-
-
-def _features(texts: Sequence[Sequence[str]], numbers: dict[tuple[Run, int], int]) -> list[_Table]:
-    """The features of texts for each length of runs; new ones are given numbers."""
-    columns: list[list[tuple[int, int, int, bool]]] = [[] for _ in range(LONGEST)]
-    for at, words in enumerate(texts):
-        for table, counted in zip(columns, runs(words), strict=True):
-            for run, count in counted.items():
-                for time in range(1, count + 1):
-                    table.append((at, numbers.setdefault((run, time), len(numbers)), count, time == 1))
-    found = []
-    for table in columns:
-        text, number, count, first = np.array(table, dtype=np.int64).reshape(-1, 4).T
-        found.append(_Table(text, number, count, first.astype(bool)))
-    return found
+def _runs(texts: Sequence[Sequence[str]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each length of runs: the text and the number of every run, as often as it is there."""
+    numbers: dict[str, int] = {}
+    words = np.array([numbers.setdefault(word, len(numbers)) for text in texts for word in text], dtype=np.int64)
+    lengths = np.array([len(text) for text in texts])
+    text = np.repeat(np.arange(len(texts)), lengths)
+    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(words))  # words from here to the end of the text
+    run = words
+    for length in range(1, LONGEST + 1):
+        if length > 1:  # a run and the word after it
+            after = np.roll(words, 1 - length)
+            run = np.unique(run * max(len(numbers), 1) + after, return_inverse=True)[1]
+        whole = left >= length
+        yield text[whole], np.unique(run[whole], return_inverse=True)[1]
 
 
-def _rarity(known: Sequence[_Table], numbers: dict[tuple[Run, int], int], image: np.ndarray) -> np.ndarray:
-    """Inverse document frequency of each feature: that of its run."""
-    images = np.zeros(len(numbers))
-    for table in known:
-        there = np.unique(table.number * (int(image[-1]) + 1) + image[table.text])
-        images += np.bincount(there // (int(image[-1]) + 1), minlength=len(numbers))
-    rarity = math.log(int(image[-1]) + 1) - np.log(np.maximum(images, 1))
-    for (run, time), number in numbers.items():
-        if time > 1:
-            rarity[number] = rarity[numbers[run, 1]]
-    return rarity
-
-
-def _norms(table: _Table, rarity: np.ndarray, texts: int) -> np.ndarray:
-    """Length (texts,) of the weighed vector of each text; 1 where it is 0, and so is all that is divided by it."""
-    squares = (table.count * rarity[table.number])[table.first] ** 2
-    norms = np.sqrt(np.bincount(table.text[table.first], squares, minlength=texts))
-    return np.where(norms > 0, norms, 1)
-
-
-def _pairs(texts: Sequence[Sequence[str]]) -> np.ndarray:
-    return np.array([max(len(words) - 1, 0) for words in texts])
+def _counted(owner: np.ndarray, run: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The different pairs of an owner and a run, and how often each is there."""
+    many = int(run.max(initial=0)) + 1
+    pairs, counts = np.unique(owner * many + run, return_counts=True)
+    return (pairs // many, pairs % many), counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,11 @@ class Score(float):
         low, high = np.percentile(self.combine(sums), (outside, 100 - outside))
         return float(low), float(high)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return for JSON the score, its interval of 95%, and the number of samples."""
+        low, high = self.interval()
+        return {"score": round(self, 6), "low": round(low, 6), "high": round(high, 6), "n": len(self.counts)}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -85,6 +91,11 @@ class Difference:
     low: float
     high: float
     p: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        found = {"difference": self.difference, "low": self.low, "high": self.high}
+        return {**{name: round(value, 6) for name, value in found.items()}, "p": round(self.p, 4)}
 
 
 def compare(one: Score, other: Score, draws: int = DRAWS, seed: int = 0) -> Difference:

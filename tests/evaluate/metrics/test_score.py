@@ -92,3 +92,12 @@ def test_test_of_two_runs_gives_a_false_alarm_as_often_as_it_says():
 def test_comparison_of_other_samples_is_refused():
     with pytest.raises(OjitoError, match="2 samples beside 3"):
         compare(Score.mean([0, 1]), Score.mean([0, 1, 1]))
+
+
+def test_values_for_json_are_the_score_and_its_interval():
+    score = Score.mean([0.0, 1.0] * 10)
+    low, high = score.interval()
+    assert score.to_dict() == {"score": 0.5, "low": low, "high": high, "n": 20}
+    found = compare(score, Score.mean([0.0] * 20)).to_dict()
+    assert set(found) == {"difference", "low", "high", "p"}
+    assert found["difference"] == 0.5
