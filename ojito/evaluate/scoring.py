@@ -11,6 +11,7 @@ from ojito.errors import OjitoError, nearest
 from ojito.evaluate.controls import CONTROLS
 from ojito.evaluate.metrics.answers import anls, check_answers, exact_match, relaxed_accuracy
 from ojito.evaluate.metrics.bleu import bleu
+from ojito.evaluate.metrics.boxes import average_precision, boxes_in, expects_boxes, mean_iou
 from ojito.evaluate.metrics.cider import cider
 from ojito.evaluate.metrics.hallucination import Pope, pope
 from ojito.evaluate.metrics.overlap import overlap
@@ -19,6 +20,7 @@ from ojito.evaluate.metrics.score import Difference, Score, compare
 from ojito.evaluate.metrics.vqa import vqa_accuracy
 from ojito.evaluate.metrics.words import normalize
 from ojito.evaluate.runner import Report
+from ojito.locate.boxes import Box
 from ojito.records import Turn
 
 _PEOPLE = 10
@@ -51,7 +53,7 @@ class Metric:
 
 
 def _is_question(turn: Turn) -> bool:
-    return not turn.wants_caption
+    return not turn.wants_caption and not expects_boxes(turn)
 
 
 def _is_asked_of_many(turn: Turn) -> bool:
@@ -76,6 +78,15 @@ def _pope(part: Callable[[Pope], Score], answers: Sequence[str], references: Seq
     return part(pope(answers, [normalize(group[0]) == "yes" for group in references]))
 
 
+def _boxes(
+    score: Callable[[Sequence[Sequence[Box]], Sequence[Sequence[Box]]], Score],
+    answers: Sequence[str],
+    references: Sequence[Sequence[str]],
+) -> Score:
+    check_answers(answers, references)
+    return score([boxes_in(answer) for answer in answers], [boxes_in(group[0]) for group in references])
+
+
 METRICS: Mapping[str, Metric] = {
     "exact_match": Metric(exact_match, _is_question),
     "vqa_accuracy": Metric(vqa_accuracy, _is_asked_of_many),
@@ -88,6 +99,8 @@ METRICS: Mapping[str, Metric] = {
     "bleu_4": Metric(partial(bleu, n=4), _wants_caption),
     "rouge_l": Metric(rouge_l, _wants_caption),
     "overlap": Metric(_overlap, _wants_caption),
+    "mean_iou": Metric(partial(_boxes, mean_iou), expects_boxes),
+    "ap_50": Metric(partial(_boxes, average_precision), expects_boxes),
     "anls": Metric(anls),
     "relaxed_accuracy": Metric(relaxed_accuracy),
 }

@@ -16,6 +16,7 @@ from typing import Any
 from ojito.data import Scenes, drawn_rows
 from ojito.evaluate.held_out import CHOSEN_FROM, HeldOut
 from ojito.evaluate.metrics.answers import exact_match
+from ojito.evaluate.metrics.boxes import expects_boxes
 from ojito.evaluate.metrics.cider import cider
 from ojito.evaluate.metrics.consensus import most_agreed
 from ojito.evaluate.metrics.score import Difference, Score, compare
@@ -58,8 +59,8 @@ class Priors:
     """The commonest answers of training rows.
 
     Args:
-        rows: Rows with questions and answers; captions are passed over. Answers of several people to one question
-            count as one answer in all.
+        rows: Rows with questions and answers; captions and boxes are passed over. What several people answer to one
+            question counts as one answer.
     """
 
     def __init__(self, rows: Iterable[Sample]) -> None:
@@ -68,7 +69,7 @@ class Priors:
         self._of_question: dict[str, Counter[str]] = defaultdict(Counter)
         for row in rows:
             for turn in row.dialogue:
-                if turn.answers and not turn.wants_caption:
+                if turn.answers and _is_answered_in_words(turn):
                     for answer in map(normalize, turn.answers):
                         for counts in (self._all, self._of_kind[turn.kind], self._of_question[_asked(turn)]):
                             counts[answer] += 1 / len(turn.answers)  # type: ignore[assignment]
@@ -104,7 +105,7 @@ def without_looking(held_out: HeldOut, report: Report) -> dict[str, Blind]:
         return {}
     train = drawn_rows(source.samples("train"), CHOSEN_FROM)
     found: dict[str, Blind] = {}
-    questions = [one for one in report.graded if not one.turn.wants_caption]
+    questions = [one for one in report.graded if _is_answered_in_words(one.turn)]
     priors = Priors(train) if questions else None
     if priors:
         constant = priors.constant
@@ -175,6 +176,10 @@ def _beside(questions: Sequence[Graded], answers: Sequence[str], how: str, candi
         part = Score(score.counts[group], score.combine)
         per_kind[kind] = (part, compare(Score(ours.counts[group], ours.combine), part))
     return Blind(how, "exact_match", score, compare(ours, score), per_kind if len(groups) > 1 else {}, candidates)
+
+
+def _is_answered_in_words(turn: Turn) -> bool:
+    return not turn.wants_caption and not expects_boxes(turn)
 
 
 def _asked(turn: Turn) -> str:

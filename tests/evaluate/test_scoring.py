@@ -25,6 +25,16 @@ def test_usual_scores_are_those_that_fit_the_questions():
     assert len(score_answers([question, caption, many])["exact_match"].counts) == 2
 
 
+def test_rows_with_boxes_are_scored_as_boxes():
+    cat, near = "<loc0000><loc0000><loc0500><loc0500> cat", "<loc0000><loc0000><loc0500><loc0300> cat"
+    rows = [graded(cat, cat, prompt="detect cat"), graded(near, cat, prompt="detect cat"), graded("a", "a")]
+    found = score_answers(rows)
+    assert set(found) == {"exact_match", "mean_iou", "ap_50"}
+    assert (found["mean_iou"], len(found["mean_iou"].counts)) == (pytest.approx(0.8, abs=0.01), 2)
+    assert found["ap_50"] == pytest.approx(1, abs=0.01)
+    assert score_answers([graded("no box", cat, prompt="detect cat")])["mean_iou"] == 0
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_named_scores_are_of_all_questions(name):
     rows = [graded("yes", "yes"), graded("no dog", "a dog", prompt="")]

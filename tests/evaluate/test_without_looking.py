@@ -129,3 +129,10 @@ def test_page_shows_texts_as_text(report):
     values = {"a": {"how": "<i>", "metric": "m", "score": 0.5, "low": 0, "high": 1,
               "model_above": {"difference": 0.1, "low": 0, "high": 1, "p": 0.5}}}  # fmt: skip
     assert "<i>" not in without_looking_html(values)
+
+
+def test_boxes_are_no_answers_in_words(report):
+    box = "<loc0000><loc0000><loc0500><loc0500> cat"
+    assert not Priors([asked("detect cat", box)])
+    row = asked("detect cat", box, split="dev")
+    assert without_looking(held_out(TRAIN, [row]), Report((graded(box, row),))) == {}
