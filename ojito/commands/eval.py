@@ -24,9 +24,10 @@ from ojito.evaluate.controls import CONTROLS, Control, check_controls
 from ojito.evaluate.journal import JOURNAL, Journal, fingerprint
 from ojito.evaluate.kinds import kinds_html, kinds_table
 from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
+from ojito.evaluate.passes import check_passes, pass_scores
 from ojito.evaluate.predictions import make_folder, write_evaluation
 from ojito.evaluate.report import page, read_losses, write_page
-from ojito.evaluate.scoring import check_metrics, kinds_to_dict, scores_table, scores_to_dict
+from ojito.evaluate.scoring import PASSES, check_metrics, kinds_to_dict, scores_table, scores_to_dict
 from ojito.evaluate.without_looking import without_looking, without_looking_html, without_looking_table
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
@@ -45,7 +46,7 @@ def run(args: Namespace) -> int:
     if args.batch_size < 1:
         raise UsageError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
     metrics = None if args.metrics is None else [name.strip() for name in args.metrics.split(",")]
-    check_metrics(metrics or ())
+    check_metrics(metrics or (), passes=True)
     check_data(args.data)
     controls = _controls(args)
     folder = None if args.out is None else make_folder(args.out)
@@ -54,6 +55,7 @@ def run(args: Namespace) -> int:
     pipe, settings = _with_pixels(load_model(args), args.settings)
     other = None if args.compare is None else _load_other(args)
     held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
+    check_passes(metrics or (), held_out.rows)
     if held_out.said:  # first of all, and before the time that the questions take
         print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
     journal = None if folder is None else _journal(args, folder, pipe, held_out.rows, options)
@@ -81,9 +83,13 @@ def run(args: Namespace) -> int:
         values.update(beams=options.beams, length_penalty=options.length_penalty)
     searched = f", {options.beams} beams" * (options.beams > 1)
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
-    values["metrics"] = scores_to_dict(report, metrics)
-    if len(report.per_kind) > 1:
-        values["metrics_per_kind"] = kinds_to_dict(report, metrics)
+    plain = None if metrics is None else [name for name in metrics if name not in PASSES]
+    values["metrics"] = scores_to_dict(report, plain)
+    with progress("reading again") as tell:
+        passed = pass_scores(pipe, held_out.rows, report, metrics or (), options, args.batch_size, tell)
+    values["metrics"].update({name: score.to_dict() for name, score in passed.items()})
+    if len(report.per_kind) > 1 and plain != []:
+        values["metrics_per_kind"] = kinds_to_dict(report, plain)
     blind = {name: one.to_dict() for name, one in without_looking(held_out, report).items()}
     if blind:
         values["without_looking"] = blind

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ojito.data.choices import without_choices
 from ojito.data.grouping import group
 from ojito.data.keys import BadRow
 from ojito.data.rows import samples_of
@@ -93,7 +94,10 @@ def _suffix(image: ImageLike, content: bytes) -> str:
 
 
 def _question(turn: Turn) -> dict[str, Any]:
-    return {"question": turn.prompt, "answers": [*turn.answers], **({"kind": turn.kind} if turn.kind else {})}
+    values: dict[str, Any] = {"question": without_choices(turn.prompt, turn.choices), "answers": [*turn.answers]}
+    if turn.choices:
+        values["choices"] = [*turn.choices]
+    return {**values, "kind": turn.kind} if turn.kind else values
 
 
 def _conversation(sample: Sample) -> dict[str, Any]:

@@ -96,6 +96,17 @@ def loss_score(losses: Sequence[tuple[float, int]]) -> Score:
     return Score(np.array(losses, dtype=np.float64).reshape(-1, 2), ratio)
 
 
+def perplexity_score(losses: Sequence[tuple[float, int]]) -> Score:
+    """Return the perplexity of a token: the exponential of the mean loss, 1 for certainty.
+
+    Raises:
+        OjitoError: There are no losses.
+    """
+    if not losses:
+        raise OjitoError("perplexity", "no row has an answer that can be read", "give rows with answers")
+    return Score(np.array(losses, dtype=np.float64).reshape(-1, 2), _perplexity)
+
+
 def losses_beside(
     pipe: Pipeline,
     report: Report,
@@ -152,3 +163,8 @@ def grounding_to_dict(report: Report, control: str, losses: Mapping[str, tuple[S
         "loss": round(other, 4),
         "loss_above": {"difference": round(gap.difference, 4), "low": round(gap.low, 4), "high": round(gap.high, 4)},
     }
+
+
+def _perplexity(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what a model holds impossible is infinite
+        return np.exp(ratio(sums))

@@ -80,7 +80,8 @@ def read_run(folder: Path | str) -> list[Prediction]:
     for number, line in enumerate(lines, 1):
         try:
             values = json.loads(line)
-            turn = Turn(str(values["question"]), tuple(map(str, values["references"])), str(values["kind"]))
+            answers, choices = (tuple(map(str, texts)) for texts in (values["references"], values.get("choices", ())))
+            turn = Turn(str(values["question"]), answers, str(values["kind"]), choices=choices)
             key = tuple(json.dumps(values[name]) for name in _KEY)
             found.append(Prediction(key, turn, str(values["answer"]), bool(values["right"])))
         except (ValueError, KeyError, TypeError):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ojito.errors import OjitoError, nearest
 from ojito.evaluate.controls import CONTROLS
-from ojito.evaluate.metrics.answers import anls, check_answers, exact_match, relaxed_accuracy
+from ojito.evaluate.metrics.answers import anls, check_answers, exact_match, plain_answer, relaxed_accuracy
 from ojito.evaluate.metrics.bleu import bleu
 from ojito.evaluate.metrics.boxes import average_precision, boxes_in, expects_boxes, mean_iou
 from ojito.evaluate.metrics.cider import cider
@@ -53,7 +53,11 @@ class Metric:
 
 
 def _is_question(turn: Turn) -> bool:
-    return not turn.wants_caption and not expects_boxes(turn)
+    return not (turn.wants_caption or turn.choices or expects_boxes(turn))
+
+
+def _has_choices(turn: Turn) -> bool:
+    return bool(turn.choices)
 
 
 def _is_asked_of_many(turn: Turn) -> bool:
@@ -89,6 +93,7 @@ def _boxes(
 
 METRICS: Mapping[str, Metric] = {
     "exact_match": Metric(exact_match, _is_question),
+    "choice": Metric(exact_match, _has_choices),
     "vqa_accuracy": Metric(vqa_accuracy, _is_asked_of_many),
     "pope_f1": Metric(partial(_pope, lambda found: found.f1), _is_yes_or_no),
     "yes_rate": Metric(partial(_pope, lambda found: found.yes_rate), _is_yes_or_no),
@@ -112,15 +117,26 @@ _NOT_BETTER = {"yes_rate"}
 """Scores of which more is not better: there is no gap to tell."""
 
 
-def check_metrics(names: Sequence[str]) -> None:
+PASSES = ("perplexity", "circular_choice")
+"""Scores for which the model itself is needed; see `passes`."""
+
+
+def check_metrics(names: Sequence[str], passes: bool = False) -> None:
     """Refuse names that are not of a metric.
+
+    Args:
+        names: What is asked for.
+        passes: Whether the model is there, so that scores of `PASSES` can be made.
 
     Raises:
         OjitoError: One of them is not.
     """
+    known = (*METRICS, *PASSES) if passes else (*METRICS,)
     for name in names:
-        if name not in METRICS:
-            raise OjitoError("metrics", f"{name!r} is not one of {', '.join(METRICS)}", nearest(name, METRICS))
+        if name in PASSES and not passes:
+            raise OjitoError("metrics", f"{name!r} needs the model, and here are answers alone", "use `ojito eval`")
+        if name not in known:
+            raise OjitoError("metrics", f"{name!r} is not one of {', '.join(known)}", nearest(name, known))
 
 
 def score_answers(graded: Sequence[Answered], names: Sequence[str] | None = None) -> dict[str, Score]:
@@ -138,7 +154,8 @@ def score_answers(graded: Sequence[Answered], names: Sequence[str] | None = None
     for name, metric in METRICS.items():
         chosen = [one for one in graded if (metric.fits(one.turn) if names is None else name in names)]
         if chosen:
-            found[name] = metric.score([one.given for one in chosen], [one.turn.answers for one in chosen])
+            answers = [plain_answer(one.given, one.turn.choices) for one in chosen]
+            found[name] = metric.score(answers, [one.turn.answers for one in chosen])
     return found
 
 

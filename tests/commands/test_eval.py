@@ -317,3 +317,23 @@ def test_caption_that_agrees_most_is_a_baseline(run, trained, images):
     values = json.loads(run("eval", trained, images, "--no-controls", "--json")[1])["without_looking"]
     assert values["constant_caption"]["metric"] == "cider"
     assert values["constant_caption"]["candidates"] == 4
+
+
+def test_passes_can_be_named(run, refused, trained, images, tmp_path):
+    row = {"image": str(images / "0.png"), "question": "which?", "choices": ["red", "blue"], "answer": "red"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    words = ("eval", trained, tmp_path / "rows.jsonl", "--no-controls", "--json", "--metrics")
+    values = json.loads(run(*words, "perplexity,circular_choice")[1])["metrics"]
+    assert set(values) == {"perplexity", "circular_choice"}
+    assert values["perplexity"]["low"] <= values["perplexity"]["score"]
+    assert set(json.loads(run(*words, "choice")[1])["metrics"]) == {"choice"}
+    said = refused("eval", trained, images, "--metrics", "circular_choice")
+    assert "'circular_choice' needs questions with choices" in said
+
+
+def test_rows_with_boxes_are_scored_as_boxes(run, trained, images, tmp_path):
+    answer = "<loc0000><loc0000><loc0500><loc0500> cat"
+    row = {"image": str(images / "0.png"), "prefix": "detect cat", "suffix": answer}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    values = json.loads(run("eval", trained, tmp_path / "rows.jsonl", "--no-controls", "--json")[1])["metrics"]
+    assert set(values) == {"mean_iou", "ap_50"}

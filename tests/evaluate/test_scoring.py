@@ -5,7 +5,7 @@ import pytest
 from ojito.errors import OjitoError
 from ojito.evaluate import Graded, Report
 from ojito.evaluate.captions import cider
-from ojito.evaluate.scoring import METRICS, grounding_gap, score_answers, scores_table, scores_to_dict
+from ojito.evaluate.scoring import METRICS, check_metrics, grounding_gap, score_answers, scores_table, scores_to_dict
 from ojito.records import Sample, Turn
 
 
@@ -33,6 +33,23 @@ def test_rows_with_boxes_are_scored_as_boxes():
     assert (found["mean_iou"], len(found["mean_iou"].counts)) == (pytest.approx(0.8, abs=0.01), 2)
     assert found["ap_50"] == pytest.approx(1, abs=0.01)
     assert score_answers([graded("no box", cat, prompt="detect cat")])["mean_iou"] == 0
+
+
+def test_choices_are_right_by_letter_or_text():
+    turn = Turn("which?\nA. dog\nB. cat", ("B",), choices=("dog", "cat"))
+    rows = [Graded(Sample(turns=(turn,)), given, False) for given in ("B", "cat", "(b)", "A", "dog", "cow")]
+    found = score_answers(rows)
+    assert set(found) == {"choice"}
+    assert found["choice"] == 0.5
+    assert score_answers(rows, ["exact_match"])["exact_match"] == 0.5
+
+
+def test_scores_that_need_the_model_are_refused_without_it():
+    with pytest.raises(OjitoError, match="'perplexity' needs the model, and here are answers alone; use `ojito eval`"):
+        score_answers([graded("a", "a")], ["perplexity"])
+    check_metrics(["perplexity", "anls"], passes=True)
+    with pytest.raises(OjitoError, match=r"did you mean perplexity\?"):
+        check_metrics(["perplexty"], passes=True)
 
 
 @pytest.mark.parametrize("name", METRICS)
