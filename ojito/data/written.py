@@ -58,6 +58,8 @@ def members_of(sample: Sample, split: str = "") -> tuple[dict[str, Any], dict[st
 def values_of(sample: Sample) -> dict[str, Any]:
     """The keys and values of a sample, without its images."""
     turns = sample.dialogue
+    if len(turns) == 1 and turns[0].choices:  # which no conversation can hold
+        return {**_question(turns[0]), **({"system": sample.system} if sample.system else {})}
     if sample.chat or sample.system or (len(turns) == 1 and turns[0].tagged and IMAGE_TAG not in turns[0].prompt):
         return _conversation(sample)
     captions = [turn for turn in turns if not turn.prompt]

@@ -1,12 +1,16 @@
 """Questions with choices: how rows write them, and what they become."""
 
+import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from ojito.data import read_source
 from ojito.data.choices import with_choices, without_choices
 from ojito.data.keys import BadRow
 from ojito.data.rows import samples_of
+from ojito.data.shard_writer import write_shards
 from ojito.data.written import values_of
 from ojito.records import Turn
 
@@ -68,3 +72,27 @@ def test_rows_with_choices_are_written_as_they_were_read():
     assert values == {"question": "what is it?", "answers": ["B"], "choices": [*CHOICES], "kind": "object"}
     (again,) = samples_of({**values, "image": "a.jpg"}, Path, "rows:1")
     assert again.turns == read(kind="object").turns
+
+
+def test_choices_beside_a_system_message_are_written_too():
+    sample = read(system="be short")
+    values = values_of(sample)
+    assert (values["system"], values["choices"]) == ("be short", [*CHOICES])
+    (again,) = samples_of({**values, "image": "a.jpg"}, Path, "rows:1")
+    assert (again.turns, again.system, again.chat) == (sample.turns, "be short", True)
+
+
+def test_choices_are_packed_and_read_again(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    rows = [
+        {"image": "a.png", "question": "what?", "choices": ["x", "y"], "answer": "y"},
+        {"image": "a.png", "question": "which?", "choices": ["p", "q", "r"], "answer": "p"},
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    source = read_source(tmp_path / "rows.jsonl", pack=True)
+    write_shards(source, tmp_path / "out", 2**20, 0.0)
+    turns = [turn for row in read_source(tmp_path / "out", pack=True).rows for turn in row.turns]
+    assert [(turn.prompt, turn.answers, turn.choices) for turn in turns] == [
+        ("what?\nA. x\nB. y", ("B",), ("x", "y")),
+        ("which?\nA. p\nB. q\nC. r", ("A",), ("p", "q", "r")),
+    ]
