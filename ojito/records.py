@@ -66,12 +66,14 @@ class Turn:
         kind: What is asked ("colour", "caption", ...), for scores per kind.
         tagged: Whether the row comes from data that write `<image>` where an image stands, as LLaVA's do. Then a model
             that reads its images before all text leaves it out, and a later turn may show an image, too.
+        choices: The texts that the prompt lists with letters, where the answer is one of these.
     """
 
     prompt: str = ""
     answers: tuple[str, ...] = ()
     kind: str = ""
     tagged: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def wants_caption(self) -> bool:

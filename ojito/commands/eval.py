@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from ojito.evaluate.comparison import compare_expectations, same_answers
 from ojito.evaluate.confusion import confusion
 from ojito.evaluate.controls import CONTROLS, Control, check_controls
 from ojito.evaluate.journal import JOURNAL, Journal, fingerprint
+from ojito.evaluate.kinds import kinds_html, kinds_table
 from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
+from ojito.evaluate.passes import check_passes, pass_scores
 from ojito.evaluate.predictions import make_folder, write_evaluation
 from ojito.evaluate.report import page, read_losses, shown_first
-from ojito.evaluate.scoring import check_metrics, scores_table, scores_to_dict
+from ojito.evaluate.scoring import PASSES, check_metrics, kinds_to_dict, scores_table, scores_to_dict
+from ojito.evaluate.without_looking import without_looking, without_looking_html, without_looking_table
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
 from ojito.loading import load
@@ -45,7 +48,7 @@ def run(args: Namespace) -> int:
     if args.batch_size < 1:
         raise UsageError(f"--batch-size {args.batch_size}", "asks nothing", "use 1 or more")
     metrics = None if args.metrics is None else [name.strip() for name in args.metrics.split(",")]
-    check_metrics(metrics or ())
+    check_metrics(metrics or (), passes=True)
     check_data(args.data)
     controls = _controls(args)
     check_looks(args)
@@ -56,6 +59,7 @@ def run(args: Namespace) -> int:
     other = None if args.compare is None else _load_other(args)
     method = method_of(args, pipe)
     held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
+    check_passes(metrics or (), held_out.rows)
     if held_out.said:  # first of all, and before the time that the questions take
         print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
     journal = None if folder is None else _journal(args, folder, pipe, held_out.rows, options)
@@ -83,7 +87,16 @@ def run(args: Namespace) -> int:
         values.update(beams=options.beams, length_penalty=options.length_penalty)
     searched = f", {options.beams} beams" * (options.beams > 1)
     values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
-    values["metrics"] = scores_to_dict(report, metrics)
+    plain = None if metrics is None else [name for name in metrics if name not in PASSES]
+    values["metrics"] = scores_to_dict(report, plain)
+    with progress("reading again") as tell:
+        passed = pass_scores(pipe, held_out.rows, report, metrics or (), options, args.batch_size, tell)
+    values["metrics"].update({name: score.to_dict() for name, score in passed.items()})
+    if len(report.per_kind) > 1 and plain != []:
+        values["metrics_per_kind"] = kinds_to_dict(report, plain)
+    blind = {name: one.to_dict() for name, one in without_looking(held_out, report).items()}
+    if blind:
+        values["without_looking"] = blind
     if args.controls is not None:
         values["grounding"] = _grounding(pipe, report, controls, seed)
     if baselines:
@@ -98,6 +111,10 @@ def run(args: Namespace) -> int:
         print(f"{args.model}{stored} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
         print_scores(report, baselines)
         print(f"\n{scores_table(values['metrics'])}")
+        if "metrics_per_kind" in values:
+            print(f"\n{kinds_table(values['metrics_per_kind'], blind)}")
+        if blind:
+            print(f"\n{without_looking_table(blind)}")
         if "grounding" in values:
             print(f"\n{_grounding_table(values['grounding'], report)}")
         if said:
@@ -115,6 +132,7 @@ def run(args: Namespace) -> int:
             metrics=values["metrics"],
             grounding={name: one for name, one in values.get("grounding", {}).items() if name != "seen"},
             maps=answer_maps(pipe, shown_first(report.graded, args.look or 0, seed=seed), method),
+            sections=_sections(values),
         )
         if args.report is not None:
             write_page(args.report, html)
@@ -125,6 +143,13 @@ def run(args: Namespace) -> int:
                 journal.close(done=True)
             print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _sections(values: Mapping[str, Any]) -> list[str]:
+    """The sections of the page that only some evaluations have."""
+    blind = values.get("without_looking", {})
+    kinds = [kinds_html(values["metrics_per_kind"], blind)] if "metrics_per_kind" in values else []
+    return [*kinds, *([without_looking_html(blind)] if blind else [])]
 
 
 def _journal(

@@ -334,7 +334,8 @@ COMMANDS = (
                 "--metrics",
                 type=word,
                 metavar="NAME,NAME",
-                help="scores for all questions, such as anls or cider,bleu_1 (default: the usual ones)",
+                help="scores for all questions, such as anls or cider,bleu_1; perplexity and circular_choice take "
+                "another pass (default: the usual ones)",
             ),
             *STORED,
             argument(

@@ -34,7 +34,7 @@ ANSWERS = {
 
 CHATS = ("conversations", "conversation", "messages", "texts")
 LABEL = ("label", "class", "category")
-OTHERS = ("qa", "split", "kind", "system")
+OTHERS = ("qa", "split", "kind", "system", "choices")
 
 KEYS = (*IMAGE, *CAPTION, *QUESTIONS, *{k for keys in ANSWERS.values() for k in keys}, *CHATS, *LABEL, *OTHERS)
 """Every key that means something."""

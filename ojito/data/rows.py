@@ -1,6 +1,7 @@
 """A row of a file becomes samples.
 
     {"image": "a.jpg", "caption": "a red ball"}                        one caption
+    {"image": "a.jpg", "question": ..., "choices": ["a ball", "a dog"], "answer": "a dog"}    or its letter, "B"
     {"image": ["a.jpg", "b.jpg"], "captions": ["...", "..."]}          several images, several captions
     {"image": "a.jpg", "question": "what is it?", "answer": "ball"}    or "answers": [...]
     {"image": "a.jpg", "qa": [{"question": ..., "answer": ...}, ...]}  several questions, beside captions or alone
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 from ojito.data.chats import Chat, image_of, read_messages, read_texts
+from ojito.data.choices import choices_of, letters_of, with_choices
 from ojito.data.keys import (
     ANSWERS,
     CAPTION,
@@ -182,8 +184,10 @@ def _question(keys: Keys, name: str, kind: str) -> Turn:
     if given in ("answers", "responses") and not several:
         list_of(values, given)  # says that it is no list
     answers = all_texts(given, list_of(values, given)) if several else (text_of(values, given),)
-    prompt = text_of(values, name)
-    return Turn(prompt, answers, kind, tagged=IMAGE_TAG in prompt)
+    prompt, choices = text_of(values, name), choices_of(values)
+    if choices:
+        prompt, answers = with_choices(prompt, choices), letters_of(answers, choices)
+    return Turn(prompt, answers, kind, tagged=IMAGE_TAG in prompt, choices=choices)
 
 
 def _with_system(chat: Chat, keys: Keys) -> Chat:

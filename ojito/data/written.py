@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ojito.data.choices import without_choices
 from ojito.data.grouping import group
 from ojito.data.keys import BadRow
 from ojito.data.rows import samples_of
@@ -57,6 +58,8 @@ def members_of(sample: Sample, split: str = "") -> tuple[dict[str, Any], dict[st
 def values_of(sample: Sample) -> dict[str, Any]:
     """The keys and values of a sample, without its images."""
     turns = sample.dialogue
+    if len(turns) == 1 and turns[0].choices:  # which no conversation can hold
+        return {**_question(turns[0]), **({"system": sample.system} if sample.system else {})}
     if sample.chat or sample.system or (len(turns) == 1 and turns[0].tagged and IMAGE_TAG not in turns[0].prompt):
         return _conversation(sample)
     captions = [turn for turn in turns if not turn.prompt]
@@ -93,7 +96,10 @@ def _suffix(image: ImageLike, content: bytes) -> str:
 
 
 def _question(turn: Turn) -> dict[str, Any]:
-    return {"question": turn.prompt, "answers": [*turn.answers], **({"kind": turn.kind} if turn.kind else {})}
+    values: dict[str, Any] = {"question": without_choices(turn.prompt, turn.choices), "answers": [*turn.answers]}
+    if turn.choices:
+        values["choices"] = [*turn.choices]
+    return {**values, "kind": turn.kind} if turn.kind else values
 
 
 def _conversation(sample: Sample) -> dict[str, Any]:

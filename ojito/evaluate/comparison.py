@@ -16,10 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ojito.errors import OjitoError
-from ojito.evaluate.likelihood import answer_logits
+from ojito.evaluate.likelihood import answer_logits, answer_row
 from ojito.generate import evaluating
-from ojito.processor import ImageError, RowError
-from ojito.records import IGNORE, Progress, Sample
+from ojito.records import Progress, Sample
 
 if TYPE_CHECKING:
     from ojito.evaluate.runner import Report
@@ -95,12 +94,9 @@ def compare_expectations(
 
 
 def _rows(sample: Sample, pipe: Pipeline, other: Pipeline) -> tuple[Row, Row] | None:
-    """A sample as a row of either model; None where one cannot read it, or it has no answer."""
-    try:
-        mine, others = (one.processor.row(sample, training=True) for one in (pipe, other))
-    except (ImageError, RowError):
-        return None
-    return (mine, others) if any(target != IGNORE for target in mine.targets) else None
+    """A sample as a row of either model; None where one of them cannot read it."""
+    mine, others = answer_row(sample, pipe), answer_row(sample, other)
+    return (mine, others) if mine and others else None
 
 
 def _compare(pipe: Pipeline, rows: Sequence[Row], other: Pipeline, other_rows: Sequence[Row]) -> tuple[int, Tensor]:

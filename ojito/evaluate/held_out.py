@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ojito.pipeline import Pipeline
 
 
-_CHOSEN_FROM = 20_000  # captions of large data that baselines choose from
+CHOSEN_FROM = 20_000
+"""Rows of large data that baselines are learned from."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def held_out_baselines(held_out: HeldOut, seed: int = 0) -> Baselines | None:
     source, split = held_out.source, held_out.split
     if isinstance(source, Scenes) or split == "train" or "train" not in source.splits:
         return None
-    train = drawn_rows(source.samples("train"), _CHOSEN_FROM)
+    train = drawn_rows(source.samples("train"), CHOSEN_FROM)
     if not all(any(is_caption(t) and t.answers for s in rows for t in s.dialogue) for rows in (train, held_out.rows)):
         return None
     return caption_baselines(train, held_out.rows, seed)

@@ -46,7 +46,7 @@ def answer_losses(
     found: list[tuple[float, int] | None] = []
     with evaluating(pipe.model):
         for start in range(0, len(samples), batch_size):
-            rows = [_row(sample, pipe) for sample in samples[start : start + batch_size]]
+            rows = [answer_row(sample, pipe) for sample in samples[start : start + batch_size]]
             losses: list[tuple[float, int]] = []
             if any(rows):
                 logits, targets, counts = answer_logits(pipe, [row for row in rows if row])
@@ -57,6 +57,20 @@ def answer_losses(
             if progress is not None:
                 progress(len(found), len(samples))
     return found
+
+
+def answer_row(sample: Sample, pipe: Pipeline) -> Row | None:
+    """Return a sample as a row with its answer; None where the model cannot read it, or it has no answer.
+
+    Args:
+        sample: An image with questions and answers.
+        pipe: The model.
+    """
+    try:
+        row = pipe.processor.row(sample, training=True)
+    except (ImageError, RowError):
+        return None
+    return row if any(target != IGNORE for target in row.targets) else None
 
 
 def answer_logits(pipe: Pipeline, rows: Sequence[Row]) -> tuple[Tensor, Tensor, list[int]]:
@@ -80,6 +94,17 @@ def answer_logits(pipe: Pipeline, rows: Sequence[Row]) -> tuple[Tensor, Tensor, 
 def loss_score(losses: Sequence[tuple[float, int]]) -> Score:
     """Return the mean loss of a token, in nats; its exponential is the perplexity."""
     return Score(np.array(losses, dtype=np.float64).reshape(-1, 2), ratio)
+
+
+def perplexity_score(losses: Sequence[tuple[float, int]]) -> Score:
+    """Return the perplexity of a token: the exponential of the mean loss, 1 for certainty.
+
+    Raises:
+        OjitoError: There are no losses.
+    """
+    if not losses:
+        raise OjitoError("perplexity", "no row has an answer that can be read", "give rows with answers")
+    return Score(np.array(losses, dtype=np.float64).reshape(-1, 2), _perplexity)
 
 
 def losses_beside(
@@ -140,10 +165,6 @@ def grounding_to_dict(report: Report, control: str, losses: Mapping[str, tuple[S
     }
 
 
-def _row(sample: Sample, pipe: Pipeline) -> Row | None:
-    """A sample as a row; None where the model cannot read it, or it has no answer."""
-    try:
-        row = pipe.processor.row(sample, training=True)
-    except (ImageError, RowError):
-        return None
-    return row if any(target != IGNORE for target in row.targets) else None
+def _perplexity(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what a model holds impossible is infinite
+        return np.exp(ratio(sums))

@@ -20,6 +20,7 @@ def predictions(report: Report) -> Iterator[dict[str, Any]]:
     """Yield a mapping for every question, in their order: where it comes from, what was said, and how it was graded."""
     blank, exchanged = ({one.number: one.given for one in graded} for graded in (report.blank, report.exchanged))
     for one in report.graded:
+        choices = {"choices": list(one.turn.choices)} if one.turn.choices else {}
         yield {
             "row": one.sample.origin,
             "image": _images(one),
@@ -27,6 +28,7 @@ def predictions(report: Report) -> Iterator[dict[str, Any]]:
             "question": one.turn.prompt,
             "answer": one.given,
             "references": list(one.turn.answers),
+            **choices,
             "right": one.right,
             "overlap": None if one.overlap is None else round(one.overlap, 4),
             "finish": one.finish,

@@ -88,6 +88,7 @@ def page(
     notices: Sequence[str] = (),
     metrics: Mapping[str, Any] | None = None,
     grounding: Mapping[str, Any] | None = None,
+    sections: Sequence[str] = (),
     seed: int = 0,
     maps: Mapping[int, AnswerMap] | None = None,
 ) -> str:
@@ -104,6 +105,7 @@ def page(
         notices: What to know before anything else, a paragraph each.
         metrics: Scores with their intervals, as `scores_to_dict` gives them.
         grounding: Of each control, what `grounding_to_dict` gives.
+        sections: HTML of further sections, after the scores.
         seed: Decides which images are drawn.
         maps: Where in the image answers come from, by the number of their question.
     """
@@ -119,6 +121,7 @@ def page(
     ]
     if metrics:
         parts += ["<h2>Scores</h2>", f"<p>{_INTERVALS}</p>", f'<div class="panel">{_scores(metrics)}</div>']
+    parts += sections
     if grounding:
         parts += [
             "<h2>Without the image</h2>",

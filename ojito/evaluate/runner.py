@@ -17,6 +17,7 @@ from ojito.data.sources import problem_line
 from ojito.errors import OjitoError
 from ojito.evaluate.controls import CONTROLS, Control, altered, image_keys
 from ojito.evaluate.journal import Journal
+from ojito.evaluate.metrics.answers import plain_answer
 from ojito.evaluate.metrics.overlap import is_caption, overlap
 from ojito.evaluate.metrics.words import normalize
 from ojito.generate import GenerateOptions
@@ -41,7 +42,8 @@ class Graded:
     Attributes:
         sample: The image as the model saw it, with this question as its last turn.
         given: The model's answer.
-        right: Whether that equals one of the answers, as `normalize` sees it.
+        right: Whether that equals one of the answers, as `normalize` sees it; of choices, whether it chooses the right
+            one by its letter or its text.
         overlap: Word overlap with the nearest reference; None where no caption was asked for.
         finish: Why the answer ended: "length" where the limit of tokens cut it off.
         number: The question's number among all that were to be asked, the same in the controls.
@@ -137,6 +139,13 @@ class Report:
         """Scores of each kind, in the order in which the kinds first come."""
         return by_kind(self.graded)
 
+    def of_kind(self, kind: str) -> Report:
+        """Return the questions of one kind, with their controls."""
+        of_kind = {
+            name: tuple(one for one in getattr(self, name) if one.kind == kind) for name in ("graded", *CONTROLS)
+        }
+        return Report(**of_kind, limit=self.limit)
+
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON: the scores, those per kind and of the controls that were run, and the problems."""
         values: dict[str, Any] = {**self.scores.to_dict(), "per_kind": _per_kind(self.graded)}
@@ -207,6 +216,27 @@ def evaluate(
     grader.total = len(questions) + sum(map(len, blind.values()))
     again = {control: tuple(grader.grade(numbered, control)) for control, numbered in blind.items()}
     return Report(tuple(graded), **again, problems=problems, limit=limit)
+
+
+def ask(
+    pipe: Pipeline,
+    questions: Sequence[Sample],
+    options: GenerateOptions,
+    batch_size: int = 64,
+    progress: Progress = lambda done, total: None,
+) -> list[Graded]:
+    """Ask the last turn of each sample, and grade the answers, each with its number among the samples.
+
+    Args:
+        pipe: The model.
+        questions: Samples whose last turns have answers; those that cannot be asked are left out.
+        options: How to answer.
+        batch_size: Rows answered at once; a question takes as many as it has beams.
+        progress: Called with the questions that are done, and with all of them.
+    """
+    grader = _Grader(pipe, max(1, batch_size // options.beams), options, progress)
+    grader.total = len(questions)
+    return grader.grade([*enumerate(questions)])
 
 
 def by_kind(graded: Iterable[Graded]) -> dict[str, Scores]:
@@ -291,7 +321,7 @@ def _grade(question: Sample, given: str, finish: Finish, number: int) -> Graded:
     return Graded(
         sample=question,
         given=given,
-        right=normalize(given) in {normalize(answer) for answer in turn.answers},
+        right=normalize(plain_answer(given, turn.choices)) in {normalize(answer) for answer in turn.answers},
         overlap=overlap(given, turn.answers) if is_caption(turn) else None,
         finish=finish,
         number=number,

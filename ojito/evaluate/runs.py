@@ -76,14 +76,7 @@ class Compared:
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
         scores = {
-            name: {
-                "a": round(one, 6),
-                "b": round(other, 6),
-                "difference": round(found.difference, 6),
-                "low": round(found.low, 6),
-                "high": round(found.high, 6),
-                "p": round(found.p, 4),
-            }
+            name: {"a": round(one, 6), "b": round(other, 6), **found.to_dict()}
             for name, (one, other, found) in self.scores.items()
         }
         return {"n": self.n, "left_out": self.left_out, "won": len(self.won), "lost": len(self.lost), "scores": scores}
@@ -108,7 +101,8 @@ def read_run(folder: Path | str) -> list[Prediction]:
     for number, line in enumerate(lines, 1):
         try:
             values = json.loads(line)
-            turn = Turn(str(values["question"]), tuple(map(str, values["references"])), str(values["kind"]))
+            answers, choices = (tuple(map(str, texts)) for texts in (values["references"], values.get("choices", ())))
+            turn = Turn(str(values["question"]), answers, str(values["kind"]), choices=choices)
             key = tuple(json.dumps(values[name]) for name in _KEY)
             paths = values["image"] if isinstance(values["image"], list) else [values["image"]]
             images = tuple(None if path is None else str(path) for path in paths if values["image"] is not None)

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from ojito.errors import OjitoError, nearest
 from ojito.evaluate.controls import CONTROLS
-from ojito.evaluate.metrics.answers import anls, check_answers, exact_match, relaxed_accuracy
+from ojito.evaluate.metrics.answers import anls, check_answers, exact_match, plain_answer, relaxed_accuracy
 from ojito.evaluate.metrics.bleu import bleu
+from ojito.evaluate.metrics.boxes import average_precision, boxes_in, expects_boxes, mean_iou
 from ojito.evaluate.metrics.cider import cider
 from ojito.evaluate.metrics.hallucination import Pope, pope
 from ojito.evaluate.metrics.overlap import overlap
@@ -19,6 +20,7 @@ from ojito.evaluate.metrics.score import Difference, Score, compare
 from ojito.evaluate.metrics.vqa import vqa_accuracy
 from ojito.evaluate.metrics.words import normalize
 from ojito.evaluate.runner import Report
+from ojito.locate.boxes import Box
 from ojito.records import Turn
 
 _PEOPLE = 10
@@ -51,7 +53,11 @@ class Metric:
 
 
 def _is_question(turn: Turn) -> bool:
-    return not turn.wants_caption
+    return not (turn.wants_caption or turn.choices or expects_boxes(turn))
+
+
+def _has_choices(turn: Turn) -> bool:
+    return bool(turn.choices)
 
 
 def _is_asked_of_many(turn: Turn) -> bool:
@@ -76,8 +82,18 @@ def _pope(part: Callable[[Pope], Score], answers: Sequence[str], references: Seq
     return part(pope(answers, [normalize(group[0]) == "yes" for group in references]))
 
 
+def _boxes(
+    score: Callable[[Sequence[Sequence[Box]], Sequence[Sequence[Box]]], Score],
+    answers: Sequence[str],
+    references: Sequence[Sequence[str]],
+) -> Score:
+    check_answers(answers, references)
+    return score([boxes_in(answer) for answer in answers], [boxes_in(group[0]) for group in references])
+
+
 METRICS: Mapping[str, Metric] = {
     "exact_match": Metric(exact_match, _is_question),
+    "choice": Metric(exact_match, _has_choices),
     "vqa_accuracy": Metric(vqa_accuracy, _is_asked_of_many),
     "pope_f1": Metric(partial(_pope, lambda found: found.f1), _is_yes_or_no),
     "yes_rate": Metric(partial(_pope, lambda found: found.yes_rate), _is_yes_or_no),
@@ -88,6 +104,8 @@ METRICS: Mapping[str, Metric] = {
     "bleu_4": Metric(partial(bleu, n=4), _wants_caption),
     "rouge_l": Metric(rouge_l, _wants_caption),
     "overlap": Metric(_overlap, _wants_caption),
+    "mean_iou": Metric(partial(_boxes, mean_iou), expects_boxes),
+    "ap_50": Metric(partial(_boxes, average_precision), expects_boxes),
     "anls": Metric(anls),
     "relaxed_accuracy": Metric(relaxed_accuracy),
 }
@@ -99,15 +117,26 @@ _NOT_BETTER = {"yes_rate"}
 """Scores of which more is not better: there is no gap to tell."""
 
 
-def check_metrics(names: Sequence[str]) -> None:
+PASSES = ("perplexity", "circular_choice")
+"""Scores for which the model itself is needed; see `passes`."""
+
+
+def check_metrics(names: Sequence[str], passes: bool = False) -> None:
     """Refuse names that are not of a metric.
+
+    Args:
+        names: What is asked for.
+        passes: Whether the model is there, so that scores of `PASSES` can be made.
 
     Raises:
         OjitoError: One of them is not.
     """
+    known = (*METRICS, *PASSES) if passes else (*METRICS,)
     for name in names:
-        if name not in METRICS:
-            raise OjitoError("metrics", f"{name!r} is not one of {', '.join(METRICS)}", nearest(name, METRICS))
+        if name in PASSES and not passes:
+            raise OjitoError("metrics", f"{name!r} needs the model, and here are answers alone", "use `ojito eval`")
+        if name not in known:
+            raise OjitoError("metrics", f"{name!r} is not one of {', '.join(known)}", nearest(name, known))
 
 
 def score_answers(graded: Sequence[Answered], names: Sequence[str] | None = None) -> dict[str, Score]:
@@ -125,22 +154,20 @@ def score_answers(graded: Sequence[Answered], names: Sequence[str] | None = None
     for name, metric in METRICS.items():
         chosen = [one for one in graded if (metric.fits(one.turn) if names is None else name in names)]
         if chosen:
-            found[name] = metric.score([one.given for one in chosen], [one.turn.answers for one in chosen])
+            answers = [plain_answer(one.given, one.turn.choices) for one in chosen]
+            found[name] = metric.score(answers, [one.turn.answers for one in chosen])
     return found
 
 
-def grounding_gap(
-    report: Report, control: str, names: Sequence[str] | None = None, kind: str = ""
-) -> dict[str, Difference]:
+def grounding_gap(report: Report, control: str, names: Sequence[str] | None = None) -> dict[str, Difference]:
     """Return by how much each score is above that of the same questions in a control, with its interval.
 
     Args:
         report: The evaluation.
         control: "blank", "exchanged".
         names: As for `score_answers`.
-        kind: Of the questions; all kinds, if left out.
     """
-    again = {one.number: one for one in getattr(report, control) if kind in ("", one.kind)}
+    again = {one.number: one for one in getattr(report, control)}
     asked = [one for one in report.graded if one.number in again]
     theirs = score_answers([again[one.number] for one in asked], names)
     ours = score_answers(asked, names)
@@ -152,18 +179,16 @@ def scores_to_dict(report: Report, names: Sequence[str] | None = None) -> dict[s
     gaps = {control: grounding_gap(report, control, names) for control in CONTROLS if getattr(report, control)}
     values: dict[str, Any] = {}
     for name, score in score_answers(report.graded, names).items():
-        low, high = score.interval()
-        values[name] = {"score": round(score, 6), "low": round(low, 6), "high": round(high, 6), "n": len(score.counts)}
+        values[name] = score.to_dict()
         for control, found in gaps.items():
             if name in found:
-                gap = found[name]
-                values[name][f"above_{control}"] = {
-                    "difference": round(gap.difference, 6),
-                    "low": round(gap.low, 6),
-                    "high": round(gap.high, 6),
-                    "p": round(gap.p, 4),
-                }
+                values[name][f"above_{control}"] = found[name].to_dict()
     return values
+
+
+def kinds_to_dict(report: Report, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return for JSON what `scores_to_dict` gives of each kind of question, each scored by itself."""
+    return {kind: scores_to_dict(report.of_kind(kind), names) for kind in report.per_kind}
 
 
 def scores_table(values: Mapping[str, Any]) -> str:

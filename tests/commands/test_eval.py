@@ -275,3 +275,65 @@ def test_interrupted_evaluation_goes_on(run, trained, images, tmp_path, monkeypa
     assert not (tmp_path / "out" / "answers.partial.jsonl").exists()
     assert json.loads(said) == json.loads(run(*words)[1])
     assert "goes on" not in run(*words, "--seed", 1)[2]
+
+
+@pytest.fixture
+def questions(images, tmp_path):
+    """Questions of two kinds; the last four are the dev split."""
+    rows = []
+    for number in range(8):
+        split = "dev" if number >= 4 else "train"
+        about = {"image": str(images / f"{number}.png"), "split": split}
+        rows.append({**about, "question": "what color?", "answer": "red", "kind": "color"})
+        rows.append({**about, "question": "is it red?", "answer": "yes" if number % 4 else "no", "kind": "is"})
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "questions.jsonl"
+
+
+def test_eval_tells_each_kind_and_what_is_had_without_looking(run, trained, questions, tmp_path):
+    words = ("eval", trained, questions, "--split", "dev", "--max-new-tokens", "2")
+    code, said, _ = run(*words, "--out", tmp_path / "out")
+    assert code == 0
+    assert re.search(r"\nkind +n  score \(95%\) +above blank +above exchanged +above question prior\ncolor +4  ", said)
+    assert re.search(r'\nalways answering "red" +exact_match  0.500  0.\d{3} to 0.\d{3}  -0.500 ', said)
+    assert re.search(r"\nthe commonest answer to the same question +exact_match  0.875  ", said)
+    assert "\nexact_match: the model is behind the best of these, -0.875 (" in said
+    assert max(map(len, said.splitlines()[1:])) <= 120 + len(str(trained)) + len(str(questions))
+    values = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert set(values["metrics_per_kind"]["is"]["exact_match"]) > {"low", "high", "above_blank", "above_exchanged"}
+    prior = values["without_looking"]["question_prior"]
+    assert (prior["score"], prior["per_kind"]["is"]["score"]) == (0.875, 0.75)
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert html.index("<h2>Scores by kind</h2>") < html.index("<h2>Without looking</h2>")
+    assert html.index("<h2>Without looking</h2>") < html.index("<h2>Images and answers</h2>")
+
+
+def test_eval_without_a_training_split_tells_no_baselines(run, trained, questions):
+    values = json.loads(run("eval", trained, questions, "--split", "train", "--no-controls", "--json")[1])
+    assert "without_looking" not in values
+
+
+def test_caption_that_agrees_most_is_a_baseline(run, trained, images):
+    values = json.loads(run("eval", trained, images, "--no-controls", "--json")[1])["without_looking"]
+    assert values["constant_caption"]["metric"] == "cider"
+    assert values["constant_caption"]["candidates"] == 4
+
+
+def test_passes_can_be_named(run, refused, trained, images, tmp_path):
+    row = {"image": str(images / "0.png"), "question": "which?", "choices": ["red", "blue"], "answer": "red"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    words = ("eval", trained, tmp_path / "rows.jsonl", "--no-controls", "--json", "--metrics")
+    values = json.loads(run(*words, "perplexity,circular_choice")[1])["metrics"]
+    assert set(values) == {"perplexity", "circular_choice"}
+    assert values["perplexity"]["low"] <= values["perplexity"]["score"]
+    assert set(json.loads(run(*words, "choice")[1])["metrics"]) == {"choice"}
+    said = refused("eval", trained, images, "--metrics", "circular_choice")
+    assert "'circular_choice' needs questions with choices" in said
+
+
+def test_rows_with_boxes_are_scored_as_boxes(run, trained, images, tmp_path):
+    answer = "<loc0000><loc0000><loc0500><loc0500> cat"
+    row = {"image": str(images / "0.png"), "prefix": "detect cat", "suffix": answer}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    values = json.loads(run("eval", trained, tmp_path / "rows.jsonl", "--no-controls", "--json")[1])["metrics"]
+    assert set(values) == {"mean_iou", "ap_50"}

@@ -16,7 +16,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(?:json|csv|text) (\S+)\n(.*?)^```$", TEXT, re.M | re.S)
 TREES = re.findall(r"^```tree\n(.*?)^```$", TEXT, re.M | re.S)
 SAMPLES = {
-    "captions.jsonl": 6, "rows.json": 2, "annotations.jsonl": 3, "llava.json": 2, "messages.jsonl": 3,
+    "captions.jsonl": 7, "rows.json": 2, "annotations.jsonl": 3, "llava.json": 2, "messages.jsonl": 3,
     "cauldron.jsonl": 1, "captions.csv": 2, "questions.tsv": 1, "results.csv": 1, "Flickr8k.token.txt": 1,
     "metadata.csv": 2, "captions_train2014.json": 1, "instances.json": 1, "dataset_flickr8k.json": 2,
     "v2_OpenEnded_mscoco_train2014_questions.json": 1, "v2_mscoco_train2014_annotations.json": 1,

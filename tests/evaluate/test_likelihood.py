@@ -7,7 +7,7 @@ from PIL import Image
 
 from ojito.errors import OjitoError
 from ojito.evaluate import evaluate
-from ojito.evaluate.likelihood import answer_losses, grounding_to_dict, loss_score, losses_beside
+from ojito.evaluate.likelihood import answer_losses, grounding_to_dict, loss_score, losses_beside, perplexity_score
 from ojito.records import IGNORE, Sample, Turn
 
 
@@ -67,3 +67,14 @@ def test_questions_without_a_partner_are_compared_with_nothing(pipe, samples):
     own, other = losses_beside(pipe, report, ("exchanged",))["exchanged"]
     assert own.counts.shape == other.counts.shape == (2, 2)
     assert not np.array_equal(own.counts, other.counts)
+
+
+def test_perplexity_is_the_exponential_of_the_loss_with_its_interval(pipe, samples):
+    losses = answer_losses(pipe, samples)
+    score = perplexity_score(losses)
+    assert score == pytest.approx(np.exp(float(loss_score(losses))))
+    low, high = score.interval()
+    assert 1 <= low <= score <= high
+    with pytest.raises(OjitoError, match="no row has an answer that can be read"):
+        perplexity_score([])
+    assert perplexity_score([(1e6, 1)]) == np.inf

@@ -5,6 +5,7 @@ import pytest
 from ojito.errors import OjitoError
 from ojito.evaluate import Graded, Report
 from ojito.evaluate.predictions import make_folder, predictions, write_evaluation
+from ojito.evaluate.runs import read_run
 from ojito.records import Sample, Turn
 
 
@@ -55,3 +56,12 @@ def test_folder_that_is_a_file_is_refused(tmp_path):
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OjitoError, match="cannot take the answers"):
             make_folder(path)
+
+
+def test_choices_are_kept_for_those_who_score_again(tmp_path):
+    turn = Turn("which?", ("B",), "animal", choices=("dog", "cat"))
+    report = Report((Graded(Sample(turns=(turn,)), "cat", True),))
+    assert next(predictions(report))["choices"] == ["dog", "cat"]
+    write_evaluation(make_folder(tmp_path), report, {}, "")
+    (read,) = read_run(tmp_path)
+    assert read.turn == turn

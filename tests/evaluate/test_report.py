@@ -431,3 +431,15 @@ def test_first_questions_of_a_page_are_the_worst():
         assert [one.number for one in first[:3]] == [0, 10, 20]
         drawn = [image.getpixel((0, 0))[0] for image in shown_images(make(*many, cards=6, seed=seed))]
         assert {one.number for one in first} == set(drawn)
+
+
+def test_sections_stand_between_scores_and_images():
+    report = Report((answered(),))
+    html = page("t", "a", report, metrics=scores_to_dict(report), sections=["<h2>One</h2>", "<h2>Two</h2>"])
+    assert [*re.findall(r"<h2>(.*?)</h2>", html)] == [
+        "By kind of question",
+        "Scores",
+        "One",
+        "Two",
+        "Images and answers",
+    ]

@@ -11,7 +11,7 @@ from ojito.answering import Answer
 from ojito.config import ImageConfig, ProcessorConfig
 from ojito.evaluate import Graded, Report, Scores, evaluate, overlap
 from ojito.evaluate.controls import blank_image
-from ojito.evaluate.runner import by_kind
+from ojito.evaluate.runner import ask, by_kind
 from ojito.generate import GenerateOptions, PrefixCache, Temperature
 from ojito.model import VLM
 from ojito.processor import ImageError, RowError
@@ -445,3 +445,23 @@ def test_bad_images_and_long_questions_do_not_stop_a_pipeline(pipe, noisy):
     report = evaluate(pipe, [cut, *noisy, long, alone, lone], controls=(), max_new_tokens=3)
     assert given(report.graded) == [str(answer) for answer in pipe.generate(noisy, max_new_tokens=3)]
     assert sorted(problem.split(":")[0] for problem in report.problems) == ["alone", "cut", "lone", "long"]
+
+
+def test_choice_is_right_by_its_letter_or_its_text():
+    turn = Turn("which?\nA. dog\nB. cat", ("B",), choices=("dog", "cat"))
+    said = ["b", "Cat.", "the answer is B", "A", "x"]
+    stub = SimpleNamespace(generate_each=lambda *args, **options: (Answer(one, (), "eos") for one in said))
+    found = [one.right for one in ask(stub, [Sample(turns=(turn,))] * len(said), GenerateOptions())]
+    assert found == [True, True, True, False, False]
+
+
+def test_last_turns_are_asked_and_numbered(pipe):
+    image = Image.new("RGB", (16, 16))
+    rows = [
+        Sample([image], turns=(Turn("a", ("b",)), Turn("c", ("d",)))),
+        Sample(["gone.png"], turns=(Turn("e", ("f",)),)),
+    ]
+    told = []
+    found = ask(pipe, rows, GenerateOptions(max_new_tokens=2), 1, lambda *numbers: told.append(numbers))
+    assert [(one.number, one.turn.prompt) for one in found] == [(0, "c")]
+    assert told[-1] == (2, 2)

@@ -5,7 +5,7 @@ import pytest
 from ojito.errors import OjitoError
 from ojito.evaluate import Graded, Report
 from ojito.evaluate.captions import cider
-from ojito.evaluate.scoring import METRICS, grounding_gap, score_answers, scores_table, scores_to_dict
+from ojito.evaluate.scoring import METRICS, check_metrics, grounding_gap, score_answers, scores_table, scores_to_dict
 from ojito.records import Sample, Turn
 
 
@@ -23,6 +23,33 @@ def test_usual_scores_are_those_that_fit_the_questions():
     assert set(score_answers([many])) == {"exact_match", "vqa_accuracy"}
     assert set(score_answers([yes])) == {"exact_match", "pope_f1", "yes_rate"}
     assert len(score_answers([question, caption, many])["exact_match"].counts) == 2
+
+
+def test_rows_with_boxes_are_scored_as_boxes():
+    cat, near = "<loc0000><loc0000><loc0500><loc0500> cat", "<loc0000><loc0000><loc0500><loc0300> cat"
+    rows = [graded(cat, cat, prompt="detect cat"), graded(near, cat, prompt="detect cat"), graded("a", "a")]
+    found = score_answers(rows)
+    assert set(found) == {"exact_match", "mean_iou", "ap_50"}
+    assert (found["mean_iou"], len(found["mean_iou"].counts)) == (pytest.approx(0.8, abs=0.01), 2)
+    assert found["ap_50"] == pytest.approx(1, abs=0.01)
+    assert score_answers([graded("no box", cat, prompt="detect cat")])["mean_iou"] == 0
+
+
+def test_choices_are_right_by_letter_or_text():
+    turn = Turn("which?\nA. dog\nB. cat", ("B",), choices=("dog", "cat"))
+    rows = [Graded(Sample(turns=(turn,)), given, False) for given in ("B", "cat", "(b)", "A", "dog", "cow")]
+    found = score_answers(rows)
+    assert set(found) == {"choice"}
+    assert found["choice"] == 0.5
+    assert score_answers(rows, ["exact_match"])["exact_match"] == 0.5
+
+
+def test_scores_that_need_the_model_are_refused_without_it():
+    with pytest.raises(OjitoError, match="'perplexity' needs the model, and here are answers alone; use `ojito eval`"):
+        score_answers([graded("a", "a")], ["perplexity"])
+    check_metrics(["perplexity", "anls"], passes=True)
+    with pytest.raises(OjitoError, match=r"did you mean perplexity\?"):
+        check_metrics(["perplexty"], passes=True)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -58,7 +85,7 @@ def test_gap_is_of_the_questions_that_the_control_was_asked_too(report):
     assert gap.difference == pytest.approx(0.6)
     assert 0.4 < gap.low < 0.6 < gap.high < 0.8
     assert gap.p < 0.01
-    assert grounding_gap(report, "blank", kind="colour")["exact_match"].difference == pytest.approx(9 / 15)
+    assert grounding_gap(report.of_kind("colour"), "blank")["exact_match"].difference == pytest.approx(9 / 15)
     assert grounding_gap(report, "exchanged") == {}
 
 

@@ -82,11 +82,17 @@ def chosen(answer: str, options: Sequence[str]) -> int | None:
     if said in texts:
         return texts.index(said)
     match = _LETTER.match(answer.strip())
-    if match:
+    if match and match.group().lower() != "a ":  # of "a dog", that is the article
         at = ord(match.group(1).upper()) - ord("A")
         return at if at < len(options) else None
     within = [at for at, text in enumerate(texts) if re.search(rf"(?<!\w){re.escape(text)}(?!\w)", said)]
     return within[0] if len(within) == 1 else None
+
+
+def plain_answer(answer: str, options: Sequence[str]) -> str:
+    """Return the letter of the option that an answer chooses; the answer itself where it chooses none."""
+    at = chosen(answer, options) if options else None
+    return answer if at is None else chr(ord("A") + at)
 
 
 def circular(right: Sequence[Sequence[bool]]) -> Score:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from ojito.errors import OjitoError
-from ojito.evaluate.metrics.score import Score
-from ojito.locate.boxes import Box
+from ojito.evaluate.metrics.score import Score, ratio
+from ojito.locate.boxes import Box, parse
+from ojito.records import Turn
 
 _RECALLS = np.linspace(0, 1, 101)
+_PIECE = 2**21  # numbers that are weighed at once
 
 
 def box_iou(one: Box, other: Box) -> float:
@@ -85,11 +89,54 @@ def average_precision(
     if not len(predicted) == len(references) == len(sure):
         raise OjitoError("references", f"{len(references)} images for {len(predicted)}", "give one list for each image")
     counts = [_Counted(*image, threshold) for image in zip(predicted, references, sure, strict=True)]
+    labels = [_Label.of(label, counts) for label in sorted({label for image in counts for label in image.there})]
+    return Score.ranked(len(counts), partial(_mean_precision, labels))
 
-    def combine(sums: np.ndarray) -> np.ndarray:
-        return np.array([_mean_precision(counts, times) for times in sums])
 
-    return Score(np.eye(len(counts)), combine)
+def mean_iou(predicted: Sequence[Sequence[Box]], references: Sequence[Sequence[Box]]) -> Score:
+    """Return the mean over all right boxes of the area shared with the box found for it, over both, 0 to 1.
+
+    Pairs are made of boxes with one label, those that share most first; a right box that is left without one counts 0.
+    What is found beside them costs nothing here, but costs `average_precision`.
+
+    Args:
+        predicted: Boxes of each image, with labels.
+        references: The right ones of each image.
+
+    Raises:
+        OjitoError: They are not as many.
+    """
+    if len(predicted) != len(references):
+        raise OjitoError("references", f"{len(references)} images for {len(predicted)}", "give one list for each image")
+    counts = [(_shared(*image), len(image[1])) for image in zip(predicted, references, strict=True)]
+    return Score(np.array(counts).reshape(-1, 2), ratio)
+
+
+def expects_boxes(turn: Turn) -> bool:
+    """Whether a turn's answers are boxes, as PaliGemma writes them."""
+    return any("<loc" in answer for answer in turn.answers)
+
+
+def boxes_in(text: str) -> list[Box]:
+    """Return the boxes of a text in an image of side 1: what two boxes share depends on no image's size."""
+    return parse(text, 1, 1)
+
+
+def _shared(predicted: Sequence[Box], references: Sequence[Box]) -> float:
+    """Sum of the IoU of the pairs of an image."""
+    pairs = [
+        (box_iou(ours, theirs), i, j)
+        for i, ours in enumerate(predicted)
+        for j, theirs in enumerate(references)
+        if ours.label == theirs.label
+    ]
+    mine, wanted, total = set(), set(), 0.0
+    for iou, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
+        if i not in mine and j not in wanted:
+            mine.add(i)
+            wanted.add(j)
+            total += iou
+    return total
 
 
 class _Counted:
@@ -112,21 +159,59 @@ class _Counted:
             self.found[box.label].append((confidence, right))
 
 
-def _mean_precision(images: Sequence[_Counted], times: np.ndarray) -> float:
-    """Mean over labels, where each image counts so many times."""
-    chosen = [(image, int(count)) for image, count in zip(images, times, strict=True) if count]
-    labels = {label for image, _ in chosen for label in image.there}
-    values = []
-    for label in sorted(labels):
-        there = sum(image.there.get(label, 0) * count for image, count in chosen)
-        found = [one for image, count in chosen for one in image.found.get(label, ()) for _ in range(count)]
-        found.sort(key=lambda pair: -pair[0])
-        right = np.cumsum([hit for _, hit in found])
-        precision = right / np.arange(1, len(found) + 1)
-        precision = np.maximum.accumulate(precision[::-1])[::-1]  # the best from this recall on
-        at = np.searchsorted(right / there, _RECALLS, side="left")
-        values.append(np.append(precision, 0.0)[at].mean())
-    return float(np.mean(values)) if values else 0.0
+class _Label(NamedTuple):
+    """A label in all N images, and the M boxes that were found of it, the surest first.
+
+    Attributes:
+        there: (N,) how many there are in each image.
+        image: (M,) in which image each box is.
+        right: (M,) whether it is right.
+    """
+
+    there: np.ndarray
+    image: np.ndarray
+    right: np.ndarray
+
+    @classmethod
+    def of(cls, label: str, images: Sequence[_Counted]) -> _Label:
+        found = [(sure, at, right) for at, image in enumerate(images) for sure, right in image.found.get(label, ())]
+        found.sort(key=lambda one: -one[0])
+        there = np.array([image.there.get(label, 0) for image in images], dtype=np.float64)
+        image = np.array([at for _, at, _ in found], dtype=np.int64)
+        return cls(there, image, np.array([right for _, _, right in found], dtype=np.float64))
+
+
+def _mean_precision(labels: Sequence[_Label], times: np.ndarray) -> np.ndarray:
+    """Mean over labels (R,) in R sets that hold each image so many times (R, N).
+
+    What is right in an image does not depend on the others: a set weighs the boxes, which are in their order already.
+    """
+    total, counted = np.zeros(len(times)), np.zeros(len(times))
+    longest = max((len(label.image) for label in labels), default=0)
+    piece = max(1, _PIECE // max(longest, 1))
+    for start in range(0, len(times), piece):
+        part = slice(start, start + piece)
+        for label in labels:
+            there = times[part] @ label.there
+            total[part] += np.where(there > 0, _precision(label, times[part], np.maximum(there, 1)), 0)
+            counted[part] += there > 0
+    return np.divide(total, counted, out=np.zeros(len(times)), where=counted > 0)
+
+
+def _precision(label: _Label, times: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Average precision (R,) of a label, of which there are so many (R,)."""
+    weights = times[:, label.image]
+    made, right = np.cumsum(weights, axis=1), np.cumsum(weights * label.right, axis=1)
+    precision = np.divide(right, made, out=np.zeros_like(right), where=made > 0)
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # the best from this recall on
+    precision = np.concatenate((precision, np.zeros((len(times), 1))), axis=1)
+    recall = right / there[:, None]
+    return np.array(
+        [
+            best[np.searchsorted(reached, _RECALLS, side="left")].mean()
+            for best, reached in zip(precision, recall, strict=True)
+        ]
+    )
 
 
 def _area(box: Box) -> float:

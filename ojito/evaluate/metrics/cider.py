@@ -23,7 +23,8 @@ import numpy as np
 from ojito.evaluate.metrics.ngrams import Run, runs, tokenized
 from ojito.evaluate.metrics.score import Score
 
-_WIDTH = 6.0  # of the Gaussian
+WIDTH = 6.0
+"""Standard deviation of the Gaussian that compares lengths, in words."""
 
 
 class _Weighed(NamedTuple):
@@ -78,4 +79,4 @@ def _similarity(caption: _Weighed, reference: _Weighed, is_d: bool) -> float:
             total += dot / (norm * other)
     mean = total / len(caption.norms)
     # COCO's scorer takes the pairs of words for the length.
-    return mean * math.exp(-((caption.pairs - reference.pairs) ** 2) / (2 * _WIDTH**2)) if is_d else mean
+    return mean * math.exp(-((caption.pairs - reference.pairs) ** 2) / (2 * WIDTH**2)) if is_d else mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +25,15 @@ class Score(float):
     Attributes:
         counts: (N, K) what was counted for each of N samples.
         combine: The score of any set of them, given the sums of their counts.
+        ranks: Whether sums do not decide the score, as what is ranked has none: then `combine` is given how often each
+            sample is in a set (R, N).
     """
 
     counts: np.ndarray
     combine: Combine
+    ranks: bool
 
-    def __new__(cls, counts: np.ndarray, combine: Combine) -> Score:
+    def __new__(cls, counts: np.ndarray, combine: Combine, ranks: bool = False) -> Score:
         """Return the score of all samples.
 
         Raises:
@@ -38,9 +42,23 @@ class Score(float):
         counts = np.asarray(counts, dtype=np.float64)
         if not len(counts):
             raise OjitoError("scores", "there is nothing to score", "give at least one sample")
-        made = super().__new__(cls, combine(counts.sum(axis=0, keepdims=True))[0])
-        made.counts, made.combine = counts, combine
+        once = np.ones((1, len(counts)))
+        made = super().__new__(cls, combine(once if ranks else once @ counts)[0])
+        made.counts, made.combine, made.ranks = counts, combine, ranks
         return made
+
+    @classmethod
+    def ranked(cls, samples: int, combine: Combine) -> Score:
+        """Return a score for which sums do not decide.
+
+        Args:
+            samples: How many there are.
+            combine: Scores (R,) of R sets, given how often each sample is in each (R, N).
+
+        Raises:
+            OjitoError: There are no samples.
+        """
+        return cls(np.ones((samples, 1)), combine, ranks=True)
 
     @classmethod
     def mean(cls, values: np.ndarray | list[float]) -> Score:
@@ -51,7 +69,11 @@ class Score(float):
     @property
     def each(self) -> np.ndarray:
         """The score (N,) of each sample alone."""
-        return self.combine(self.counts)
+        return self.drawn(np.eye(len(self.counts))) if self.ranks else self.combine(self.counts)
+
+    def drawn(self, times: np.ndarray) -> np.ndarray:
+        """Return the scores (R,) of sets that hold each sample so many times (R, N)."""
+        return self.combine(times if self.ranks else times @ self.counts)
 
     def interval(self, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
         """Return where the score lies with that probability, for other samples of the same kind.
@@ -64,10 +86,15 @@ class Score(float):
             draws: Sets of samples.
             seed: Of the drawing.
         """
-        sums = np.concatenate([drawn @ self.counts for drawn in _drawn(len(self.counts), draws, seed)])
+        scores = np.concatenate([self.drawn(times) for times in _drawn(len(self.counts), draws, seed)])
         outside = 100 * (1 - confidence) / 2
-        low, high = np.percentile(self.combine(sums), (outside, 100 - outside))
+        low, high = np.percentile(scores, (outside, 100 - outside))
         return float(low), float(high)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return for JSON the score, its interval of 95%, and the number of samples."""
+        low, high = self.interval()
+        return {"score": round(self, 6), "low": round(low, 6), "high": round(high, 6), "n": len(self.counts)}
 
 
 @dataclass(frozen=True)
@@ -78,13 +105,18 @@ class Difference:
         difference: Score of the one less that of the other.
         low, high: Interval of 95% of it.
         p: How often chance alone gives so large a difference, 0 to 1, if each sample's results are exchanged between
-            the runs at random.
+            the runs at random. Of ranked scores, twice the share of drawn sets that differ the other way.
     """
 
     difference: float
     low: float
     high: float
     p: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        found = {"difference": self.difference, "low": self.low, "high": self.high}
+        return {**{name: round(value, 6) for name, value in found.items()}, "p": round(self.p, 4)}
 
 
 def compare(one: Score, other: Score, draws: int = DRAWS, seed: int = 0) -> Difference:
@@ -99,19 +131,23 @@ def compare(one: Score, other: Score, draws: int = DRAWS, seed: int = 0) -> Diff
     Raises:
         OjitoError: They are not of equally many samples.
     """
-    if one.counts.shape != other.counts.shape:
+    if one.counts.shape != other.counts.shape or one.ranks != other.ranks:
         raise OjitoError(
             "compare", f"{len(one.counts)} samples beside {len(other.counts)}", "compare runs on the same samples"
         )
     found, generator = float(one) - float(other), np.random.default_rng(seed + 1)
     differences, extreme = [], 0
-    for drawn in _drawn(len(one.counts), draws, seed):
-        differences.append(one.combine(drawn @ one.counts) - other.combine(drawn @ other.counts))
-        moved = (generator.random(drawn.shape) < 0.5) @ (other.counts - one.counts)
-        by_chance = one.combine(one.counts.sum(0) + moved) - other.combine(other.counts.sum(0) - moved)
-        extreme += int((np.abs(by_chance) >= abs(found) - 1e-12).sum())
-    low, high = np.percentile(np.concatenate(differences), (2.5, 97.5))
-    return Difference(found, float(low), float(high), (extreme + 1) / (draws + 1))
+    for times in _drawn(len(one.counts), draws, seed):
+        differences.append(one.drawn(times) - other.drawn(times))
+        if not one.ranks:
+            moved = (generator.random(times.shape) < 0.5) @ (other.counts - one.counts)
+            by_chance = one.combine(one.counts.sum(0) + moved) - other.combine(other.counts.sum(0) - moved)
+            extreme += int((np.abs(by_chance) >= abs(found) - 1e-12).sum())
+    every = np.concatenate(differences)
+    low, high = np.percentile(every, (2.5, 97.5))
+    if one.ranks:  # results that are ranked among each other cannot be exchanged one by one
+        extreme = 2 * min(int((every <= 0).sum()), int((every >= 0).sum()))
+    return Difference(found, float(low), float(high), min((extreme + 1) / (draws + 1), 1.0))
 
 
 def ratio(sums: np.ndarray) -> np.ndarray:

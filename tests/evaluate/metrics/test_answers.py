@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ojito.errors import OjitoError
-from ojito.evaluate.metrics.answers import anls, chosen, circular, edit_distance, exact_match, relaxed_accuracy
+from ojito.evaluate.metrics.answers import (
+    anls,
+    chosen,
+    circular,
+    edit_distance,
+    exact_match,
+    plain_answer,
+    relaxed_accuracy,
+)
 from ojito.evaluate.metrics.hallucination import chair, natural_bench, pope
 from ojito.evaluate.metrics.vqa import normalize_vqa, vqa_accuracy
 
@@ -141,3 +149,18 @@ def test_references_that_do_not_fit_are_refused(metric):
             metric(answers, references)
     with pytest.raises(OjitoError, match="2 for 1 answers"):
         pope(["a"], [True, False])
+
+
+def test_article_is_no_letter():
+    assert chosen("A bird on grass", ["a dog", "a bird"]) == 1
+    assert chosen("A bird", ["dog", "bird"]) == 1
+    assert chosen("A. bird", ["dog", "bird"]) == 0
+    assert chosen("the answer is A because", ["dog", "bird"]) == 0
+    assert chosen("A cow", ["dog", "bird"]) is None
+
+
+def test_plain_answer_is_the_letter_of_the_chosen_option():
+    assert plain_answer("the answer is b", ["a dog", "a cat"]) == "B"
+    assert plain_answer("a cat", ["a dog", "a cat"]) == "B"
+    assert plain_answer("a cow", ["a dog", "a cat"]) == "a cow"
+    assert plain_answer("a cat", ()) == "a cat"

@@ -92,3 +92,30 @@ def test_test_of_two_runs_gives_a_false_alarm_as_often_as_it_says():
 def test_comparison_of_other_samples_is_refused():
     with pytest.raises(OjitoError, match="2 samples beside 3"):
         compare(Score.mean([0, 1]), Score.mean([0, 1, 1]))
+
+
+def test_values_for_json_are_the_score_and_its_interval():
+    score = Score.mean([0.0, 1.0] * 10)
+    low, high = score.interval()
+    assert score.to_dict() == {"score": 0.5, "low": low, "high": high, "n": 20}
+    found = compare(score, Score.mean([0.0] * 20)).to_dict()
+    assert set(found) == {"difference", "low", "high", "p"}
+    assert found["difference"] == 0.5
+
+
+def test_ranked_score_is_given_how_often_each_sample_is_there():
+    values = np.array([1.0, 2.0, 9.0])
+
+    def best(times):
+        return np.where(times > 0, values, 0).max(axis=1)
+
+    score = Score.ranked(3, best)
+    assert score == 9
+    assert score.each.tolist() == [1, 2, 9]
+    assert score.drawn(np.array([[2, 1, 0], [0, 0, 3]])).tolist() == [2, 9]
+    assert score.interval() == (1, 9)
+    found = compare(score, Score.ranked(3, lambda times: best(times) + 1))
+    assert (found.difference, found.low, found.high) == (-1, -1, -1)
+    assert found.p < 0.001
+    with pytest.raises(OjitoError, match="compare runs on the same samples"):
+        compare(score, Score(np.ones((3, 1)), lambda sums: sums[:, 0]))
