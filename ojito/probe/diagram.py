@@ -250,7 +250,13 @@ def _connector(model: VLM) -> tuple[Item, ...]:
         items += _perceiver(c, connector.reduce, width)
     if c.norm != "none":
         items.append(
-            Box("norm", (_NORMS[c.norm],), _count(connector.norm), after=f"{tokens} × {_number(width)}", tone="connector")
+            Box(
+                "norm",
+                (_NORMS[c.norm],),
+                _count(connector.norm),
+                after=f"{tokens} × {_number(width)}",
+                tone="connector",
+            )
         )
     how = f"{_number(width)} → {decoder}"
     if c.project == "mlp":

@@ -194,7 +194,7 @@ def test_dropped_images_are_told_from_a_model_that_cannot_answer(serve, counts, 
 @pytest.mark.parametrize("counts", [True, False])
 @pytest.mark.parametrize("answer", ["green", "Blue."])
 def test_model_that_always_says_the_same_is_not_blamed_on_the_server(serve, counts, answer):
-    """"green" is right about grass, and says nothing of what became of the images."""
+    """ "green" is right about grass, and says nothing of what became of the images."""
     report = examine_server(serve(answer=lambda text, images: answer, counts=counts)[0])
     assert report.healthy
     assert "cannot tell" in report.findings[0].says
@@ -238,6 +238,24 @@ def test_weak_model_gives_notes_and_no_alarm(serve):
     report = examine_server(serve(answer=weak)[0])
     assert report.healthy
     assert {one.examination for one in report.findings if one.severity == "note"} == {"upright", "image order"}
+
+
+@pytest.mark.parametrize(
+    ("edge", "wrong"),
+    [(0.8, lambda seen: [*drawings.COLOURS][[*drawings.COLOURS].index(seen) - 1]), (0.55, lambda seen: "none")],
+    ids=["wrong answers that change", "the same answer, further inside, too"],
+)
+def test_weak_model_that_errs_at_an_edge_is_not_taken_for_a_crop(serve, edge, wrong):
+    """What is cut off can change no answer, and what is further inside is not cut off."""
+
+    def weak(text, images):
+        at = square(images[0]) if "color is it" in text else None
+        return wrong(at[0]) if at is not None and at[1] > edge else look(text, images)
+
+    report = examine_server(serve(answer=weak)[0])
+    assert report.healthy
+    assert report.of("whole").severity == "note"
+    assert report.of("whole").evidence["unsure"] == ["right", "far right"]
 
 
 def test_model_and_key_are_sent(serve):
