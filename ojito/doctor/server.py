@@ -187,7 +187,8 @@ def whole(endpoint: ChatEndpoint) -> Finding:
     if not _sees_square(endpoint, "middle", "red"):
         return note("the model does not tell the colour of a small square", "ask it about larger things")
     names = [*COLOURS]
-    lost, unsure = [], []
+    lost: list[Edge] = []
+    unsure: list[Edge] = []
     for number, edge in enumerate(_EDGES):
         colours = names[number % len(names) :] + names[: number % len(names)]
         if _sees_square(endpoint, edge, colours[0]):
