@@ -84,5 +84,6 @@ def _said(report: Report) -> str:
     skipped = sum(one.severity == "skipped" for one in report.findings)
     total = f"{count} of {len(report.findings)} examinations without a finding"
     total += f", {skipped} not made" if skipped else ""
-    found = f"broken: {', '.join(report.alarms)}" if report.alarms else "nothing is broken"
+    unbroken = "nothing broken was found" if skipped else "nothing is broken"
+    found = f"broken: {', '.join(report.alarms)}" if report.alarms else unbroken
     return "\n".join([*lines, "", f"{total}; {found}"])

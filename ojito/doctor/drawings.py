@@ -40,11 +40,21 @@ def quarter(corner: str, colour: str) -> Image.Image:
     return _with_square((SIDE, SIDE), colour, (0.28 + 0.44 * right, 0.28 + 0.44 * bottom), 90)
 
 
-def at_edge(edge: Edge, colour: str) -> Image.Image:
-    """A square that touches an edge of a white image; "far left" and "far right" are those of a wide image."""
+def at_edge(edge: Edge, colour: str, inside: bool = False) -> Image.Image:
+    """A square that touches an edge of a white image.
+
+    Args:
+        edge: "far left" and "far right" are those of a wide image.
+        colour: Of the square.
+        inside: Whether it is nearer to the middle instead, where a square that is cut out of the image has it, too.
+    """
     place = {"left": (0.0, 0.5), "right": (1.0, 0.5), "top": (0.5, 0.0), "bottom": (0.5, 1.0)}
     size = (3 * SIDE // 2, SIDE // 2) if edge.startswith("far") else (SIDE, SIDE)
-    return _with_square(size, colour, place.get(edge.removeprefix("far "), (0.5, 0.5)), 48)
+    x, y = place.get(edge.removeprefix("far "), (0.5, 0.5))
+    if inside:
+        nearer = 0.16 if edge.startswith("far") else 0.5
+        x, y = 0.5 + nearer * (x - 0.5), 0.5 + nearer * (y - 0.5)
+    return _with_square(size, colour, (x, y), 48)
 
 
 def digit(number: str) -> Image.Image:

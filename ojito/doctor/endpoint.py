@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import IO, Any, NamedTuple
 
@@ -130,9 +131,9 @@ class ChatEndpoint:
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read(_SHOWN).decode("utf-8", "replace")
-            raise RefusedError(
-                self.url + path, f"answers {error.code} {error.reason}: {text}", "check address, model and key"
-            ) from None
+            unversioned = error.code == HTTPStatus.NOT_FOUND and not urllib.parse.urlsplit(self.url).path.strip("/")
+            remedy = "add /v1 to the address" if unversioned else "check address, model and key"
+            raise RefusedError(self.url + path, f"answers {error.code} {error.reason}: {text}", remedy) from None
         except (TimeoutError, urllib.error.URLError, HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
             raise ServerError(self.url, f"does not answer ({reason or 'time is up'})", "start the server") from None

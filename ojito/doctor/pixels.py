@@ -61,7 +61,7 @@ def statistics(patient: Patient) -> Finding:
         f"pixels have mean {_shown(mean)} and std {_shown(std)}{found}; {wanted_by} expects {_shown(wanted.mean)}"
         + (f" and {_shown(wanted.std)}")
     )
-    remedy = f"set processor.image.mean={list(wanted.mean)} and std={list(wanted.std)}"
+    remedy = f"set processor.image.mean={_listed(wanted.mean)} and processor.image.std={_listed(wanted.std)}"
     return (alarm if sure else note)(says, remedy, **evidence)
 
 
@@ -178,6 +178,11 @@ def _near(a: Numbers, b: Numbers) -> bool:
 
 def _shown(numbers: Numbers) -> str:
     return "/".join(f"{number:.3g}" for number in dict.fromkeys(round(n, 3) for n in numbers))
+
+
+def _listed(numbers: Numbers) -> str:
+    """Without spaces, so that a shell takes it as one word."""
+    return f"[{','.join(map(str, numbers))}]"
 
 
 def _png(image: Image.Image) -> bytes:

@@ -151,17 +151,17 @@ def _image(model: VLM, recipe: Config | None) -> list[Item]:
 def _vit(c: ViTConfig, tower: Any) -> tuple[Item, ...]:
     patches, grid = c.grid**2, f"{c.grid} × {c.grid}"
     if c.stem == "patch":
-        how = [f"convolution of {c.patch_size} × {c.patch_size} pixels, which do not overlap"]
+        how = [f"convolution of {c.patch_size} × {c.patch_size} pixels, stride {c.patch_size}"]
     else:
         widths = ", ".join(map(str, c.stem_widths))
         how = [f"3 × 3 convolutions with batch norm and ReLU, to {widths} channels", f"then 1 × 1 to {c.width}"]
     if c.image_size > c.grid * c.patch_size:
         how.append(f"the last {c.image_size - c.grid * c.patch_size} pixels on the right and below are not read")
-    table = f"a learned row for each of {grid}"
+    table = f"a learned vector for each of {grid} patches"
     if c.positions == "resized" and c.position_grid != c.grid:
         table = f"a learned table of {c.position_grid} × {c.position_grid}, resized to {grid}"
     elif c.positions == "fractional":
-        table = f"a learned row by the place as a fraction of the side, {grid}"
+        table = f"a learned vector by the place as a fraction of the side, {grid}"
     more = ["a class token stands before the patches"] if c.class_token else []
     more += ["LayerNorm before the first block"] if c.pre_norm else []
     run = c.layers + 1 + c.feature_layer if c.layers else 0
@@ -183,7 +183,7 @@ def _vit(c: ViTConfig, tower: Any) -> tuple[Item, ...]:
             Box("attention", ("LayerNorm", attends), _count(block.attention_norm, block.attention), tone="vision"),
             Box(
                 "MLP",
-                ("LayerNorm", f"{c.width} → {c.mlp_dim} → {c.width}, {_ACTIVATIONS[c.activation]}"),
+                ("LayerNorm", f"{c.width} → {_number(c.mlp_dim)} → {c.width}, {_ACTIVATIONS[c.activation]}"),
                 _count(block.mlp_norm, block.mlp),
                 tone="vision",
             ),
@@ -205,7 +205,7 @@ def _vit(c: ViTConfig, tower: Any) -> tuple[Item, ...]:
 
 def _resnet(c: ResNetConfig, tower: Any) -> tuple[Item, ...]:
     side = c.image_size // 4
-    how = "convolution of 7 × 7 pixels at every 2nd, ReLU; then the largest of 3 × 3 at every 2nd"
+    how = "7 × 7 convolution, stride 2, ReLU; then 3 × 3 max pooling, stride 2"
     items = [Box("stem", (how,), _count(tower.stem), after=f"{c.stem_width} × {side} × {side}", tone="vision")]
     for number, (stage, blocks) in enumerate(zip(tower.stages, c.blocks, strict=True)):
         width, side = c.width // 2 ** (len(c.blocks) - 1 - number), side // (2 if number else 1)
@@ -219,17 +219,17 @@ def _resnet(c: ResNetConfig, tower: Any) -> tuple[Item, ...]:
 def _efficientnet(c: EfficientNetConfig, tower: Any) -> tuple[Item, ...]:
     kernel, stride = STEM
     side = -(-c.image_size // stride)
-    how = f"convolution of {kernel} × {kernel} pixels at every 2nd, ReLU6"
+    how = f"{kernel} × {kernel} convolution, stride {stride}, ReLU6"
     items = [Box("stem", (how,), _count(tower.stem), after=f"{c.stem_width} × {side} × {side}", tone="vision")]
     stages = zip(STAGES, c.widths, c.blocks, tower.stages, strict=True)
     for number, ((kernel, stride, expansion), width, blocks, stage) in enumerate(stages):
         side = -(-side // stride)
-        wider = f"{expansion} times the channels, " if expansion > 1 else ""
-        how = f"{wider}{kernel} × {kernel} in each, then 1 × 1 to {width}"
+        wider = f"{expansion} × the channels, " if expansion > 1 else ""
+        how = f"{wider}depthwise {kernel} × {kernel}, 1 × 1 to {width}"
         title = f"stage {number + 1}: {blocks} × MBConv"
         items.append(Box(title, (how,), _count(stage), after=f"{width} × {side} × {side}", tone="vision"))
     if c.head_width:
-        how = f"convolution of 1 × 1 to {c.head_width}, ReLU6"
+        how = f"1 × 1 convolution to {_number(c.head_width)}, ReLU6"
         items.append(Box("head", (how,), _count(tower.head), after=f"{c.width} × {side} × {side}", tone="vision"))
     return tuple(items)
 
@@ -241,20 +241,26 @@ def _connector(model: VLM) -> tuple[Item, ...]:
     items: list[Item] = []
     if isinstance(c, PixelShuffleConfig):
         how = f"each {c.factor} × {c.factor} patches become one, their channels one after another"
-        items.append(Box("pixel shuffle", (how,), after=f"{tokens} × {width * c.factor**2}", tone="connector"))
+        items.append(Box("pixel shuffle", (how,), after=f"{tokens} × {_number(width * c.factor**2)}", tone="connector"))
         width *= c.factor**2
     elif isinstance(c, AveragePoolConfig):
         how = f"the mean of each {c.factor} × {c.factor} patches"
-        items.append(Box("average pool", (how,), after=f"{tokens} × {width}", tone="connector"))
+        items.append(Box("average pool", (how,), after=f"{tokens} × {_number(width)}", tone="connector"))
     elif isinstance(c, PerceiverConfig):
         items += _perceiver(c, connector.reduce, width)
     if c.norm != "none":
         items.append(
-            Box("norm", (_NORMS[c.norm],), _count(connector.norm), after=f"{tokens} × {width}", tone="connector")
+            Box(
+                "norm",
+                (_NORMS[c.norm],),
+                _count(connector.norm),
+                after=f"{tokens} × {_number(width)}",
+                tone="connector",
+            )
         )
-    how = f"{width} → {decoder}"
+    how = f"{_number(width)} → {decoder}"
     if c.project == "mlp":
-        how = f"{width} → {c.mlp_dim} → {decoder}, GELU"
+        how = f"{_number(width)} → {_number(c.mlp_dim)} → {decoder}, GELU"
     title = "projection" if c.project == "linear" else "projection: MLP"
     items.append(Box(title, (how + ", without biases" * (not c.bias),), _count(connector.project), tone="connector"))
     return tuple(items)
@@ -263,7 +269,7 @@ def _connector(model: VLM) -> tuple[Item, ...]:
 def _perceiver(c: PerceiverConfig, reduce: Any, width: int) -> list[Item]:
     block = reduce.blocks[0]
     shape = f"{c.queries} × {width}"
-    reads = f"{c.heads} heads of {width // c.heads}: the queries see all patches, which are normed before"
+    reads = f"{c.heads} heads of {width // c.heads}: the queries see all patches, which are normalized before"
     inside = (
         Box("cross-attention", ("LayerNorm", reads), _count(block.attention_norm, block.attention), tone="connector"),
         Box("MLP", ("LayerNorm", f"{width} → {4 * width} → {width}, GELU"), _count(block.mlp_norm, block.mlp),
@@ -282,7 +288,7 @@ def _perceiver(c: PerceiverConfig, reduce: Any, width: int) -> list[Item]:
 
 _NEXT = Box(
     "next word",
-    ("the likeliest token, or one drawn by its probability; the decoder then reads it after all others",),
+    ("the likeliest token, or one that is sampled; it joins the row, and the decoder reads on",),
     round=True,
 )
 
@@ -303,7 +309,7 @@ def _merge(config: ModelConfig) -> Box:
     if not config.image_tokens:
         return Box("tokens", (f"T rows of {width}",), after=f"T × {width}", strip=("decoder",) * 12)
     many = config.image_tokens
-    how = f"the {many} visual tokens of each image take the places of its placeholders in the row of T tokens"
+    how = f"the {many} visual tokens of each image take the place of its placeholders in the row of T tokens"
     drawn: list[Tone | Literal[""]] = ["vision"] * (many if many <= 24 else 16)
     if many > 24:  # the first and the last of them
         drawn += ["", "vision", "vision", "vision"]
@@ -317,7 +323,7 @@ def _decoder(model: VLM) -> Group:
     row = f"T × {c.width}"
     items: list[Item] = []
     if decoder.positions is not None:
-        how = f"a learned row for each of {_number(c.max_positions)} positions is added"
+        how = f"a learned vector for each of {_number(c.max_positions)} positions is added"
         items.append(Box("positions", (how,), _count(decoder.positions), after=row, tone="decoder"))
     inside = (
         Box(
@@ -331,7 +337,7 @@ def _decoder(model: VLM) -> Group:
     items.append(_repeated("decoder block", inside, c.layers, block, after=row, tone="decoder", across=True))
     items.append(Box("norm", (_NORMS[c.norm],), _count(decoder.norm), after=row, tone="decoder"))
     how = f"{c.width} → {_number(c.vocab_size)}, "
-    how += "the embedding's matrix again" if decoder.untied_head is None else "a matrix of its own"
+    how += "the embedding matrix again" if decoder.untied_head is None else "a matrix of its own"
     capped = (f"logits within ±{c.final_softcap:g}, by tanh",) if c.final_softcap else ()
     untied = "" if decoder.untied_head is None else _count(decoder.untied_head)
     items.append(Box("head", (how, *capped), untied, tone="decoder"))
@@ -354,7 +360,7 @@ def _attention_lines(c: DecoderConfig) -> tuple[str, ...]:
         if c.window and c.window_theta != c.rope_theta:
             lines.append(f"θ = {c.window_theta:,.0f} in blocks with a window")
     if c.query_key_norm:
-        lines.append("queries and keys are normed")
+        lines.append("queries and keys are normalized")
     if c.query_scalar != c.head_dim:
         lines.append(f"scores times {c.query_scalar:g}^-1/2")
     if c.attention_softcap:
@@ -367,8 +373,8 @@ def _attention_lines(c: DecoderConfig) -> tuple[str, ...]:
 
 def _mlp_lines(c: DecoderConfig) -> tuple[str, ...]:
     named = _GATED[c.activation] if c.mlp == "gated" else _ACTIVATIONS[c.activation]
-    gated = (f"a gate and an up projection, both {c.width} → {c.mlp_dim}",) if c.mlp == "gated" else ()
-    return (_norm_line(c), f"{c.width} → {c.mlp_dim} → {c.width}, {named}", *gated)
+    gated = (f"a gate and an up projection, both {c.width} → {_number(c.mlp_dim)}",) if c.mlp == "gated" else ()
+    return (_norm_line(c), f"{c.width} → {_number(c.mlp_dim)} → {c.width}, {named}", *gated)
 
 
 def _norm_line(c: DecoderConfig) -> str:

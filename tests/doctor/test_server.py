@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import io
+import itertools
 import json
 import threading
 import time
@@ -184,8 +185,41 @@ def test_dropped_images_are_told_from_a_model_that_cannot_answer(serve, counts, 
     assert dropped.alarms == ("image received",)
     assert "drops images" in dropped.findings[0].says
     cannot = examine_server(serve(answer=lambda text, images: "Lorem ipsum.", counts=counts)[0])
-    assert cannot.alarms == ("answers",)
-    assert "neither" in cannot.findings[0].says
+    assert cannot.healthy
+    assert (cannot.findings[0].examination, cannot.findings[0].severity) == ("answers", "note")
+    assert "cannot tell" in cannot.findings[0].says
+    assert {one.severity for one in cannot.findings[1:]} == {"skipped"}
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("answer", ["green", "Blue."])
+def test_model_that_always_says_the_same_is_not_blamed_on_the_server(serve, counts, answer):
+    """ "green" is right about grass, and says nothing of what became of the images."""
+    report = examine_server(serve(answer=lambda text, images: answer, counts=counts)[0])
+    assert report.healthy
+    assert "cannot tell" in report.findings[0].says
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_wrong_answers_that_change_with_the_image_show_that_it_arrives(serve, counts):
+    def shifted(text, images):
+        names = [*drawings.COLOURS]
+        seen = look(text, images)
+        return next((names[i - 1] for i, name in enumerate(names) if images and name in seen), seen)
+
+    report = examine_server(serve(answer=shifted, counts=counts)[0])
+    assert report.healthy
+    assert report.findings[0].severity == "note"
+
+
+def test_guesses_of_a_server_that_samples_do_not_hide_dropped_images(serve):
+    guesses = itertools.cycle(["red", "mauve", "blue", "mauve", "pink"])
+
+    def guess(text, images):
+        return look(text, []) if any(word in text for word in WORDS) else next(guesses)
+
+    report = examine_server(serve(lambda images: [], guess, counts=False)[0])
+    assert report.alarms == ("image received",)
 
 
 def test_model_that_gets_images_and_knows_no_colours_is_not_blamed_on_the_server(serve):
@@ -204,6 +238,24 @@ def test_weak_model_gives_notes_and_no_alarm(serve):
     report = examine_server(serve(answer=weak)[0])
     assert report.healthy
     assert {one.examination for one in report.findings if one.severity == "note"} == {"upright", "image order"}
+
+
+@pytest.mark.parametrize(
+    ("edge", "wrong"),
+    [(0.8, lambda seen: [*drawings.COLOURS][[*drawings.COLOURS].index(seen) - 1]), (0.55, lambda seen: "none")],
+    ids=["wrong answers that change", "the same answer, further inside, too"],
+)
+def test_weak_model_that_errs_at_an_edge_is_not_taken_for_a_crop(serve, edge, wrong):
+    """What is cut off can change no answer, and what is further inside is not cut off."""
+
+    def weak(text, images):
+        at = square(images[0]) if "color is it" in text else None
+        return wrong(at[0]) if at is not None and at[1] > edge else look(text, images)
+
+    report = examine_server(serve(answer=weak)[0])
+    assert report.healthy
+    assert report.of("whole").severity == "note"
+    assert report.of("whole").evidence["unsure"] == ["right", "far right"]
 
 
 def test_model_and_key_are_sent(serve):
@@ -262,6 +314,16 @@ def test_server_that_is_no_chat_endpoint_is_a_mistake(serve, handler, said):
 def test_address_that_is_none_is_refused(url):
     with pytest.raises(ServerError, match="is no address"):
         examine_server(url)
+
+
+def test_address_without_its_version_is_told(serve):
+    url = serve(handler=Refusing)[0]
+    with pytest.raises(ServerError) as caught:
+        ChatEndpoint(url.removesuffix("/v1"), "stub").ask("Hello")
+    assert caught.value.remedy == "add /v1 to the address"
+    with pytest.raises(ServerError) as caught:
+        ChatEndpoint(url, "stub").ask("Hello")
+    assert caught.value.remedy == "check address, model and key"
 
 
 def test_server_that_is_not_there_is_named():

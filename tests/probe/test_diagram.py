@@ -1,6 +1,7 @@
 """The drawn architecture: of any config, well-formed, with the real numbers, nothing over anything else."""
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +15,7 @@ from ojito.probe import diagram
 from ojito.probe.diagram import architecture_svg
 from ojito.probe.drawing import text_width
 
+DRAWN = Path(__file__).parents[2] / "docs" / "diagrams"
 SVG = "{http://www.w3.org/2000/svg}"
 
 OTHERS = {
@@ -142,7 +144,7 @@ def test_sizes_are_in_the_drawing():
     for words_of in (
         "3 × 224 × 224", "256 × 1152", "27 × encoder block", "16 heads of 72, all patches see each other",
         "256 visual tokens × 2048", "18 × decoder block", "8 heads of 256; all share one key and value",
-        "2048 → 16384 → 2048, GeGLU (tanh)", "RoPE, θ = 10,000", "T × 257,216 logits", "412M", "2.51B",
+        "2048 → 16,384 → 2048, GeGLU (tanh)", "RoPE, θ = 10,000", "T × 257,216 logits", "412M", "2.51B",
     ):  # fmt: skip
         assert words_of in found
 
@@ -221,3 +223,13 @@ def test_every_colour_has_a_dark_one():
 def test_what_is_no_config_is_refused():
     with pytest.raises(OjitoError, match=re.escape("write architecture_svg(ojito.preset('tiny'))")):
         architecture_svg("tiny")
+
+
+@pytest.mark.parametrize("path", sorted(DRAWN.glob("*.svg")), ids=lambda path: path.stem)
+def test_drawing_in_docs_is_what_the_code_draws_today(path):
+    assert path.read_text(encoding="utf-8") == architecture_svg(preset(path.stem)), "run `python docs/diagrams.py`"
+
+
+def test_docs_have_a_drawing_of_a_preset():
+    assert {path.stem for path in DRAWN.glob("*.svg")} <= {*PRESETS}
+    assert (DRAWN / "vit-llama-96.svg").exists()
