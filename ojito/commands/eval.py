@@ -12,24 +12,23 @@ from typing import Any
 
 from ojito.commands.console import progress
 from ojito.commands.eval_maps import answer_maps, check_looks, method_of
+from ojito.commands.eval_tables import findings, print_values
 from ojito.commands.inputs import load_model
 from ojito.commands.paths import check_data
 from ojito.config import ImageConfig
 from ojito.device import dtype_name
 from ojito.errors import UsageError
-from ojito.evaluate import Baselines, Report, evaluate, held_out_baselines, open_held_out
-from ojito.evaluate.chance import kinds_at_chance
+from ojito.evaluate import HeldOut, Report, evaluate, held_out_baselines, open_held_out
 from ojito.evaluate.comparison import compare_expectations, same_answers
-from ojito.evaluate.confusion import confusion
 from ojito.evaluate.controls import CONTROLS, Control, check_controls
 from ojito.evaluate.journal import JOURNAL, Journal, fingerprint
-from ojito.evaluate.kinds import kinds_html, kinds_table
+from ojito.evaluate.kinds import kinds_html
 from ojito.evaluate.likelihood import grounding_to_dict, losses_beside
 from ojito.evaluate.passes import check_passes, pass_scores
 from ojito.evaluate.predictions import make_folder, write_evaluation
 from ojito.evaluate.report import page, read_losses, shown_first
-from ojito.evaluate.scoring import PASSES, check_metrics, kinds_to_dict, scores_table, scores_to_dict
-from ojito.evaluate.without_looking import without_looking, without_looking_html, without_looking_table
+from ojito.evaluate.scoring import PASSES, check_metrics, kinds_to_dict, scores_to_dict
+from ojito.evaluate.without_looking import without_looking, without_looking_html
 from ojito.generate import GenerateOptions, make_options
 from ojito.inference import quantized_form
 from ojito.loading import load
@@ -53,52 +52,18 @@ def run(args: Namespace) -> int:
     controls = _controls(args)
     check_looks(args)
     folder = None if args.out is None else make_folder(args.out)
-    seed = args.seed or 0
     options = make_options(None, {"beams": args.beams, "length_penalty": args.length_penalty})
     pipe, settings = _with_pixels(load_model(args), args.settings)
     other = None if args.compare is None else _load_other(args)
     method = method_of(args, pipe)
-    held_out = open_held_out(pipe, args.data, args.split or "", args.limit, seed, settings)
+    held_out = open_held_out(pipe, args.data, args.split or "", args.limit, args.seed or 0, settings)
     check_passes(metrics or (), held_out.rows)
     if held_out.said:  # first of all, and before the time that the questions take
         print(held_out.said + "\n" * (not args.json), file=sys.stderr if args.json else sys.stdout, flush=True)
     journal = None if folder is None else _journal(args, folder, pipe, held_out.rows, options)
-    done = False
-    try:
-        with progress("asking") as report_progress:
-            report = evaluate(
-                pipe,
-                held_out.rows,
-                controls=controls,
-                batch_size=args.batch_size,
-                max_new_tokens=args.max_new_tokens,
-                options=options,
-                seed=seed,
-                journal=journal,
-                progress=report_progress,
-            )
-        done = True
-    finally:
-        if journal is not None and not done:
-            journal.close(done=False)
-    baselines, split = held_out_baselines(held_out, seed), held_out.split
-    values: dict[str, Any] = {"model": args.model, "form": _form(pipe), "data": args.data, "split": split}
-    if options.beams > 1:
-        values.update(beams=options.beams, length_penalty=options.length_penalty)
-    searched = f", {options.beams} beams" * (options.beams > 1)
-    values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
-    plain = None if metrics is None else [name for name in metrics if name not in PASSES]
-    values["metrics"] = scores_to_dict(report, plain)
-    with progress("reading again") as tell:
-        passed = pass_scores(pipe, held_out.rows, report, metrics or (), options, args.batch_size, tell)
-    values["metrics"].update({name: score.to_dict() for name, score in passed.items()})
-    if len(report.per_kind) > 1 and plain != []:
-        values["metrics_per_kind"] = kinds_to_dict(report, plain)
-    blind = {name: one.to_dict() for name, one in without_looking(held_out, report).items()}
-    if blind:
-        values["without_looking"] = blind
-    if args.controls is not None:
-        values["grounding"] = _grounding(pipe, report, controls, seed)
+    report = _ask(args, pipe, held_out.rows, options, controls, journal)
+    baselines = held_out_baselines(held_out, args.seed or 0)
+    values = _values(args, pipe, held_out, report, options, controls, metrics)
     if baselines:
         values["baselines"] = dataclasses.asdict(baselines)
     said = ""
@@ -108,32 +73,13 @@ def run(args: Namespace) -> int:
         print(json.dumps(values, ensure_ascii=False, indent=1))
     else:
         stored = "" if other is None else f" in {_form(pipe)}"
-        print(f"{args.model}{stored} on {args.data}, {split}: {report.scores.n} questions{searched}\n")
-        print_scores(report, baselines)
-        print(f"\n{scores_table(values['metrics'])}")
-        if "metrics_per_kind" in values:
-            print(f"\n{kinds_table(values['metrics_per_kind'], blind)}")
-        if blind:
-            print(f"\n{without_looking_table(blind)}")
-        if "grounding" in values:
-            print(f"\n{_grounding_table(values['grounding'], report)}")
+        asked = f"{held_out.split}: {report.scores.n} questions{_searched(options)}"
+        print(f"{args.model}{stored} on {args.data}, {asked}\n")
+        print_values(values, report, baselines)
         if said:
             print(f"\n{said}")
     if args.report is not None or folder is not None:  # last: a page that cannot be written costs no scores
-        about = f"The answers of {args.model} to the questions of {args.data}, split {split}{searched}."
-        notices = [held_out.said[0].upper() + held_out.said[1:] + "."] if held_out.said else []
-        html = page(
-            f"{pipe.name} on {split}",
-            about,
-            report,
-            losses=read_losses(args.model),
-            notices=notices,
-            seed=seed,
-            metrics=values["metrics"],
-            grounding={name: one for name, one in values.get("grounding", {}).items() if name != "seen"},
-            maps=answer_maps(pipe, shown_first(report.graded, args.look or 0, seed=seed), method),
-            sections=_sections(values),
-        )
+        html = _page(args, pipe, held_out, report, values, options, method)
         if args.report is not None:
             write_page(args.report, html)
             print(f"ojito: the images and answers are in {args.report}", file=sys.stderr)
@@ -143,6 +89,94 @@ def run(args: Namespace) -> int:
                 journal.close(done=True)
             print(f"ojito: all answers, scores and the report are in {folder}", file=sys.stderr)
     return 0
+
+
+def _ask(
+    args: Namespace,
+    pipe: Pipeline,
+    rows: Sequence[Sample],
+    options: GenerateOptions,
+    controls: Sequence[Control],
+    journal: Journal | None,
+) -> Report:
+    """Ask all questions; what was answered before an interruption stays in the journal."""
+    done = False
+    try:
+        with progress("asking") as tell:
+            report = evaluate(
+                pipe,
+                rows,
+                controls=controls,
+                batch_size=args.batch_size,
+                max_new_tokens=args.max_new_tokens,
+                options=options,
+                seed=args.seed or 0,
+                journal=journal,
+                progress=tell,
+            )
+        done = True
+        return report
+    finally:
+        if journal is not None and not done:
+            journal.close(done=False)
+
+
+def _values(
+    args: Namespace,
+    pipe: Pipeline,
+    held_out: HeldOut,
+    report: Report,
+    options: GenerateOptions,
+    controls: Sequence[Control],
+    metrics: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Everything that is to be known of the answers, for JSON."""
+    values: dict[str, Any] = {"model": args.model, "form": _form(pipe), "data": args.data, "split": held_out.split}
+    if options.beams > 1:
+        values.update(beams=options.beams, length_penalty=options.length_penalty)
+    values.update(rows=held_out.to_dict(), **report.to_dict(), **findings(report))
+    plain = None if metrics is None else [name for name in metrics if name not in PASSES]
+    values["metrics"] = scores_to_dict(report, plain)
+    with progress("reading again") as tell:
+        passed = pass_scores(pipe, held_out.rows, report, metrics or (), options, args.batch_size, tell)
+    values["metrics"].update({name: score.to_dict() for name, score in passed.items()})
+    if len(report.per_kind) > 1 and plain != []:
+        values["metrics_per_kind"] = kinds_to_dict(report, plain)
+    blind = without_looking(held_out, report)
+    if blind:
+        values["without_looking"] = {name: one.to_dict() for name, one in blind.items()}
+    if args.controls is not None:
+        values["grounding"] = _grounding(pipe, report, controls, args.seed or 0)
+    return values
+
+
+def _page(
+    args: Namespace,
+    pipe: Pipeline,
+    held_out: HeldOut,
+    report: Report,
+    values: Mapping[str, Any],
+    options: GenerateOptions,
+    method: str,
+) -> str:
+    """The page about it."""
+    seed, split = args.seed or 0, held_out.split
+    return page(
+        f"{pipe.name} on {split}",
+        f"The answers of {args.model} to the questions of {args.data}, split {split}{_searched(options)}.",
+        report,
+        losses=read_losses(args.model),
+        notices=[held_out.said[0].upper() + held_out.said[1:] + "."] if held_out.said else [],
+        seed=seed,
+        metrics=values["metrics"],
+        grounding={name: one for name, one in values.get("grounding", {}).items() if name != "seen"},
+        maps=answer_maps(pipe, shown_first(report.graded, args.look or 0, seed=seed), method),
+        sections=_sections(values),
+    )
+
+
+def _searched(options: GenerateOptions) -> str:
+    return f", {options.beams} beams" * (options.beams > 1)
 
 
 def _sections(values: Mapping[str, Any]) -> list[str]:
@@ -194,21 +228,6 @@ def _grounding(pipe: Pipeline, report: Report, controls: Sequence[Control], seed
     with progress("reading the answers") as tell:
         losses = losses_beside(pipe, report, controls, seed, progress=tell)
     return {"seen": report.scores.to_dict(), **{name: grounding_to_dict(report, name, losses) for name in losses}}
-
-
-def _grounding_table(values: dict[str, Any], report: Report) -> str:
-    """The same for people."""
-    lines = [f"{'':<10}  {'right':>6}  {'loss':>6}  loss above that with the image (95% interval)"]
-    seen = next((one["loss_seen"] for name, one in values.items() if name != "seen"), None)
-    lines.append(f"{'the image':<10}  {report.scores.exact_match:>6.1%}  " + ("" if seen is None else f"{seen:>6.3f}"))
-    for name, one in values.items():
-        if name != "seen":
-            gap = one["loss_above"]
-            lines.append(
-                f"{name:<10}  {one['exact_match']:>6.1%}  {one['loss']:>6.3f}  "
-                f"{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-            )
-    return "\n".join(lines)
 
 
 def _load_other(args: Namespace) -> Pipeline:
@@ -275,49 +294,3 @@ def _with_pixels(pipe: Pipeline, settings: Sequence[str]) -> tuple[Pipeline, lis
     values = override({"processor": {"image": write(pipe.processor.config.image)}}, pixels)
     image = read(ImageConfig, values["processor"]["image"], "processor.image")
     return pipe.with_image(max_pixels=image.max_pixels), others
-
-
-def findings(report: Report) -> dict[str, Any]:
-    """What stands out, for JSON: kinds of question at chance, and wrong answers that come again."""
-    return {
-        "at_chance": [dataclasses.asdict(one) for one in kinds_at_chance(report)],
-        "confusion": [dataclasses.asdict(pair) for pair in confusion(report)],
-    }
-
-
-def print_scores(report: Report, baselines: Baselines | None) -> None:
-    """Print the scores as a table: all questions and each kind, with the controls beside them."""
-    tables = {"": Report(report.graded), "blank": Report(report.blank), "exchanged": Report(report.exchanged)}
-    tables = {name: table for name, table in tables.items() if table.graded}
-    captions = report.scores.overlap is not None
-    head = [name or "right" for name in tables] + [name or "overlap" for name in tables] * captions
-    kinds = ["all", *report.per_kind] if len(report.per_kind) > 1 else ["all"]
-    width = max(map(len, kinds))
-    print(" " * width + "      n" + "".join(f"{name:>11}" for name in head))
-    for kind in kinds:
-        beside = [table.scores if kind == "all" else table.per_kind.get(kind) for table in tables.values()]
-        cells = ["" if scores is None else f"{scores.exact_match:.1%}" for scores in beside]
-        cells += ["" if scores is None or scores.overlap is None else f"{scores.overlap:.3f}" for scores in beside]
-        n = report.scores.n if kind == "all" else report.per_kind[kind].n
-        print(f"{kind:<{width}}  {n:>5}" + "".join(f"{cell:>11}" for cell in cells).rstrip())
-    if len(tables) > 1:
-        print("\nblank, exchanged: the same with an empty image, or with that of another row; what guessing is worth")
-    if baselines:
-        print(
-            f"\ncaptions without looking: overlap {baselines.constant_overlap:.3f} for always saying "
-            f'"{baselines.constant}", {baselines.random_overlap:.3f} for random captions of the training rows'
-        )
-    for one in kinds_at_chance(report):
-        print(f"\nat chance, so that nothing shows that it looks: {one.said}")
-    if report.scores.cut:
-        print(f"\n{cut_line(report)}")
-    for problem in report.problems:
-        print(f"ojito: not asked: {problem}", file=sys.stderr)
-
-
-def cut_line(report: Report) -> str:
-    """What to know about answers that the limit of tokens cut off."""
-    return (
-        f"{report.scores.cut} of {report.scores.n} answers were cut off at {report.limit} tokens; "
-        "raise it with --max-new-tokens"
-    )

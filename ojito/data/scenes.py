@@ -322,7 +322,8 @@ def _exists(things: list[Thing], rng: random.Random, about: Thing | None) -> Tur
 
 def _even_count(present: list[str], every: tuple[str, ...], rng: random.Random) -> str:
     """Choose what to count, so that the answers 0, 1, 2, ... come up as evenly as the scene allows."""
-    by_count: dict[int, list[str]] = {0: [name for name in every if name not in present]}
+    absent = [name for name in every if name not in present]
+    by_count: dict[int, list[str]] = {0: absent} if absent else {}  # nine things may have all eight colours
     for name in sorted(set(present)):
         by_count.setdefault(present.count(name), []).append(name)
     return rng.choice(by_count[rng.choice(sorted(by_count))])

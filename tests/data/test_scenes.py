@@ -155,6 +155,12 @@ def test_questions_changes_the_number_of_turns_and_one_of_them_is_the_caption():
         assert len({turn.prompt for turn in sample.turns}) == 3
 
 
+def test_scene_with_every_colour_can_be_asked_how_many_there_are():
+    things = [Thing("ball", colour, "small", place) for place, colour in enumerate(COLOURS)]
+    turn = ask("count colour", things, random.Random(0))
+    assert turn.answers == ("1",)
+
+
 def test_max_objects_changes_the_scenes():
     objects = [sample.turns[0].answers[0].count(",") + 1 for sample in first(60, max_objects=2)]
     assert set(objects) == {1, 2}
