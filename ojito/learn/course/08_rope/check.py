@@ -57,6 +57,11 @@ EXERCISES = [
                 {"torch.cat((turned, turned), dim=-1)": "turned"},
             ),
             Mistake(
+                "one below the other",
+                "you put the angles twice one below the other, along the positions; side by side is dim=-1",
+                {"torch.cat((turned, turned), dim=-1)": "torch.cat((turned, turned), dim=0)"},
+            ),
+            Mistake(
                 "frequencies upside down",
                 "your frequencies grow, from 1 up to nearly theta radians a position; they are to fall, from 1 down to "
                 "little more than 1 / theta",
@@ -141,6 +146,11 @@ EXERCISES = [
                 "halves not exchanged",
                 "your sine multiplies each number itself and not its partner: exchange the halves",
                 {"(-second, first)": "(-first, second)"},
+            ),
+            Mistake(
+                "halves not exchanged, minus at the second",
+                "your sine multiplies each number itself and not its partner: the second half comes first, with a minus",
+                {"(-second, first)": "(first, -second)"},
             ),
             Mistake(
                 "neighbours paired",
