@@ -165,6 +165,11 @@ EXERCISES = [
                 {"x.square().mean(dim=-1, keepdim=True)": "x.square().mean()"},
             ),
             Mistake(
+                "axis dropped",
+                "your mean square is (B, T), which does not divide (B, T, D): keepdim=True keeps it (B, T, 1)",
+                {"dim=-1, keepdim=True)": "dim=-1)"},
+            ),
+            Mistake(
                 "mean along the positions",
                 "your mean runs along the positions, dim=1; it belongs along the width, the last axis",
                 {"x.square().mean(dim=-1, keepdim=True)": "x.square().mean(dim=1, keepdim=True)"},
