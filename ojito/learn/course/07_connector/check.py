@@ -223,6 +223,25 @@ EXERCISES = [
                 {"bool((counts != visual.shape[1]).any())": "False"},
             ),
             Mistake(
+                "PyTorch complains",
+                "you do not count, and PyTorch refuses with a RuntimeError about shapes: too late, and in words that say "
+                "nothing of images. Compare the number of each row with P, and raise a ValueError",
+                {
+                    "bool((counts != visual.shape[1]).any())": "False",
+                    "return embeddings.masked_scatter(is_image[..., None], visual)": (
+                        "out = embeddings.clone()\n    out[is_image] = visual.flatten(0, 1)\n    return out"
+                    ),
+                },
+            ),
+            Mistake(
+                "chosen by where",
+                "torch.where takes position t of one or of the other, and visual has P positions, not T: the visual "
+                "tokens must move to their placeholders, with masked_scatter or by assigning to a copy's `out[is_image]`",
+                {
+                    "embeddings.masked_scatter(is_image[..., None], visual)": "torch.where(is_image[..., None], visual, embeddings)"
+                },
+            ),
+            Mistake(
                 "totals counted",
                 "you compare totals: three and five placeholders pass for four and four, and the last patch of one "
                 "row's image stands in the next row. Compare row by row",

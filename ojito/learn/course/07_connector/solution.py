@@ -18,9 +18,7 @@ def pixel_shuffle(patches: Tensor, factor: int) -> Tensor:
     """
     N, P, D = patches.shape
     side = int(P**0.5) // factor  # blocks in a row, and rows of blocks
-    blocks = patches.view(
-        N, side, factor, side, factor, D
-    )  # six axes: rows of blocks, rows in a block, and so for columns
+    blocks = patches.view(N, side, factor, side, factor, D)  # rows of blocks, rows in a block, and so for columns
     blocks = blocks.transpose(2, 3)  # (N, side, side, factor, factor, D): which block first, then where in it
     return blocks.reshape(N, side * side, factor * factor * D)
 
