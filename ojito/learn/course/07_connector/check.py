@@ -138,6 +138,12 @@ EXERCISES = [
                 },
             ),
             Mistake(
+                "axes named the other way",
+                "you view as (N, factor, side, factor, side, D): a row of patches is made of `side` blocks of `factor` "
+                "patches, so which block comes first, and where in it second",
+                {"patches.view(N, side, factor, side, factor, D)": "patches.view(N, factor, side, factor, side, D)"},
+            ),
+            Mistake(
                 "averaged",
                 "you average the patches of a block: tokens of width D, and most of it lost. They are to stand side by "
                 "side, D factor^2 wide",
