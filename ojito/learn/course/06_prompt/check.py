@@ -206,6 +206,12 @@ EXERCISES = [
                 {"[IGNORE] * len(prompt) + answer + [eos]": "list(ids)"},
             ),
             Mistake(
+                "prompt grows",
+                "`ids = prompt` is no copy: with `ids += ...` the caller's prompt grows, too, and with it the labels. "
+                "`prompt + answer` makes a new list",
+                {"ids = prompt + answer + [eos]": "ids = prompt\n    ids += answer + [eos]"},
+            ),
+            Mistake(
                 "only the answer's labels",
                 "you have labels for the answer alone; there are to be as many as ids, with IGNORE for the prompt",
                 {"[IGNORE] * len(prompt) + answer + [eos]": "answer + [eos]"},
