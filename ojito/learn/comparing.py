@@ -110,7 +110,7 @@ def _how(got: Tensor, expected: Tensor, wrong: Tensor, tolerance: float) -> str:
         rows = wrong.movedim(axis, 0).flatten(1).any(1) if got.ndim > 1 else wrong
         right = [i for i, bad in enumerate(rows.tolist()) if not bad]
         if right and len(rows) > 1:
-            return f"{text}. Along axis {axis}, {_numbers(right)} of {len(rows)} are right"
+            return f"{text}. Right along axis {axis}: {_numbers(right)}, of 0 to {len(rows) - 1}"
     return text
 
 

@@ -217,12 +217,12 @@ def _inputs(case: Case, parts: Mapping[str, ModuleType]) -> dict[str, Any]:
 
 
 def _changed_input(exercise: Exercise, solution: Any, case: Case, parts: Mapping[str, ModuleType]) -> str:
-    """The first tensor among the inputs that a solution writes to."""
+    """The first tensor, list or dict among the inputs that a solution writes to."""
     inputs = _inputs(case, parts)
     torch.manual_seed(0)
     exercise.use(solution, inputs)
     for name, before in case.inputs.items():
-        if isinstance(before, Tensor) and not torch.equal(before, inputs[name]):
+        if isinstance(before, (Tensor, list, dict)) and difference(inputs[name], before, 0.0):
             return name
     return ""
 

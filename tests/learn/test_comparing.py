@@ -44,7 +44,7 @@ def test_places_are_told_with_the_rows_that_are_right():
     got[2, 1] = 0
     assert told(got) == (
         "the result is wrong in 1 of 12 places, by 10 at the most: at [2, 1] it is 0, not 10. "
-        "Along axis 0, 0 to 1 of 3 are right"
+        "Right along axis 0: 0 to 1, of 0 to 2"
     )
 
 
