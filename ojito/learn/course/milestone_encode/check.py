@@ -171,7 +171,8 @@ EXERCISES = [
             Mistake(
                 "a block's weights not found",
                 'a block looks for "norm1" among its own weights, and it is not there. Either the prefix is still on the '
-                'names, or its dot is (".norm1"); or you count blocks from 1, and the last is layers.{last}',
+                'names, or its dot is (".norm1"); or you count blocks from 1, and the last is layers.{last}; or it gets '
+                "all weights and not its own",
                 {'f"layers.{layer}."': 'f"layers.{layer}"'},
             ),
             Mistake(
@@ -182,6 +183,17 @@ EXERCISES = [
                     "name.removeprefix(prefix): one": 'name.split(".")[-1]: one',
                     'f"layers.{layer}."': 'f"layers.{layer}"',
                 },
+            ),
+            Mistake(
+                "what a block returns is dropped",
+                "the blocks run, and what they return is dropped: a block does not change its input, so assign its result to "
+                "hidden",
+                {"hidden = block.encoder_block(": "block.encoder_block("},
+            ),
+            Mistake(
+                "a mask of numbers",
+                "your mask is of numbers, and attention wants True and False: end it with `.bool()`",
+                {"torch.ones(P, P).bool()": "torch.ones(P, P)"},
             ),
             Mistake(
                 "one block too few",
