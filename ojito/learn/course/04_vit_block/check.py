@@ -13,8 +13,8 @@ QUESTION = Question(
     {"a": "1000 times as large", "b": "as large as before", "c": "about 30 times as large, the root of 1000"},
     "b",
     "Attention and MLP read a normed copy, and the norm divides the 1000 out again. So in a stream that has grown large, "
-    "a block changes little: what was a fifth of the stream's length is now a five-thousandth. That is why "
-    "late blocks of a deep pre-norm transformer often matter least.",
+    "a block changes little: with random weights it adds about a fifth of the stream's length, and then a five-thousandth. "
+    "It is one reason why late blocks of a deep pre-norm transformer may matter less than early ones.",
 )
 
 

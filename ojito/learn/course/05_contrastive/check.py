@@ -187,7 +187,7 @@ EXERCISES = [
             ),
             Mistake(
                 "the logarithm of 0",
-                "you take the logarithm of a sigmoid, which is rounded to 0 for a logit below -104, and the logarithm of 0 is "
+                "you take the logarithm of a sigmoid, which is rounded to 0 for a logit below about -88, and the logarithm of 0 is "
                 "minus infinity. `torch.nn.functional.logsigmoid` does both at once, and is exact",
                 {"-torch.nn.functional.logsigmoid(signs * logits)": "-(signs * logits).sigmoid().log()"},
             ),
