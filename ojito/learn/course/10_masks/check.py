@@ -38,7 +38,9 @@ def library_prefix(length, prefix_lengths):
 
 def library_with_padding(mask, valid):
     positions = torch.arange(valid.shape[1]).expand(valid.shape)
-    tokens = metadata(positions, segments=torch.where(valid, 0, positions + 1))  # a padding token is a segment by itself
+    tokens = metadata(
+        positions, segments=torch.where(valid, 0, positions + 1)
+    )  # a padding token is a segment by itself
     return mask & may_attend(tokens, tokens)[:, 0]
 
 

@@ -118,7 +118,10 @@ EXERCISES = [
                 "new before old",
                 "your new positions come before the old ones: the cache is to be in reading order, and mask and positions "
                 "count on that",
-                {"[self.keys[layer], k]": "[k, self.keys[layer]]", "[self.values[layer], v]": "[v, self.values[layer]]"},
+                {
+                    "[self.keys[layer], k]": "[k, self.keys[layer]]",
+                    "[self.values[layer], v]": "[v, self.values[layer]]",
+                },
             ),
             Mistake(
                 "joined along the heads",
