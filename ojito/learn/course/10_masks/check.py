@@ -153,6 +153,17 @@ EXERCISES = [
                 {") < prefix_lengths": ") >= prefix_lengths"},
             ),
             Mistake(
+                "both parts whole",
+                "query and key may be both in the prefix or both behind it in your mask, so that the answer reads itself: "
+                "both must be in the prefix, &",
+                {"in_prefix[:, :, None] & in_prefix": "in_prefix[:, :, None] == in_prefix"},
+            ),
+            Mistake(
+                "rows and positions exchanged",
+                "your in_prefix is (T, B): compare a row of positions (T,) with a column of lengths, prefix_lengths[:, None]",
+                {"torch.arange(length) < prefix_lengths[:, None]": "torch.arange(length)[:, None] < prefix_lengths"},
+            ),
+            Mistake(
                 "one length for all",
                 "you take the longest prefix for all rows: each row has a length of its own, prefix_lengths[:, None]",
                 {"prefix_lengths[:, None]": "prefix_lengths.max().expand(len(prefix_lengths), 1)"},
@@ -202,6 +213,21 @@ EXERCISES = [
                 "you join by |, so that every real key is seen by all, and padding by those behind it: a key is seen if "
                 "the mask allows it AND (&) it is real",
                 {"mask & valid[:, None, :]": "mask | valid[:, None, :]"},
+            ),
+            Mistake(
+                "no axis of queries",
+                "a mask (B, T, T) does not meet `valid` (B, T): put an axis of queries between, valid[:, None, :]",
+                {"mask & valid[:, None, :]": "mask & valid"},
+            ),
+            Mistake(
+                "itself alone",
+                "you join with `itself` by &, so that every position sees itself and nothing else: |",
+                {"return hidden | itself": "return hidden & itself"},
+            ),
+            Mistake(
+                "numbers and not truth",
+                "torch.eye makes numbers, and | is for True and False: .bool()",
+                {"torch.eye(mask.shape[-1]).bool()": "torch.eye(mask.shape[-1])"},
             ),
             Mistake(
                 "padding sees all",

@@ -98,7 +98,7 @@ def use_generate(solution, inputs):
     read = []
     step = toy_model(inputs["vocabulary"], inputs["seed"], read)
     answers = solution(step, inputs["ids"], inputs["steps"], inputs["eos"])
-    return {"answers": answers, "what the model read": read}
+    return {"first passes": read[:3], "answers": answers, "passes": len(read)}
 
 
 def generate_cases():
@@ -144,6 +144,11 @@ EXERCISES = [
                 "values are the keys",
                 "your values are joined to the keys: the old ones are in self.values[layer]",
                 {"[self.values[layer], v]": "[self.keys[layer], v]"},
+            ),
+            Mistake(
+                "keys among the values",
+                "you join keys to the values, and all of them, since `k` holds the old ones as well by now: join `v`",
+                {"[self.values[layer], v]": "[self.values[layer], k]"},
             ),
             Mistake(
                 "one place for all layers",
@@ -272,6 +277,21 @@ EXERCISES = [
                 "a row that has ended goes on when its next token is not eos: whoever has ended stays so. Join what was "
                 "with what is by |",
                 {"ended = ended | (ids[:, 0] == eos)": "ended = ids[:, 0] == eos"},
+            ),
+            Mistake(
+                "ended and ended",
+                "no row ever ends: it would have to have ended before. Join what was with what is by |",
+                {"ended = ended | (ids": "ended = ended & (ids"},
+            ),
+            Mistake(
+                "rows against rows",
+                "you join (B,) with (B, 1), which makes (B, B): each row with each. ids[:, 0] is (B,)",
+                {"(ids[:, 0] == eos)": "(ids == eos)"},
+            ),
+            Mistake(
+                "one position behind",
+                "your `start` is one too small: T tokens at positions 0 to T - 1 were read, so the next one is at T",
+                {"start = start + ids.shape[1]": "start = start + ids.shape[1] - (start == 0)"},
             ),
             Mistake(
                 "the first row that ends",

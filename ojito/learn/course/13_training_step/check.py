@@ -168,6 +168,17 @@ EXERCISES = [
                 {"labelled.sum().clamp(min=1)": "1"},
             ),
             Mistake(
+                "softmax twice",
+                "you give chances to cross_entropy, which takes logits and has a softmax of its own: after two of them all "
+                "tokens are nearly alike, and the loss cannot come near 0",
+                {"cross_entropy(logits[labelled], ": "cross_entropy(logits[labelled].softmax(dim=-1), "},
+            ),
+            Mistake(
+                "no softmax",
+                "nll_loss takes logarithms of chances, and you give it logits: cross_entropy does both steps",
+                {"cross_entropy(logits": "nll_loss(logits"},
+            ),
+            Mistake(
                 "ignored positions count",
                 "you count positions with -100 as if their token were 0: they are not to count. Choose the labelled ones, "
                 "logits[labelled]",
@@ -217,6 +228,12 @@ EXERCISES = [
                 "no backward pass",
                 "there is no gradient: part.backward() computes it, and adds it to what is there",
                 {"        part.backward()\n": ""},
+            ),
+            Mistake(
+                "divided by the micro-batches as well",
+                "your shares sum to 1 already, and you divide by the number of micro-batches once more: loss and gradient "
+                "are that many times too small",
+                {"count / max(sum(counts), 1)": "count / max(sum(counts), 1) / len(counts)"},
             ),
             Mistake(
                 "shares of rows",
@@ -288,6 +305,11 @@ EXERCISES = [
                     "    optimizer.zero_grad()\n": "",
                     "    norm = nn.utils": "    optimizer.zero_grad()\n    norm = nn.utils",
                 },
+            ),
+            Mistake(
+                "no model",
+                "token_loss gets inputs where it wants logits: the model is between, token_loss(model(inputs), labels)",
+                {"lambda inputs, labels: token_loss(model(inputs), labels)": "token_loss"},
             ),
             Mistake(
                 "not clipped",
