@@ -62,14 +62,24 @@ def looks_cases():
         yield Case(name, {"cost": cost, "hard": 3 + 2 * torch.rand(len(cost), generator=made)})
 
 
+def described(numbers):
+    """What was done to rows that were 0, 1, 2, ... before."""
+    rows = torch.arange(len(numbers))
+    if torch.equal(numbers, rows):
+        return "as they are"
+    whole = torch.equal(numbers.sort().values, rows)
+    return (
+        "exchanged" if whole and not (numbers == rows).any() else "that are not all of the rows', each once and moved"
+    )
+
+
 def use_looks(solution, inputs):
     """The verdict on a model that a wrong image costs so much, and what the model was shown."""
     cost, hard = inputs["cost"], inputs["hard"]
     rows, shown = torch.arange(len(cost)), []
 
     def losses(images, texts):
-        own, order = bool((images[:, 0] == rows).all()), bool((texts[:, 0] == rows).all())
-        shown.append(f"images {'as they are' if own else 'exchanged'}, texts {'as they are' if order else 'exchanged'}")
+        shown.append(f"images {described(images[:, 0])}, texts {described(texts[:, 0])}")
         text = texts[:, 0]
         return hard[text] + torch.where(images[:, 0] == text, 0.0, cost[text])
 
@@ -99,8 +109,8 @@ EXERCISES = [
             ),
             Mistake(
                 "not shuffled",
-                "each row gets the image of the row before it, whatever the seed: neighbours are often alike in a file, five "
-                "captions of one image for example. Shuffle first",
+                "each row gets the image of its neighbour in the file, whatever the seed. These are often alike: five captions of "
+                "one image, for example. The circle is to be shuffled, and its neighbours are circle.roll(1), not numbers + 1",
                 {"torch.randperm(n, generator=generator)": "torch.arange(n)"},
             ),
             Mistake(
@@ -112,6 +122,12 @@ EXERCISES = [
                 "reversed",
                 "you reverse the rows: with an odd number the one in the middle keeps its image, and the seed does nothing",
                 {"partner[circle] = circle.roll(1)": "partner = torch.arange(n).flip(0)"},
+            ),
+            Mistake(
+                "circle reversed",
+                "you pair the circle with its reverse: with an odd number of rows the one in the middle keeps its image. "
+                "circle.roll(1) moves all",
+                {"circle.roll(1)": "circle.flip(0)"},
             ),
             Mistake(
                 "nothing exchanged",
@@ -141,6 +157,16 @@ EXERCISES = [
                 "your gap has the wrong sign: it is to be above 0 where the right image helps, and then the exchanged one has "
                 "the larger loss",
                 {"gaps = exchanged - right": "gaps = right - exchanged"},
+            ),
+            Mistake(
+                "distances",
+                "you take absolute values: then chance alone makes a gap above 0, and every model seems to look",
+                {"gaps = exchanged - right": "gaps = (exchanged - right).abs()"},
+            ),
+            Mistake(
+                "means subtracted",
+                "you subtract the means, which leaves one number to draw from: subtract row by row, (n,)",
+                {"gaps = exchanged - right": "gaps = exchanged.mean() - right.mean()"},
             ),
             Mistake(
                 "pairs forgotten",
@@ -223,6 +249,16 @@ EXERCISES = [
                 {
                     "losses(images[exchange(len(images), seed)], texts)": (
                         "losses(images, texts[exchange(len(images), seed)])"
+                    )
+                },
+            ),
+            Mistake(
+                "losses exchanged",
+                "you exchange the losses of right images, which compares easy texts with hard ones: exchange what the model "
+                "is shown, the images",
+                {
+                    "losses(images[exchange(len(images), seed)], texts)": (
+                        "losses(images, texts)[exchange(len(images), seed)]"
                     )
                 },
             ),
