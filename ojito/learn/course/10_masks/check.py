@@ -9,8 +9,8 @@ QUESTION = Question(
     "A row is padded on the left, and its padding may attend to nothing: its softmax is NaN. No real position attends to "
     "it, so that its weight is exactly 0 everywhere. Two layers of the attention of lesson 3 later, which real positions "
     "are NaN?",
-    {"a": "none: the mask hides the padding", "b": "the one beside the padding", "c": "all of them"},
-    "c",
+    {"a": "all of them", "b": "the one beside the padding", "c": "none: the mask hides the padding"},
+    "a",
     "After the first layer only the padding is NaN. The second one takes a weighted sum of all values, padding included, "
     "and 0 times NaN is NaN: a weight of 0 hides a number, but not what is no number. One empty line of a mask "
     "destroys its whole row.",

@@ -15,8 +15,8 @@ QUESTION = Question(
     "A step has two micro-batches: captions with 98 labelled tokens in all, and yes or no with 2. Somebody takes the mean "
     "loss of each and averages the two. How much does a token of the second pull on the weights, compared with one of the "
     "first?",
-    {"a": "as much: a mean is a mean", "b": "twice as much", "c": "49 times as much"},
-    "c",
+    {"a": "as much: a mean is a mean", "b": "49 times as much", "c": "twice as much"},
+    "b",
     "A token of the first has a weight of 1/2 * 1/98, one of the second 1/2 * 1/2. Two words of yes and no pull as hard as "
     "98 of captions together; and which ones share a micro-batch is chance.",
 )
