@@ -41,7 +41,7 @@ def labels_like(rows, columns, counts, made, vocabulary):
 
 def loss_cases():
     made = torch.Generator().manual_seed(0)
-    for name, counts in (("answers of 1, 4 and 2 tokens", (1, 4, 2)), ("no token is labelled", (0, 0, 0))):
+    for name, counts in (("answers of 1, 4 and 3 tokens", (1, 4, 3)), ("no token is labelled", (0, 0, 0))):
         logits = 2 * torch.randn(3, 5, 7, generator=made)
         yield Case(name, {"logits": logits, "labels": labels_like(3, 5, counts, made, 7)})
 
@@ -108,8 +108,10 @@ def use_step(solution, inputs):
         found[f"loss of step {number}"] = loss
         found[f"norm of step {number}"] = norm
         found[f"weights after step {number}"] = model.weight.detach().clone()
-    broken[0][0][0, -1, 0] = float("inf")
-    solution(model, optimizer, broken, inputs["clip"])
+    (hidden, labels), *others = broken
+    hidden = hidden.clone()
+    hidden[0, -1, 0] = float("inf")
+    solution(model, optimizer, [(hidden, labels), *others], inputs["clip"])
     found["weights after a step whose gradient is not finite"] = model.weight.detach().clone()
     return found
 
@@ -177,6 +179,12 @@ EXERCISES = [
                 "no softmax",
                 "nll_loss takes logarithms of chances, and you give it logits: cross_entropy does both steps",
                 {"cross_entropy(logits": "nll_loss(logits"},
+            ),
+            Mistake(
+                "chances and not their logarithms",
+                "you add up the chances themselves: a token costs minus the LOGARITHM of its chance, so that being sure of "
+                "the wrong one is dear",
+                {"cross_entropy(logits[labelled], ": "nll_loss(logits[labelled].softmax(dim=-1), "},
             ),
             Mistake(
                 "ignored positions count",
