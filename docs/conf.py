@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+from docutils import nodes  # noqa: E402
 from pygments.lexers.special import TextLexer  # noqa: E402
 
 import ojito  # noqa: E402 - found by the line above, without an installation
@@ -76,7 +77,7 @@ html_theme_options = {
         "color-brand-visited": "#8ab4f8",
     },
 }
-pygments_style = "tango"
+pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "github-dark"
 
 copybutton_exclude = ".linenos, .gp, .go"
@@ -88,12 +89,23 @@ def setup(app: Sphinx) -> None:
         app.add_lexer(name, TextLexer)
     app.connect("config-inited", lambda app, config: write_pages(HERE))
     app.connect("source-read", _relink)
+    app.connect("doctree-read", _set_fields)
     app.connect("autodoc-process-docstring", _mark_drawings, priority=400)  # before napoleon reads it
 
 
 def _relink(app: Sphinx, name: str, source: list[str]) -> None:
     if not name.startswith("generated/"):  # those are written as the site needs them
         source[0] = relinked(source[0], f"docs/{name}.md", f"{name}.md")
+
+
+def _set_fields(app: Sphinx, doctree: nodes.document) -> None:
+    """Set the dash after an argument, which Sphinx leaves to smart quotes; a class has attributes, not variables."""
+    for field in doctree.findall(nodes.field):
+        for text in [*field.findall(nodes.Text)]:
+            if text == " -- ":
+                text.parent.replace(text, nodes.Text(" – "))
+            elif text == "Variables" and isinstance(text.parent, nodes.field_name):
+                text.parent.replace(text, nodes.Text("Attributes"))
 
 
 def _mark_drawings(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

@@ -15,8 +15,8 @@ import textwrap
 def mark_drawings(lines: list[str]) -> list[str]:
     """Return the lines of a docstring with a directive before each indented block that follows an empty line.
 
-    Python is highlighted, and everything else is left as it was drawn. A section of Google's style (`Args:`) has no empty
-    line before its indented lines, so it is not taken for one.
+    Python is highlighted, and everything else is left as it was drawn. A section of Google's style (`Args:`) has no
+    empty line before its indented lines, so it is not taken for one.
     """
     marked: list[str] = []
     level, row = 0, 0

@@ -91,26 +91,31 @@ def _course_page(course: Course) -> str:
         [
             "# Lessons",
             "",
-            "From an image to words, one part at a time. Each lesson is a page, an exercise with gaps, and a check that",
-            "names the mistake. Right is what the library itself computes. To work at them, start a folder of your own:",
+            "From an image to words, one part at a time. Each lesson is a page, an exercise with gaps, and a check",
+            "that names the mistake; what is right is decided by the library itself. To work at them, start a folder of",
+            "your own:",
             "",
             "```sh",
             "ojito learn start my-course",
             "ojito learn check",
             "```",
             "",
-            "`ojito learn hint` helps on, `ojito learn watch` checks at every save, and `ojito learn next` goes to the next",
-            "one. All lessons are here to read, too, each with its exercise and a folded solution.",
+            "`ojito learn hint` helps when you are stuck, `ojito learn watch` checks at every save, and",
+            "`ojito learn next` goes on. All lessons can be read here, too, with their exercises and folded solutions.",
             "",
             "```{toctree}",
             ":titlesonly:",
-            ":numbered:",
             "",
-            *course.names,
+            *(f"{_number(name)}{course.title(name)} <{name}>" for name in course.names),
             "```",
             "",
         ]
     )
+
+
+def _number(name: str) -> str:
+    found = re.match(r"\d+", name)
+    return f"{int(found[0])}. " if found else ""
 
 
 def _lesson_page(course: Course, name: str) -> str:
@@ -175,7 +180,9 @@ def _arguments(arguments: tuple[Argument, ...]) -> Iterator[str]:
         flag = argument.names[0].startswith("-")
         if flag and not value and options.get("action") != "store_true":
             value = argument.names[-1].lstrip("-").upper()
-        words = [f"`{name} {value}`" if flag and value else f"`{name if flag else value or name}`" for name in argument.names]
+        words = [
+            f"`{name} {value}`" if flag and value else f"`{name if flag else value or name}`" for name in argument.names
+        ]
         yield ", ".join(words) + (" *required*" if options.get("required") else "")
         about = str(options.get("help") or "").replace("%(default)s", str(options.get("default"))).replace("%%", "%")
         yield f": {_prose(about) or '&nbsp;'}"
@@ -191,7 +198,7 @@ def _prose(text: str) -> str:
     pieces = re.split(r"(`[^`]+`)", " ".join(text.split()))
     for place in range(0, len(pieces), 2):
         piece = re.sub(r"([\\*_<>\[\]|#])", r"\\\1", pieces[place])
-        pieces[place] = re.sub(r"(?<![\w-])(--[a-z][a-z-]*|[a-z][\w.\\]*=[^\s,;:)]+)", _code, piece)
+        pieces[place] = re.sub(r"(?<![\w-])(--[a-z][a-z-]*|[a-z][\w.\\]*=[^\s,;:)]*[^\s,;:).])", _code, piece)
     return "".join(pieces)
 
 
@@ -208,8 +215,7 @@ def _settings_page() -> str:
         "# Settings",
         "",
         "Every setting of a recipe, with its default, what it may be, and what it does. On the command line it is",
-        "`key=value`; in a recipe, YAML. `ojito settings GROUP` prints the same. Each has an anchor of its own:",
-        "`settings.html#train.lr`.",
+        "`key=value`; in a recipe, YAML. `ojito settings GROUP` prints the same on the terminal.",
         "",
     ]
     settings = describe_settings(Config)
@@ -223,9 +229,9 @@ def _settings_page() -> str:
 
 def _setting(setting: Setting) -> Iterator[str]:
     default = json.dumps(setting.default, ensure_ascii=False)
-    # A key that several kinds of a group have is anchored where it stands first.
-    anchor = f"{setting.key}-{setting.kind}" if setting.kind else setting.key
-    yield f"[`{setting.key}`]{{#{anchor}}} `= {default}` *{_prose(setting.type)}*"
+    # A key that several kinds of a group have is anchored with its kind.
+    anchor = "-".join([*setting.key.split("."), *([setting.kind] if setting.kind else [])])
+    yield f"`{setting.key}`{{#{anchor}}} `= {default}` *{_prose(setting.type)}*"
     yield f": {_prose(setting.about) or '&nbsp;'}"
 
 
@@ -236,9 +242,9 @@ def _presets_page() -> str:
     lines = [
         "# Presets",
         "",
-        "Models to start from, as `ojito presets` lists them. Each is a few settings over the defaults, and any of them can",
-        "be changed: `ojito train --preset tiny model.decoder.layers=4`. `ojito train --preset tiny --print-config` prints",
-        "the complete recipe.",
+        "Models to start from, as `ojito presets` lists them. Each is a few settings over the defaults, and any of them",
+        "can be changed: `ojito train --preset tiny model.decoder.layers=4`. The complete recipe is what",
+        "`ojito train --preset tiny --print-config` prints.",
         "",
     ]
     for preset in json.loads(out.getvalue()):
@@ -247,7 +253,7 @@ def _presets_page() -> str:
         lines += [f"{preset['parameters']:,} parameters, {preset['image_tokens']:,} image tokens.", ""]
         if (ROOT / "docs" / "diagrams" / f"{name}.svg").is_file():
             lines += [f"[Its architecture](../diagrams.md#{name})", ""]
-        lines += ['<details>', "<summary>Its settings</summary>", "", "```yaml"]
+        lines += ["<details>", "<summary>Its settings</summary>", "", "```yaml"]
         lines += [to_yaml(settings_of(name)).rstrip(), "```", "", "</details>", ""]
     return "\n".join(lines)
 
@@ -261,8 +267,8 @@ def _api_index() -> str:
         [
             "# API",
             "",
-            "What `import ojito` offers, and the packages beside it that are meant to be used. Everything is described in",
-            "the code, in these words. Shapes have letters: `B` rows, `T` query positions, `S` key positions, `D` width,",
+            "What `import ojito` offers, and the packages beside it that are meant to be used, in the words of their",
+            "docstrings. Shapes have letters: `B` rows, `T` query positions, `S` key positions, `D` width,",
             "`V` vocabulary, `N` images, `P` patches; [ojito.model](model.rst) has all of them.",
             "",
             *rows,

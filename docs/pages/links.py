@@ -1,7 +1,7 @@
 """Links between pages: as they stand in the repository, and where they lead on the site.
 
-Every page links as a reader of the repository needs it: `../README.md`, `adr/0019-packing.md`. On the site README.md and
-the lessons are generated pages, a folder is the page about it, and a file that is no page is a download.
+Every page links as a reader of the repository needs it: `../README.md`, `adr/0019-packing.md`. On the site README.md
+and the lessons are generated pages, a folder is the page about it, and a file that is no page is a download.
 """
 
 from __future__ import annotations

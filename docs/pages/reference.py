@@ -135,12 +135,15 @@ API = {
             Part(
                 "Processor",
                 names=tuple(
-                    f"ojito.config.{name}" for name in ("ProcessorConfig", "ImageConfig", "PromptConfig", "TokenizerConfig")
+                    f"ojito.config.{name}"
+                    for name in ("ProcessorConfig", "ImageConfig", "PromptConfig", "TokenizerConfig")
                 ),
             ),
             Part(
                 "Data",
-                names=tuple(f"ojito.config.{name}" for name in ("DataConfig", "MixedConfig", "ScenesConfig", "ColourConfig")),
+                names=tuple(
+                    f"ojito.config.{name}" for name in ("DataConfig", "MixedConfig", "ScenesConfig", "ColourConfig")
+                ),
             ),
             Part(
                 "Training",
@@ -161,7 +164,9 @@ API = {
 
 def api_page(page: ApiPage) -> str:
     """Return an API page, in reStructuredText."""
-    lines = [page.title, "=" * len(page.title), "", f"{page.about[0].upper()}{page.about[1:]}.", ""]
+    lines = [page.title, "=" * len(page.title), ""]
+    if page.parts[0].title or not page.parts[0].module:  # a module's docstring says what it is
+        lines += [f"{page.about[0].upper()}{page.about[1:]}.", ""]
     for part in page.parts:
         if part.title:
             lines += [part.title, "-" * len(part.title), ""]
