@@ -110,3 +110,5 @@ def _set_fields(app: Sphinx, doctree: nodes.document) -> None:
 
 def _mark_drawings(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     lines[:] = mark_drawings(lines)
+    if what in ("property", "attribute", "data"):
+        lines.insert(0, "")  # or napoleon takes what stands before a colon in the first line for a type
