@@ -110,7 +110,7 @@ def _how(got: Tensor, expected: Tensor, wrong: Tensor, tolerance: float) -> str:
         rows = wrong.movedim(axis, 0).flatten(1).any(1) if got.ndim > 1 else wrong
         right = [i for i, bad in enumerate(rows.tolist()) if not bad]
         if right and len(rows) > 1:
-            return f"{text}. Along axis {axis}, {_numbers(right)} of {len(rows)} are right"
+            return f"{text}. Right along axis {axis}: {_numbers(right)}, of 0 to {len(rows) - 1}"
     return text
 
 
@@ -146,10 +146,12 @@ def _number(got: Any, expected: float, tolerance: float, where: str) -> str:
         return f"{where} is {_kind(got)}, not a number"
     if isinstance(expected, int) and not isinstance(got, int):
         return f"{where} is {got!r}, which is no whole number; it is to be {expected}"
+    if isinstance(expected, int):
+        return "" if got == expected else f"{where} is {got}, not {expected}"
     if math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance):
         return ""
     factor = ratio(got, expected)
-    told = "" if factor is None or factor <= 0 or isinstance(expected, int) else f": {factor:.4g}x of it"
+    told = "" if factor is None or factor <= 0 else f": {factor:.4g}x of it"
     return f"{where} is {got:.6g}, not {expected:.6g}{told}"
 
 

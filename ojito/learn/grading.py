@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -148,27 +148,38 @@ def named(
     lesson: Lesson, exercise: Exercise, results: Sequence[Any], parts: Mapping[str, ModuleType] | None = None
 ) -> tuple[Mistake, ...]:
     """Return the mistakes that give these results for the cases of an exercise: one, or two together; or none."""
-    cases = exercise.cases()
     for mistakes in _combinations(exercise.mistakes):
-        source = edited(lesson, mistakes)
-        if source is None:
-            continue
-        wrong = getattr(load_module(lesson.folder / SOLUTION, source), exercise.name)
-        alike = (
-            not _differs(result, _try(exercise, wrong, case, parts or {}), exercise.tolerance)
-            for case, result in zip(cases, results, strict=True)
-        )
-        if all(alike):
+        theirs = _results(lesson, exercise, mistakes, parts or {})
+        if theirs is not None and alike(results, theirs, exercise.tolerance):
             return mistakes
     return ()
 
 
 def results_of(
-    lesson: Lesson, exercise: Exercise, module: ModuleType, parts: Mapping[str, ModuleType] | None = None
-) -> list[Any]:
-    """Return what a module's solution gives for each case; an error it raises is a result, too."""
-    solution = getattr(module, exercise.name)
-    return [_try(exercise, solution, case, parts or {}) for case in exercise.cases()]
+    lesson: Lesson, exercise: Exercise, mistakes: Sequence[Mistake], parts: Mapping[str, ModuleType] | None = None
+) -> list[Any] | None:
+    """Return what the solution with mistakes gives for each case; an error that it raises is a result, too.
+
+    None where the mistakes exclude each other.
+    """
+    found = _results(lesson, exercise, mistakes, parts or {})
+    return None if found is None else [*found]
+
+
+def alike(results: Iterable[Any], others: Iterable[Any], tolerance: float) -> bool:
+    """Whether two solutions give the same for all cases; stops at the first in which they do not."""
+    return not any(_differs(one, other, tolerance) for one, other in zip(results, others, strict=True))
+
+
+def _results(
+    lesson: Lesson, exercise: Exercise, mistakes: Sequence[Mistake], parts: Mapping[str, ModuleType]
+) -> Iterator[Any] | None:
+    """As `results_of`, one by one: most mistakes differ in the first case."""
+    source = edited(lesson, mistakes)
+    if source is None:
+        return None
+    solution = getattr(load_module(lesson.folder / SOLUTION, source), exercise.name)
+    return (_try(exercise, solution, case, parts) for case in exercise.cases())
 
 
 def edited(lesson: Lesson, mistakes: Sequence[Mistake]) -> str | None:
@@ -217,12 +228,12 @@ def _inputs(case: Case, parts: Mapping[str, ModuleType]) -> dict[str, Any]:
 
 
 def _changed_input(exercise: Exercise, solution: Any, case: Case, parts: Mapping[str, ModuleType]) -> str:
-    """The first tensor among the inputs that a solution writes to."""
+    """The first tensor, list or dict among the inputs that a solution writes to."""
     inputs = _inputs(case, parts)
     torch.manual_seed(0)
     exercise.use(solution, inputs)
     for name, before in case.inputs.items():
-        if isinstance(before, Tensor) and not torch.equal(before, inputs[name]):
+        if isinstance(before, (Tensor, list, dict)) and difference(inputs[name], before, 0.0):
             return name
     return ""
 

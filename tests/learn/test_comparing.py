@@ -44,7 +44,7 @@ def test_places_are_told_with_the_rows_that_are_right():
     got[2, 1] = 0
     assert told(got) == (
         "the result is wrong in 1 of 12 places, by 10 at the most: at [2, 1] it is 0, not 10. "
-        "Along axis 0, 0 to 1 of 3 are right"
+        "Right along axis 0: 0 to 1, of 0 to 2"
     )
 
 
@@ -85,6 +85,7 @@ class Pair:
         (Pair(1, "x"), Pair(1, "y"), "the result's right is 'x', not 'y'"),
         (4.0, 2.0, "the result is 4, not 2: 2x of it"),
         (2.0, 2, "the result is 2.0, which is no whole number; it is to be 2"),
+        (5216257, 5216256, "the result is 5216257, not 5216256"),
         (torch.tensor(2.0), 2.0, ""),
         ("kite", "kites", "the result is 'kite', not 'kites'"),
         (1, True, "the result is an int, not a bool"),

@@ -4,7 +4,8 @@ import pytest
 
 from ojito.errors import OjitoError
 from ojito.learn.grading import Grade, edited, grade
-from tests.learn.conftest import EXERCISE, SOLUTION
+from ojito.learn.lesson import Lesson
+from tests.learn.conftest import CHECK, EXERCISE, SOLUTION, write_lesson
 
 MEAN = "total / values.shape[axis]"
 
@@ -90,6 +91,16 @@ def test_input_that_is_written_to_is_told(graded):
         "wrong",
         "the result is right, but values is not what it was before: work on a copy",
     )
+
+
+def test_list_that_is_written_to_is_told(tmp_path):
+    folder = write_lesson(tmp_path / "03_lists", check_py=CHECK.replace('{"value": 3}', '{"value": [3]}'))
+    path = tmp_path / "exercise.py"
+    path.write_text(
+        SOLUTION.replace("return 2 * value", "value, kept = 2 * value, value\n    kept *= 2\n    return value")
+    )
+    found = first(grade(Lesson.read(folder), path))
+    assert found.says == "the result is right, but value is not what it was before: work on a copy"
 
 
 def test_file_that_is_not_python_is_told_with_its_line(graded):

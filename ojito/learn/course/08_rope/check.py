@@ -1,0 +1,199 @@
+"""How lesson 8 is checked."""
+
+import torch
+
+from ojito.learn import Case, Exercise, Mistake, Question
+from ojito.model.rope import apply_rope, rope_cos_sin
+
+QUESTION = Question(
+    "The image takes positions 0 to 255, and the question begins at 256. Somebody writes `model.to(torch.bfloat16)`, "
+    "and the positions go along. At which positions do the first eight tokens of the question stand then?",
+    {
+        "a": "256 to 263 as before: whole numbers are exact",
+        "b": "256, 256, 258, 260, 260, 260, 262, 264",
+        "c": "about 0.004 beside their places, which does no harm",
+    },
+    "b",
+    "bfloat16 has 8 significant bits: above 256 it knows even numbers only, above 512 every fourth. The image's 256 "
+    "positions just fit, and the words after it fall together, three of them at 260. Nothing fails; the model has "
+    "merely lost the order of the words. Hence float32 for positions and angles, whatever the model's dtype.",
+)
+
+
+def angles_cases():
+    yield Case("positions 0 to 4", {"positions": torch.arange(5), "head_size": 8, "theta": 10000.0})
+    yield Case("another theta", {"positions": torch.arange(3), "head_size": 12, "theta": 500.0})
+    yield Case("a question after 256 image tokens", {"positions": torch.arange(256, 263), "head_size": 4, "theta": 1e4})
+
+
+def reference_angles(positions, head_size, theta):
+    cos, sin = rope_cos_sin(positions[None], head_size, theta)
+    return cos[0, 0], sin[0, 0]
+
+
+def rotate_cases():
+    made = torch.Generator().manual_seed(0)
+    for name, positions in (("five positions", torch.arange(5)), ("one token, at position 9", torch.tensor([9]))):
+        x = torch.randn(2, 3, len(positions), 8, generator=made)
+        cos, sin = reference_angles(positions, 8, 10000.0)
+        yield Case(name, {"x": x, "cos": cos, "sin": sin})
+
+
+EXERCISES = [
+    Exercise(
+        "angles",
+        lambda: list(angles_cases()),
+        [
+            Mistake(
+                "neighbours paired",
+                "your angles stand as 0 0 1 1 2 2: that pairs neighbouring numbers, as in the paper. Here number i is "
+                "paired with number i + K/2, as in the checkpoints: 0 1 2 0 1 2",
+                {"torch.cat((turned, turned), dim=-1)": "turned.repeat_interleave(2, dim=-1)"},
+            ),
+            Mistake(
+                "half of the angles",
+                "you return K/2 numbers a position, one for each pair; each of the K numbers of a head needs one, so "
+                "the angles stand there twice",
+                {"torch.cat((turned, turned), dim=-1)": "turned"},
+            ),
+            Mistake(
+                "one below the other",
+                "you put the angles twice one below the other, along the positions; side by side is dim=-1",
+                {"torch.cat((turned, turned), dim=-1)": "torch.cat((turned, turned), dim=0)"},
+            ),
+            Mistake(
+                "frequencies upside down",
+                "your frequencies grow, from 1 up to nearly theta radians a position; they are to fall, from 1 down to "
+                "little more than 1 / theta",
+                {"1 / theta**exponents": "theta**exponents"},
+            ),
+            Mistake(
+                "exponents up to a half",
+                "your exponents are i / K and end before 1/2; they are 2 i / K and end before 1. So your slowest pair "
+                "turns by about 1 / sqrt(theta)",
+                {"torch.arange(0, head_size, 2) / head_size": "torch.arange(head_size // 2) / head_size"},
+            ),
+            Mistake(
+                "exponents up to two",
+                "you divide 0, 2, 4, ... by K/2, so that your exponents go up to nearly 2: divide by K",
+                {"torch.arange(0, head_size, 2) / head_size": "torch.arange(0, head_size, 2) / (head_size // 2)"},
+            ),
+            Mistake(
+                "exponents up to one itself",
+                "your exponents go from 0 to 1 itself, in steps of 1 / (K/2 - 1); they go in steps of 2 / K, and end "
+                "one step before 1",
+                {"torch.arange(0, head_size, 2) / head_size": "torch.linspace(0, 1, head_size // 2)"},
+            ),
+            Mistake(
+                "theta fixed",
+                "your theta is always 10,000: take the argument. LLaMA 3 has 500,000",
+                {"1 / theta**exponents": "1 / 10000.0**exponents"},
+            ),
+            Mistake(
+                "counted from one",
+                "your positions begin with 1: position 0 is not turned at all, its cosines are 1",
+                {"positions[:, None].float()": "(positions[:, None].float() + 1)"},
+            ),
+            Mistake(
+                "positions in bfloat16",
+                "your positions went through bfloat16, which knows only even numbers above 256: two tokens share a "
+                "position",
+                {"positions[:, None].float()": "positions[:, None].bfloat16().float()"},
+            ),
+            Mistake(
+                "sine and cosine exchanged",
+                "you return the sines first; the cosines come first",
+                {"turned.cos(), turned.sin()": "turned.sin(), turned.cos()"},
+            ),
+            Mistake(
+                "positions beside the frequencies",
+                "(T,) times (K/2,) pairs the first position with the first frequency, and so on. Every position is to "
+                "meet every frequency: positions[:, None] is (T, 1), and the product (T, K/2)",
+                {"positions[:, None].float()": "positions.float()"},
+            ),
+            Mistake(
+                "in turns",
+                "you multiply by 2 pi, as if the frequencies were turns a position; they are radians already",
+                {"positions[:, None].float() *": "2 * torch.pi * positions[:, None].float() *"},
+            ),
+        ],
+        [
+            "`torch.arange(0, K, 2)` has K/2 entries: 0, 2, 4, ... Divided by K they are the exponents.",
+            "A frequency is 1 / theta ** exponent: the first is 1. `positions[:, None]` is (T, 1), and its product "
+            "with (K/2,) is (T, K/2).",
+            "Put the angles twice side by side, `torch.cat((turned, turned), dim=-1)`, so that numbers i and i + K/2 "
+            "share theirs.",
+        ],
+        reference=reference_angles,
+        tolerance=1e-4,  # at position 262, float32 itself is off by 1e-5 radians
+    ),
+    Exercise(
+        "rotate",
+        lambda: list(rotate_cases()),
+        [
+            Mistake(
+                "turned backwards",
+                "you turn the other way round: the minus belongs to the second half, which comes first. What is left "
+                "of a token is now right of it",
+                {"(-second, first)": "(second, -first)"},
+            ),
+            Mistake(
+                "no minus",
+                "the minus is missing: (a cos + b sin, b cos + a sin) is no rotation, and lengths do not stay",
+                {"(-second, first)": "(second, first)"},
+            ),
+            Mistake(
+                "halves not exchanged",
+                "your sine multiplies each number itself and not its partner: exchange the halves",
+                {"(-second, first)": "(-first, second)"},
+            ),
+            Mistake(
+                "halves not exchanged, minus at the second",
+                "your sine multiplies each number itself and not its partner: the second half comes first, with a minus",
+                {"(-second, first)": "(first, -second)"},
+            ),
+            Mistake(
+                "neighbours paired",
+                "you pair neighbouring numbers, x[..., 0::2] with x[..., 1::2], as in the paper; the partner of number "
+                "i is number i + K/2",
+                {
+                    "x.chunk(2, dim=-1)": "(x[..., 0::2], x[..., 1::2])",
+                    "torch.cat((-second, first), dim=-1)": "torch.stack((-second, first), dim=-1).flatten(-2)",
+                },
+            ),
+            Mistake(
+                "cut in two, joined as neighbours",
+                "you cut x into halves and join them number by number: the partner of number i must stand at i",
+                {"torch.cat((-second, first), dim=-1)": "torch.stack((-second, first), dim=-1).flatten(-2)"},
+            ),
+            Mistake(
+                "sine and cosine exchanged",
+                "the cosine belongs to the number itself, the sine to its partner: at position 0, x must stay as it is",
+                {"x * cos + partners * sin": "x * sin + partners * cos"},
+            ),
+            Mistake(
+                "only the partners",
+                "you return the sine's half alone: add x * cos",
+                {"x * cos + partners * sin": "partners * sin"},
+            ),
+            Mistake(
+                "x added unturned",
+                "you add x as it is: it must be multiplied by the cosine, or lengths grow",
+                {"x * cos +": "x +"},
+            ),
+            Mistake(
+                "an axis for the heads",
+                "you give cos and sin an axis more, as for (B, T, K); they are (T, K), which already stands under the "
+                "last two axes of (B, H, T, K)",
+                {"x * cos + partners * sin": "x * cos[:, None] + partners * sin[:, None]"},
+            ),
+        ],
+        [
+            "At position 0, cos is 1 and sin is 0, and x must come out as it went in.",
+            "A number a of the first half has the partner -b, and a number b of the second half the partner a: "
+            "(a, b) becomes (a cos - b sin, b cos + a sin).",
+            "partners = torch.cat((-second, first), dim=-1), and then x * cos + partners * sin.",
+        ],
+        reference=lambda x, cos, sin: apply_rope(x, (cos[None, None], sin[None, None])),
+    ),
+]
