@@ -1,4 +1,4 @@
-"""README.md and five pages of docs/, held true: snippets run as pasted, tables and tree are those of the code.
+"""README.md and six pages of docs/, held true: snippets run as pasted, tables and tree are those of the code.
 
 Snippets run in a folder with a tiny model `runs/mine`, an image `photo.jpg` and rows in `captions.jsonl`. Those that
 need the Hub or minutes are made cheap or only parsed; `CHEAPER` and `PARSED` say which.
@@ -25,7 +25,7 @@ from tests.noise import noise
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "extending", "fine-tuning", "runs", "your-own-images")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "extending", "fine-tuning", "lessons", "runs", "your-own-images")),
 ]
 
 CHEAPER = {"train.steps=500": "train.steps=2", "--minutes 10": "--steps 2"}
@@ -41,6 +41,7 @@ PARSED = (
     "runs/scenes",
     "runs/vit-llama-96",
     "ojito demo",
+    "ojito learn",
     "photos",
 )
 """Commands with these need the Hub, a server, or a long training: only their words are checked."""
