@@ -151,7 +151,8 @@ def test_nothing_unpickles():
 def requirements():
     """All packages that pyproject.toml names, in dependencies and extras. (tomllib came with Python 3.11 only.)"""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    lists = re.findall(r"^(?:dependencies|hf|photos|pretrained|parquet|gguf|log|docs|dev) = \[(.*?)\]$", text, re.M | re.S)
+    names = "dependencies|hf|photos|pretrained|parquet|gguf|log|docs|dev"
+    lists = re.findall(rf"^(?:{names}) = \[(.*?)\]$", text, re.M | re.S)
     assert len(lists) == 9
     return set(re.findall(r'"([A-Za-z][\w-]*)', "".join(lists))) - {"ojito"}
 
