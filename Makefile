@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: demo test test-slow full-size real lint setup
+.PHONY: demo test test-slow full-size real lint docs setup
 
-demo test test-slow full-size real lint setup:
+demo test test-slow full-size real lint docs setup:
 	@$(PYTHON) bootstrap.py $@ $(ARGS)

@@ -34,6 +34,11 @@ COMMANDS: Dict[str, Tuple[str, str, List[List[str]]]] = {  # noqa: UP006
         "dev",
         [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "mypy"], ["-c", LINT_IMPORTS]],
     ),
+    "docs": (
+        "build the documentation site into build/docs",
+        "docs",
+        [["-m", "sphinx", "-q", "-W", "--keep-going", "-d", "build/docs-cache", "docs", "build/docs"]],
+    ),
     "setup": ("only set up .venv, with everything for development", "dev", []),
 }
 
@@ -66,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    if name == "docs":
+        print(f"built; open {ROOT / 'build' / 'docs' / 'index.html'}")
     if not lines:
         print(f"{VENV} is ready; next: python bootstrap.py demo")
     return 0
@@ -95,7 +102,7 @@ def set_up(extra: str) -> Path:
     fingerprint = state()
     extras = installed(fingerprint)
     # "dev" contains "photos", so the demo needs nothing more than the tests.
-    if extra in extras or "dev" in extras:
+    if extra in extras or (extra == "photos" and "dev" in extras):
         return python
     print(f"Installing Ojito and what it needs (extra: {extra}) into {VENV}; this takes minutes, once ...", flush=True)
     install = ["-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt", "-e", f".[{extra}]"]

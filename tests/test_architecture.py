@@ -61,7 +61,7 @@ def test_test_files_mirror_the_package():
     modules = {path.relative_to(ROOT / "ojito").with_suffix("") for path in MODULES}
     known = modules | {path.parent for path in modules if path.name == "__init__"}
     # What these test has no module of its own.
-    apart = {"test_architecture", "test_bootstrap", "test_bad_input", "test_gpu", "test_hostile",
+    apart = {"test_architecture", "test_bootstrap", "test_bad_input", "test_docs", "test_gpu", "test_hostile",
              "test_mistakes", "test_offline", "test_overfit", "test_readme", "test_recipes"}  # fmt: skip
     strangers = []
     for path in (ROOT / "tests").rglob("test_*.py"):
@@ -151,8 +151,9 @@ def test_nothing_unpickles():
 def requirements():
     """All packages that pyproject.toml names, in dependencies and extras. (tomllib came with Python 3.11 only.)"""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    lists = re.findall(r"^(?:dependencies|hf|photos|pretrained|parquet|gguf|log|dev) = \[(.*?)\]$", text, re.M | re.S)
-    assert len(lists) == 8
+    names = "dependencies|hf|photos|pretrained|parquet|gguf|log|docs|dev"
+    lists = re.findall(rf"^(?:{names}) = \[(.*?)\]$", text, re.M | re.S)
+    assert len(lists) == 9
     return set(re.findall(r'"([A-Za-z][\w-]*)', "".join(lists))) - {"ojito"}
 
 

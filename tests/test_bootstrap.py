@@ -82,6 +82,16 @@ def test_demo_needs_nothing_more_after_the_tests(machine):
     assert not machine.installs
 
 
+def test_docs_need_an_extra_that_the_tests_do_not_bring(machine, capsys):
+    machine.run("setup")
+    assert machine.run("docs") == 0
+    assert ".[docs]" in machine.installs[0]
+    assert machine.calls[-1].startswith("-m sphinx -q -W --keep-going")
+    assert "index.html" in capsys.readouterr().out
+    machine.run("docs")
+    assert not machine.installs
+
+
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", ".venv/pyvenv.cfg"])
 def test_changed_requirements_or_python_install_again(machine, name):
     machine.run("demo")

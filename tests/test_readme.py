@@ -25,7 +25,10 @@ from tests.noise import noise
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("evaluation", "extending", "fine-tuning", "lessons", "runs", "your-own-images")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("evaluation", "extending", "fine-tuning", "lessons", "runs", "your-own-images")
+    ),
 ]
 
 CHEAPER = {"train.steps=500": "train.steps=2", "--minutes 10": "--steps 2"}
