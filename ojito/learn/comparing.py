@@ -146,10 +146,12 @@ def _number(got: Any, expected: float, tolerance: float, where: str) -> str:
         return f"{where} is {_kind(got)}, not a number"
     if isinstance(expected, int) and not isinstance(got, int):
         return f"{where} is {got!r}, which is no whole number; it is to be {expected}"
+    if isinstance(expected, int):
+        return "" if got == expected else f"{where} is {got}, not {expected}"
     if math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance):
         return ""
     factor = ratio(got, expected)
-    told = "" if factor is None or factor <= 0 or isinstance(expected, int) else f": {factor:.4g}x of it"
+    told = "" if factor is None or factor <= 0 else f": {factor:.4g}x of it"
     return f"{where} is {got:.6g}, not {expected:.6g}{told}"
 
 

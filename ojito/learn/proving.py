@@ -56,13 +56,14 @@ def _mistakes(lesson: Lesson, exercise: Exercise, parts: Mapping[str, ModuleType
     """Mistakes that are not wrong, or not told from each other."""
     faults = []
     right = results_of(lesson, exercise, load_module(lesson.folder / SOLUTION), parts)
+    harmless = named(lesson, exercise, right, parts)
     for mistake in exercise.mistakes:
         source = edited(lesson, [mistake])
         if source is None:
             faults.append(f"{exercise.name}, {mistake.name}: an edit's text is not in {SOLUTION} exactly once")
             continue
         results = results_of(lesson, exercise, load_module(lesson.folder / SOLUTION, source), parts)
-        if named(lesson, exercise, right, parts) == (mistake,):
+        if harmless == (mistake,):
             faults.append(f"{exercise.name}, {mistake.name}: gives the right results for all cases")
             continue
         found = named(lesson, exercise, results, parts)

@@ -85,6 +85,7 @@ class Pair:
         (Pair(1, "x"), Pair(1, "y"), "the result's right is 'x', not 'y'"),
         (4.0, 2.0, "the result is 4, not 2: 2x of it"),
         (2.0, 2, "the result is 2.0, which is no whole number; it is to be 2"),
+        (5216257, 5216256, "the result is 5216257, not 5216256"),
         (torch.tensor(2.0), 2.0, ""),
         ("kite", "kites", "the result is 'kite', not 'kites'"),
         (1, True, "the result is an int, not a bool"),

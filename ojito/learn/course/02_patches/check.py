@@ -1,0 +1,347 @@
+"""How lesson 2 is checked."""
+
+import torch
+
+from ojito.config import ImageConfig, ViTConfig
+from ojito.learn import Case, Exercise, Mistake, Question
+from ojito.model.vit import ViT, make_stem
+from ojito.processor.pixels import normalize
+
+QUESTION = Question(
+    "You cut an image into patches, shuffle them, and glue them together again. A vision transformer without position "
+    "embeddings, all else as usual, reads both images. For the shuffled one it gives",
+    {
+        "a": "other vectors altogether: the image no longer shows anything",
+        "b": "the same vectors, shuffled in the same way",
+        "c": "the same vectors for patches that kept a neighbour, and others elsewhere",
+    },
+    "b",
+    "The stem looks at one patch at a time, attention at all of them alike, the MLP again at one: nowhere does it matter "
+    "at which row a patch stands. The mean over all patches is the same for both images. The table of positions, 256 "
+    "vectors in PaliGemma at 224 pixels, is all that tells a face from its pieces.",
+)
+
+
+def to_pixels_cases():
+    made = torch.Generator().manual_seed(0)
+    half = torch.full((3,), 0.5)
+    image = torch.randint(256, (4, 6, 3), generator=made, dtype=torch.uint8)
+    yield Case("SigLIP's mean and std, all 0.5", {"image": image, "mean": half, "std": half})
+    image = torch.randint(256, (7, 5, 3), generator=made, dtype=torch.uint8)
+    mean, std = torch.tensor([0.4815, 0.4578, 0.4082]), torch.tensor([0.2686, 0.2613, 0.2758])
+    yield Case("CLIP's mean and std, each channel its own", {"image": image, "mean": mean, "std": std})
+
+
+def reference_to_pixels(image, mean, std):
+    config = ImageConfig(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+    return normalize(image.permute(2, 0, 1), config)
+
+
+def patchify_cases():
+    for name, shape, size in (
+        ("one image, numbered pixels", (1, 3, 4, 8), 2),
+        ("three images of 6 x 8 pixels", (3, 3, 6, 8), 2),
+        ("two images of 6 x 15 pixels", (2, 3, 6, 15), 3),
+    ):
+        N, c, h, w = shape
+        facts = {"patches": h // size * (w // size), "numbers": c * size * size, "rows": h // size}
+        facts |= {"columns": w // size, "size": size}
+        images = torch.arange(float(N * c * h * w)).view(shape)
+        yield Case(name, {"images": images, "size": size}, facts)
+
+
+def reference_patchify(images, size):
+    """The library's stem, with a matrix that passes every number on as it is."""
+    numbers = 3 * size * size
+    stem = make_stem(ViTConfig(image_size=size, patch_size=size, width=numbers, heads=1, stem_bias=False))
+    stem.weight.data = torch.eye(numbers).view(stem.weight.shape)
+    return stem(images).flatten(2).transpose(1, 2).detach()
+
+
+def embed_cases():
+    made = torch.Generator().manual_seed(1)
+    for name, N, side, size, D in (("two images", 2, 6, 2, 8), ("three images, a wider patch", 3, 6, 3, 10)):
+        P, numbers = (side // size) ** 2, 3 * size * size
+        weights = {
+            "patch": torch.randn(D, numbers, generator=made) / numbers**0.5,
+            "patch_bias": torch.randn(D, generator=made),
+            "positions": torch.randn(P, D, generator=made),
+        }
+        images = torch.randn(N, 3, side, side, generator=made)
+        facts = {"patches": P, "width": D, "numbers": numbers, "root": D**0.5}
+        yield Case(name, {"images": images, "weights": weights, "size": size}, facts)
+
+
+def reference_embed(images, weights, size):
+    (P, D), side = weights["positions"].shape, images.shape[-1]
+    vit = ViT(ViTConfig(image_size=side, patch_size=size, width=D, heads=1, layers=0, final_norm=False))
+    vit.load_state_dict(
+        {
+            "stem.weight": weights["patch"].view(D, 3, size, size),
+            "stem.bias": weights["patch_bias"],
+            "positions.weight": weights["positions"],
+        }
+    )
+    return vit(images).detach()
+
+
+EXERCISES = [
+    Exercise(
+        "to_pixels",
+        lambda: list(to_pixels_cases()),
+        [
+            Mistake(
+                "not divided by 255",
+                "your numbers still run to 255 when the mean is subtracted: mean and std are meant for 0 to 1. Divide by "
+                "255 first",
+                {"scaled = image / 255": "scaled = image.float()"},
+            ),
+            Mistake(
+                "divided by 256",
+                "you divide by 256: the largest of 256 values is 255, so that white becomes 0.996 and not 1",
+                {"image / 255": "image / 256"},
+            ),
+            Mistake(
+                "divided in whole numbers",
+                "you divide in whole numbers: every value below 255 becomes 0. `/` gives fractions, `//` does not",
+                {"image / 255": "image // 255"},
+            ),
+            Mistake(
+                "not normalized",
+                "your pixels are from 0 to 1, and the encoder was trained on (x - mean) / std of them: it would see a "
+                "pale, flat image, and not complain",
+                {"(scaled - mean) / std": "scaled"},
+            ),
+            Mistake(
+                "normalized before scaling",
+                "you subtract the mean, about 0.5, from numbers up to 255, and divide by 255 afterwards: it has no "
+                "effect to speak of. Divide by 255 first, then normalize",
+                {
+                    "scaled = image / 255": "scaled = image.float()",
+                    "(scaled - mean) / std": "(scaled - mean) / std / 255",
+                },
+            ),
+            Mistake(
+                "only the mean subtracted",
+                "the mean is subtracted, but nothing is divided by std",
+                {"(scaled - mean) / std": "scaled - mean"},
+            ),
+            Mistake(
+                "from -1 to 1 twice",
+                "you bring the pixels to -1 to 1 yourself, and then subtract the mean and divide by std: for 0 to 1, that "
+                "alone does it",
+                {"image / 255": "image / 255 * 2 - 1"},
+            ),
+            Mistake(
+                "the image's own mean",
+                "you take mean and std of this very image, so that a dark one looks like a bright one to the model. They "
+                "are arguments: the same for every image, those of its training",
+                {"(scaled - mean) / std": "(scaled - scaled.mean((0, 1))) / scaled.std((0, 1))"},
+            ),
+            Mistake(
+                "multiplied by std",
+                "you multiply by std; it is to be divided by, so that numbers that lie close together move apart",
+                {"(scaled - mean) / std": "(scaled - mean) * std"},
+            ),
+            Mistake(
+                "divided before subtracting",
+                "you compute x / std - mean: first subtract the mean, then divide. A bracket is missing",
+                {"(scaled - mean) / std": "scaled / std - mean"},
+            ),
+            Mistake(
+                "reshaped, not permuted",
+                "your result has the right shape and scrambled contents: `reshape` and `view` keep the numbers in their "
+                "order in memory, where red, green and blue of a pixel are neighbours. To move an axis takes `permute`",
+                {"normalized.permute(2, 0, 1)": "normalized.reshape(3, *image.shape[:2])"},
+            ),
+            Mistake(
+                "height and width exchanged",
+                "your image lies on its side: (3, w, h). Channels come first, then height, then width",
+                {"normalized.permute(2, 0, 1)": "normalized.permute(2, 1, 0)"},
+            ),
+            Mistake(
+                "channels first too early",
+                "with channels first, (3, h, w) - (3,) sets the means beside the columns. Either permute last, or give the "
+                "means two more axes: mean[:, None, None]",
+                {"image / 255": "image.permute(2, 0, 1) / 255", "normalized.permute(2, 0, 1)": "normalized"},
+            ),
+            Mistake(
+                "channels left where they are",
+                "channels are still last in your result, (h, w, 3); the encoder reads (3, h, w)",
+                {"normalized.permute(2, 0, 1)": "normalized"},
+            ),
+            Mistake(
+                "red and blue exchanged",
+                "red and blue are exchanged. OpenCV's images are BGR; this one is RGB already",
+                {"scaled = image / 255": "scaled = image.flip(-1) / 255"},
+            ),
+        ],
+        [
+            "The formula is in the first line of the docstring. As long as channels are last, (h, w, 3) - (3,) just works.",
+            "`image / 255` is float32 already. Then `(scaled - mean) / std`.",
+            "To move an axis: `permute(2, 0, 1)` puts axis 2 first, then 0, then 1.",
+        ],
+        reference=reference_to_pixels,
+    ),
+    Exercise(
+        "patchify",
+        lambda: list(patchify_cases()),
+        [
+            Mistake(
+                "only reshaped",
+                "you reshape without a permute: the shape is right, but each of your rows is {numbers} numbers that follow "
+                "each other in memory, a strip of one channel. A square is a piece of {size} rows, in three channels",
+                {"cut.permute(0, 2, 4, 1, 3, 5)": "cut"},
+            ),
+            Mistake(
+                "patches column by column",
+                "your patches go down the columns; in reading order the second one stands to the right of the first",
+                {"cut.permute(0, 2, 4, 1, 3, 5)": "cut.permute(0, 4, 2, 1, 3, 5)"},
+            ),
+            Mistake(
+                "channels last inside a patch",
+                "inside your patches the three channels of a pixel are neighbours, as in the first ViT code. Here a patch "
+                "has all its red first, then green, then blue, as Conv2d's weight (D, 3, size, size) has",
+                {"cut.permute(0, 2, 4, 1, 3, 5)": "cut.permute(0, 2, 4, 3, 5, 1)"},
+            ),
+            Mistake(
+                "patches turned",
+                "every patch is mirrored at its diagonal: inside a patch, the row comes before the column",
+                {"cut.permute(0, 2, 4, 1, 3, 5)": "cut.permute(0, 2, 4, 1, 5, 3)"},
+            ),
+            Mistake(
+                "channels before patches",
+                "your rows mix patches: the channel comes before the number of the patch. First what says which patch, "
+                "then what says where in it",
+                {"cut.permute(0, 2, 4, 1, 3, 5)": "cut.permute(0, 1, 2, 4, 3, 5)"},
+            ),
+            Mistake(
+                "grid and side exchanged",
+                "you cut h into (size, h / size): then neighbours in the last axis are pixels of one patch only by chance, "
+                "and there are not {patches} patches. It is (h / size, size): {rows} rows of patches, each {size} pixels high",
+                {
+                    "h // size, size, w // size, size)": "size, h // size, size, w // size)",
+                    "ordered.reshape(N, -1, c * size * size)": "ordered.flatten(3).flatten(1, 2)",
+                },
+            ),
+            Mistake(
+                "every size-th pixel",
+                "your patches are combs: each takes one row of {rows} and one column of {columns} from all over the image. You cut "
+                "h into (size, h / size); it is to be (h / size, size), so that a patch is a block of neighbours",
+                {
+                    "h // size, size, w // size, size)": "size, h // size, size, w // size)",
+                    "cut.permute(0, 2, 4, 1, 3, 5)": "cut.permute(0, 3, 5, 1, 2, 4)",
+                },
+            ),
+            Mistake(
+                "both cuts at the end",
+                "you cut into (h / size, w / size, size, size) at once. `reshape` can only cut an axis where it is: h becomes "
+                "(h / size, size), and w, after it, (w / size, size)",
+                {"h // size, size, w // size, size)": "h // size, w // size, size, size)"},
+            ),
+            Mistake(
+                "both cuts at the end, then ordered",
+                "you cut into (h / size, w / size, size, size) at once. `reshape` can only cut an axis where it is: h becomes "
+                "(h / size, size), and w, after it, (w / size, size)",
+                {
+                    "h // size, size, w // size, size)": "h // size, w // size, size, size)",
+                    "cut.permute(0, 2, 4, 1, 3, 5)": "cut.permute(0, 2, 3, 1, 4, 5)",
+                },
+            ),
+            Mistake(
+                "patches are columns",
+                "your result is (N, {numbers}, {patches}), as `torch.nn.functional.unfold` gives it: transpose it, so "
+                "that each patch is a row",
+                {"ordered.reshape(N, -1, c * size * size)": "ordered.flatten(3).flatten(1, 2).transpose(1, 2)"},
+            ),
+            Mistake(
+                "the grid kept",
+                "your patches still stand in a grid, (N, {rows}, {columns}, {numbers}): make one axis of its rows and columns",
+                {"ordered.reshape(N, -1, c * size * size)": "ordered.flatten(3)"},
+            ),
+            Mistake(
+                "patches not flattened",
+                "each of your patches is still (3, {size}, {size}): write its numbers into one row of {numbers}",
+                {"ordered.reshape(N, -1, c * size * size)": "ordered.flatten(1, 2)"},
+            ),
+        ],
+        [
+            "Cut first, without moving anything: h is (h / size, size), w is (w / size, size). That gives six axes.",
+            "Name them: N, channel, row of patches, row inside, column of patches, column inside. Which three say which "
+            "patch it is, N among them?",
+            "Row and column of patches right after N, then channel, row inside, column inside: "
+            "`permute(0, 2, 4, 1, 3, 5)`. Then one `reshape` joins them.",
+        ],
+        reference=reference_patchify,
+    ),
+    Exercise(
+        "embed_patches",
+        lambda: list(embed_cases()),
+        [
+            Mistake(
+                "no positions",
+                "the positions are missing: a patch says what it shows, but not where it stands, and to the model an image "
+                "is a bag of patches",
+                {'hidden + weights["positions"]': "hidden"},
+            ),
+            Mistake(
+                "no bias",
+                'the projection has no bias: add weights["patch_bias"]',
+                {'weights["patch"], weights["patch_bias"]': 'weights["patch"]'},
+            ),
+            Mistake(
+                "matrix turned",
+                'you multiply by weights["patch"] as it stands. It is (D, {numbers}), (out, in) as PyTorch keeps it: '
+                "F.linear(x, W) is x @ W.T",
+                {
+                    'linear(patches, weights["patch"], weights["patch_bias"])': 'patches @ weights["patch"] + weights["patch_bias"]'
+                },
+            ),
+            Mistake(
+                "positions concatenated",
+                "you put the positions beside the patches, which makes {width} + {width} numbers. They are added: the "
+                "matrix learns to leave them room",
+                {
+                    'hidden + weights["positions"]': 'torch.cat((hidden, weights["positions"].expand_as(hidden)), dim=-1)'
+                },
+            ),
+            Mistake(
+                "scaled by the root of the width",
+                "you multiply by sqrt(D) = {root} before the positions are added. Some models do that to words; a ViT does "
+                "not to patches",
+                {'hidden + weights["positions"]': 'hidden * hidden.shape[-1] ** 0.5 + weights["positions"]'},
+            ),
+            Mistake(
+                "one position for all",
+                "you add the first row of the table to every patch; row p of the table belongs to patch p, and "
+                "(N, P, D) + (P, D) does just that",
+                {'hidden + weights["positions"]': 'hidden + weights["positions"][0]'},
+            ),
+            Mistake(
+                "positions of the batch",
+                "you choose positions by the image's number in the batch; each of the {patches} patches of every image "
+                "has one, whichever image it is",
+                {'hidden + weights["positions"]': 'hidden + weights["positions"][: len(hidden), None]'},
+            ),
+            Mistake(
+                "positions twice",
+                "the positions are added twice",
+                {'hidden + weights["positions"]': 'hidden + 2 * weights["positions"]'},
+            ),
+            Mistake(
+                "an activation after the projection",
+                "you send the patches through an activation: the stem is one matrix and a bias, nothing else",
+                {
+                    'linear(patches, weights["patch"], weights["patch_bias"])': (
+                        'torch.nn.functional.gelu(linear(patches, weights["patch"], weights["patch_bias"]))'
+                    )
+                },
+            ),
+        ],
+        [
+            'weights["patch"] is (D, 3 * size * size), as F.linear takes it: linear(x, W, b).',
+            "(N, P, D) + (P, D) adds the same P vectors to every image.",
+        ],
+        reference=reference_embed,
+    ),
+]

@@ -1,0 +1,287 @@
+"""How lesson 5 is checked."""
+
+import torch
+
+from ojito.learn import Case, Exercise, Mistake, Question
+
+QUESTION = Question(
+    "A batch of 1000 images and texts, all vectors still random, of 768 numbers. The scale is 10, as SigLIP starts, but the "
+    "bias is 0. The loss is about",
+    {
+        "a": "0.7, the logarithm of 2: every pair is a toss-up",
+        "b": "7, the logarithm of 1000: one text of a thousand is right",
+        "c": "700",
+    },
+    "c",
+    "Each of the million pairs is a toss-up and costs 0.7; the sum is divided by the 1000 images, not by the million. 999 of "
+    "an image's 1000 pairs are a no, so that the first steps would teach nothing but no, and roughly. With a bias of -10 the "
+    "999 cost 0.05 together and the one that is a yes costs 10: the loss is about 10, and nearly all of it is about the yes.",
+)
+
+
+def normalize_cases():
+    made = torch.Generator().manual_seed(0)
+    yield Case("four vectors of six numbers", {"x": torch.randn(4, 6, generator=made) * 3 + 1}, {"B": 4, "D": 6})
+    x = torch.randn(3, 5, generator=made) * torch.tensor([0.01, 1.0, 100.0])[:, None]
+    yield Case("one short, one long", {"x": x}, {"B": 3, "D": 5})
+
+
+def loss_cases():
+    made = torch.Generator().manual_seed(1)
+    for name, B, D, scale, bias in (
+        ("five pairs, scale 10 and bias -10 as at the start", 5, 8, 10.0, -10.0),
+        ("four pairs, a small scale", 4, 6, 2.0, 0.5),
+        ("three pairs, a scale so large that sigmoids round to 0", 3, 4, 500.0, -1.0),
+    ):
+        texts = torch.randn(B, D, generator=made)
+        images = 3 * texts + torch.randn(B, D, generator=made)
+        inputs = {"images": images, "texts": texts, "log_scale": torch.tensor(scale).log(), "bias": torch.tensor(bias)}
+        yield Case(
+            name, inputs, {"B": B, "pairs": B * B, "scale": scale, "log": inputs["log_scale"].item(), "bias": bias}
+        )
+
+
+def reference_loss(images, texts, log_scale, bias):
+    """As PyTorch says it: the cross-entropy of B x B answers of yes or no."""
+    cosines = torch.nn.functional.cosine_similarity(images[:, None], texts[None], dim=-1)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    return entropy(log_scale.exp() * cosines + bias, torch.eye(len(images)), reduction="sum") / len(images)
+
+
+def nearest_cases():
+    made = torch.Generator().manual_seed(2)
+    for name, B, S, D in (("six images, four texts", 6, 4, 8), ("three images, nine texts", 3, 9, 5)):
+        texts = torch.randn(S, D, generator=made) * torch.linspace(0.2, 6, S)[:, None]
+        chosen = torch.randint(S, (B,), generator=made)
+        images = torch.nn.functional.normalize(texts)[chosen] + 0.4 * torch.randn(B, D, generator=made)
+        images = images * torch.linspace(5, 0.3, B)[:, None]
+        images[-1] = -texts[0]  # what is opposite to a text is not near it
+        yield Case(name, {"images": images, "texts": texts}, {"B": B, "S": S})
+
+
+def reference_nearest(images, texts):
+    return torch.nn.functional.cosine_similarity(images[:, None], texts[None], dim=-1).argmax(dim=-1)
+
+
+_LENGTH = "x.square().sum(dim=-1, keepdim=True).sqrt()"
+_LOGITS = "normalize(images) @ normalize(texts).T * log_scale.exp() + bias"
+_COSINES = "cosines = normalize(images) @ normalize(texts).T"
+
+EXERCISES = [
+    Exercise(
+        "normalize",
+        lambda: list(normalize_cases()),
+        [
+            Mistake(
+                "along the batch",
+                "you take the length over the {B} rows, axis 0; each row has its own, over its {D} numbers",
+                {_LENGTH: "x.square().sum(dim=0, keepdim=True).sqrt()"},
+            ),
+            Mistake(
+                "one length for all",
+                "you divide by one length of the whole tensor, what `x.norm()` gives: each row has its own",
+                {_LENGTH: "x.norm()"},
+            ),
+            Mistake(
+                "no root",
+                "you divide by the square of the length: long vectors become the short ones",
+                {_LENGTH: "x.square().sum(dim=-1, keepdim=True)"},
+            ),
+            Mistake(
+                "mean in place of the sum",
+                "you take the mean of the squares: your vectors have length sqrt({D}), as after an RMSNorm, and not 1",
+                {_LENGTH: "x.square().mean(dim=-1, keepdim=True).sqrt()"},
+            ),
+            Mistake(
+                "sum of absolute values",
+                "you divide by the sum of the absolute values; the length is the root of the sum of squares",
+                {_LENGTH: "x.abs().sum(dim=-1, keepdim=True)"},
+            ),
+            Mistake(
+                "standardized",
+                "you subtract the mean and divide by the standard deviation: that is a layer norm, and turns the vector "
+                "elsewhere. Only its length is to change",
+                {"return x / lengths": "return (x - x.mean(dim=-1, keepdim=True)) / x.std(dim=-1, keepdim=True)"},
+            ),
+            Mistake(
+                "a softmax",
+                "your rows sum to 1; they are to have length 1, where it is the squares that sum to 1",
+                {"return x / lengths": "return x.softmax(dim=-1)"},
+            ),
+            Mistake(
+                "the largest number",
+                "you divide by the largest number of each row; divide by its length",
+                {_LENGTH: "x.abs().amax(dim=-1, keepdim=True)"},
+            ),
+            Mistake(
+                "the axis lost",
+                "your lengths are ({B},), which does not divide ({B}, {D}): keep the axis as one of size 1, with `keepdim=True`",
+                {_LENGTH: "x.square().sum(dim=-1).sqrt()"},
+            ),
+        ],
+        ["The length is the root of the sum of squares, of each row.", "Over the last axis, with `keepdim=True`."],
+        reference=lambda x: torch.nn.functional.normalize(x, dim=-1),
+    ),
+    Exercise(
+        "siglip_loss",
+        lambda: list(loss_cases()),
+        [
+            Mistake(
+                "mean over all pairs",
+                "you divide by all {pairs} pairs; SigLIP divides their sum by the {B} images. Yours is {ratio} of it, and gets "
+                "smaller as the batch grows",
+                {"each.sum() / B": "each.mean()"},
+            ),
+            Mistake("not divided", "you do not divide by B: {ratio}x too large", {"each.sum() / B": "each.sum()"}),
+            Mistake(
+                "the logarithm as the scale",
+                "you multiply by log_scale, {log}: the scale is its exponential, {scale}",
+                {"log_scale.exp()": "log_scale"},
+            ),
+            Mistake(
+                "divided by the scale",
+                "you divide by the scale, as by a temperature; CLIP's temperature is one over this scale",
+                {"* log_scale.exp()": "/ log_scale.exp()"},
+            ),
+            Mistake("no bias", "the bias, {bias}, is missing", {" * log_scale.exp() + bias": " * log_scale.exp()"}),
+            Mistake(
+                "the bias subtracted",
+                "you subtract the bias, {bias}; it is added",
+                {"log_scale.exp() + bias": "log_scale.exp() - bias"},
+            ),
+            Mistake(
+                "the bias scaled, too",
+                "you add the bias before you scale: it becomes {scale}x itself",
+                {_LOGITS: "(normalize(images) @ normalize(texts).T + bias) * log_scale.exp()"},
+            ),
+            Mistake(
+                "lengths left in",
+                "your logits are products of vectors as long as they come: bring both to length 1 first",
+                {_LOGITS: "images @ texts.T * log_scale.exp() + bias"},
+            ),
+            Mistake(
+                "only the images normalized",
+                "only the images have length 1: normalize the texts, too",
+                {_LOGITS: "normalize(images) @ texts.T * log_scale.exp() + bias"},
+            ),
+            Mistake(
+                "only what belongs together",
+                "you count the diagonal only. Without a no, the loss is lowest when all vectors are one and the same",
+                {"return each.sum() / B": "return each.diagonal().sum() / B"},
+            ),
+            Mistake(
+                "0 in place of -1",
+                "your signs are 1 and 0: a pair that does not belong together then costs log 2 = 0.69 whatever it looks like. "
+                "It takes -1",
+                {"2 * torch.eye(B) - 1": "torch.eye(B)"},
+            ),
+            Mistake(
+                "signs exchanged",
+                "your signs are exchanged: what belongs together is driven apart, and the rest together",
+                {"2 * torch.eye(B) - 1": "1 - 2 * torch.eye(B)"},
+            ),
+            Mistake(
+                "the minus forgotten",
+                "your loss is negative, the logarithm of a probability: it takes a minus, or training makes it worse",
+                {"-torch.nn.functional.logsigmoid": "torch.nn.functional.logsigmoid"},
+            ),
+            Mistake(
+                "the logarithm of 0",
+                "you take the logarithm of a sigmoid, which is rounded to 0 for a logit below about -88, and the logarithm of 0 is "
+                "minus infinity. `torch.nn.functional.logsigmoid` does both at once, and is exact",
+                {"-torch.nn.functional.logsigmoid(signs * logits)": "-(signs * logits).sigmoid().log()"},
+            ),
+            Mistake(
+                "the sign outside",
+                "your sign stands outside the logarithm: it is to turn the logit, so that a pair that does not belong together "
+                "costs -log sigmoid(-logit)",
+                {"logsigmoid(signs * logits)": "logsigmoid(logits) * signs"},
+            ),
+            Mistake(
+                "no logarithm",
+                "you add up 1 - sigmoid; it is -log sigmoid, which a pair that is surely wrong makes large",
+                {"-torch.nn.functional.logsigmoid(signs * logits)": "1 - (signs * logits).sigmoid()"},
+            ),
+            Mistake(
+                "CLIP's loss, over the texts",
+                "you take a softmax over each row: which of the {B} texts is it? That is half of CLIP's loss. SigLIP asks of "
+                "each pair by itself, with a sigmoid",
+                {
+                    "return each.sum() / B": "return torch.nn.functional.cross_entropy(logits, torch.arange(B))",
+                },
+            ),
+            Mistake(
+                "CLIP's loss",
+                "you take a softmax over rows and columns, which is CLIP's loss. SigLIP asks of each pair by itself, with a "
+                "sigmoid",
+                {
+                    "return each.sum() / B": (
+                        "return (torch.nn.functional.cross_entropy(logits, torch.arange(B)) + "
+                        "torch.nn.functional.cross_entropy(logits.T, torch.arange(B))) / 2"
+                    ),
+                },
+            ),
+        ],
+        [
+            "logits: the cosines, (B, D) @ (D, B), times `log_scale.exp()`, plus the bias.",
+            "signs: `torch.eye(B)` is 1 and 0; doubled, less 1, it is 1 and -1.",
+            "Each pair costs `-logsigmoid(signs * logits)`. The sum of all, divided by B.",
+        ],
+        reference=reference_loss,
+    ),
+    Exercise(
+        "nearest_text",
+        lambda: list(nearest_cases()),
+        [
+            Mistake(
+                "lengths left in",
+                "you compare products of vectors as long as they come: the longest text wins, whatever it says. Bring them to "
+                "length 1",
+                {_COSINES: "cosines = images @ texts.T"},
+            ),
+            Mistake(
+                "for each text, an image",
+                "you look for the nearest image of each of the {S} texts; what is asked for is a text for each of the {B} images",
+                {"cosines.argmax(dim=-1)": "cosines.argmax(dim=0)"},
+            ),
+            Mistake(
+                "the farthest",
+                "you take the smallest cosine, which is the text that fits worst: the largest is the nearest",
+                {"argmax(dim=-1)": "argmin(dim=-1)"},
+            ),
+            Mistake(
+                "the cosine, not its place",
+                "you return how near the nearest text is; what is asked for is which one: argmax in place of max",
+                {"cosines.argmax(dim=-1)": "cosines.amax(dim=-1)"},
+            ),
+            Mistake(
+                "values and places together",
+                "`max` with an axis returns two things, the largest values and their places: `argmax` returns the places",
+                {"cosines.argmax(dim=-1)": "cosines.max(dim=-1)"},
+            ),
+            Mistake(
+                "the distance",
+                "you take the smallest distance of vectors as long as they come: short ones are near to everything. Bring them "
+                "to length 1 first; then the order is the same as by cosine",
+                {_COSINES: "cosines = -torch.cdist(images, texts)"},
+            ),
+            Mistake(
+                "the largest of all",
+                "you give one number, the place of the largest cosine of all: one is asked for in each row, `dim=-1`",
+                {"argmax(dim=-1)": "argmax()"},
+            ),
+            Mistake(
+                "probabilities",
+                "you return a weight for each text; what is asked for is the place of the largest",
+                {"cosines.argmax(dim=-1)": "cosines.softmax(dim=-1)"},
+            ),
+            Mistake(
+                "opposites near",
+                "you take the absolute value: a text in the opposite direction then counts as near",
+                {_COSINES: "cosines = (normalize(images) @ normalize(texts).T).abs()"},
+            ),
+        ],
+        ["(B, D) @ (D, S) is (B, S), and both sides want `normalize`.", "`argmax(dim=-1)` says where the largest is."],
+        reference=reference_nearest,
+    ),
+]
