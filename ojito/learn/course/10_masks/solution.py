@@ -1,0 +1,63 @@
+"""Lesson 10, solved. In the library: ojito/model/masks.py."""
+
+import torch
+from torch import Tensor
+
+PREDICTION = "c"
+
+
+def causal(length: int) -> Tensor:
+    """The mask of a language model: a position sees itself and what came before.
+
+    Args:
+        length: Number of positions T.
+
+    Returns:
+        (T, T), True where the query of a line may attend to the key of a column.
+    """
+    positions = torch.arange(length)
+    return positions[:, None] >= positions  # (T, T)
+
+
+def prefix(length: int, prefix_lengths: Tensor) -> Tensor:
+    """The mask of PaliGemma: the prefix is read in both directions, what follows is causal.
+
+    Args:
+        length: Number of positions T.
+        prefix_lengths: (B,), how many positions of each row are its prefix: image and question.
+
+    Returns:
+        (B, T, T), True where a query may attend to a key.
+    """
+    in_prefix = torch.arange(length) < prefix_lengths[:, None]  # (B, T): whether a position is of its row's prefix
+    both = in_prefix[:, :, None] & in_prefix[:, None, :]  # (B, T, T): whether query and key are of the prefix
+    return causal(length) | both  # (B, T, T)
+
+
+def with_padding(mask: Tensor, valid: Tensor) -> Tensor:
+    """A mask that hides padding: it is seen by nobody but itself.
+
+    Args:
+        mask: (B, T, T), as if there were no padding. Every position sees itself.
+        valid: (B, T), False where there is padding, at either end.
+
+    Returns:
+        (B, T, T). Every position sees itself, so that no line is all False.
+    """
+    hidden = mask & valid[:, None, :]  # (B, T, T): without the keys of padding
+    itself = torch.eye(mask.shape[-1]).bool()  # (T, T): whether query and key are the same position
+    return hidden | itself  # (B, T, T)
+
+
+def packed(mask: Tensor, documents: Tensor) -> Tensor:
+    """A mask for several documents in one row: none of them sees another.
+
+    Args:
+        mask: (B, T, T), as if each row were one document.
+        documents: (B, T), the number of the document that a position belongs to.
+
+    Returns:
+        (B, T, T), True where a query may attend to a key.
+    """
+    same = documents[:, :, None] == documents[:, None, :]  # (B, T, T): whether query and key are of one document
+    return mask & same

@@ -1,0 +1,369 @@
+"""How lesson 12 is checked."""
+
+import torch
+
+from ojito.generate.sampling import Temperature, TopK, TopP, draw
+from ojito.learn import Case, Exercise, Mistake, Question
+
+QUESTION = Question(
+    "At each step of a caption of 20 tokens, a model gives 0.95 to tokens that fit, and the other 0.05 is spread over "
+    "thousands that do not. Drawn at temperature 1, without top-k and top-p, how many captions have at least one token "
+    "that does not fit?",
+    {"a": "about 5 of 100", "b": "about 25 of 100", "c": "about 64 of 100"},
+    "c",
+    "All 20 tokens fit in 0.95^20 = 0.36 of the captions. A small chance is taken again at each token, and a long text "
+    "hardly ever escapes it. With top-p 0.95 or less, none of the thousands can be drawn at all.",
+)
+
+CHANCES = torch.tensor(
+    [
+        [0.05, 0.40, 0.02, 0.25, 0.20, 0.08],
+        [0.01, 0.01, 0.93, 0.02, 0.025, 0.005],
+        [0.17, 0.18, 0.15, 0.16, 0.14, 0.20],
+    ]
+)
+DRAWS = 6_000
+
+
+def shaped(sampler, logits):
+    return sampler.keep(logits).softmax(dim=-1)
+
+
+def temperature_cases():
+    made = torch.Generator().manual_seed(0)
+    for name, temperature in (("sharper, 0.5", 0.5), ("flatter, 2", 2.0), ("as it is, 1", 1.0)):
+        logits = 2 * torch.randn(3, 7, generator=made)
+        yield Case(name, {"logits": logits, "temperature": temperature})
+
+
+def draws(solution, inputs):
+    """Shares of the tokens in many draws, and whether a seed repeats them."""
+
+    def drawn(seed):
+        many = inputs["logits"].repeat(DRAWS, 1)
+        return solution(many, inputs["temperature"], inputs["p"], torch.Generator().manual_seed(seed))
+
+    first, vocabulary = drawn(0), inputs["logits"].shape[1]
+    shape = tuple(first.shape) if isinstance(first, torch.Tensor) else type(first).__name__
+    told = {"shape of the tokens for 18,000 rows": str(shape), "shares of the tokens in 6,000 draws": None}
+    if shape != (len(inputs["logits"]) * DRAWS,):
+        return {**told, "the same tokens from a generator with the same seed": None}
+    hits = torch.nn.functional.one_hot(first.view(DRAWS, -1), vocabulary)
+    return {
+        **told,
+        "shares of the tokens in 6,000 draws": hits.float().mean(0),
+        "the same tokens from a generator with the same seed": bool(torch.equal(drawn(0), first)),
+    }
+
+
+def library_sample(logits, temperature, p, generator):
+    if temperature == 0:
+        return TopP(p, 0.0).choose(logits, [])
+    kept = TopP(p, temperature).keep(logits)
+    # One generator serves all rows here; the library has one for each.
+    return draw(kept, [generator] * len(logits))
+
+
+def sample_cases():
+    logits = CHANCES.log() + torch.tensor([[0.0], [3.0], [-5.0]])
+    yield Case("temperature 1, p = 1: as the model says", {"logits": logits, "temperature": 1.0, "p": 1.0})
+    yield Case("temperature 2, p = 0.7", {"logits": logits, "temperature": 2.0, "p": 0.7})
+    yield Case("temperature 0: greedy", {"logits": logits, "temperature": 0.0, "p": 0.9})
+
+
+EXERCISES = [
+    Exercise(
+        "with_temperature",
+        lambda: list(temperature_cases()),
+        [
+            Mistake(
+                "multiplied",
+                "you multiply by the temperature: 0.5 makes your chances flatter, and it is to make them sharper. Divide",
+                {"logits / temperature": "logits * temperature"},
+            ),
+            Mistake(
+                "after the softmax",
+                "you divide the chances, after the softmax: their rows sum to 1 / temperature. Divide the logits, before it",
+                {"(logits / temperature).softmax(dim=-1)": "logits.softmax(dim=-1) / temperature"},
+            ),
+            Mistake(
+                "softmax twice",
+                "you divide the chances and take a softmax again: chances lie between 0 and 1, so that all tokens become "
+                "nearly alike. Divide the logits",
+                {"(logits / temperature).softmax": "(logits.softmax(dim=-1) / temperature).softmax"},
+            ),
+            Mistake(
+                "softmax over the rows",
+                "your softmax runs over the rows of the batch: each token's chances sum to 1 over B. It belongs over the "
+                "vocabulary, the last axis",
+                {"softmax(dim=-1)": "softmax(dim=0)"},
+            ),
+            Mistake(
+                "not normalized",
+                "your chances do not sum to 1: e^(logits / temperature) is to be divided by its sum, which softmax does",
+                {"(logits / temperature).softmax(dim=-1)": "(logits / temperature).exp()"},
+            ),
+            Mistake(
+                "no softmax",
+                "you return logits: divide them, and then take the softmax over the vocabulary",
+                {"(logits / temperature).softmax(dim=-1)": "logits / temperature"},
+            ),
+            Mistake(
+                "logarithms",
+                "you return the logarithms of the chances: softmax, not log_softmax",
+                {".softmax(dim=-1)\n\n\ndef top_k": ".log_softmax(dim=-1)\n\n\ndef top_k"},
+            ),
+            Mistake(
+                "no effect",
+                "the temperature has no effect: divide the logits by it before the softmax",
+                {"logits / temperature": "logits"},
+            ),
+        ],
+        [
+            "What is divided: logits or chances? Only logits can become any number.",
+            "Divide, then softmax over the last axis.",
+        ],
+        reference=lambda logits, temperature: shaped(Temperature(temperature), logits),
+    ),
+    Exercise(
+        "top_k",
+        lambda: [Case(f"the {k} likeliest of 6", {"probabilities": CHANCES, "k": k}) for k in (1, 3, 6)],
+        [
+            Mistake(
+                "one too few",
+                "you keep k - 1 tokens: the one whose chance equals the least is kept as well, >=",
+                {"probabilities >= least": "probabilities > least"},
+            ),
+            Mistake(
+                "least likely",
+                "you keep the k least likely tokens, or drop the wrong side: what is at least as likely as the k-th stays",
+                {
+                    "probabilities.topk(k).values[:, -1:]": "probabilities.topk(k, largest=False).values[:, -1:]",
+                    "probabilities >= least": "probabilities <= least",
+                },
+            ),
+            Mistake(
+                "likeliest dropped",
+                "you drop the likeliest tokens and keep the rest: exchange the two sides of `where`",
+                {"probabilities >= least": "probabilities <= least"},
+            ),
+            Mistake(
+                "only the likeliest",
+                "you compare with the likeliest token, the first that topk returns, and it alone is left: the least of the k "
+                "is the last, values[:, -1:]",
+                {".values[:, -1:]": ".values[:, :1]"},
+            ),
+            Mistake(
+                "indices",
+                "you compare chances with the numbers of tokens: topk(k) returns values and indices, and you want the values",
+                {"topk(k).values": "topk(k).indices"},
+            ),
+            Mistake(
+                "the least of all",
+                "you compare with the least of all chances, and nothing is dropped: take the k-th, topk(k).values[:, -1:]",
+                {"probabilities.topk(k).values[:, -1:]": "probabilities.min(dim=-1, keepdim=True).values"},
+            ),
+            Mistake(
+                "the batch's least",
+                "you take the least chance over all rows: each row has a k-th token of its own, (B, 1)",
+                {"topk(k).values[:, -1:]": "topk(k).values[:, -1:].min()"},
+            ),
+            Mistake(
+                "cut",
+                "your result is (B, k), and it is no longer known whose chances these are: keep all V places, with 0 where a "
+                "token is dropped",
+                {"probabilities.where(probabilities >= least, 0.0)": "probabilities.topk(k).values"},
+            ),
+            Mistake(
+                "sorted from the least",
+                "you take the k-th chance from below: sort puts the smallest first unless it is told descending=True",
+                {"probabilities.topk(k).values[:, -1:]": "probabilities.sort(dim=-1).values[:, k - 1 : k]"},
+            ),
+            Mistake(
+                "no axis to compare along",
+                "your least chances are (B,), which does not meet (B, V): keep the axis, [:, -1:] is (B, 1)",
+                {"topk(k).values[:, -1:]": "topk(k).values[:, -1]"},
+            ),
+            Mistake(
+                "k is a chance",
+                "you compare chances with k, which is a number of tokens: none is that likely, and nothing is left",
+                {"probabilities.topk(k).values[:, -1:]": "torch.full_like(probabilities[:, :1], k)"},
+            ),
+        ],
+        [
+            "`probabilities.topk(k).values` are the k largest chances of each row, the largest first.",
+            "The last of them, `[:, -1:]`, keeps its axis, (B, 1). What is smaller becomes 0: "
+            "`probabilities.where(probabilities >= least, 0.0)`.",
+        ],
+        reference=lambda probabilities, k: shaped(TopK(k), probabilities.log()),
+    ),
+    Exercise(
+        "top_p",
+        lambda: [Case(f"p = {p}", {"probabilities": CHANCES, "p": p}) for p in (0.6, 0.9, 1.0)],
+        [
+            Mistake(
+                "one too few",
+                "the token with which the sum reaches p is missing in your result. Where one token has more than p, nothing "
+                "is left, and 0 / 0 is NaN. Ask what the likelier ones have together, without the token itself",
+                {"ordered.cumsum(dim=-1) - ordered": "ordered.cumsum(dim=-1)"},
+            ),
+            Mistake(
+                "not put back",
+                "your chances are in falling order, and no longer at the places of their tokens: token 0 gets the largest. "
+                "scatter puts them back by `order`",
+                {"torch.zeros_like(ordered).scatter(-1, order, ordered)": "ordered"},
+            ),
+            Mistake(
+                "gathered",
+                "you sort a second time in place of sorting back: gather takes from the places in `order`, scatter puts "
+                "there",
+                {"torch.zeros_like(ordered).scatter(-1, order, ordered)": "ordered.gather(-1, order)"},
+            ),
+            Mistake(
+                "not renormalized",
+                "your rows sum to less than 1: what was dropped leaves a hole. Divide each row by its sum",
+                {
+                    "(-1, order, ordered)  # (B, V): each chance at the place of its token\n    return kept / kept.sum(dim=-1, keepdim=True)": "(-1, order, ordered)\n    return kept"
+                },
+            ),
+            Mistake(
+                "renormalized by a softmax",
+                "you renormalize with a softmax: what was dropped gets a chance again, e^0. Divide each row by its sum",
+                {
+                    "(-1, order, ordered)  # (B, V): each chance at the place of its token\n    return kept / kept.sum(dim=-1, keepdim=True)": "(-1, order, ordered)\n    return kept.softmax(dim=-1)"
+                },
+            ),
+            Mistake(
+                "renormalized over everything",
+                "you divide by the sum of all rows together: each row is to sum to 1, so that dim=-1, keepdim=True",
+                {
+                    "(-1, order, ordered)  # (B, V): each chance at the place of its token\n    return kept / kept.sum(dim=-1, keepdim=True)": "(-1, order, ordered)\n    return kept / kept.sum()"
+                },
+            ),
+            Mistake(
+                "unlikely ones kept",
+                "you drop the likeliest tokens and keep the rest: keep where the likelier ones have LESS than p",
+                {"likelier < p": "likelier >= p"},
+            ),
+            Mistake(
+                "single chances",
+                "you compare single chances with p: it is their sum from the likeliest on that is to reach p",
+                {"ordered.where(likelier < p, 0.0)": "ordered.where(ordered < p, 0.0)"},
+            ),
+            Mistake(
+                "at least p alone",
+                "you keep tokens that have a chance of p by themselves: it is their sum from the likeliest on that is to "
+                "reach p",
+                {"ordered.where(likelier < p, 0.0)": "ordered.where(ordered >= p, 0.0)"},
+            ),
+            Mistake(
+                "sum down the batch",
+                "your sum runs down the rows of the batch: it belongs along the vocabulary, dim=-1",
+                {"ordered.cumsum(dim=-1)": "ordered.cumsum(dim=0)"},
+            ),
+        ],
+        [
+            "`ordered` falls. Its running sum, `ordered.cumsum(dim=-1)`, holds each token itself: take that away.",
+            "A token is kept while the likelier ones have less than p: `ordered.where(likelier < p, 0.0)`.",
+            "`torch.zeros_like(ordered).scatter(-1, order, ordered)` puts each chance to its token. Then divide by the sum "
+            "of the row.",
+        ],
+        reference=lambda probabilities, p: shaped(TopP(p), probabilities.log()),
+    ),
+    Exercise(
+        "sample",
+        lambda: list(sample_cases()),
+        [
+            Mistake(
+                "random state of the process",
+                "your draw does not use the generator: the same seed gives other tokens each time. Pass it on",
+                {"(probabilities, 1, generator=generator)": "(probabilities, 1)"},
+            ),
+            Mistake(
+                "an axis too many",
+                "multinomial returns (B, 1), a column of draws; one token a row is (B,): [:, 0]",
+                {"generator=generator)[:, 0]": "generator=generator)"},
+            ),
+            Mistake(
+                "never drawn",
+                "you always take the likeliest token: above temperature 0, tokens are drawn",
+                {
+                    "torch.multinomial(probabilities, 1, generator=generator)[:, 0]": "probabilities.argmax(dim=-1)",
+                },
+            ),
+            Mistake(
+                "top-p before the temperature",
+                "you take top-p of the chances at temperature 1, and apply the temperature afterwards: it comes first, so "
+                "that flatter chances keep more tokens",
+                {
+                    "top_p(with_temperature(logits, temperature), p)": (
+                        "with_temperature(top_p(logits.softmax(dim=-1), p).log(), temperature)"
+                    )
+                },
+            ),
+            Mistake(
+                "chances as logits",
+                "you give chances to with_temperature, which takes logits: its softmax makes them nearly alike, and wakes up "
+                "what top-p dropped. Temperature first, then top-p",
+                {
+                    "top_p(with_temperature(logits, temperature), p)": (
+                        "with_temperature(top_p(logits.softmax(dim=-1), p), temperature)"
+                    )
+                },
+            ),
+            Mistake(
+                "logits as chances",
+                "you give logits to top_p, which takes chances: use with_temperature, which has the softmax",
+                {"top_p(with_temperature(logits, temperature), p)": "top_p(logits / temperature, p)"},
+            ),
+            Mistake(
+                "no top-p",
+                "top-p has no effect: tokens beyond p are drawn as well",
+                {"top_p(with_temperature(logits, temperature), p)": "with_temperature(logits, temperature)"},
+            ),
+            Mistake(
+                "no temperature",
+                "the temperature has no effect on what is drawn",
+                {"top_p(with_temperature(logits, temperature), p)": "top_p(logits.softmax(dim=-1), p)"},
+            ),
+            Mistake(
+                "greedy over the rows",
+                "at temperature 0 you take for each token the row that likes it best; wanted is for each row the likeliest "
+                "token, dim=-1",
+                {"logits.argmax(dim=-1)": "logits.argmax(dim=0)"},
+            ),
+            Mistake(
+                "greedy over everything",
+                "at temperature 0 you take one token for the whole batch: argmax without an axis. Wanted is dim=-1",
+                {"logits.argmax(dim=-1)": "logits.argmax()"},
+            ),
+            Mistake(
+                "greedy keeps its axis",
+                "at temperature 0 you return (B, 1): one token a row is (B,)",
+                {"logits.argmax(dim=-1)": "logits.argmax(dim=-1, keepdim=True)"},
+            ),
+            Mistake(
+                "the largest logit itself",
+                "at temperature 0 you return the largest logit and not the token that has it: argmax",
+                {"logits.argmax(dim=-1)": "logits.max(dim=-1).values"},
+            ),
+            Mistake(
+                "one draw for all rows",
+                "you draw once, with the chances of the first row, and give that token to all rows",
+                {
+                    "torch.multinomial(probabilities, 1, generator=generator)[:, 0]": (
+                        "torch.multinomial(probabilities[0], 1, generator=generator).expand(len(logits))"
+                    )
+                },
+            ),
+        ],
+        [
+            "At temperature 0 the likeliest token of each row: argmax over the vocabulary.",
+            "Otherwise first the temperature, then top-p, with the functions above.",
+            "`torch.multinomial(probabilities, 1, generator=generator)` is (B, 1): take its column 0.",
+        ],
+        reference=library_sample,
+        use=draws,
+        tolerance=0.03,
+    ),
+]

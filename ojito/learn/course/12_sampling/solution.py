@@ -1,0 +1,69 @@
+"""Lesson 12, solved. In the library: ojito/generate/sampling.py."""
+
+import torch
+from torch import Tensor
+
+PREDICTION = "c"
+
+
+def with_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """Chances of the tokens: sharper with a temperature below 1, flatter above.
+
+    Args:
+        logits: (B, V).
+        temperature: Above 0.
+
+    Returns:
+        (B, V), each row sums to 1.
+    """
+    return (logits / temperature).softmax(dim=-1)
+
+
+def top_k(probabilities: Tensor, k: int) -> Tensor:
+    """Chances of the k likeliest tokens of each row; 0 for all others.
+
+    Args:
+        probabilities: (B, V), each row sums to 1.
+        k: Tokens to keep, 1 to V.
+
+    Returns:
+        (B, V), each row sums to 1 again.
+    """
+    least = probabilities.topk(k).values[:, -1:]  # (B, 1): the least chance that is kept
+    kept = probabilities.where(probabilities >= least, 0.0)  # (B, V): with 0 for what is dropped
+    return kept / kept.sum(dim=-1, keepdim=True)
+
+
+def top_p(probabilities: Tensor, p: float) -> Tensor:
+    """Chances of the fewest likeliest tokens of each row that reach p together; 0 for all others.
+
+    Args:
+        probabilities: (B, V), each row sums to 1.
+        p: Above 0, at most 1.
+
+    Returns:
+        (B, V), each row sums to 1 again.
+    """
+    ordered, order = probabilities.sort(dim=-1, descending=True)  # (B, V) each: chances, and the tokens they belong to
+    likelier = ordered.cumsum(dim=-1) - ordered  # (B, V): what all likelier tokens have together
+    ordered = ordered.where(likelier < p, 0.0)  # (B, V): with 0 for what is dropped
+    kept = torch.zeros_like(ordered).scatter(-1, order, ordered)  # (B, V): each chance at the place of its token
+    return kept / kept.sum(dim=-1, keepdim=True)
+
+
+def sample(logits: Tensor, temperature: float, p: float, generator: torch.Generator) -> Tensor:
+    """Draw the next token of every row.
+
+    Args:
+        logits: (B, V).
+        temperature: 0 takes the likeliest token.
+        p: As for `top_p`, which comes after the temperature.
+        generator: Of the random numbers.
+
+    Returns:
+        (B,), token ids.
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1)  # (B,)
+    probabilities = top_p(with_temperature(logits, temperature), p)  # (B, V): the chances to draw with
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # (B,)

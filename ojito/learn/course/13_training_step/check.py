@@ -1,0 +1,376 @@
+"""How lesson 13 is checked."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from ojito.learn import Case, Exercise, Mistake, Question
+from ojito.records import IGNORE
+from ojito.trainer.loss import count_labels
+from ojito.trainer.loss import token_loss as library_summed_loss
+from ojito.trainer.norms import clip_gradients
+
+QUESTION = Question(
+    "A step has two micro-batches: captions with 98 labelled tokens in all, and yes or no with 2. Somebody takes the mean "
+    "loss of each and averages the two. How much does a token of the second pull on the weights, compared with one of the "
+    "first?",
+    {"a": "as much: a mean is a mean", "b": "twice as much", "c": "49 times as much"},
+    "c",
+    "A token of the first has a weight of 1/2 * 1/98, one of the second 1/2 * 1/2. Two words of yes and no pull as hard as "
+    "98 of captions together; and which ones share a micro-batch is chance.",
+)
+
+
+def library_loss(logits, labels):
+    """The library's loss of a model whose logits these are."""
+    decoder = SimpleNamespace(head=None)
+    config = SimpleNamespace(decoder=SimpleNamespace(vocab_size=logits.shape[-1]))
+    model = SimpleNamespace(features=lambda _: logits, head=lambda hidden: hidden, decoder=decoder, config=config)
+    batch = SimpleNamespace(targets=labels)
+    return library_summed_loss(model, batch) / max(count_labels(batch), 1)
+
+
+def labels_like(rows, columns, counts, made, vocabulary):
+    """Labels (rows, columns), of which the last `counts[i]` of row i count."""
+    labels = torch.randint(vocabulary, (rows, columns), generator=made)
+    for row, count in enumerate(counts):
+        labels[row, : columns - count] = IGNORE
+    return labels
+
+
+def loss_cases():
+    made = torch.Generator().manual_seed(0)
+    for name, counts in (("answers of 1, 4 and 2 tokens", (1, 4, 2)), ("no token is labelled", (0, 0, 0))):
+        logits = 2 * torch.randn(3, 5, 7, generator=made)
+        yield Case(name, {"logits": logits, "labels": labels_like(3, 5, counts, made, 7)})
+
+
+def micro_batches(sizes, made, width=4, vocabulary=6):
+    return [
+        (
+            torch.randn(len(counts), columns, width, generator=made),
+            labels_like(len(counts), columns, counts, made, vocabulary),
+        )
+        for columns, counts in sizes
+    ]
+
+
+def accumulate_cases():
+    made = torch.Generator().manual_seed(1)
+    weights = torch.randn(6, 4, generator=made)
+    uneven = micro_batches([(5, (1, 5)), (3, (1, 0, 1)), (7, (6,))], made)
+    yield Case("6, 2 and 6 labelled tokens in 2, 3 and 1 rows", {"weights": weights, "batches": uneven})
+    empty = micro_batches([(4, (3, 4)), (4, (0, 0))], made)
+    yield Case("a micro-batch without labels", {"weights": weights, "batches": empty})
+
+
+def use_accumulate(solution, inputs):
+    """Loss and gradient, and how many micro-batches were held in memory at once."""
+    weights = inputs["weights"].clone().requires_grad_()
+    held = {"now": 0, "most": 0}
+
+    def loss(hidden, labels):
+        held["now"] += 1
+        held["most"] = max(held["most"], held["now"])
+        found = library_loss(nn.functional.linear(hidden, weights), labels)
+        found.register_hook(lambda _: held.update(now=held["now"] - 1))
+        return found
+
+    value = solution(inputs["batches"], loss)
+    gradient = torch.zeros_like(weights) if weights.grad is None else weights.grad
+    return {"loss": value, "gradient": gradient, "micro-batches held in memory at once": held["most"]}
+
+
+def whole_batch(batches, loss):
+    """What accumulation must equal: one batch that holds all tokens."""
+    found = loss(torch.cat([x.flatten(0, 1) for x, _ in batches]), torch.cat([y.flatten() for _, y in batches]))
+    found.backward()
+    return found.item()
+
+
+def step_cases():
+    made = torch.Generator().manual_seed(2)
+    steps = [micro_batches([(5, (2, 4)), (3, (1,))], made) for _ in range(3)]
+    yield Case("gradients are clipped", {"seed": 3, "steps": steps, "clip": 0.25})
+    yield Case("gradients are short enough", {"seed": 4, "steps": steps, "clip": 100.0})
+
+
+def use_step(solution, inputs):
+    """Two steps, and a third with an infinite input."""
+    torch.manual_seed(inputs["seed"])
+    model = nn.Linear(4, 6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    first, second, broken = inputs["steps"]
+    found = {}
+    for number, batches in enumerate((first, second), 1):
+        loss, norm = solution(model, optimizer, batches, inputs["clip"])
+        found[f"loss of step {number}"] = loss
+        found[f"norm of step {number}"] = norm
+        found[f"weights after step {number}"] = model.weight.detach().clone()
+    broken[0][0][0, -1, 0] = float("inf")
+    solution(model, optimizer, broken, inputs["clip"])
+    found["weights after a step whose gradient is not finite"] = model.weight.detach().clone()
+    return found
+
+
+def library_step(model, optimizer, batches, clip):
+    optimizer.zero_grad()
+    loss = whole_batch(batches, lambda inputs, labels: library_loss(model(inputs), labels))
+    norm = clip_gradients(SimpleNamespace(parts={"model": model}), clip)["all"]
+    if torch.tensor(norm).isfinite():
+        optimizer.step()
+    return loss, norm
+
+
+EXERCISES = [
+    Exercise(
+        "token_loss",
+        lambda: list(loss_cases()),
+        [
+            Mistake(
+                "divided by all positions",
+                "you divide by all B * T positions, and not by the labelled ones: your loss is {ratio} of the right one, and "
+                "the longer the prompt, the smaller it gets",
+                {"labelled.sum().clamp(min=1)": "labels.numel()"},
+            ),
+            Mistake(
+                "mean of the rows' means",
+                "you average each row first, and then the rows: a token of a short answer weighs more than one of a long one. "
+                "Sum over all labelled tokens, divide once",
+                {
+                    'nn.functional.cross_entropy(logits[labelled], labels[labelled], reduction="sum")': (
+                        '(nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").sum(1)'
+                        " / labelled.sum(1).clamp(min=1)).sum()"
+                    ),
+                    "labelled.sum().clamp(min=1)": "len(labels)",
+                },
+            ),
+            Mistake(
+                "divided by the rows",
+                "you divide by the number of rows: long answers then have large losses. Divide by the labelled tokens",
+                {"labelled.sum().clamp(min=1)": "len(labels)"},
+            ),
+            Mistake(
+                "nothing labelled",
+                "right, but for a batch without labels: it gives 0 / 0, NaN, which would spoil all weights. Divide by at "
+                "least 1",
+                {"labelled.sum().clamp(min=1)": "labelled.sum()"},
+            ),
+            Mistake(
+                "divided twice",
+                'your total is a mean already, and then it is divided by the count again: reduction="sum"',
+                {', reduction="sum")': ")"},
+            ),
+            Mistake(
+                "not divided",
+                "you return the sum: it grows with the batch, and so would each step. Divide by the count of labelled tokens",
+                {"labelled.sum().clamp(min=1)": "1"},
+            ),
+            Mistake(
+                "softmax twice",
+                "you give chances to cross_entropy, which takes logits and has a softmax of its own: after two of them all "
+                "tokens are nearly alike, and the loss cannot come near 0",
+                {"cross_entropy(logits[labelled], ": "cross_entropy(logits[labelled].softmax(dim=-1), "},
+            ),
+            Mistake(
+                "no softmax",
+                "nll_loss takes logarithms of chances, and you give it logits: cross_entropy does both steps",
+                {"cross_entropy(logits": "nll_loss(logits"},
+            ),
+            Mistake(
+                "ignored positions count",
+                "you count positions with -100 as if their token were 0: they are not to count. Choose the labelled ones, "
+                "logits[labelled]",
+                {"logits[labelled], labels[labelled]": "logits.flatten(0, 1), labels.clamp(min=0).flatten()"},
+            ),
+            Mistake(
+                "shifted once more",
+                "you shift the labels against the logits: that is done already, and now each position is to predict the "
+                "token after the next. The loss still falls, and the model never learns to write",
+                {
+                    "labelled = labels != IGNORE": (
+                        "labels = labels.roll(-1, 1)\n    labels[:, -1] = IGNORE\n    labelled = labels != IGNORE"
+                    )
+                },
+            ),
+            Mistake(
+                "axes of cross_entropy",
+                "cross_entropy wants the classes at axis 1: (n, V) with (n,), or (B, V, T) with (B, T). Choose the labelled "
+                "positions first, logits[labelled] is (n, V)",
+                {"logits[labelled], labels[labelled]": "logits, labels"},
+            ),
+        ],
+        [
+            "`logits[labelled]` is (n, V), the logits at the n labelled positions; `labels[labelled]` is (n,).",
+            '`nn.functional.cross_entropy(logits[labelled], labels[labelled], reduction="sum")`; what for no labels at all?',
+            "The count is `labelled.sum()`, and at least 1: `.clamp(min=1)`.",
+        ],
+        reference=library_loss,
+    ),
+    Exercise(
+        "accumulate",
+        lambda: list(accumulate_cases()),
+        [
+            Mistake(
+                "mean of means",
+                "every micro-batch weighs alike in yours, whether it has 2 labelled tokens or 6: each is to weigh by its "
+                "share of them, count / sum(counts)",
+                {"share = count / max(sum(counts), 1)": "share = 1 / len(counts)"},
+            ),
+            Mistake(
+                "sum of means",
+                "you add the means up: with n micro-batches loss and gradient are about n times too large. Each is to "
+                "weigh by its share of the labelled tokens",
+                {"share = count / max(sum(counts), 1)": "share = 1.0"},
+            ),
+            Mistake(
+                "no backward pass",
+                "there is no gradient: part.backward() computes it, and adds it to what is there",
+                {"        part.backward()\n": ""},
+            ),
+            Mistake(
+                "divided by the micro-batches as well",
+                "your shares sum to 1 already, and you divide by the number of micro-batches once more: loss and gradient "
+                "are that many times too small",
+                {"count / max(sum(counts), 1)": "count / max(sum(counts), 1) / len(counts)"},
+            ),
+            Mistake(
+                "shares of rows",
+                "your shares are those of rows, long and short ones alike: what counts is labelled tokens",
+                {"share = count / max(sum(counts), 1)": "share = len(labels) / sum(len(one) for _, one in batches)"},
+            ),
+            Mistake(
+                "shares of positions",
+                "your shares count all positions, prompt and padding as well: what counts is labelled tokens",
+                {
+                    "share = count / max(sum(counts), 1)": (
+                        "share = labels.numel() / sum(one.numel() for _, one in batches)"
+                    )
+                },
+            ),
+            Mistake(
+                "gradient without its share",
+                "the loss that you return is right, but the gradient is not: the backward pass has to start from the part, "
+                "after it was multiplied by the share",
+                {
+                    "part = loss(inputs, labels) * share": (
+                        "full = loss(inputs, labels)\n        part = full.detach() * share"
+                    ),
+                    "part.backward()": "full.backward()",
+                },
+            ),
+            Mistake(
+                "sums and not shares",
+                "you multiply each mean by its count, which makes it a sum, and do not divide by the count of all",
+                {"share = count / max(sum(counts), 1)": "share = count"},
+            ),
+            Mistake(
+                "share turned",
+                "your share is turned: small micro-batches weigh most",
+                {"share = count / max(sum(counts), 1)": "share = sum(counts) / max(count, 1)"},
+            ),
+            Mistake(
+                "all held until the end",
+                "your numbers are right, but you keep all micro-batches until one backward pass at the end: then they need "
+                "as much memory as the whole batch, which is what they are to save. Go backward in the loop",
+                {
+                    "        part.backward()\n        total += part.item()\n    return total": (
+                        "        total = total + part\n    total.backward()\n    return total.item()"
+                    )
+                },
+            ),
+        ],
+        [
+            "A mean times its count is a sum; the sums of all, divided by the count of all, are the mean of all.",
+            "So a micro-batch's mean weighs `count / sum(counts)`; with no label at all, divide by 1.",
+            "`part = loss(inputs, labels) * share`, then `part.backward()`: gradients add up by themselves.",
+        ],
+        reference=whole_batch,
+        use=use_accumulate,
+    ),
+    Exercise(
+        "train_step",
+        lambda: list(step_cases()),
+        [
+            Mistake(
+                "old gradients stay",
+                "the gradients of the step before are added to those of this one: optimizer.zero_grad() comes first",
+                {"    optimizer.zero_grad()\n": ""},
+            ),
+            Mistake(
+                "gradients forgotten too late",
+                "the weights never move: zero_grad() after the backward pass forgets what was just computed. It comes first",
+                {
+                    "    optimizer.zero_grad()\n": "",
+                    "    norm = nn.utils": "    optimizer.zero_grad()\n    norm = nn.utils",
+                },
+            ),
+            Mistake(
+                "no model",
+                "token_loss gets inputs where it wants logits: the model is between, token_loss(model(inputs), labels)",
+                {"lambda inputs, labels: token_loss(model(inputs), labels)": "token_loss"},
+            ),
+            Mistake(
+                "not clipped",
+                "gradients are not clipped when the optimizer uses them: your step is as long as the worst batch makes it. "
+                "clip_grad_norm_ measures and clips at once",
+                {"clip_grad_norm_(model.parameters(), clip)": 'clip_grad_norm_(model.parameters(), float("inf"))'},
+            ),
+            Mistake(
+                "each number clipped",
+                "you clip each number by itself, which turns the direction of the step: clip_grad_norm_ makes all of them "
+                "shorter alike",
+                {
+                    "    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)": (
+                        '    norm = nn.utils.clip_grad_norm_(model.parameters(), float("inf"))\n'
+                        "    nn.utils.clip_grad_value_(model.parameters(), clip)"
+                    )
+                },
+            ),
+            Mistake(
+                "each parameter clipped",
+                "you clip the norm of each parameter by itself: it is the norm of all gradients together, as one long vector",
+                {
+                    "    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)": (
+                        '    norm = nn.utils.clip_grad_norm_(model.parameters(), float("inf"))\n'
+                        "    for one in model.parameters():\n        nn.utils.clip_grad_norm_(one, clip)"
+                    )
+                },
+            ),
+            Mistake(
+                "norm after clipping",
+                "your norm is measured after clipping, so that it never exceeds `clip` and tells nothing: clip_grad_norm_ "
+                "returns the one from before",
+                {
+                    "    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)": (
+                        "    nn.utils.clip_grad_norm_(model.parameters(), clip)\n"
+                        "    norm = nn.utils.get_total_norm([one.grad for one in model.parameters()])"
+                    )
+                },
+            ),
+            Mistake(
+                "always stepped",
+                "a batch with an infinite number makes all weights NaN, for ever: step only if the norm is finite",
+                {"finite = norm.isfinite()": "finite = True"},
+            ),
+            Mistake(
+                "never stepped",
+                "the weights never move: step if the norm is finite",
+                {"finite = norm.isfinite()": "finite = not norm.isfinite()"},
+            ),
+            Mistake(
+                "only short gradients",
+                "you take no step where the norm is above `clip`: such gradients are made shorter, not left out",
+                {"finite = norm.isfinite()": "finite = norm <= clip"},
+            ),
+        ],
+        [
+            "The order is on the page. `optimizer.zero_grad()` forgets.",
+            "accumulate wants a function: `lambda inputs, labels: token_loss(model(inputs), labels)`.",
+            "`nn.utils.clip_grad_norm_(model.parameters(), clip)` clips, and returns the norm from before; `norm.isfinite()`.",
+        ],
+        reference=library_step,
+        use=use_step,
+    ),
+]
