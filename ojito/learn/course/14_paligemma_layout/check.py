@@ -448,6 +448,12 @@ EXERCISES = [
                 },
             ),
             Mistake(
+                "keys compared with our names",
+                "you look for the files' keys among our names, and find every one of them unexpected: ask for "
+                "names.get(key), our name for the key",
+                {"if names.get(key) not in expected]": "if key not in expected]"},
+            ),
+            Mistake(
                 "compared with keys",
                 "you look for our names among the files' keys: all of them are missing. Look among `weights`",
                 {"in expected if name not in weights]": "in expected if name not in stored]"},
