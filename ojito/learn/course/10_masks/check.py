@@ -9,8 +9,8 @@ QUESTION = Question(
     "A row is padded on the left, and its padding may attend to nothing: its softmax is NaN. No real position attends to "
     "it, so that its weight is exactly 0 everywhere. Two layers of the attention of lesson 3 later, which real positions "
     "are NaN?",
-    {"a": "none: the mask hides the padding", "b": "the one beside the padding", "c": "all of them"},
-    "c",
+    {"a": "all of them", "b": "the one beside the padding", "c": "none: the mask hides the padding"},
+    "a",
     "After the first layer only the padding is NaN. The second one takes a weighted sum of all values, padding included, "
     "and 0 times NaN is NaN: a weight of 0 hides a number, but not what is no number. One empty line of a mask "
     "destroys its whole row.",
@@ -164,6 +164,12 @@ EXERCISES = [
                 {"torch.arange(length) < prefix_lengths[:, None]": "torch.arange(length)[:, None] < prefix_lengths"},
             ),
             Mistake(
+                "no column of lengths",
+                "positions (T,) do not meet lengths (B,): make these a column, prefix_lengths[:, None] is (B, 1), and in_prefix "
+                "(B, T)",
+                {"prefix_lengths[:, None]": "prefix_lengths"},
+            ),
+            Mistake(
                 "one length for all",
                 "you take the longest prefix for all rows: each row has a length of its own, prefix_lengths[:, None]",
                 {"prefix_lengths[:, None]": "prefix_lengths.max().expand(len(prefix_lengths), 1)"},
@@ -234,6 +240,12 @@ EXERCISES = [
                 "no line is empty, but padding sees every key in your mask. It harms nobody, since nobody reads it; the "
                 "rule asked for is simpler: `| itself`",
                 {"return hidden | itself": "return hidden | ~valid[:, :, None]"},
+            ),
+            Mistake(
+                "empty lines see all",
+                "you fill each empty line with every key. It harms nobody, since nobody reads the result; the rule asked for is "
+                "simpler: `| itself`",
+                {"return hidden | itself": "return hidden | ~hidden.any(dim=-1, keepdim=True)"},
             ),
             Mistake(
                 "padding sees the first",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-PREDICTION = "c"
+PREDICTION = "a"
 
 
 def causal(length: int) -> Tensor:

@@ -9,8 +9,8 @@ QUESTION = Question(
     "At each step of a caption of 20 tokens, a model gives 0.95 to tokens that fit, and the other 0.05 is spread over "
     "thousands that do not. Drawn at temperature 1, without top-k and top-p, how many captions have at least one token "
     "that does not fit?",
-    {"a": "about 5 of 100", "b": "about 25 of 100", "c": "about 64 of 100"},
-    "c",
+    {"a": "about 64 of 100", "b": "about 25 of 100", "c": "about 5 of 100"},
+    "a",
     "All 20 tokens fit in 0.95^20 = 0.36 of the captions. A small chance is taken again at each token, and a long text "
     "hardly ever escapes it. With top-p 0.95 or less, none of the thousands can be drawn at all.",
 )

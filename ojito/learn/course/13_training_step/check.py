@@ -15,8 +15,8 @@ QUESTION = Question(
     "A step has two micro-batches: captions with 98 labelled tokens in all, and yes or no with 2. Somebody takes the mean "
     "loss of each and averages the two. How much does a token of the second pull on the weights, compared with one of the "
     "first?",
-    {"a": "as much: a mean is a mean", "b": "twice as much", "c": "49 times as much"},
-    "c",
+    {"a": "as much: a mean is a mean", "b": "49 times as much", "c": "twice as much"},
+    "b",
     "A token of the first has a weight of 1/2 * 1/98, one of the second 1/2 * 1/2. Two words of yes and no pull as hard as "
     "98 of captions together; and which ones share a micro-batch is chance.",
 )
@@ -41,7 +41,7 @@ def labels_like(rows, columns, counts, made, vocabulary):
 
 def loss_cases():
     made = torch.Generator().manual_seed(0)
-    for name, counts in (("answers of 1, 4 and 2 tokens", (1, 4, 2)), ("no token is labelled", (0, 0, 0))):
+    for name, counts in (("answers of 1, 4 and 3 tokens", (1, 4, 3)), ("no token is labelled", (0, 0, 0))):
         logits = 2 * torch.randn(3, 5, 7, generator=made)
         yield Case(name, {"logits": logits, "labels": labels_like(3, 5, counts, made, 7)})
 
@@ -108,8 +108,10 @@ def use_step(solution, inputs):
         found[f"loss of step {number}"] = loss
         found[f"norm of step {number}"] = norm
         found[f"weights after step {number}"] = model.weight.detach().clone()
-    broken[0][0][0, -1, 0] = float("inf")
-    solution(model, optimizer, broken, inputs["clip"])
+    (hidden, labels), *others = broken
+    hidden = hidden.clone()
+    hidden[0, -1, 0] = float("inf")
+    solution(model, optimizer, [(hidden, labels), *others], inputs["clip"])
     found["weights after a step whose gradient is not finite"] = model.weight.detach().clone()
     return found
 
@@ -177,6 +179,12 @@ EXERCISES = [
                 "no softmax",
                 "nll_loss takes logarithms of chances, and you give it logits: cross_entropy does both steps",
                 {"cross_entropy(logits": "nll_loss(logits"},
+            ),
+            Mistake(
+                "chances and not their logarithms",
+                "you add up the chances themselves: a token costs minus the LOGARITHM of its chance, so that being sure of "
+                "the wrong one is dear",
+                {"cross_entropy(logits[labelled], ": "nll_loss(logits[labelled].softmax(dim=-1), "},
             ),
             Mistake(
                 "ignored positions count",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-PREDICTION = "c"
+PREDICTION = "b"
 
 IGNORE = -100  # the label of a position that does not count
 
