@@ -210,6 +210,7 @@ def show(parts, say):
         recipe = ojito.preset("tiny", [*RECIPE, f"train.minutes={seconds / 60}"])
         history = ojito.train(recipe, "scenes", out=folder, quiet=True, evaluate=False).history
         say(f"{history.steps} steps, {history.samples:,} images; it is in {folder}, and remains there")
+    torch.set_num_threads(1)  # for matrices as small as these, threads wait for each other
     pipe = ojito.load(folder, device="cpu", dtype="float32")
     tokenizer, model = pipe.processor.tokenizer, pipe.model
     weights = plain_weights(model)
@@ -274,7 +275,7 @@ EXERCISES = [
             ),
             Mistake(
                 "no bias",
-                'you multiply by the connector\'s matrix, and leave out weights["connector_bias"]: lesson 7\'s `project` '
+                "you multiply by the connector's matrix, and leave out weights[\"connector_bias\"]: lesson 7's `project` "
                 "does both",
                 {
                     'parts["07_connector"].project(patches, weights)': (
@@ -377,7 +378,9 @@ EXERCISES = [
             Mistake(
                 "everything seen",
                 "every position of yours sees every other: a training row could read its answer before it gives it",
-                {'parts["10_masks"].prefix(ids.shape[1], prefix_lengths)[:, None]': "torch.ones(ids.shape[1], ids.shape[1]).bool()"},
+                {
+                    'parts["10_masks"].prefix(ids.shape[1], prefix_lengths)[:, None]': "torch.ones(ids.shape[1], ids.shape[1]).bool()"
+                },
             ),
             Mistake(
                 "image alone is prefix",
@@ -396,11 +399,18 @@ EXERCISES = [
                 {"prefix_lengths)[:, None]": "prefix_lengths[:1])[:, None]"},
             ),
             Mistake(
+                "rows for positions",
+                "your mask is for B positions, the number of rows; ids are (B, T), and it is to be for T",
+                {"prefix(ids.shape[1], prefix_lengths)": "prefix(ids.shape[0], prefix_lengths)"},
+            ),
+            Mistake(
                 "inverted",
                 "your mask is inverted: True is for what a position may see",
-                {'mask = parts["10_masks"].prefix(ids.shape[1], prefix_lengths)': (
-                    'mask = ~parts["10_masks"].prefix(ids.shape[1], prefix_lengths)'
-                )},
+                {
+                    'mask = parts["10_masks"].prefix(ids.shape[1], prefix_lengths)': (
+                        'mask = ~parts["10_masks"].prefix(ids.shape[1], prefix_lengths)'
+                    )
+                },
             ),
         ],
         [
