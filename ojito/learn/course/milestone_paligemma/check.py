@@ -421,24 +421,24 @@ EXERCISES = [
                 "not shifted",
                 "your labels are not shifted: each position would learn the token that it reads. Position t predicts the "
                 "label of t + 1: drop the first label, and put IGNORE at the end",
-                {"labels[1:] + [rows.IGNORE]": "labels"},
+                {"[*labels[1:], rows.IGNORE]": "labels"},
             ),
             Mistake(
                 "prompt learned",
                 "your labels are the ids: the model would spend itself on writing placeholders and questions. `row` has "
                 "labels, with IGNORE for the prompt",
-                {"labels[1:] + [rows.IGNORE]": "ids[1:] + [rows.IGNORE]"},
+                {"[*labels[1:], rows.IGNORE]": "ids[1:] + [rows.IGNORE]"},
             ),
             Mistake(
                 "shifted the other way",
                 "your labels are shifted the other way: each position would learn the token before it",
-                {"labels[1:] + [rows.IGNORE]": "[rows.IGNORE] + labels[:-1]"},
+                {"[*labels[1:], rows.IGNORE]": "[rows.IGNORE] + labels[:-1]"},
             ),
             Mistake(
                 "one label less",
                 "your labels are one fewer than the ids: put IGNORE at the end, since the last position predicts nothing",
                 {
-                    "labels[1:] + [rows.IGNORE]": "labels[1:]",
+                    "[*labels[1:], rows.IGNORE]": "labels[1:]",
                     "[rows.IGNORE] * (longest - len(one))": "[rows.IGNORE] * (longest - 1 - len(one))",
                 },
             ),
@@ -446,7 +446,7 @@ EXERCISES = [
                 "first label at the end",
                 "the label that you cut off in front stands at the end again: of a text without a prompt it would be "
                 "learned",
-                {"labels[1:] + [rows.IGNORE]": "labels[1:] + [PAD]"},
+                {"[*labels[1:], rows.IGNORE]": "labels[1:] + [PAD]"},
             ),
             Mistake(
                 "padding learned",

@@ -62,7 +62,7 @@ def collate(
         ids, labels = rows.row(prompt, answer, config["eos"])
         lengths.append(len(prompt))
         all_ids.append(ids)
-        all_labels.append(labels[1:] + [rows.IGNORE])  # as long as ids, each label where it is predicted
+        all_labels.append([*labels[1:], rows.IGNORE])  # as long as ids, each label where it is predicted
     longest = max(map(len, all_ids))
     ids = [one + [PAD] * (longest - len(one)) for one in all_ids]
     labels = [one + [rows.IGNORE] * (longest - len(one)) for one in all_labels]  # nothing is learned from PAD
