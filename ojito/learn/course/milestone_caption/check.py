@@ -15,6 +15,7 @@ from ojito.generate import GenerateOptions, generate
 from ojito.learn import Case, Exercise, Milestone, Mistake, Question
 from ojito.model import VLM
 from ojito.records import IGNORE, IMAGE, Batch
+from ojito.threads import keeping_threads
 
 QUESTION = Question(
     "Two questions are asked about one image. Which keys and values at the image's positions could be computed once, and "
@@ -201,6 +202,7 @@ SECONDS = "OJITO_LEARN_SECONDS"  # another time to train, for tests
 QUESTION_TEXT = "caption en"
 
 
+@keeping_threads()
 def show(parts, say):
     """Train a small PaliGemma with the library, and caption new scenes with the learner's parts."""
     folder = Path(parts["own"].__file__).with_name("trained")

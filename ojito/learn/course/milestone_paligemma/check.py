@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
@@ -18,7 +19,9 @@ import ojito
 from ojito.data.scenes import COLOURS, KINDS, PLACES, caption, draw_things, paint
 from ojito.generate import GenerateOptions, generate
 from ojito.learn import Case, Exercise, Milestone, Mistake, Question
+from ojito.processor.prompts import Row
 from ojito.records import IGNORE, IMAGE, Batch, Sample, Turn
+from ojito.threads import keeping_threads
 
 QUESTION = Question(
     "Rows of a batch are padded on the right, and their mask is lesson 10's `prefix`, which knows nothing of padding. What "
@@ -114,14 +117,10 @@ def reference_ask(folder, image, question, separator, steps, parts):
 
 
 def as_image(pixels):
-    from PIL import Image
-
     return Image.fromarray(pixels.numpy())
 
 
 def reference_collate(questions, answers, separator, count, config, parts):
-    from ojito.processor.prompts import Row
-
     rows, lengths = [], []
     for question, answer in zip(questions, answers, strict=True):
         row = Row()
@@ -260,6 +259,7 @@ SECONDS = "OJITO_LEARN_SECONDS"  # another time to train, for tests
 BATCH, RATE, HELD_OUT = 32, 1.5e-3, 64
 
 
+@keeping_threads()
 def show(parts, say):
     """Train the learner's PaliGemma with the learner's step, and see whether it looks."""
     torch.set_num_threads(1)  # for matrices as small as these, threads wait for each other
