@@ -219,7 +219,7 @@ def show(parts, say):
     image_token = model.config.decoder.vocab_size - 1  # the tokenizer has fewer entries
     config = plain_config(model.config, image_token, tokenizer.bos, tokenizer.ends[0])
     question, separator = list(tokenizer.encode(QUESTION_TEXT)), list(tokenizer.encode("\n"))
-    rng, right, agreeing, words = random.Random("three new scenes"), 0, 0, 0
+    rng, right, agreeing, words, written = random.Random("three new scenes"), 0, 0, 0, 0
     for _ in range(3):
         things = draw_things(rng, 2)
         image = paint(things, rng)
@@ -232,8 +232,8 @@ def show(parts, say):
         say(f"library's  {library}")
         right += agree(yours, there)
         agreeing += agree(yours, library)
-        words += len(there.split())
-    say(f"\n{right} of {words} words are what is there; {agreeing} of them as the library wrote them")
+        words, written = words + len(there.split()), written + len(library.split())
+    say(f"\n{right} of {words} words are what is there; {agreeing} of the library's {written} words are yours, too")
     say(f"drawn at temperature 1: {drawn(parts, pixels, question, separator, weights, config, tokenizer)}")
 
 
