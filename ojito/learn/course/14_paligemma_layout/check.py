@@ -128,7 +128,7 @@ def name_cases():
     yield Case("keys that are no weights of ours", {"keys": [*A[:3], *strange]})
 
 
-HUB = {  # google/paligemma-3b-pt-224, as it is on the Hub
+HUB = {  # PaliGemma-3B with its sizes alone, as the Hub has it
     "bos_token_id": 2, "eos_token_id": 1, "hidden_size": 2048, "ignore_index": -100, "image_token_index": 257152,
     "model_type": "paligemma", "pad_token_id": 0, "projection_dim": 2048,
     "text_config": {
@@ -164,7 +164,7 @@ def with_fields(config, text=None, vision=None):
 
 
 def config_cases():
-    yield Case("PaliGemma-3B's, as it is on the Hub", {"config": HUB})
+    yield Case("PaliGemma-3B with its sizes alone, as the Hub has it", {"config": HUB})
     text = {"num_attention_heads": 5, "rope_theta": 5000.0, "rms_norm_eps": 1e-5}
     vision = {"image_size": 448, "layer_norm_eps": 1e-5}
     yield Case("a theta of its own, and five heads in a width of 2048", {"config": with_fields(HUB, text, vision)})
