@@ -13,7 +13,7 @@ PREDICTION = "PREDICTION"
 
 @dataclass(frozen=True)
 class Gap:
-    """A statement whose value is `...`.
+    """A statement, an argument or an entry of a dict whose value is `...`.
 
     Attributes:
         line: Its line in the file, from 1.
@@ -40,6 +40,7 @@ def open_gaps(source: str, name: str) -> list[Gap]:
             for node in ast.walk(top):
                 value = getattr(node, "value", None) if isinstance(node, (ast.stmt, ast.keyword)) else None
                 arguments = node.args if isinstance(node, ast.Call) else []
+                arguments = node.values if isinstance(node, ast.Dict) else arguments
                 for one in (value, *arguments):
                     if isinstance(one, ast.Constant) and one.value is ...:
                         found.append(one.lineno)

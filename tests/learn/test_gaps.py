@@ -14,6 +14,12 @@ def one(x):
 def two():
     return 2
 
+def table():
+    return {
+        "left": 1,
+        "right": ...,
+    }
+
 class Three:
     def method(self):
         ...
@@ -23,7 +29,11 @@ class Three:
 def test_gaps_are_statements_and_arguments_of_one_function():
     assert open_gaps(SOURCE, "one") == [Gap(6, "y = ...  # half"), Gap(7, "return f(..., 1)")]
     assert open_gaps(SOURCE, "two") == []
-    assert open_gaps(SOURCE, "Three") == [Gap(14, "...")]
+    assert open_gaps(SOURCE, "Three") == [Gap(20, "...")]
+
+
+def test_entry_of_a_dict_is_a_gap():
+    assert open_gaps(SOURCE, "table") == [Gap(15, '"right": ...,')]
 
 
 def test_prediction_is_read_without_running_the_file():

@@ -1,0 +1,508 @@
+"""How the milestone that captions is checked."""
+
+import os
+import random
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+import ojito
+from ojito.config import DecoderConfig, ModelConfig, ViTConfig
+from ojito.data.scenes import caption, draw_things, paint
+from ojito.generate import GenerateOptions, generate
+from ojito.learn import Case, Exercise, Milestone, Mistake, Question
+from ojito.model import VLM
+from ojito.records import IGNORE, IMAGE, Batch
+from ojito.threads import keeping_threads
+
+QUESTION = Question(
+    "Two questions are asked about one image. Which keys and values at the image's positions could be computed once, and "
+    "kept for the second question?",
+    {
+        "a": "all of them: the image stands before the question",
+        "b": "none: the image sees the question",
+        "c": "those of the first layer, and of no other",
+    },
+    "c",
+    "In the first layer, keys and values are made of the visual tokens alone. Then the image's positions attend to the "
+    "question's, since the prefix is read in both directions, and from the second layer on they know what was asked. A "
+    "causal model could keep all of them: a chat about one image is cheaper for it.",
+)
+
+# ------------------------------------------------------------------------------------------------- the library's answer
+
+NAMES = {
+    "attention_norm": "norm1", "mlp_norm": "norm2", "stem": "patch", "connector.project": "connector",
+    "attention.": "", "mlp.": "", "blocks.": "layers.",
+}  # fmt: skip
+
+
+def plain(name):
+    """The lessons' name for a weight of the library's model."""
+    module, _, kind = name.rpartition(".")
+    for old, new in NAMES.items():
+        module = module.replace(old, new)
+    return module + "_bias" * (kind == "bias")
+
+
+def plain_weights(model):
+    """The weights of the library's model by the lessons' names."""
+    found = {plain(name): weight.detach() for name, weight in model.state_dict().items()}
+    return {**found, "vision.patch": found["vision.patch"].flatten(1)}
+
+
+def plain_config(model, image_token, bos, eos):
+    """What the lessons' functions need to know of the library's model."""
+    v, d = model.vision, model.decoder
+    return {
+        "vision": {
+            "width": v.width, "mlp": v.mlp_dim, "layers": v.layers, "heads": v.heads, "size": v.patch_size,
+            "image_size": v.image_size, "eps": v.norm_eps,
+        },
+        "decoder": {
+            "vocabulary": d.vocab_size, "width": d.width, "mlp": d.mlp_dim, "layers": d.layers, "heads": d.heads,
+            "kv_heads": d.kv_heads, "head_size": d.head_dim, "theta": d.rope_theta, "eps": d.norm_eps,
+        },
+        "image_token": image_token, "bos": bos, "eos": eos,
+    }  # fmt: skip
+
+
+def library_model(config, weights=None):
+    """The library's PaliGemma of these sizes, with these weights, or with random ones."""
+    v, d = config["vision"], config["decoder"]
+    vision = ViTConfig(
+        image_size=v["image_size"], patch_size=v["size"], width=v["width"], layers=v["layers"], heads=v["heads"],
+        mlp_dim=v["mlp"], activation="gelu_tanh", norm_eps=v["eps"],
+    )  # fmt: skip
+    decoder = DecoderConfig(
+        vocab_size=d["vocabulary"], width=d["width"], layers=d["layers"], heads=d["heads"], kv_heads=d["kv_heads"],
+        head_dim=d["head_size"], mlp_dim=d["mlp"], activation="gelu_tanh", norm="rms_plus_one", norm_eps=d["eps"],
+        rope_theta=d["theta"], scale_embeddings=True, mask="prefix",
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = VLM(ModelConfig(vision=vision, decoder=decoder)).requires_grad_(False).eval()
+    if weights is not None:
+        model.load_state_dict({name: weights[plain(name)].view(one.shape) for name, one in model.state_dict().items()})
+    return model
+
+
+def library_batch(config, ids, prefix_lengths, **images):
+    """The library's batch of rows without padding."""
+    places = torch.arange(ids.shape[1]).expand_as(ids)
+    return Batch(
+        tokens=torch.where(ids == config["image_token"], IMAGE, ids), positions=places, segments=torch.zeros_like(ids),
+        prefix=places < prefix_lengths[:, None], targets=torch.full_like(ids, IGNORE), **images,
+    )  # fmt: skip
+
+
+def reference_see(images, weights, config, parts):
+    return library_model(config, weights).encode(images)
+
+
+def reference_read(visual, ids, prefix_lengths, weights, config, parts):
+    return library_model(config, weights)(library_batch(config, ids, prefix_lengths, visual=visual))
+
+
+def reference_answer(image, question, separator, steps, weights, config, parts):
+    model = library_model(config, weights)
+    prompt = [config["image_token"]] * model.config.image_tokens + [config["bos"], *question, *separator]
+    ids, images = torch.tensor([prompt]), (image / 255 - 0.5).permute(2, 0, 1)[None] / 0.5
+    batch = library_batch(config, ids, torch.tensor([len(prompt)]), images=images)
+    (found,) = generate(model, batch, GenerateOptions(max_new_tokens=steps), eos=config["eos"])
+    return [one for one in found.tokens if one != config["eos"]]
+
+
+# ---------------------------------------------------------------------------------------------------------------- cases
+
+SIZES = {
+    "vision": {"width": 6, "mlp": 10, "layers": 2, "heads": 2, "size": 2, "image_size": 6, "eps": 1e-6},
+    "decoder": {
+        "vocabulary": 17, "width": 8, "mlp": 12, "layers": 2, "heads": 4, "kv_heads": 2, "head_size": 6,
+        "theta": 100.0, "eps": 1e-6,
+    },
+    "image_token": 16, "bos": 2, "eos": 1,
+}  # fmt: skip
+
+
+def random_weights(config, seed):
+    """Random weights that write many different tokens: what the layers add outweighs what came in."""
+    made = torch.Generator().manual_seed(seed)
+    weights = {
+        name: torch.randn(weight.shape, generator=made) / (weight.shape[1] ** 0.5 if weight.ndim > 1 else 2)
+        for name, weight in plain_weights(library_model(config)).items()
+    }
+    for name in weights:
+        if name.startswith("decoder."):
+            weights[name] *= {"embedding": 0.2, "out": 3.0, "down": 3.0, "q": 2.0}.get(name.split(".")[-1], 1.0)
+    weights["decoder.embedding"][config["image_token"]] = 0  # so that it is never the likeliest
+    return weights
+
+
+def see_cases():
+    made = torch.Generator().manual_seed(0)
+    inputs = {"images": torch.randn(2, 3, 6, 6, generator=made), "weights": random_weights(SIZES, 0), "config": SIZES}
+    yield Case("two images", inputs)
+    deeper = {**SIZES, "vision": {**SIZES["vision"], "layers": 3, "heads": 3, "size": 3}}
+    inputs = {"images": torch.randn(1, 3, 6, 6, generator=made), "weights": random_weights(deeper, 1), "config": deeper}
+    yield Case("three layers, four patches", inputs)
+
+
+def read_cases():
+    made = torch.Generator().manual_seed(1)
+    for name, texts, prefix_lengths in (
+        ("one row", [[2, 5, 7, 3, 9, 9, 4]], [13]),
+        ("questions of one and three tokens", [[2, 5, 3, 8, 7, 6, 4, 5], [2, 9, 11, 12, 3, 6, 5, 10]], [12, 14]),
+        ("nothing but prefixes", [[2, 5, 3], [2, 7, 3]], [12, 12]),
+    ):
+        ids = torch.tensor([[16] * 9 + text for text in texts])
+        visual = torch.randn(len(texts), 9, 8, generator=made)
+        inputs = {"visual": visual, "ids": ids, "prefix_lengths": torch.tensor(prefix_lengths)}
+        yield Case(name, {**inputs, "weights": random_weights(SIZES, 2), "config": SIZES})
+
+
+def answer_cases():
+    made = torch.Generator().manual_seed(2)
+    for name, question, separator, steps, seed, eos in (
+        ("a question of two tokens", [5, 7], [3], 6, 3, 1),
+        ("no question, and two tokens in the separator", [], [3, 4], 5, 4, 1),
+        ("an answer that ends before its last step", [9, 11, 6], [3], 8, 45, 1),
+    ):
+        image = torch.randint(256, (6, 6, 3), generator=made, dtype=torch.uint8)
+        inputs = {"image": image, "question": question, "separator": separator, "steps": steps}
+        yield Case(name, {**inputs, "weights": random_weights(SIZES, seed), "config": {**SIZES, "eos": eos}})
+
+
+def use_answer(solution, inputs):
+    """The answer, and how often the image was encoded for it."""
+    encoded = []
+
+    def encode(*args, **kwargs):
+        encoded.append(1)
+        return inputs["parts"]["milestone_encode"].encode(*args, **kwargs)
+
+    parts = {**inputs["parts"], "milestone_encode": SimpleNamespace(encode=encode)}
+    ids = solution(**{**inputs, "parts": parts})
+    return {"answer": ids, "times the image was encoded": max(1, len(encoded))}
+
+
+# ----------------------------------------------------------------------------------------------------------------- show
+
+RECIPE = (
+    "model.vision.stem=patch", "model.vision.stem_widths=[]", "model.vision.layers=2", "model.vision.mlp_dim=256",
+    "model.vision.activation=gelu_tanh", "model.decoder.mlp=gated", "model.decoder.activation=gelu_tanh",
+    "model.decoder.mlp_dim=256", "model.decoder.kv_heads=1", "model.decoder.norm=rms_plus_one",
+    "model.decoder.scale_embeddings=true", "model.decoder.mask=prefix", "processor.prompt.turns=chat",
+    "processor.prompt.answers=one", "processor.prompt.bos=true", "processor.prompt.separator=\"\\n\"",
+    "processor.prompt.caption=caption en", "data.scenes.questions=1", "data.scenes.max_objects=2", "train.batch_size=32",
+)  # fmt: skip
+SECONDS = "OJITO_LEARN_SECONDS"  # another time to train, for tests
+QUESTION_TEXT = "caption en"
+
+
+@keeping_threads()
+def show(parts, say):
+    """Train a small PaliGemma with the library, and caption new scenes with the learner's parts."""
+    folder = Path(parts["own"].__file__).with_name("trained")
+    seconds = float(os.environ.get(SECONDS, 60))
+    if not (folder / "config.json").exists():
+        say(f"\nthe library trains a small PaliGemma on drawn scenes for {seconds:g} s ...")
+        recipe = ojito.preset("tiny", [*RECIPE, f"train.minutes={seconds / 60}"])
+        history = ojito.train(recipe, "scenes", out=folder, quiet=True, evaluate=False).history
+        say(f"{history.steps} steps, {history.samples:,} images; it is in {folder}, and remains there")
+    torch.set_num_threads(1)  # for matrices as small as these, threads wait for each other
+    pipe = ojito.load(folder, device="cpu", dtype="float32")
+    tokenizer, model = pipe.processor.tokenizer, pipe.model
+    weights = plain_weights(model)
+    image_token = model.config.decoder.vocab_size - 1  # the tokenizer has fewer entries
+    config = plain_config(model.config, image_token, tokenizer.bos, tokenizer.ends[0])
+    question, separator = list(tokenizer.encode(QUESTION_TEXT)), list(tokenizer.encode("\n"))
+    rng, right, agreeing, words, written = random.Random("three new scenes"), 0, 0, 0, 0
+    for _ in range(3):
+        things = draw_things(rng, 2)
+        image = paint(things, rng)
+        pixels = torch.tensor(list(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3)
+        began = time.perf_counter()
+        ids = parts["own"].answer(pixels, question, separator, 24, weights, config, parts)
+        yours, took = tokenizer.decode(ids), time.perf_counter() - began
+        library, there = pipe.caption(image, max_new_tokens=24).text, caption(things)
+        say(f"\nthere is   {there}\nyours      {yours}    ({len(ids)} tokens in {1000 * took:.0f} ms)")
+        say(f"library's  {library}")
+        right += agree(yours, there)
+        agreeing += agree(yours, library)
+        words, written = words + len(there.split()), written + len(library.split())
+    say(f"\n{right} of {words} words are what is there; {agreeing} of the library's {written} words are yours, too")
+    say(f"drawn at temperature 1: {drawn(parts, pixels, question, separator, weights, config, tokenizer)}")
+
+
+def agree(one, other):
+    """Words that two captions have in common, place by place."""
+    return sum(a == b for a, b in zip(one.replace(",", "").split(), other.replace(",", "").split(), strict=False))
+
+
+def drawn(parts, pixels, question, separator, weights, config, tokenizer):
+    """A caption of the last scene whose tokens are drawn, with the learner's sampling."""
+    own, half = parts["own"], torch.full((3,), 0.5)
+    visual = own.see(parts["02_patches"].to_pixels(pixels, half, half)[None], weights, config, parts)
+    prompt = parts["06_prompt"].prompt(config["image_token"], visual.shape[1], config["bos"], question, separator)
+    generator, ids = torch.Generator().manual_seed(0), torch.tensor([prompt])
+    while ids.shape[1] < len(prompt) + 24:
+        logits = own.read(visual, ids, torch.tensor([len(prompt)]), weights, config, parts)[:, -1]
+        token = parts["12_sampling"].sample(logits, 1.0, 0.95, generator)
+        if int(token) == config["eos"]:
+            break
+        ids = torch.cat((ids, token[:, None]), dim=1)
+    return tokenizer.decode(ids[0, len(prompt) :].tolist())
+
+
+MILESTONE = Milestone(
+    needs=(
+        "02_patches", "03_attention", "04_vit_block", "milestone_encode", "06_prompt", "07_connector", "08_rope",
+        "09_gemma_block", "milestone_decode", "10_masks", "11_cache", "12_sampling",
+    ),
+    show=show,
+)  # fmt: skip
+
+EXERCISES = [
+    Exercise(
+        "see",
+        lambda: list(see_cases()),
+        [
+            Mistake(
+                "not projected",
+                "you return the patches in the eye's width; the connector of lesson 7 brings them to the decoder's",
+                {'return parts["07_connector"].project(patches, weights)': "return patches"},
+            ),
+            Mistake(
+                "no bias",
+                "you multiply by the connector's matrix, and leave out weights[\"connector_bias\"]: lesson 7's `project` "
+                "does both",
+                {
+                    'parts["07_connector"].project(patches, weights)': (
+                        'torch.nn.functional.linear(patches, weights["connector"])'
+                    )
+                },
+            ),
+            Mistake(
+                "scaled by the root of the width",
+                "you multiply the visual tokens by the root of the decoder's width: Gemma does so with text alone",
+                {
+                    'return parts["07_connector"].project(patches, weights)': (
+                        'return parts["07_connector"].project(patches, weights) * config["decoder"]["width"] ** 0.5'
+                    )
+                },
+            ),
+            Mistake(
+                "divided by the root of the width",
+                "you divide the visual tokens by the root of the decoder's width. Older code does so, and multiplies them "
+                "along with the text afterwards; here they are never multiplied",
+                {
+                    'return parts["07_connector"].project(patches, weights)': (
+                        'return parts["07_connector"].project(patches, weights) / config["decoder"]["width"] ** 0.5'
+                    )
+                },
+            ),
+            Mistake(
+                "one vector for the image",
+                "you average over the patches: what is where is gone",
+                {
+                    "project(patches, weights)": "project(patches.mean(1, keepdim=True), weights)",
+                },
+            ),
+            Mistake(
+                "shuffled",
+                "you put pixel_shuffle before the matrix; PaliGemma has none: P visual tokens for P patches",
+                {
+                    "project(patches, weights)": (
+                        'project(parts["07_connector"].pixel_shuffle(patches, 1).flip(1), weights)'
+                    ),
+                },
+            ),
+        ],
+        ["Lesson 7 has what brings patches to the decoder's width.", 'parts["07_connector"].project(patches, ...).'],
+        reference=reference_see,
+        tolerance=1e-4,
+    ),
+    Exercise(
+        "read",
+        lambda: list(read_cases()),
+        [
+            Mistake(
+                "text not scaled",
+                "your text embeddings are as they lie in the table; Gemma multiplies them by the root of the width D",
+                {' * decoder["width"] ** 0.5': ""},
+            ),
+            Mistake(
+                "scaled by the width",
+                "you multiply the embeddings by the width itself; it is its root",
+                {' * decoder["width"] ** 0.5': ' * decoder["width"]'},
+            ),
+            Mistake(
+                "divided by the root",
+                "you divide the embeddings by the root of the width; Gemma multiplies",
+                {' * decoder["width"] ** 0.5': ' / decoder["width"] ** 0.5'},
+            ),
+            Mistake(
+                "scaled by the head's size",
+                "you scale the embeddings by the root of the head size; attention does that with its scores. Here it is the "
+                "width of the stream",
+                {' * decoder["width"] ** 0.5': ' * decoder["head_size"] ** 0.5'},
+            ),
+            Mistake(
+                "visual tokens scaled",
+                "you scale after the merge, and the visual tokens along with the text: scale first, then merge",
+                {
+                    ' * decoder["width"] ** 0.5': "",
+                    "merge(embeddings, visual, is_image)": 'merge(embeddings, visual, is_image) * decoder["width"] ** 0.5',
+                },
+            ),
+            Mistake(
+                "no image",
+                "your decoder reads the placeholders' embeddings: the visual tokens never take their places, and the model "
+                "answers without looking",
+                {'parts["07_connector"].merge(embeddings, visual, is_image)': "embeddings"},
+            ),
+            Mistake(
+                "image twice",
+                "you put the visual tokens in front of the row, which has placeholders for them already",
+                {
+                    'parts["07_connector"].merge(embeddings, visual, is_image)': "torch.cat((visual, embeddings), dim=1)",
+                    "prefix(ids.shape[1], prefix_lengths)": "prefix(ids.shape[1] + 9, prefix_lengths + 9)",
+                },
+            ),
+            Mistake(
+                "causal",
+                "your mask is causal everywhere: image and question are to see each other in both directions",
+                {"prefix(ids.shape[1], prefix_lengths)[:, None]": "causal(ids.shape[1])"},
+            ),
+            Mistake(
+                "everything seen",
+                "every position of yours sees every other: a training row could read its answer before it gives it",
+                {
+                    'parts["10_masks"].prefix(ids.shape[1], prefix_lengths)[:, None]': "torch.ones(ids.shape[1], ids.shape[1]).bool()"
+                },
+            ),
+            Mistake(
+                "image alone is prefix",
+                "only the image is read in both directions in yours; the question belongs to the prefix, too",
+                {"prefix(ids.shape[1], prefix_lengths)": "prefix(ids.shape[1], is_image.sum(1))"},
+            ),
+            Mistake(
+                "no axis of heads",
+                "your mask is (B, T, T), and attention takes it for (H, T, T) of one row: add an axis for the heads, "
+                "(B, 1, T, T)",
+                {"prefix(ids.shape[1], prefix_lengths)[:, None]": "prefix(ids.shape[1], prefix_lengths)"},
+            ),
+            Mistake(
+                "first row's mask for all",
+                "all rows have the first row's mask; their prefixes are of different lengths",
+                {"prefix_lengths)[:, None]": "prefix_lengths[:1])[:, None]"},
+            ),
+            Mistake(
+                "rows for positions",
+                "your mask is for B positions, the number of rows; ids are (B, T), and it is to be for T",
+                {"prefix(ids.shape[1], prefix_lengths)": "prefix(ids.shape[0], prefix_lengths)"},
+            ),
+            Mistake(
+                "inverted",
+                "your mask is inverted: True is for what a position may see",
+                {
+                    'mask = parts["10_masks"].prefix(ids.shape[1], prefix_lengths)': (
+                        'mask = ~parts["10_masks"].prefix(ids.shape[1], prefix_lengths)'
+                    )
+                },
+            ),
+        ],
+        [
+            'own["embedding"][ids] looks up all rows at once. Then Gemma\'s factor, which is for text alone.',
+            'parts["07_connector"].merge takes embeddings, visual tokens and where they belong.',
+            "Lesson 10's prefix(length, prefix_lengths) is (B, T, T); `[:, None]` puts an axis of size 1 in its second "
+            "place.",
+        ],
+        reference=reference_read,
+        tolerance=1e-4,
+    ),
+    Exercise(
+        "answer",
+        lambda: list(answer_cases()),
+        [
+            Mistake(
+                "encoded again and again",
+                "your answer is right, and the image was encoded anew for each of its tokens. See once, before the loop: "
+                "in PaliGemma-3B the eye is 400 million of the parameters",
+                {"return read(visual, everything": "return read(see(pixels[None], weights, config, parts), everything"},
+            ),
+            Mistake(
+                "the prefix grows",
+                "your prefix grows with the answer: what was written sees what comes after it, as it never did in training. "
+                "It is as long as the prompt, and stays so",
+                {"everything, prefix_lengths, weights": "everything, torch.tensor([everything.shape[1]]), weights"},
+            ),
+            Mistake(
+                "causal prompt",
+                "your prefix is empty: image and question are read like an answer, one after the other",
+                {"torch.tensor([len(prompt)])  #": "torch.tensor([0])  #"},
+            ),
+            Mistake(
+                "image alone is prefix",
+                "only the image is read in both directions; the prefix is the whole prompt",
+                {"torch.tensor([len(prompt)])  #": "torch.tensor([P])  #"},
+            ),
+            Mistake(
+                "question's length as prefix",
+                "your prefix is as long as the question; the image and bos stand before it and belong to it",
+                {"torch.tensor([len(prompt)])  #": "torch.tensor([len(question)])  #"},
+            ),
+            Mistake(
+                "one short",
+                "your prefix leaves out the last token of the prompt, the separator: it is all of the prompt",
+                {"torch.tensor([len(prompt)])  #": "torch.tensor([len(prompt) - 1])  #"},
+            ),
+            Mistake(
+                "new token alone",
+                "you give `read` the new token alone: it keeps no cache, and knows nothing of the rest. Join all of "
+                "`so_far`",
+                {"torch.cat(so_far, dim=1)": "ids"},
+            ),
+            Mistake(
+                "prompt alone",
+                "you give `read` the first ids again and again, the prompt: it never reads what it wrote",
+                {"torch.cat(so_far, dim=1)": "so_far[0]"},
+            ),
+            Mistake(
+                "joined backwards",
+                "you join the ids with the newest in front: text is read in the order in which it was written",
+                {"torch.cat(so_far, dim=1)": "torch.cat(so_far[::-1], dim=1)"},
+            ),
+            Mistake(
+                "joined as rows",
+                "you join along the rows, axis 0; the tokens of a row lie along axis 1",
+                {"torch.cat(so_far, dim=1)": "torch.cat(so_far)"},
+            ),
+            Mistake(
+                "separator left out",
+                "your prompt has no separator: the model does not know that the question is over",
+                {'config["bos"], question, separator)': 'config["bos"], question, [])'},
+            ),
+            Mistake(
+                "question left out",
+                "your prompt has no question",
+                {'config["bos"], question, separator)': 'config["bos"], [], separator)'},
+            ),
+            Mistake(
+                "eos for bos",
+                "your prompt begins its text with eos; it is bos",
+                {'P, config["bos"]': 'P, config["eos"]'},
+            ),
+        ],
+        [
+            "`see` takes a batch of images: pixels[None] is (1, 3, h, w). Its result has P in its second axis.",
+            'parts["06_prompt"].prompt(image_token, count, bos, question, separator): the ids are in `config`.',
+            "The prefix is the whole prompt, as a tensor of one number. `torch.cat(..., dim=1)` joins what `so_far` holds.",
+        ],
+        reference=reference_answer,
+        use=use_answer,
+    ),
+]

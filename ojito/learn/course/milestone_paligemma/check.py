@@ -1,0 +1,572 @@
+"""How the last milestone is checked."""
+
+import atexit
+import functools
+import os
+import random
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
+
+import ojito
+from ojito.data.scenes import COLOURS, KINDS, PLACES, caption, draw_things, paint
+from ojito.generate import GenerateOptions, generate
+from ojito.learn import Case, Exercise, Milestone, Mistake, Question
+from ojito.processor.prompts import Row
+from ojito.records import IGNORE, IMAGE, Batch, Sample, Turn
+from ojito.threads import keeping_threads
+
+QUESTION = Question(
+    "Rows of a batch are padded on the right, and their mask is lesson 10's `prefix`, which knows nothing of padding. What "
+    "happens if you train like this?",
+    {
+        "a": "nothing that matters: the gradients are the same, to the last rounding",
+        "b": "short rows learn to read padding, and answer worse than long ones",
+        "c": "the loss is NaN wherever a row has padding",
+    },
+    "a",
+    "Padding stands behind everything else, outside the prefix, and an answer looks back alone: no position that is "
+    "learned from ever sees it. What padding itself computes is thrown away with its labels. Padded on the left, as rows "
+    "are to answer side by side, it would stand inside the prefix, and you would need `with_padding`.",
+)
+
+# ------------------------------------------------------------------------------------------------- a model and a folder
+
+WORDS = sorted({word for text in (*COLOURS, *KINDS, *PLACES, "caption en") for word in text.split()})
+CAPTION = "caption en"
+RECIPE = (
+    "model.vision.stem=patch", "model.vision.stem_widths=[]", "model.vision.activation=gelu_tanh",
+    "model.decoder.mlp=gated", "model.decoder.activation=gelu_tanh", "model.decoder.kv_heads=1",
+    "model.decoder.norm=rms_plus_one", "model.decoder.scale_embeddings=true", "model.decoder.mask=prefix",
+    "model.decoder.vocab_size=1280", "processor.tokenizer.kind=file", "processor.tokenizer.phrases=0",
+    "processor.prompt.turns=chat", "processor.prompt.answers=one", "processor.prompt.bos=true",
+    'processor.prompt.separator="\\n"', "processor.prompt.caption=caption en",
+)  # fmt: skip
+SMALL = (
+    "model.vision.width=24", "model.vision.layers=1", "model.vision.heads=2", "model.vision.mlp_dim=20",
+    "model.decoder.width=32", "model.decoder.layers=2", "model.decoder.heads=4", "model.decoder.mlp_dim=28",
+)  # fmt: skip
+SHOWN = ("model.vision.layers=2", "model.vision.mlp_dim=256", "model.decoder.layers=2", "model.decoder.mlp_dim=256")
+
+
+def write_tokenizer(path):
+    """A vocabulary of the words of scenes, each with and without the space before it."""
+    vocabulary = ["<pad>", "<eos>", "<bos>", "<unk>", "\n", ",", *WORDS, *(f" {word}" for word in WORDS)]
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|,| ?[a-z]+"), "isolated")
+    made.decoder = decoders.Fuse()
+    made.add_special_tokens(vocabulary[:4])
+    made.save(str(path))
+
+
+def pipeline(folder, sizes):
+    """The library's PaliGemma, with random weights and that vocabulary."""
+    write_tokenizer(folder / "words.json")
+    recipe = ojito.preset("tiny", [*RECIPE, *sizes, f"processor.tokenizer.path={folder / 'words.json'}"])
+    model, processor = ojito.prepare(recipe, ojito.open_data(recipe), "cpu")
+    return ojito.Pipeline(model, processor, recipe)
+
+
+@functools.cache
+def small(seed):
+    """The folder of a small model with random weights, in the public layout, and the library's model of it."""
+    kept = tempfile.TemporaryDirectory()
+    atexit.register(kept.cleanup)
+    with torch.random.fork_rng(devices=[]):
+        pipe = pipeline(Path(kept.name), SMALL)
+        made = torch.Generator().manual_seed(seed)
+        for name, weight in pipe.model.named_parameters():
+            size = weight.shape[1] ** -0.5 if weight.ndim > 1 else 0.5
+            # Not as they begin: zeros in norms and biases would hide mistakes. What the layers add is to outweigh what
+            # comes in, or a model with a tied head writes one word over and over.
+            kind = name.split(".")[-2]
+            size *= {"embedding": 0.2, "out": 3.0, "down": 3.0, "q": 2.0}.get(kind, 1.0) if "decoder" in name else 1.0
+            weight.data = torch.randn(weight.shape, generator=made) * size
+        pipe.model.decoder.embedding.weight.data[pipe.processor.tokenizer.size :] = 0  # no words: never the likeliest
+        pipe.export(Path(kept.name) / "paligemma")
+    folder = Path(kept.name) / "paligemma"
+    return folder, ojito.load(folder, device="cpu", dtype="float32")
+
+
+@functools.cache
+def small_weights():
+    """The weights of `small(0)`, by the lessons' names: copies, since the model will be trained for a step."""
+    return {name: weight.clone() for name, weight in plain_weights(small(0)[1].model).items()}
+
+
+def ids_of(pipe, text):
+    return list(pipe.processor.tokenizer.encode(text))
+
+
+# ------------------------------------------------------------------------------------------------- the library's answer
+
+
+def reference_ask(folder, image, question, separator, steps, parts):
+    pipe = ojito.load(folder, device="cpu", dtype="float32")
+    tokenizer = pipe.processor.tokenizer
+    batch = pipe.processor([Sample(turns=(Turn(tokenizer.decode(question)),), images=[as_image(image)])])
+    (found,) = generate(pipe.model, batch, GenerateOptions(max_new_tokens=steps), eos=tokenizer.ends)
+    return [one for one in found.tokens if one not in tokenizer.ends]
+
+
+def as_image(pixels):
+    return Image.fromarray(pixels.numpy())
+
+
+def reference_collate(questions, answers, separator, count, config, parts):
+    rows, lengths = [], []
+    for question, answer in zip(questions, answers, strict=True):
+        row = Row()
+        prompt = [config["image_token"]] * count + [config["bos"], *question, *separator]
+        start = row.add(prompt, segment=0, start=0, prefix=True, learn=False)
+        row.add([*answer, config["eos"]], segment=0, start=start, prefix=False, learn=True)
+        rows.append(row)
+        lengths.append(len(prompt))
+    longest = max(len(row.tokens) for row in rows)
+    ids = [row.tokens + [0] * (longest - len(row.tokens)) for row in rows]
+    labels = [row.targets + [IGNORE] * (longest - len(row.targets)) for row in rows]
+    return torch.tensor(ids), torch.tensor(labels), torch.tensor(lengths)
+
+
+NAMES = {
+    "attention_norm": "norm1", "mlp_norm": "norm2", "stem": "patch", "connector.project": "connector",
+    "attention.": "", "mlp.": "", "blocks.": "layers.",
+}  # fmt: skip
+
+
+def plain(name):
+    """The lessons' name for a weight of the library's model."""
+    module, _, kind = name.rpartition(".")
+    for old, new in NAMES.items():
+        module = module.replace(old, new)
+    return module + "_bias" * (kind == "bias")
+
+
+def sizes_of(model, tokenizer, image_token):
+    """What the lessons' functions need to know of the library's model."""
+    v, d = model.config.vision, model.config.decoder
+    return {
+        "vision": {
+            "width": v.width, "mlp": v.mlp_dim, "layers": v.layers, "heads": v.heads, "size": v.patch_size,
+            "image_size": v.image_size, "eps": v.norm_eps,
+        },
+        "decoder": {
+            "vocabulary": d.vocab_size, "width": d.width, "mlp": d.mlp_dim, "layers": d.layers, "heads": d.heads,
+            "kv_heads": d.kv_heads, "head_size": d.head_dim, "theta": d.rope_theta, "eps": d.norm_eps,
+        },
+        "image_token": image_token, "bos": tokenizer.bos, "eos": tokenizer.ends[0],
+    }  # fmt: skip
+
+
+def plain_weights(model):
+    """The weights of the library's model by the lessons' names."""
+    found = {plain(name): weight.detach() for name, weight in model.state_dict().items()}
+    return {**found, "vision.patch": found["vision.patch"].flatten(1)}
+
+
+class Theirs:
+    """The library's model, used as the learner's is."""
+
+    def __init__(self, weights, config, parts):
+        _, pipe = small(0)
+        self.model, self.config = pipe.model, config
+        state = {name: weights[plain(name)].view(one.shape) for name, one in self.model.state_dict().items()}
+        self.model.load_state_dict(state)
+
+    def parameters(self):
+        return self.model.parameters()
+
+    def weights(self):
+        found = {plain(name): weight for name, weight in self.model.named_parameters()}
+        return found
+
+    def __call__(self, inputs):
+        images, ids, lengths = inputs
+        places = torch.arange(ids.shape[1]).expand_as(ids)
+        batch = Batch(
+            tokens=torch.where(ids == self.config["image_token"], IMAGE, ids), positions=places,
+            segments=torch.zeros_like(ids), prefix=places < lengths[:, None], targets=torch.full_like(ids, IGNORE),
+            images=images,
+        )  # fmt: skip
+        return self.model(batch)
+
+
+# ---------------------------------------------------------------------------------------------------------------- cases
+
+
+def ask_cases():
+    made = torch.Generator().manual_seed(0)
+    for name, seed, question, steps in (
+        ("a folder with random weights", 0, CAPTION, 5),
+        ("another one, and a longer question", 1, "caption red ball left", 8),
+    ):
+        folder, pipe = small(seed)
+        image = torch.randint(256, (48, 48, 3), generator=made, dtype=torch.uint8)
+        inputs = {"image": image, "question": ids_of(pipe, question), "separator": ids_of(pipe, "\n"), "steps": steps}
+        yield Case(name, {"folder": folder, **inputs})
+
+
+def collate_cases():
+    config = {"image_token": 60, "bos": 2, "eos": 1}
+    inputs = {"separator": [4], "count": 3, "config": config}
+    yield Case("answers of one and three tokens", {**inputs, "questions": [[7, 8]] * 2, "answers": [[9], [10, 11, 12]]})
+    questions, answers = [[7], [8, 9, 13], []], [[9, 10], [12], [14, 9, 7]]
+    yield Case("questions of unequal length", {**inputs, "count": 2, "questions": questions, "answers": answers})
+
+
+def model_cases():
+    made = torch.Generator().manual_seed(3)
+    _, pipe = small(0)
+    config = sizes_of(pipe.model, pipe.processor.tokenizer, 60)
+    ids = [[60] * 9 + [2, 7, 8, 4, 20, 21, 1, 0, 0], [60] * 9 + [2, 7, 4, 22, 23, 24, 25, 26, 1]]
+    labels = [[-100] * 12 + [20, 21, 1, -100, -100, -100], [-100] * 11 + [22, 23, 24, 25, 26, 1, -100]]
+    inputs = (torch.randn(2, 3, 48, 48, generator=made), torch.tensor(ids), torch.tensor([13, 12]))
+    weights = small_weights()
+    given = {"weights": weights, "config": config, "inputs": inputs, "labels": torch.tensor(labels)}
+    yield Case("two rows, one of them with padding", given)
+
+
+def use_model(solution, inputs):
+    """The logits, and how far one step of gradient descent moves every weight."""
+    model = solution(inputs["weights"], inputs["config"], inputs.get("parts"))
+    before = {name: weight.detach().clone() for name, weight in model.weights().items()}
+    given = {name: weight.clone() for name, weight in inputs["weights"].items()}
+    logits = model(inputs["inputs"])
+    parameters = list(model.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=0.1) if parameters else SimpleNamespace(step=lambda: None)
+    labels = inputs["labels"]
+    nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE).backward()
+    optimizer.step()
+    moved = {name: weight.detach().flatten() - before[name].flatten() for name, weight in model.weights().items()}
+    kept = all(weight.equal(given[name]) for name, weight in inputs["weights"].items())
+    return {
+        "logits": logits.detach(),
+        "how far the weights move in a step": dict(sorted(moved.items())),
+        "the weights that were given": "as they were" if kept else "changed by training",
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------------- show
+
+SECONDS = "OJITO_LEARN_SECONDS"  # another time to train, for tests
+BATCH, RATE, HELD_OUT = 32, 1.5e-3, 64
+
+
+@keeping_threads()
+def show(parts, say):
+    """Train the learner's PaliGemma with the learner's step, and see whether it looks."""
+    torch.set_num_threads(1)  # for matrices as small as these, threads wait for each other
+    seconds = float(os.environ.get(SECONDS, 120))
+    folder = Path(parts["own"].__file__).with_name("paligemma")
+    if not (folder / "config.json").exists():
+        folder.mkdir(exist_ok=True)
+        with torch.random.fork_rng(devices=[]):
+            pipeline(folder, SHOWN).export(folder)
+    weights, config = parts["14_paligemma_layout"].load(folder)
+    tokenizer = ojito.load(folder, device="cpu", dtype="float32").processor.tokenizer
+    trained = folder / "trained" / "model.safetensors"
+    if trained.exists():
+        say(f"\nyour PaliGemma, as it was trained before: {trained.parent} (remove it to train anew)")
+        weights = load_file(trained)
+    model = parts["own"].PaliGemma(weights, config, parts)
+    if not trained.exists():
+        count = sum(weight.numel() for weight in weights.values())
+        say(f"\n{count:,} random numbers out of {folder}; your functions and your step train them for {seconds:g} s")
+        learn(model, parts, tokenizer, seconds, say)
+        trained.parent.mkdir(exist_ok=True)
+        save_file({name: weight.detach().contiguous() for name, weight in model.weights().items()}, trained)
+        say(f"what they became is in {trained}")
+    with torch.no_grad():
+        caption_three(model, parts, tokenizer, say)
+        look(model, parts, tokenizer, say)
+
+
+def scenes(rng, count):
+    """New scenes: pixels (n, 48, 48, 3) uint8, and captions."""
+    pixels, captions = [], []
+    for _ in range(count):
+        things = draw_things(rng, rng.randint(1, 2))
+        image = paint(things, rng)
+        pixels.append(torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(48, 48, 3))
+        captions.append(caption(things))
+    return pixels, captions
+
+
+def batch_of(pixels, captions, parts, tokenizer, config):
+    """Inputs of the model, and labels."""
+    half = torch.full((3,), 0.5)
+    images = torch.stack([parts["02_patches"].to_pixels(one, half, half) for one in pixels])
+    answers = [list(tokenizer.encode(text)) for text in captions]
+    questions, separator = [list(tokenizer.encode(CAPTION))] * len(answers), list(tokenizer.encode("\n"))
+    ids, labels, lengths = parts["own"].collate(questions, answers, separator, 9, config, parts)
+    return (images, ids, lengths), labels
+
+
+def learn(model, parts, tokenizer, seconds, say):
+    """Train for so long, with a line of progress now and then."""
+    step, rng = parts["13_training_step"].train_step, random.Random("train")
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.01)
+    began, told, number = time.perf_counter(), 0.0, 0
+    while (passed := time.perf_counter() - began) < seconds:
+        for group in optimizer.param_groups:  # up in the first steps, down in the last third
+            group["lr"] = RATE * min(1.0, (number + 1) / 50, 3 * (1 - passed / seconds) + 0.02)
+        batch = batch_of(*scenes(rng, BATCH), parts, tokenizer, model.config)
+        loss, norm = step(model, optimizer, [batch], 1.0)
+        number += 1
+        if passed - told > seconds / 12 or number == 1:
+            told = passed
+            say(f"{passed:5.0f} s   step {number:>4}   loss {loss:.2f} nats a token   gradient {norm:.2f}")
+    say(f"{number} steps, {number * BATCH:,} images")
+
+
+def caption_three(model, parts, tokenizer, say):
+    """Caption scenes that were never seen."""
+    rng, right, words = random.Random("held out"), 0, 0
+    for pixels, there in zip(*scenes(rng, 3), strict=True):
+        question, separator = list(tokenizer.encode(CAPTION)), list(tokenizer.encode("\n"))
+        answer = parts["milestone_caption"].answer
+        ids = answer(pixels, question, separator, 24, model.weights(), model.config, parts)
+        yours = tokenizer.decode(ids)
+        say(f"\nthere is   {there}\nyours      {yours}")
+        pairs = zip(there.replace(",", "").split(), yours.replace(",", "").split(), strict=False)
+        right, words = right + sum(one == other for one, other in pairs), words + len(there.split())
+    say(f"\n{right} of {words} words are what is there")
+
+
+def look(model, parts, tokenizer, say):
+    """The grounding gap of lesson 15: loss with the image of another, less that with the right one."""
+    looking, token_loss = parts["15_does_it_look"], parts["13_training_step"].token_loss
+    (images, ids, lengths), labels = batch_of(*scenes(random.Random("gap"), HELD_OUT), parts, tokenizer, model.config)
+
+    def losses(images):
+        logits = model((images, ids, lengths))
+        return torch.stack([token_loss(logits[i : i + 1], labels[i : i + 1]) for i in range(len(ids))])
+
+    right, exchanged = losses(images), losses(images[looking.exchange(len(ids), 0)])
+    gap, low, high = looking.grounding_gap(right, exchanged)
+    verdict = "it looks" if low > 0 else "nobody can tell that it looks"
+    say(
+        f"loss on {HELD_OUT} new scenes {right.mean():.2f}; with the image of another {exchanged.mean():.2f} nats a token"
+    )
+    say(f"grounding gap {gap:.2f}, with 95% between {low:.2f} and {high:.2f}: {verdict}")
+
+
+MILESTONE = Milestone(
+    needs=(
+        "02_patches", "03_attention", "04_vit_block", "milestone_encode", "06_prompt", "07_connector", "08_rope",
+        "09_gemma_block", "milestone_decode", "10_masks", "11_cache", "12_sampling", "milestone_caption",
+        "13_training_step", "14_paligemma_layout", "15_does_it_look",
+    ),
+    show=show,
+)  # fmt: skip
+
+EXERCISES = [
+    Exercise(
+        "ask",
+        lambda: list(ask_cases()),
+        [
+            Mistake(
+                "question left out",
+                "your question is empty: pass on the one that was asked",
+                {"answer(image, question, separator, steps": "answer(image, [], separator, steps"},
+            ),
+            Mistake(
+                "separator left out",
+                "your prompt has no separator",
+                {"answer(image, question, separator, steps": "answer(image, question, [], steps"},
+            ),
+            Mistake(
+                "question and separator exchanged",
+                "question and separator have changed places: see the arguments of your `answer`",
+                {"answer(image, question, separator, steps": "answer(image, separator, question, steps"},
+            ),
+            Mistake(
+                "one token",
+                "your answer ends after one token; it may have `steps` of them",
+                {"separator, steps, weights": "separator, 1, weights"},
+            ),
+            Mistake(
+                "separator twice",
+                "your prompt has the separator twice: `answer` puts it behind the question itself",
+                {"answer(image, question, separator, steps": "answer(image, question + separator, separator, steps"},
+            ),
+            Mistake(
+                "weights and config in one",
+                "`load` returns two things, weights and config; you took both for the weights",
+                {
+                    "weights, config = parts": "weights = config = parts",
+                },
+            ),
+            Mistake(
+                "config file",
+                "you load config.json alone, or a file; `load` takes the folder",
+                {".load(folder)": '.load(folder / "config.json")'},
+            ),
+        ],
+        ['parts["14_paligemma_layout"].load(folder) returns weights and config.', "Then milestone_caption's `answer`."],
+        reference=reference_ask,
+    ),
+    Exercise(
+        "collate",
+        lambda: list(collate_cases()),
+        [
+            Mistake(
+                "not shifted",
+                "your labels are not shifted: each position would learn the token that it reads. Position t predicts the "
+                "label of t + 1: drop the first label, and put IGNORE at the end",
+                {"[*labels[1:], rows.IGNORE]": "labels"},
+            ),
+            Mistake(
+                "prompt learned",
+                "your labels are the ids: the model would spend itself on writing placeholders and questions. `row` has "
+                "labels, with IGNORE for the prompt",
+                {"[*labels[1:], rows.IGNORE]": "ids[1:] + [rows.IGNORE]"},
+            ),
+            Mistake(
+                "shifted the other way",
+                "your labels are shifted the other way: each position would learn the token before it",
+                {"[*labels[1:], rows.IGNORE]": "[rows.IGNORE] + labels[:-1]"},
+            ),
+            Mistake(
+                "one label less",
+                "your labels are one fewer than the ids: put IGNORE at the end, since the last position predicts nothing",
+                {
+                    "[*labels[1:], rows.IGNORE]": "labels[1:]",
+                    "[rows.IGNORE] * (longest - len(one))": "[rows.IGNORE] * (longest - 1 - len(one))",
+                },
+            ),
+            Mistake(
+                "first label at the end",
+                "the label that you cut off in front stands at the end again: of a text without a prompt it would be "
+                "learned",
+                {"[*labels[1:], rows.IGNORE]": "labels[1:] + [PAD]"},
+            ),
+            Mistake(
+                "padding learned",
+                "your labels are filled up with PAD, which is a token like any other: the model would learn to write it. "
+                "Fill them with IGNORE",
+                {"[rows.IGNORE] * (longest - len(one))": "[PAD] * (longest - len(one))"},
+            ),
+            Mistake(
+                "padded in front",
+                "your labels are padded in front, and the ids at the end: no label stands where it belongs",
+                {
+                    "one + [rows.IGNORE] * (longest - len(one)) for one in all_labels": (
+                        "[rows.IGNORE] * (longest - len(one)) + one for one in all_labels"
+                    )
+                },
+            ),
+            Mistake(
+                "answer in the prefix",
+                "your prefix is the whole row: the answer would be read before it is given",
+                {"lengths.append(len(prompt))": "lengths.append(len(ids))"},
+            ),
+            Mistake(
+                "image alone",
+                "your prefix is the image alone; bos, question and separator belong to it",
+                {"lengths.append(len(prompt))": "lengths.append(count)"},
+            ),
+            Mistake(
+                "question's length",
+                "your prefix is as long as the question; it is the whole prompt",
+                {"lengths.append(len(prompt))": "lengths.append(len(question))"},
+            ),
+            Mistake(
+                "bos left out",
+                "your prefix is one short: image, bos, question and separator are the prompt",
+                {"lengths.append(len(prompt))": "lengths.append(len(prompt) - 1)"},
+            ),
+        ],
+        [
+            "`row` gives ids and labels of equal length, a label at the place of its id. Here it is to stand one earlier.",
+            "labels[1:] is one short: IGNORE at its end. Fill labels as the line above fills ids, but with rows.IGNORE.",
+        ],
+        reference=reference_collate,
+    ),
+    Exercise(
+        "PaliGemma",
+        lambda: list(model_cases()),
+        [
+            Mistake(
+                "not copied",
+                "your parameters are the tensors that were given: as they learn, the caller's weights change, too. Take "
+                "copies, weight.clone()",
+                {"nn.Parameter(weight.clone())": "nn.Parameter(weight)"},
+            ),
+            Mistake(
+                "nothing learns",
+                "your weights get no gradient: an nn.Parameter asks for one by itself, unless it is told not to",
+                {"nn.Parameter(weight.clone())": "nn.Parameter(weight.clone(), requires_grad=False)"},
+            ),
+            Mistake(
+                "a plain list",
+                "PyTorch finds no parameters in a plain list: the optimizer gets none, and nothing learns. It finds those of "
+                "an nn.ParameterList",
+                {
+                    "nn.ParameterList(nn.Parameter(weight.clone()) for weight in weights.values())": (
+                        "[nn.Parameter(weight.clone()) for weight in weights.values()]"
+                    )
+                },
+            ),
+            Mistake(
+                "matrices alone",
+                "your biases and norms do not learn",
+                {"nn.Parameter(weight.clone())": "nn.Parameter(weight.clone(), requires_grad=weight.ndim > 1)"},
+            ),
+            Mistake(
+                "eye frozen",
+                "no gradient reaches your eye: the visual tokens were detached, or made without gradients",
+                {
+                    "weights, self.config, self.parts)  # (B, P, D)": "weights, self.config, self.parts).detach()  # (B, P, D)"
+                },
+            ),
+            Mistake(
+                "first image for all",
+                "all rows of yours see the first image",
+                {
+                    "weights, self.config, self.parts)  # (B, P, D)": (
+                        "weights, self.config, self.parts)[:1].expand(len(ids), -1, -1)  # (B, P, D)"
+                    )
+                },
+            ),
+            Mistake(
+                "blind",
+                "your model sees nothing: the visual tokens are zeros",
+                {
+                    "weights, self.config, self.parts)  # (B, P, D)": "weights, self.config, self.parts) * 0  # (B, P, D)"
+                },
+            ),
+            Mistake(
+                "first prefix for all",
+                "all rows of yours have the prefix of the first",
+                {"ids, lengths, weights": "ids, lengths[:1].expand(len(ids)), weights"},
+            ),
+            Mistake(
+                "probabilities",
+                "you return probabilities; the loss of lesson 13 takes logits",
+                {
+                    "lengths, weights, self.config, self.parts)": "lengths, weights, self.config, self.parts).softmax(-1)",
+                },
+            ),
+            Mistake(
+                "wrong order",
+                "your parameters are in another order than the names: a name gets the weight of another",
+                {"weights.values())": "reversed(weights.values()))"},
+            ),
+        ],
+        [
+            "nn.ParameterList takes an iterable: for each of weights.values() an nn.Parameter of a copy of it.",
+            "own.see and own.read are those that you wrote; the weights are the parameters, by name.",
+        ],
+        reference=Theirs,
+        use=use_model,
+        tolerance=1e-4,
+    ),
+]

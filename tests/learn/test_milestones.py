@@ -1,0 +1,31 @@
+"""What Ojito's own milestones show once they are right, with the lessons' solutions as the learner's parts."""
+
+import pytest
+
+from ojito.learn.course import OWN
+from ojito.learn.lesson import SOLUTION, Lesson, load_module
+
+
+def shown(name, folder):
+    """The lines of a milestone's show."""
+    lesson, lines = Lesson.read(OWN / name), []
+    own = folder / "exercise.py"
+    own.write_text((OWN / name / SOLUTION).read_text())
+    parts = {one: load_module(OWN / one / SOLUTION) for one in lesson.milestone.needs}
+    lesson.milestone.show({**parts, "own": load_module(own)}, lines.append)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("milestone_caption", "drawn at temperature 1"), ("milestone_paligemma", "grounding gap")],
+)
+def test_show_trains_for_the_seconds_asked_and_not_again(name, last, tmp_path, monkeypatch):
+    monkeypatch.setenv("OJITO_LEARN_SECONDS", "1")
+    first, again = shown(name, tmp_path), shown(name, tmp_path)
+    assert "for 1 s" in first
+    assert "for 1 s" not in again
+    for text in (first, again):
+        assert text.count("there is ") == 3
+        assert "words are what is there" in text
+        assert text.splitlines()[-1].startswith(last)
