@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--data-folder", type=Path, metavar="DATA", help="the folder that holds flickr8k_128 and nlvr")
     parser.add_argument("--only", action="append", choices=[*architectures()], help="may be repeated")
     parser.add_argument("--on", action="append", choices=[*DATA], help="may be repeated")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of training, for each (default 4)")
+    parser.add_argument("--minutes", type=float, default=2.0, help="of training, for each (default 2)")
     parser.add_argument("--jobs", type=int, default=2, help="at once, each on a core of its own (default 2)")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="models and answers (runs/quality)")
     parser.add_argument("--table", action="store_true", help="print the table of what was measured, and train nothing")
@@ -53,7 +53,7 @@ def measure(name: str, data: Data, args: argparse.Namespace) -> dict[str, Any]:
     """One model, trained and asked, in processes of their own; what an earlier run trained is not trained again."""
     out, path = args.out / data.name / name, data.where(args.data_folder)
     began = time.monotonic()
-    words = ["train", "--config", ARCHITECTURES / f"{name}.yaml", "--data", path, "--minutes", args.minutes]
+    words = ["train", "--preset", ARCHITECTURES / f"{name}.yaml", "--data", path, "--minutes", args.minutes]
     ojito(*words, "--out", out, "--resume", "auto", *settings(name, data))
     trained = time.monotonic() - began
     scores = json.loads(ojito("eval", out, path, "--split", data.split, "--out", f"{out}-answers", "--json"))
