@@ -62,8 +62,9 @@ def test_test_files_mirror_the_package():
     modules = {path.relative_to(ROOT / "ojito").with_suffix("") for path in MODULES}
     known = modules | {path.parent for path in modules if path.name == "__init__"}
     # What these test has no module of its own.
-    apart = {"test_architecture", "test_benchmarks", "test_bootstrap", "test_bad_input", "test_docs", "test_gpu", "test_hostile",
-             "test_mistakes", "test_offline", "test_overfit", "test_readme", "test_recipes"}  # fmt: skip
+    apart = {"test_architecture", "test_bad_input", "test_benchmarks", "test_bootstrap", "test_docs", "test_gpu",
+             "test_hostile", "test_mistakes", "test_offline", "test_overfit", "test_readme",
+             "test_recipes"}  # fmt: skip
     strangers = []
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder, name = path.relative_to(ROOT / "tests").parent, path.stem.removeprefix("test_")

@@ -6,26 +6,21 @@ Each step draws captions of some images, scores each with CIDEr-D against what p
 its probability by how far it lies above the mean of the image's other samples. Document frequencies are those of the
 training captions.
 
-Source: Rennie et al. 2017, *Self-critical Sequence Training for Image Captioning*, arXiv 1612.00563; the baseline of the
-other samples: Luo 2020, *A Better Variant of Self-Critical Sequence Training*, arXiv 2003.09971.
+Source: Rennie et al. 2017, Self-critical Sequence Training for Image Captioning, arXiv 1612.00563; the other samples as
+baseline: Luo 2020, A Better Variant of Self-Critical Sequence Training, arXiv 2003.09971.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import random
 import time
-from collections import Counter
-from collections.abc import Sequence
-from itertools import chain
 
 import torch
 
 import ojito
-from ojito.data import open_data
-from ojito.evaluate.metrics.cider import _similarity, _weigh
+from ojito.evaluate.metrics.cider import Weights
 from ojito.evaluate.metrics.ngrams import runs
 from ojito.evaluate.metrics.ptb import tokenize
 from ojito.records import IGNORE, Sample, Turn
@@ -34,97 +29,90 @@ from ojito.records import IGNORE, Sample, Turn
 class Reward:
     """CIDEr-D of single captions, with the document frequencies of all training captions."""
 
-    def __init__(self, groups: Sequence[Sequence[str]]) -> None:
-        counted = [[runs(tokenize(text)) for text in group] for group in groups]
-        images: Counter = Counter()
-        for group in counted:
-            images.update(set(chain.from_iterable(chain.from_iterable(group))))
-        self.everywhere = math.log(len(groups))
-        self.rarity = {run: self.everywhere - math.log(count) for run, count in images.items()}
-        self.references = [[_weigh(one, self.rarity, self.everywhere) for one in group] for group in counted]
+    def __init__(self, captions):
+        self.weights = Weights([[runs(tokenize(text)) for text in group] for group in captions])
 
-    def __call__(self, number: int, caption: str) -> float:
+    def __call__(self, number, caption):
         """CIDEr-D of a caption of the image of that number."""
-        ours = _weigh(runs(tokenize(caption)), self.rarity, self.everywhere)
-        found = [_similarity(ours, theirs, True) for theirs in self.references[number]]
-        return 10 * sum(found) / len(found)
-
-
-def still(model: torch.nn.Module) -> None:
-    """What is drawn and what is scored must be the same distribution: no dropout, and batch norm as it stands."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d) or type(module).__name__ == "Dropout":
-            module.eval()
+        return self.weights.score(self.weights.weigh(runs(tokenize(caption))), self.weights.references[number])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
+    parser.add_argument("model", help="a captioner whose turns are blind, such as tiny")
     parser.add_argument("data")
     parser.add_argument("--out", required=True)
     parser.add_argument("--minutes", type=float, default=12.0)
-    parser.add_argument("--images", type=int, default=16, help="of a step")
-    parser.add_argument("--samples", type=int, default=5, help="captions of an image")
+    parser.add_argument("--images", type=int, default=16, help="of a step (default 16)")
+    parser.add_argument("--samples", type=int, default=5, help="captions of an image (default 5)")
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed)
     pipe = ojito.load(args.model, dtype="float32")
-    rows = list(
-        open_data(dataclasses.replace(pipe.config, data=dataclasses.replace(pipe.config.data, path=args.data))).samples(
-            "train"
-        )
-    )
+    data = dataclasses.replace(pipe.config.data, path=args.data)
+    rows = list(ojito.open_data(dataclasses.replace(pipe.config, data=data)).samples("train"))
     reward = Reward([row.dialogue[0].answers for row in rows])
-    model = pipe.model
+    model = pipe.model.train()  # a model in training answers itself, with the weights of this step
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.0)
-    model.train()
-    began, step, kept = time.monotonic(), 0, []
-    while (spent := time.monotonic() - began) < 60 * args.minutes:
+    began, step, means = time.monotonic(), 0, []
+    while (spent := (time.monotonic() - began) / 60) < args.minutes:
         for group in optimizer.param_groups:
-            group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - spent / (60 * args.minutes))
+            group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - spent / args.minutes)
         numbers = rng.sample(range(len(rows)), args.images)
-        images = [rows[number].images[0] for number in numbers]
-        asked = [Sample(images=[image]) for image in images for _ in range(args.samples)]
-        drawn = [
-            str(a)
-            for a in pipe.generate(
-                asked, temperature=1.0, max_new_tokens=24, seed=args.seed + 100_003 * step, batch_size=len(asked)
-            )
-        ]
-        still(model)
-        scores = torch.tensor([reward(numbers[i // args.samples], text) for i, text in enumerate(drawn)])
-        scores = scores.view(args.images, args.samples)
+        drawn = draw(pipe, [rows[number].images[0] for number in numbers], args.samples, args.seed + 100_003 * step)
+        scores = torch.tensor(
+            [[reward(number, text) for text in texts] for number, texts in zip(numbers, drawn, strict=True)]
+        )
         others = (scores.sum(1, keepdim=True) - scores) / (args.samples - 1)
-        advantage = scores - others
         taught = [
-            Sample(
-                images=[image],
-                turns=tuple(Turn("", (text or " ",)) for text in drawn[i * args.samples : (i + 1) * args.samples]),
-            )
-            for i, image in enumerate(images)
+            Sample(images=rows[number].images, turns=tuple(Turn("", (text or " ",)) for text in texts))
+            for number, texts in zip(numbers, drawn, strict=True)
         ]
-        batch = pipe.processor(taught, training=True)
-        labelled = batch.targets != IGNORE
-        logits = model.head(model.features(batch)[labelled])
-        likely = -torch.nn.functional.cross_entropy(logits, batch.targets[labelled], reduction="none")
-        row_of = torch.arange(args.images)[:, None].expand_as(batch.targets)[labelled]
-        weight = advantage[row_of, batch.segments[labelled] - 1]
-        loss = -(weight * likely).sum() / (args.images * args.samples)
+        loss = -weighed_likelihood(model, pipe.processor(taught, training=True), scores - others) / scores.numel()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
-        kept.append(float(scores.mean()))
+        means.append(float(scores.mean()))
         if step % 20 == 0:
-            print(
-                f"{spent / 60:5.1f} min  step {step}  CIDEr-D of samples {sum(kept[-50:]) / len(kept[-50:]):.4f}  {drawn[0]!r}",
-                flush=True,
-            )
+            mean = sum(means[-50:]) / len(means[-50:])
+            print(f"{spent:5.1f} min  step {step}  CIDEr-D of samples {mean:.4f}  {drawn[0][0]!r}", flush=True)
     model.eval()
     pipe.save(args.out)
+
+
+def draw(pipe, images, samples, seed):
+    """Captions of each image, drawn at temperature 1."""
+    asked = [Sample(images=[image]) for image in images for _ in range(samples)]
+    answers = pipe.generate(asked, temperature=1.0, max_new_tokens=24, seed=seed, batch_size=len(asked))
+    texts = [str(answer) for answer in answers]
+    still(pipe.model)
+    return [texts[i : i + samples] for i in range(0, len(texts), samples)]
+
+
+def still(model):
+    """What is drawn and what is scored must be the same distribution: no dropout, and batch norm as it stands."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) or type(module).__name__ == "Dropout":
+            module.eval()
+
+
+def weighed_likelihood(model, batch, weights):
+    """The sum of the answers' log-probabilities, each times its weight.
+
+    Args:
+        model: The model.
+        batch: Rows (B, T) whose blind turns are the answers; turn k is segment k + 1.
+        weights: (B, turns).
+    """
+    labelled = batch.targets != IGNORE
+    logits = model.head(model.features(batch)[labelled])
+    likely = -torch.nn.functional.cross_entropy(logits, batch.targets[labelled], reduction="none")
+    row = torch.arange(len(weights))[:, None].expand_as(batch.targets)[labelled]
+    return (weights[row, batch.segments[labelled] - 1] * likely).sum()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ WIDTH = 6.0
 """Standard deviation of the Gaussian that compares lengths, in words."""
 
 
-class _Weighed(NamedTuple):
+class Weighed(NamedTuple):
     """A caption's runs of each length, weighed; the length of each such vector; and how many pairs of words it has."""
 
     runs: list[dict[Run, float]]
@@ -50,27 +50,41 @@ def cider(
         OjitoError: The references do not fit the captions.
     """
     texts, groups = tokenized(hypotheses, references)
-    counted = [[runs(words) for words in group] for group in groups]
-    images: Counter[Run] = Counter()
-    for group in counted:
-        images.update(set(chain.from_iterable(chain.from_iterable(group))))
-    everywhere = math.log(max(len(groups), 1))
-    rarity = {run: everywhere - math.log(count) for run, count in images.items()}
-    scores = []
-    for words, group in zip(texts, counted, strict=True):
-        caption = _weigh(runs(words), rarity, everywhere)
-        found = [_similarity(caption, _weigh(one, rarity, everywhere), variant == "d") for one in group]
-        scores.append(10 * sum(found) / len(found))
+    weights = Weights([[runs(words) for words in group] for group in groups])
+    scores = [
+        weights.score(weights.weigh(runs(words)), reference, variant == "d")
+        for words, reference in zip(texts, weights.references, strict=True)
+    ]
     return Score.mean(np.array(scores))
 
 
-def _weigh(counted: list[Counter[Run]], rarity: dict[Run, float], unseen: float) -> _Weighed:
-    weighed = [{run: count * rarity.get(run, unseen) for run, count in one.items()} for one in counted]
-    norms = [math.sqrt(sum(weight * weight for weight in one.values())) for one in weighed]
-    return _Weighed(weighed, norms, counted[1].total())
+class Weights:
+    """How rare each run of words is among the images of a data set, and its references weighed by that.
+
+    Args:
+        counted: For each image, the runs of each of its references.
+    """
+
+    def __init__(self, counted: Sequence[Sequence[list[Counter[Run]]]]) -> None:
+        images: Counter[Run] = Counter()
+        for group in counted:
+            images.update(set(chain.from_iterable(chain.from_iterable(group))))
+        self._everywhere = math.log(max(len(counted), 1))
+        self._rarity = {run: self._everywhere - math.log(count) for run, count in images.items()}
+        self.references = [[self.weigh(one) for one in group] for group in counted]
+
+    def weigh(self, counted: list[Counter[Run]]) -> Weighed:
+        """Weigh the runs of a caption; those that no reference has count as rare as can be."""
+        weighed = [{run: n * self._rarity.get(run, self._everywhere) for run, n in one.items()} for one in counted]
+        norms = [math.sqrt(sum(weight * weight for weight in one.values())) for one in weighed]
+        return Weighed(weighed, norms, counted[1].total())
+
+    def score(self, caption: Weighed, references: Sequence[Weighed], is_d: bool = True) -> float:
+        """Return CIDEr, 0 to 10, of a caption beside the references of its image."""
+        return 10 * sum(_similarity(caption, one, is_d) for one in references) / len(references)
 
 
-def _similarity(caption: _Weighed, reference: _Weighed, is_d: bool) -> float:
+def _similarity(caption: Weighed, reference: Weighed, is_d: bool) -> float:
     total = 0.0
     for ours, theirs, norm, other in zip(caption.runs, reference.runs, caption.norms, reference.norms, strict=True):
         if norm and other:
