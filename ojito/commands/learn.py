@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,8 @@ from ojito.learn.worker import Worker
 from ojito.learn.workspace import Workspace
 
 RIGHT, NOT_YET = 0, 5
+
+_WIDEST = 100  # characters of a line that is read
 
 _KEYS = "n next   h hint   l list   r run again   s solution   q quit"
 
@@ -135,13 +139,13 @@ def _parts(space: Workspace, lesson: Lesson) -> dict[str, Path]:
 def _said(lesson: Lesson, found: Grade) -> str:
     """A grade as text."""
     if found.says:
-        return f"{lesson.name}: {found.says}"
+        return _wrapped(f"{lesson.name}: {found.says}")
     lines = []
     for one in found.verdicts:
         if one.status == "right":
             lines.append(f"right    {one.exercise}")
         else:
-            lines += [f"not yet  {one.exercise}", _indented(one.says, "         ")]
+            lines += [f"not yet  {one.exercise}", _wrapped(one.says, "         ")]
             if one.case:
                 lines.append(f"         (tried with: {one.case})")
     lines += [f"open     {one.name}" for one in lesson.exercises[len(found.verdicts) :]]
@@ -150,7 +154,7 @@ def _said(lesson: Lesson, found: Grade) -> str:
         right = found.prediction == question.answer
         told = "as it is" if right else f"it is {question.answer}"
         lines.append(f"\nyou predicted {found.prediction}, {told}: {question.choices[question.answer]}")
-        lines.append(question.why)
+        lines.append(_wrapped(question.why))
     return "\n".join(lines)
 
 
@@ -167,7 +171,7 @@ def _hint(space: Workspace, name: str, args: Namespace) -> int:
     given[wrong] = number + 1
     space.save()
     text = f"{wrong}, hint {number + 1} of {len(exercise.hints)}: {exercise.hints[number]}"
-    _say(args, {"lesson": name, "exercise": wrong, "hint": exercise.hints[number]}, text)
+    _say(args, {"lesson": name, "exercise": wrong, "hint": exercise.hints[number]}, _wrapped(text))
     return RIGHT
 
 
@@ -188,12 +192,13 @@ def _reset(space: Workspace, name: str, args: Namespace) -> int:
 
 def _status(space: Workspace, name: str, args: Namespace) -> int:
     rows, values = [], []
-    for number, one in enumerate(space.course.names, 1):
+    width = max(map(len, space.course.names))
+    for one in space.course.names:
         progress = space.lessons.get(one)
         done = progress is not None and progress.done
         mark = "done" if done else "here" if one == space.current else ""
         took = f"{progress.seconds / 60:.0f} min" if progress is not None and done else ""
-        rows.append(f"{mark:<4}  {number:>2}  {space.course.title(one):<58} {took:>7}".rstrip())
+        rows.append(f"{mark:<4}  {one:<{width}}  {space.course.title(one):<50} {took:>7}".rstrip())
         values.append({"lesson": one, "title": space.course.title(one), "done": done})
     said = "\n".join([*rows, "", f"{space.done} of {len(rows)} lessons done, in {space.folder}"])
     _say(args, {"folder": str(space.folder), "current": space.current, "lessons": values}, said)
@@ -278,6 +283,17 @@ def _dev(words: list[str], as_json: bool) -> int:
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
     return NOT_YET if any(found.values()) else RIGHT
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """Text in lines of the terminal's width; a line that is indented already, such as one of code, stays as it is."""
+    width = max(40, min(shutil.get_terminal_size().columns, _WIDEST))
+    lines = []
+    for line in text.splitlines():
+        inside = " " * (len(line) - len(line.lstrip()))
+        wrapped = textwrap.wrap(line, width - len(indent), subsequent_indent=inside) if not inside else [line]
+        lines += [f"{indent}{one}" for one in wrapped or [""]]
+    return "\n".join(lines)
 
 
 def _indented(text: str, by: str = "  ") -> str:

@@ -77,9 +77,17 @@ def test_reset_puts_a_new_exercise_there(begun, run):
     assert (begun / "01_means" / "exercise.py").read_text() == EXERCISE
 
 
+def test_long_sentences_are_wrapped_to_the_terminal(begun, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    write(begun, EXERCISE)
+    said = run("learn", "check")[1].splitlines()
+    assert said[0] == "01_means: Predict first, then run. Put a letter into"
+    assert max(map(len, said)) <= 60
+
+
 def test_status_is_the_default(begun, run):
     said = run("learn")[1]
-    assert said.splitlines()[:2] == ["here   1  Means", "       2  More"]
+    assert said.splitlines()[:2] == ["here  01_means  Means", "      02_more   More"]
     values = json.loads(run("learn", "status", "--json")[1])
     assert [one["done"] for one in values["lessons"]] == [False, False]
 
