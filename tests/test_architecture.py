@@ -63,7 +63,7 @@ def test_test_files_mirror_the_package():
     known = modules | {path.parent for path in modules if path.name == "__init__"}
     # What these test has no module of its own.
     apart = {"test_architecture", "test_bad_input", "test_benchmarks", "test_bootstrap", "test_docs", "test_gpu",
-             "test_hostile", "test_mistakes", "test_offline", "test_overfit", "test_readme",
+             "test_hostile", "test_milestones", "test_mistakes", "test_offline", "test_overfit", "test_readme",
              "test_recipes"}  # fmt: skip
     strangers = []
     for path in (ROOT / "tests").rglob("test_*.py"):

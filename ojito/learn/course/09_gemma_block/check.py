@@ -124,7 +124,7 @@ def reference_block(hidden, weights, attention, eps):
     block = Block(config, 0)
     block.attention = Given(attention)
     names = {"norm1": "attention_norm", "norm2": "mlp_norm", **{name: f"mlp.{name}" for name in ("gate", "up", "down")}}
-    return load(block, {names[name]: weight for name, weight in weights.items()})(hidden, None).detach()
+    return load(block, {names[name]: weight for name, weight in weights.items()})(hidden, torch.zeros(1)).detach()
 
 
 EXERCISES = [

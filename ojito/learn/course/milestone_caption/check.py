@@ -234,7 +234,8 @@ def show(parts, say):
         agreeing += agree(yours, library)
         words, written = words + len(there.split()), written + len(library.split())
     say(f"\n{right} of {words} words are what is there; {agreeing} of the library's {written} words are yours, too")
-    say(f"drawn at temperature 1: {drawn(parts, pixels, question, separator, weights, config, tokenizer)}")
+    text = drawn(parts, pixels, question, separator, weights, config, tokenizer)
+    say(f"drawn at temperature 1: {' '.join(text.split())}")
 
 
 def agree(one, other):
