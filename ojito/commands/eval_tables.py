@@ -11,6 +11,7 @@ from ojito.evaluate import Baselines, Report
 from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.confusion import confusion
 from ojito.evaluate.kinds import kinds_table
+from ojito.evaluate.metrics.score import signed
 from ojito.evaluate.scoring import scores_table
 from ojito.evaluate.without_looking import without_looking_table
 
@@ -87,9 +88,5 @@ def _grounding_table(values: dict[str, Any], report: Report) -> str:
     lines.append(f"{'the image':<10}  {report.scores.exact_match:>6.1%}  " + ("" if seen is None else f"{seen:>6.3f}"))
     for name, one in values.items():
         if name != "seen":
-            gap = one["loss_above"]
-            lines.append(
-                f"{name:<10}  {one['exact_match']:>6.1%}  {one['loss']:>6.3f}  "
-                f"{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-            )
+            lines.append(f"{name:<10}  {one['exact_match']:>6.1%}  {one['loss']:>6.3f}  {signed(one['loss_above'])}")
     return "\n".join(lines)

@@ -36,13 +36,15 @@ def run(args: Namespace) -> int:
         return _dev(words, args.json)
     if action == "start":
         return _start(words, args)
-    most = 0 if action in ("next", "watch", "status") else 1
+    most = 0 if action in ("watch", "status") else 1
     if len(words) > most:
         raise UsageError(f"learn {action}", f"does not take {words[most]!r}", "see `ojito learn --help`")
     if args.edit is not None and action != "watch":
         raise UsageError("--edit", f"is for watch, not {action}", "leave it out")
     space = Workspace.find()
     name = space.course.find(words[0]) if words else space.current
+    if words and action in ("check", "hint") and not space.exercise(name).exists():
+        raise UsageError(name, "is not begun", f"ojito learn next {words[0]} goes there")
     return _ACTIONS[action](space, name, args)
 
 
@@ -76,11 +78,12 @@ def _number(space: Workspace, name: str) -> str:
 
 
 def _next(space: Workspace, name: str, args: Namespace) -> int:
-    following = space.next()
+    """Go on with the first lesson that is not done, or with the one that was named."""
+    following = name if name != space.current else space.next()
     if not following:
         _say(args, {"lesson": None}, "all lessons are done")
         return RIGHT
-    if following == name and not space.progress(name).done:
+    if following == space.current and not space.progress(following).done:
         says = f"{name} is not done yet: ojito learn check says what is missing, ojito learn hint helps"
         _say(args, {"lesson": name}, says)
         return NOT_YET
@@ -97,7 +100,7 @@ def _checked(space: Workspace, name: str, worker: Worker, args: Namespace) -> in
     """Check a lesson, remember it, and say what came of it."""
     lesson = space.course.lesson(name)
     path = space.exercise(name)
-    if not path.exists():
+    if not path.exists():  # it was removed by hand
         space.begin(name)
     parts = _parts(space, lesson)
     found, printed = worker.grade(lesson.folder, path, parts)
@@ -111,16 +114,13 @@ def _checked(space: Workspace, name: str, worker: Worker, args: Namespace) -> in
     print(_said(lesson, found))
     if found.passed:
         if lesson.milestone is not None:
-            lesson.milestone.show({one: load_module(file) for one, file in parts.items()} | _own(path), print)
+            files = {**parts, "own": path}
+            lesson.milestone.show({one: load_module(file) for one, file in files.items()}, print)
         if first:
             following = space.next()
             then = "ojito learn next" if following else "that was the last lesson"
             print(f"\n{space.done} of {len(space.course.names)} lessons done; {then}")
     return RIGHT if found.passed else NOT_YET
-
-
-def _own(path: Path) -> dict[str, object]:
-    return {"own": load_module(path)}
 
 
 def _parts(space: Workspace, lesson: Lesson) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ojito.evaluate.metrics.words import normalize
-from ojito.evaluate.runner import Graded, Report
+from ojito.evaluate.runner import Graded, Report, groups
 
 FEWEST = 20
 """Questions of a kind below which luck and skill look alike."""
@@ -78,14 +78,6 @@ def most_often_right(asked: Sequence[Graded]) -> tuple[str, list[float]]:
     best, _ = counts.most_common(1)[0]
     spelled = next(answers[best] for answers in accepted if best in answers)
     return spelled, [float(best in answers) for answers in accepted]
-
-
-def groups(graded: Iterable[Graded]) -> dict[str, list[Graded]]:
-    """The questions of each kind, in the order in which the kinds first come."""
-    found: dict[str, list[Graded]] = {}
-    for one in graded:
-        found.setdefault(one.kind, []).append(one)
-    return found
 
 
 def _values(graded: Iterable[Graded], caption: bool) -> list[float]:

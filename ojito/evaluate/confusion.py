@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from ojito.evaluate.chance import groups
 from ojito.evaluate.metrics.words import normalize
-from ojito.evaluate.runner import Graded, Report
+from ojito.evaluate.runner import Graded, Report, groups
 
 MOST_ANSWERS = 50
 """Different answers that a closed set of them has at most."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from ojito.evaluate.metrics.score import signed
+
 _CONTROLS = ("above_blank", "above_exchanged")
 _NAME = 20  # characters of a kind in a table for people
 _GAP = 22
@@ -54,12 +56,7 @@ def _cells(kinds: Mapping[str, Any], without: Mapping[str, Any], digits: int) ->
         gaps = [one.get(key) for key in controls]
         if prior:
             gaps.append(prior[kind]["model_above"] if kind in prior and name == "exact_match" else None)
-        said = [
-            ""
-            if gap is None
-            else f"{gap['difference']:+.{digits}f} ({gap['low']:+.{digits}f} to {gap['high']:+.{digits}f})"
-            for gap in gaps
-        ]
+        said = ["" if gap is None else signed(gap, digits) for gap in gaps]
         named = kind if name == "exact_match" else f"{kind}, {name}"
         rows.append([named, f"{one['n']}", value, *said])
     return heads, rows

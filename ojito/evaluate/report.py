@@ -21,6 +21,7 @@ from PIL import Image
 
 from ojito.evaluate.chance import kinds_at_chance
 from ojito.evaluate.confusion import Confused, confusion
+from ojito.evaluate.metrics.score import signed
 from ojito.evaluate.runner import Graded, Report, Scores, by_kind
 from ojito.records import Turn, image_key
 from ojito.web_page import Tile, document, filters, heading, thumbnail
@@ -214,10 +215,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     for name, one in metrics.items():
         cells = f"<td>{one['n']}<td>{one['score']:.3f}<td>{one['low']:.3f} to {one['high']:.3f}"
         for key in controls:
-            gap = one.get(key)
-            cells += (
-                "<td>" if gap is None else f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
-            )
+            cells += "<td>" + (signed(one[key]) if key in one else "")
         rows.append(f"<tr><td>{escape(name)}{cells}</tr>")
     return f'<table class="scores">{"".join(rows)}</table>'
 
@@ -225,10 +223,8 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 def _grounding(grounding: Mapping[str, Any]) -> str:
     rows = ["<tr><th>Asked with<th>Right<th>Loss<th>Above that with the image</tr>"]
     for name, one in grounding.items():
-        gap = one["loss_above"]
         rows.append(
-            f"<tr><td>{escape(name)}<td>{one['exact_match']:.1%}<td>{one['loss']:.3f}"
-            f"<td>{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})</tr>"
+            f"<tr><td>{escape(name)}<td>{one['exact_match']:.1%}<td>{one['loss']:.3f}<td>{signed(one['loss_above'])}</tr>"
         )
     return f'<table class="scores">{"".join(rows)}</table>'
 

@@ -241,10 +241,15 @@ def ask(
 
 def by_kind(graded: Iterable[Graded]) -> dict[str, Scores]:
     """Scores of each kind of question, in the order in which the kinds first come."""
-    groups: dict[str, list[Graded]] = {}
+    return {kind: Scores.of(group) for kind, group in groups(graded).items()}
+
+
+def groups(graded: Iterable[Graded]) -> dict[str, list[Graded]]:
+    """The questions of each kind, in the order in which the kinds first come."""
+    found: dict[str, list[Graded]] = {}
     for one in graded:
-        groups.setdefault(one.kind, []).append(one)
-    return {kind: Scores.of(group) for kind, group in groups.items()}
+        found.setdefault(one.kind, []).append(one)
+    return found
 
 
 class _Grader:

@@ -16,7 +16,7 @@ from ojito.evaluate.metrics.cider import cider
 from ojito.evaluate.metrics.hallucination import Pope, pope
 from ojito.evaluate.metrics.overlap import overlap
 from ojito.evaluate.metrics.rouge import rouge_l
-from ojito.evaluate.metrics.score import Difference, Score, compare
+from ojito.evaluate.metrics.score import Difference, Score, compare, signed
 from ojito.evaluate.metrics.vqa import vqa_accuracy
 from ojito.evaluate.metrics.words import normalize
 from ojito.evaluate.runner import Report
@@ -202,7 +202,7 @@ def scores_table(values: Mapping[str, Any]) -> str:
         line = f"{name:<{width}}  {one['score']:>7.3f}  {one['low']:.3f} to {one['high']:.3f}"
         for control in controls:
             gap = one.get(f"above_{control}")
-            said = "" if gap is None else f"{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"
+            said = "" if gap is None else signed(gap)
             line = f"{line:<{width + 27}}" if control == controls[0] else line
             line += f"  {said:<25}"
         lines.append(line.rstrip())

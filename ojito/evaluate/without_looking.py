@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from ojito.data import Scenes, drawn_rows
 from ojito.evaluate.held_out import CHOSEN_FROM, HeldOut
 from ojito.evaluate.metrics.answers import exact_match
 from ojito.evaluate.metrics.boxes import expects_boxes
 from ojito.evaluate.metrics.cider import cider
 from ojito.evaluate.metrics.consensus import most_agreed
-from ojito.evaluate.metrics.score import Difference, Score, compare
+from ojito.evaluate.metrics.score import Difference, Score, compare, signed
 from ojito.evaluate.metrics.words import normalize
 from ojito.evaluate.runner import Graded, Report
 from ojito.records import Sample, Turn
@@ -131,7 +133,7 @@ def without_looking_table(values: Mapping[str, Any]) -> str:
     for one in values.values():
         lines.append(
             f"{_short(one['how'], 44):<44}  {one['metric']:<11}  {one['score']:.3f}  {one['low']:.3f} to "
-            f"{one['high']:.3f}  {_signed(one['model_above'])}"
+            f"{one['high']:.3f}  {signed(one['model_above'])}"
         )
     return "\n".join([*lines, *verdicts(values)])
 
@@ -143,7 +145,7 @@ def verdicts(values: Mapping[str, Any]) -> list[str]:
         best = max((one for one in values.values() if one["metric"] == metric), key=lambda one: one["score"])
         gap = best["model_above"]
         ahead = "ahead of" if gap["low"] > 0 else "behind" if gap["high"] < 0 else "not told apart from"
-        said.append(f"{metric}: the model is {ahead} the best of these, {_signed(gap)}, p = {gap['p']:.4f}")
+        said.append(f"{metric}: the model is {ahead} the best of these, {signed(gap)}, p = {gap['p']:.4f}")
     return said
 
 
@@ -153,7 +155,7 @@ def without_looking_html(values: Mapping[str, Any]) -> str:
     for one in values.values():
         rows.append(
             f"<tr><td>{escape(one['how'])}<td>{escape(one['metric'])}<td>{one['score']:.3f}"
-            f"<td>{one['low']:.3f} to {one['high']:.3f}<td>{_signed(one['model_above'])}</tr>"
+            f"<td>{one['low']:.3f} to {one['high']:.3f}<td>{signed(one['model_above'])}</tr>"
         )
     said = "".join(f"<p>{escape(verdict)}.</p>" for verdict in verdicts(values))
     table = f'<div class="panel"><table>{"".join(rows)}</table></div>'
@@ -168,14 +170,12 @@ def _beside(questions: Sequence[Graded], answers: Sequence[str], how: str, candi
     references = [one.turn.answers for one in questions]
     score = exact_match(answers, references)
     ours = Score.mean([float(one.right) for one in questions])
-    groups: dict[str, list[int]] = defaultdict(list)
-    for at, one in enumerate(questions):
-        groups[one.kind].append(at)
+    kinds = np.array([one.kind for one in questions])
     per_kind = {}
-    for kind, group in groups.items():
-        part = Score(score.counts[group], score.combine)
-        per_kind[kind] = (part, compare(Score(ours.counts[group], ours.combine), part))
-    return Blind(how, "exact_match", score, compare(ours, score), per_kind if len(groups) > 1 else {}, candidates)
+    for kind in dict.fromkeys(kinds.tolist()):
+        part = Score(score.counts[kinds == kind], score.combine)
+        per_kind[kind] = (part, compare(Score(ours.counts[kinds == kind], ours.combine), part))
+    return Blind(how, "exact_match", score, compare(ours, score), per_kind if len(per_kind) > 1 else {}, candidates)
 
 
 def _is_answered_in_words(turn: Turn) -> bool:
@@ -193,7 +193,3 @@ def _commonest(counts: Counter[str]) -> str:
 
 def _short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _signed(gap: Mapping[str, float]) -> str:
-    return f"{gap['difference']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})"

@@ -6,13 +6,13 @@ It is what `ojito learn dev check` runs, for lessons of Ojito and of others.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ojito.learn.exercise import Exercise
-from ojito.learn.gaps import open_gaps
+from ojito.learn.gaps import PREDICTION, open_gaps
 from ojito.learn.grading import alike, grade, results_of
 from ojito.learn.lesson import EXERCISE, SOLUTION, Lesson, load_module
 
@@ -86,7 +86,7 @@ def _page(lesson: Lesson) -> list[str]:
 
 
 def _same_signatures(lesson: Lesson, stub: str, solution: str) -> Sequence[str]:
-    """The exercises must be the same in both files, but for what stands in them."""
+    """Both files must be the same, but for what stands in the exercises."""
     faults = []
     ours, theirs = _signatures(stub), _signatures(solution)
     for exercise in lesson.exercises:
@@ -95,7 +95,21 @@ def _same_signatures(lesson: Lesson, stub: str, solution: str) -> Sequence[str]:
             faults.append(f"{exercise.name} is missing in {EXERCISE if one is None else SOLUTION}")
         elif one != other:
             faults.append(f"{exercise.name} has another signature or docstring in {EXERCISE} than in {SOLUTION}")
+    names = {exercise.name for exercise in lesson.exercises}
+    if _given(stub, names) != _given(solution, names):
+        faults.append(f"{EXERCISE} and {SOLUTION} differ in what is given: all but the exercises is to be the same")
     return faults
+
+
+def _given(source: str, exercises: Container[str]) -> list[str]:
+    """What a learner finds written already: all but the exercises, the first line, imports and the prediction."""
+    return [
+        ast.dump(node)
+        for node in ast.parse(source).body[1:]
+        if getattr(node, "name", None) not in exercises
+        and not isinstance(node, (ast.Import, ast.ImportFrom))
+        and not (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == PREDICTION)
+    ]
 
 
 def _signatures(source: str) -> dict[str, str]:

@@ -71,6 +71,12 @@ def test_solution_opens_once_the_exercise_is_done(begun, run, refused):
     assert run("learn", "solution")[1].strip() == SOLUTION.strip()
 
 
+def test_a_lesson_further_on_can_be_gone_to(begun, run):
+    assert run("learn", "next", "2")[1].splitlines()[0] == "2/2 More"
+    assert run("learn")[1].splitlines()[1] == "here  02_more   More"
+    assert run("learn", "next")[1].splitlines()[0] == "1/2 Means"  # the first that is not done
+
+
 def test_reset_puts_a_new_exercise_there(begun, run):
     write(begun, "mine")
     assert "yours is in exercise.py.1" in run("learn", "reset", "01")[1]
@@ -130,7 +136,9 @@ def test_mistake_is_told(refused, tmp_path, monkeypatch, words, says):
     ("words", "says"),
     [
         (["check", "9"], "is no lesson"),
-        (["next", "1"], "does not take '1'"),
+        (["status", "1"], "does not take '1'"),
+        (["check", "2"], "02_more: is not begun; ojito learn next 2 goes there"),
+        (["hint", "2"], "is not begun"),
         (["check", "--edit", "vi"], "is for watch"),
         (["watch", "--json"], "is for people"),
         (["watch", "--edit", "no-such-editor"], "cannot be run"),

@@ -33,6 +33,7 @@ def test_good_lesson_has_no_fault(lesson):
         ),
         ({"check_py": CHECK.replace('["Once more."]', "[]")}, "double has no hint"),
         ({"check_py": CHECK.replace('one"}, "a"', 'one"}, "z"')}, "the question's answer 'z' is none of its choices"),
+        ({"exercise_py": EXERCISE + "\nLIMIT = 3\n"}, "exercise.py and solution.py differ in what is given"),
         ({"lesson_md": PAGE + "\n" * 130}, "lesson.md has 136 lines, and a page has 120"),
         ({"lesson_md": PAGE.replace("larger", "largest")}, "lesson.md does not ask: Which is larger?"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,11 @@ class Difference:
         """Return the values for JSON."""
         found = {"difference": self.difference, "low": self.low, "high": self.high}
         return {**{name: round(value, 6) for name, value in found.items()}, "p": round(self.p, 4)}
+
+
+def signed(gap: Mapping[str, float], digits: int = 3) -> str:
+    """Return what `Difference.to_dict` gives as text: +0.120 (+0.090 to +0.151)."""
+    return f"{gap['difference']:+.{digits}f} ({gap['low']:+.{digits}f} to {gap['high']:+.{digits}f})"
 
 
 def compare(one: Score, other: Score, draws: int = DRAWS, seed: int = 0) -> Difference:
