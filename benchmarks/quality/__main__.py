@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import benchmarks.quality
-from benchmarks.measure import RESULTS, write
+from benchmarks.measure import RESULTS, machine, write
 from benchmarks.quality.table import table
 from benchmarks.quality.terms import ARCHITECTURES, DATA, Data, architectures, settings
 
@@ -37,8 +37,12 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the table of what was measured, and train nothing")
     args = parser.parse_args()
     path = RESULTS / f"{RESULT}-cpu.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
+    rows = stored["rows"]
     if not args.table:
+        here = machine(torch.device("cpu"))
+        if any(stored.get("machine", here).get(name) != here[name] for name in ("cpu", "capable")):
+            rows = []  # a table is of one machine
         asked = [(name, DATA[data]) for data in args.on or DATA for name in args.only or architectures()]
         for _, data in asked:
             data.where(args.data_folder)  # what is missing is said before the first hour
@@ -67,11 +71,10 @@ def measure(name: str, data: Data, args: argparse.Namespace) -> dict[str, Any]:
         "steps": report["steps"],
         "images": report["samples"],
         "parameters": sum(part["parameters"] for part in report["parts"].values()),
-        "score": data.score,
         **score,
     }
     gap = score["above_exchanged"]
-    told = f"{row['score']} {score['score']:.3f}, {gap['difference']:+.3f} above exchanged images"
+    told = f"{data.score} {score['score']:.3f}, {gap['difference']:+.3f} above exchanged images"
     print(f"{data.name:<7} {name:<20} {told}", file=sys.stderr, flush=True)
     return row
 

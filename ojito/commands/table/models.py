@@ -115,8 +115,8 @@ MODELS = (
                 choices=("start", "status", "next", "check", "hint", "solution", "reset", "watch", "dev"),
                 default="status",
                 help="start [FOLDER]: begin a course there; next [LESSON]: go on, or to this one; check, hint, "
-                "solution, reset [LESSON]: of the lesson that is worked at, or of this one; watch: check at every save; "
-                "status (default); dev check [FOLDER]: prove that a lesson or a course keeps its word",
+                "solution, reset [LESSON]: of the lesson that is worked at, or of this one; watch: check at every "
+                "save; status (default); dev check [FOLDER]: prove that a lesson or a course keeps its word",
             ),
             argument(
                 "words", nargs="*", type=word, metavar="FOLDER or LESSON", help="see above; a lesson by number, too"
