@@ -14,6 +14,9 @@ from ojito.learn.exercise import Exercise, Milestone, Question
 PAGE, EXERCISE, SOLUTION, CHECK = "lesson.md", "exercise.py", "solution.py", "check.py"
 FILES = (PAGE, EXERCISE, SOLUTION, CHECK)
 
+DIAGRAM = "diagram.py"
+"""A program, where a lesson has one: what it prints stands on the page."""
+
 
 class LessonError(OjitoError):
     """A lesson that is not complete, or cannot be read."""

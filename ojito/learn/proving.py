@@ -6,15 +6,18 @@ It is what `ojito learn dev check` runs, for lessons of Ojito and of others.
 from __future__ import annotations
 
 import ast
+import io
 from collections.abc import Container, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ojito.errors import one_line
 from ojito.learn.exercise import Exercise
 from ojito.learn.gaps import PREDICTION, open_gaps
 from ojito.learn.grading import alike, grade, results_of
-from ojito.learn.lesson import EXERCISE, SOLUTION, Lesson, load_module
+from ojito.learn.lesson import DIAGRAM, EXERCISE, PAGE, SOLUTION, Lesson, load_module
 
 FEWEST = 5
 """Mistakes of an exercise."""
@@ -31,7 +34,7 @@ def prove(lesson: Lesson, parts: Mapping[str, Path] | None = None) -> list[str]:
     """
     stub = (lesson.folder / EXERCISE).read_text(encoding="utf-8")
     solution = (lesson.folder / SOLUTION).read_text(encoding="utf-8")
-    faults = [*_page(lesson), *_same_signatures(lesson, stub, solution)]
+    faults = [*_page(lesson), *_diagram(lesson), *_same_signatures(lesson, stub, solution)]
     if lesson.question.answer not in lesson.question.choices:
         faults.append(f"the question's answer {lesson.question.answer!r} is none of its choices")
     if grade(lesson, lesson.folder / EXERCISE, parts).passed:
@@ -74,15 +77,31 @@ def _mistakes(lesson: Lesson, exercise: Exercise, parts: Mapping[str, ModuleType
 
 
 def _page(lesson: Lesson) -> list[str]:
-    lines = (lesson.folder / "lesson.md").read_text(encoding="utf-8").splitlines()
+    lines = (lesson.folder / PAGE).read_text(encoding="utf-8").splitlines()
     faults = []
     if len(lines) > _LONGEST_PAGE:
-        faults.append(f"lesson.md has {len(lines)} lines, and a page has {_LONGEST_PAGE}")
+        faults.append(f"{PAGE} has {len(lines)} lines, and a page has {_LONGEST_PAGE}")
     words = " ".join(" ".join(lines).split())
     for text in (lesson.question.text, *lesson.question.choices.values()):
         if " ".join(text.split()) not in words:
-            faults.append(f"lesson.md does not ask: {text}")
+            faults.append(f"{PAGE} does not ask: {text}")
     return faults
+
+
+def _diagram(lesson: Lesson) -> list[str]:
+    """Whether the page shows what its diagram draws; a lesson may have none."""
+    if not (lesson.folder / DIAGRAM).is_file():
+        return []
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            load_module(lesson.folder / DIAGRAM)
+    except Exception as error:  # noqa: BLE001 - anything that somebody's program may raise
+        return [f"{DIAGRAM} fails: {type(error).__name__}: {one_line(str(error))}"]
+    drawn = "\n".join(f"    {line}".rstrip() for line in printed.getvalue().splitlines())
+    if f"\n\n{drawn}\n\n" in (lesson.folder / PAGE).read_text(encoding="utf-8"):
+        return []
+    return [f"{PAGE} does not show what {DIAGRAM} prints: paste it there, four blanks further in, between empty lines"]
 
 
 def _same_signatures(lesson: Lesson, stub: str, solution: str) -> Sequence[str]:

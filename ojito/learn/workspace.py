@@ -14,7 +14,7 @@ from typing import Any
 
 from ojito.errors import OjitoError, UsageError
 from ojito.learn.course import OWN, Course
-from ojito.learn.lesson import EXERCISE, PAGE
+from ojito.learn.lesson import DIAGRAM, EXERCISE, PAGE
 
 STATE = ".ojito-learn.json"
 
@@ -112,16 +112,17 @@ class Workspace:
         return sum(one.done for one in self.lessons.values())
 
     def begin(self, name: str) -> Path:
-        """Go to a lesson: its page and its exercise are copied, if they are not there.
+        """Go to a lesson: its page, its diagram and its exercise are copied, if they are not there.
 
         Returns:
             The exercise.
         """
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        for file in (PAGE, EXERCISE):
-            if not (folder / file).exists():
-                shutil.copyfile(self.course.folder / name / file, folder / file)
+        given = self.course.folder / name
+        for file in (PAGE, EXERCISE, DIAGRAM):
+            if (given / file).exists() and not (folder / file).exists():
+                shutil.copyfile(given / file, folder / file)
         self.current = name
         if not self.progress(name).began:
             self.progress(name).began = time.time()

@@ -70,8 +70,9 @@ PAGE = "# Means\n\nWhich is larger?\n\n- a) two\n- b) one\n"
 
 def write_lesson(folder, **files):
     folder.mkdir(parents=True)
-    for name, text in {"lesson.md": PAGE, "exercise.py": EXERCISE, "solution.py": SOLUTION, "check.py": CHECK}.items():
-        (folder / name).write_text(files.get(name.replace(".", "_"), text))
+    own = {"lesson_md": PAGE, "exercise_py": EXERCISE, "solution_py": SOLUTION, "check_py": CHECK}
+    for name, text in {**own, **files}.items():
+        (folder / name.replace("_", ".")).write_text(text)
     return folder
 
 

@@ -43,6 +43,26 @@ def test_fault_is_found(tmp_path, files, fault):
     assert any(one.startswith(fault) for one in found), found
 
 
+def test_page_that_shows_its_diagram_has_no_fault(tmp_path):
+    page = PAGE + "\nDrawn:\n\n    1 2\n\n      3\n\nAnd on.\n"
+    folder = write_lesson(tmp_path / "01_one", lesson_md=page, diagram_py='print("1 2\\n\\n  3")')
+    assert prove(Lesson.read(folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("diagram", "fault"),
+    [
+        ("print(1 + 1)", "lesson.md does not show what diagram.py prints"),
+        ("print(1 / 0)", "diagram.py fails: ZeroDivisionError: division by zero"),
+        ("print('x", "diagram.py fails: SyntaxError: "),
+    ],
+)
+def test_diagram_that_is_not_on_the_page_is_found(tmp_path, diagram, fault):
+    page = PAGE + "\nDrawn:\n\n    2 and more\n\nAnd on.\n"
+    [found] = prove(Lesson.read(write_lesson(tmp_path / "01_one", lesson_md=page, diagram_py=diagram)))
+    assert found.startswith(fault)
+
+
 def test_too_few_mistakes_are_counted(tmp_path):
     start = CHECK.index('            Mistake("negative"')
     fewer = CHECK[:start] + CHECK[CHECK.index("\n", start) + 1 :]

@@ -17,6 +17,12 @@ def test_start_copies_page_and_exercise_of_the_first_lesson(space):
     assert space.exercise("01_means").read_text().startswith("\nimport torch")
 
 
+def test_diagram_of_a_lesson_is_copied_too(course, tmp_path):
+    (course.folder / "01_means" / "diagram.py").write_text("print(1)")
+    space = Workspace.start(tmp_path / "mine", course)
+    assert (space.folder / "01_means" / "diagram.py").read_text() == "print(1)"
+
+
 def test_start_refuses_a_folder_with_something_in_it(course, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
