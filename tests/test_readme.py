@@ -27,7 +27,7 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("evaluation", "extending", "fine-tuning", "lessons", "runs", "your-own-images")
+        for name in ("evaluation", "extending", "fine-tuning", "inference", "lessons", "runs", "your-own-images")
     ),
 ]
 

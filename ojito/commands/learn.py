@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -244,13 +245,21 @@ def _watch(space: Workspace, name: str, args: Namespace) -> int:
 
 def _edit(command: str, space: Workspace) -> None:
     """Open the exercise in the learner's editor, and go on."""
-    words = [*shlex.split(command), str(space.exercise(space.current))]
+    where = f"--edit {command}"
     try:
-        subprocess.Popen(words)  # noqa: S603 - the learner's own command
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(where, f"cannot be read: {str(error).lower()}", "close what is quoted") from error
+    if Path(words[0]).name in _TERMINAL_EDITORS:
+        if not os.environ.get("TMUX"):
+            remedy = "run watch inside tmux, which has a pane for each, or open the file in a second terminal"
+            raise UsageError(where, "wants the terminal for itself, and watch writes into it", remedy)
+        words = ["tmux", "split-window", "-h", *words]
+    try:
+        # Keys belong to watch.
+        subprocess.Popen([*words, str(space.exercise(space.current))], stdin=subprocess.DEVNULL)  # noqa: S603
     except OSError as error:
-        raise UsageError(
-            f"--edit {command}", f"cannot be run: {error.strerror}", "give a command, such as code"
-        ) from error
+        raise UsageError(where, f"cannot be run: {error.strerror}", "give a command, such as code") from error
 
 
 def _guarded(do: Callable[[], object]) -> None:
@@ -313,4 +322,5 @@ _ACTIONS: dict[str, Callable[[Workspace, str, Namespace], int]] = {
     "status": _status,
     "watch": _watch,
 }
+_TERMINAL_EDITORS = {"vi", "vim", "nvim", "nano", "pico", "micro", "hx", "helix", "kak", "joe"}
 _BY_KEY = {"h": _hint, "l": _status, "s": _solution}

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ojito.commands import learn
+from ojito.learn.workspace import Workspace
 from tests.learn.conftest import CHECK, EXERCISE, PAGE, SOLUTION, course, write_lesson  # noqa: F401
 
 WRONG = SOLUTION.replace("2 * value", "value / 2")
@@ -142,7 +144,22 @@ def test_mistake_is_told(refused, tmp_path, monkeypatch, words, says):
         (["check", "--edit", "vi"], "is for watch"),
         (["watch", "--json"], "is for people"),
         (["watch", "--edit", "no-such-editor"], "cannot be run"),
+        (["watch", "--edit", "  "], "is empty"),
+        (["watch", "--edit", "code 'x"], "cannot be read: no closing quotation"),
+        (["watch", "--edit", "/usr/bin/vim -R"], "run watch inside tmux"),
     ],
 )
-def test_mistake_in_a_course_is_told(begun, refused, words, says):
+def test_mistake_in_a_course_is_told(begun, refused, words, says, monkeypatch):
+    monkeypatch.delenv("TMUX", raising=False)
     assert says in refused("learn", *words)
+
+
+def test_editor_of_a_terminal_gets_a_pane_of_tmux(begun, monkeypatch):
+    begun_with = []
+    monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
+    monkeypatch.setattr(learn.subprocess, "Popen", lambda words, **_: begun_with.append(words))
+    space = Workspace.find()
+    learn._edit("vim -R", space)
+    learn._edit("code --wait", space)
+    file = str(space.exercise(space.current))
+    assert begun_with == [["tmux", "split-window", "-h", "vim", "-R", file], ["code", "--wait", file]]
