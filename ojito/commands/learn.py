@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ojito.errors import OjitoError, UsageError, nearest
@@ -25,6 +25,8 @@ from ojito.learn.workspace import Workspace
 RIGHT, NOT_YET = 0, 5
 
 _WIDEST = 100  # characters of a line that is read
+
+_MOST_PRINTED = 20  # lines
 
 _KEYS = "n next   h hint   l list   r run again   s solution   q quit"
 
@@ -43,6 +45,7 @@ def run(args: Namespace) -> int:
     if args.edit is not None and action != "watch":
         raise UsageError("--edit", f"is for watch, not {action}", "leave it out")
     space = Workspace.find()
+    space.current = space.here()
     name = space.course.find(words[0]) if words else space.current
     if words and action in ("check", "hint") and not space.exercise(name).exists():
         raise UsageError(name, "is not begun", f"ojito learn next {words[0]} goes there")
@@ -66,7 +69,7 @@ def _begun(space: Workspace, folder: Path | None = None) -> str:
     steps = [*first, "ojito learn watch    # checks at every save; or: ojito learn check"]
     return "\n".join(
         [
-            f"{_number(space, name)} {space.course.title(name)}",
+            space.course.heading(name),
             f"read   {base / name / PAGE}",
             f"write  {base / name / EXERCISE}",
             *(f"  {step}" for step in steps),
@@ -74,22 +77,22 @@ def _begun(space: Workspace, folder: Path | None = None) -> str:
     )
 
 
-def _number(space: Workspace, name: str) -> str:
-    return f"{space.course.names.index(name) + 1}/{len(space.course.names)}"
-
-
 def _next(space: Workspace, name: str, args: Namespace) -> int:
-    """Go on with the first lesson that is not done, or with the one that was named."""
-    following = name if name != space.current else space.next()
+    """Go on with the next lesson that is not done, or with the one that was named."""
+    following = name if args.words else space.next()
     if not following:
         _say(args, {"lesson": None}, "all lessons are done")
         return RIGHT
-    if following == space.current and not space.progress(following).done:
+    if not args.words and not space.progress(name).done:
         says = f"{name} is not done yet: ojito learn check says what is missing, ojito learn hint helps"
-        _say(args, {"lesson": name}, says)
+        if following != name:
+            says += f", and ojito learn next {following} goes on all the same"
+        _say(args, {"lesson": name}, _wrapped(says))
         return NOT_YET
     space.begin(following)
-    _say(args, {"lesson": following}, _begun(space))
+    open_ones = _open_parts(space, space.course.lesson(following))
+    note = f"\nit is made of lessons of which these are not done yet: {', '.join(open_ones)}" if open_ones else ""
+    _say(args, {"lesson": following}, _begun(space) + note)
     return RIGHT
 
 
@@ -101,8 +104,10 @@ def _checked(space: Workspace, name: str, worker: Worker, args: Namespace) -> in
     """Check a lesson, remember it, and say what came of it."""
     lesson = space.course.lesson(name)
     path = space.exercise(name)
-    if not path.exists():  # it was removed by hand
+    if not path.exists():
         space.begin(name)
+        if not args.json:
+            print(f"{path} was not there: a new one is\n")
     parts = _parts(space, lesson)
     found, printed = worker.grade(lesson.folder, path, parts)
     first = found.passed and not space.progress(name).done
@@ -111,8 +116,10 @@ def _checked(space: Workspace, name: str, worker: Worker, args: Namespace) -> in
         print(json.dumps({"lesson": name, **found.to_dict(), "printed": printed}, ensure_ascii=False, indent=1))
         return RIGHT if found.passed else NOT_YET
     if printed.strip():
-        print(f"your file printed:\n{_indented(printed.rstrip())}\n")
+        print(f"your file printed:\n{_indented(_shortened(printed.rstrip()))}\n")
     print(_said(lesson, found))
+    if any(one.status == "parts" for one in found.verdicts):
+        print(_broken(space, parts))
     if found.passed:
         if lesson.milestone is not None:
             files = {**parts, "own": path}
@@ -130,11 +137,32 @@ def _parts(space: Workspace, lesson: Lesson) -> dict[str, Path]:
     Raises:
         UsageError: One of them is not done.
     """
-    needs = () if lesson.milestone is None else lesson.milestone.needs
-    for name in needs:
-        if not space.progress(name).done:
-            raise UsageError(lesson.name, f"is made of {name}, which is not done", f"ojito learn check {name}")
-    return {name: space.exercise(name) for name in needs}
+    open_ones = _open_parts(space, lesson)
+    if open_ones:
+        problem = f"is made of lessons of which these are not done yet: {', '.join(open_ones)}"
+        raise UsageError(lesson.name, problem, f"begin with ojito learn next {open_ones[0]}")
+    return {name: space.exercise(name) for name in _needs(lesson)}
+
+
+def _needs(lesson: Lesson) -> Sequence[str]:
+    """Lessons that a milestone is made of."""
+    return () if lesson.milestone is None else lesson.milestone.needs
+
+
+def _open_parts(space: Workspace, lesson: Lesson) -> list[str]:
+    """Those of them that are not done."""
+    return [name for name in _needs(lesson) if not space.progress(name).done]
+
+
+def _broken(space: Workspace, parts: Mapping[str, Path]) -> str:
+    """Which earlier lessons of a milestone that fails have ceased to be right since they were done."""
+    said = []
+    for name, path in parts.items():
+        lesson = space.course.lesson(name)
+        found, _ = Worker().grade(lesson.folder, path, _parts(space, lesson))
+        if not found.passed:
+            said.append(_wrapped(f"{name} is no longer right: ojito learn check {name}", "         "))
+    return "\n".join(said)
 
 
 def _said(lesson: Lesson, found: Grade) -> str:
@@ -168,10 +196,14 @@ def _hint(space: Workspace, name: str, args: Namespace) -> int:
     wrong = next((one.exercise for one in found.verdicts if one.status != "right"), lesson.exercises[0].name)
     exercise = next(one for one in lesson.exercises if one.name == wrong)
     given = space.progress(name).hints
-    number = min(given.get(wrong, 0), len(exercise.hints) - 1)
+    number = given.get(wrong, 0)
+    last = len(exercise.hints) - 1
     given[wrong] = number + 1
     space.save()
-    text = f"{wrong}, hint {number + 1} of {len(exercise.hints)}: {exercise.hints[number]}"
+    if number > last:
+        print("" if args.json else "that was the last one already; once more:\n", end="")
+        number = last
+    text = f"{wrong}, hint {number + 1} of {last + 1}: {exercise.hints[number]}"
     _say(args, {"lesson": name, "exercise": wrong, "hint": exercise.hints[number]}, _wrapped(text))
     return RIGHT
 
@@ -186,7 +218,7 @@ def _solution(space: Workspace, name: str, args: Namespace) -> int:
 
 def _reset(space: Workspace, name: str, args: Namespace) -> int:
     kept = space.reset(name)
-    said = f"{space.exercise(name)} is new" + (f"; yours is in {kept.name}" if kept else "")
+    said = f"{space.exercise(name)} is new, and the lesson open again" + (f"; yours is in {kept.name}" if kept else "")
     _say(args, {"lesson": name, "kept": None if kept is None else str(kept)}, said)
     return RIGHT
 
@@ -213,7 +245,7 @@ def _watch(space: Workspace, name: str, args: Namespace) -> int:
 
     def checked() -> None:
         print("\033[2J\033[H" * sys.stdout.isatty(), end="")
-        print(f"{_number(space, space.current)} {space.exercise(space.current)}\n")
+        print(f"{space.course.heading(space.current)}\n{space.exercise(space.current)}\n")
         _guarded(lambda: _checked(space, space.current, worker, args))
         print(f"\n{_KEYS}", flush=True)
 
@@ -281,8 +313,8 @@ def _dev(words: list[str], as_json: bool) -> int:
     lessons = [course.lesson(name) for name in course.names] if course else [Lesson.read(folder)]
     found = {}
     for lesson in lessons:
-        needs = () if lesson.milestone is None else lesson.milestone.needs
-        found[lesson.name] = prove(lesson, {name: lesson.folder.parent / name / SOLUTION for name in needs})
+        parts = {name: lesson.folder.parent / name / SOLUTION for name in _needs(lesson)}
+        found[lesson.name] = prove(lesson, parts)
         if not as_json:
             faults = found[lesson.name]
             mistakes = sum(len(one.mistakes) for one in lesson.exercises)
@@ -307,6 +339,13 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 def _indented(text: str, by: str = "  ") -> str:
     return "\n".join(f"{by}{line}" for line in text.splitlines())
+
+
+def _shortened(text: str) -> str:
+    """The first lines of what a file printed, so that what is said of it stays in sight."""
+    lines = text.splitlines()
+    more = [f"... and {len(lines) - _MOST_PRINTED} lines more"] if len(lines) > _MOST_PRINTED else []
+    return "\n".join([*lines[:_MOST_PRINTED], *more])
 
 
 def _say(args: Namespace, values: object, text: str) -> None:

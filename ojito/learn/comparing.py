@@ -12,6 +12,8 @@ from torch import Tensor
 
 _SHIFTS = (1, -1, 2, -2)
 
+_ROUNDED = 5e-3  # of the largest number: what bfloat16's 8 bits lose
+
 
 def difference(got: Any, expected: Any, tolerance: float, where: str = "the result") -> str:
     """Return how a result differs from the right one; empty where it does not.
@@ -26,6 +28,8 @@ def difference(got: Any, expected: Any, tolerance: float, where: str = "the resu
         return f"{where} is None: is a `return` missing?"
     if got is ...:
         return f"{where} is `...`: a gap is still open"
+    if isinstance(got, BaseException):
+        return f"{where} is {_kind(got)}: an error is raised, not returned"
     if isinstance(expected, Tensor):
         return _tensor(got, expected, tolerance, where)
     if is_dataclass(expected) and not isinstance(expected, type):
@@ -90,12 +94,16 @@ def _how(got: Tensor, expected: Tensor, wrong: Tensor, tolerance: float) -> str:
     factor = ratio(got, expected)
     if factor is not None and math.isclose(factor, -1, rel_tol=1e-3):
         return "has the wrong sign everywhere"
-    if factor is not None and abs(factor) > 1e-6:
+    if factor is not None and abs(factor) > 1e-6 and not math.isclose(factor, 1, rel_tol=2e-3):
         too = f"{factor:.4g}x too large" if abs(factor) > 1 else f"{1 / factor:.4g}x too small"
         return f"is {too} everywhere"
     offset = (got - expected).flatten()
     if got.numel() > 1 and close(offset, offset[0].expand_as(offset)):
         return f"is off by {float(offset[0]):+.4g} everywhere"
+    largest = float((got - expected).abs().max())
+    if expected.dtype == torch.float32 and tolerance < 1e-4 and largest < _ROUNDED * float(expected.abs().max()):
+        hint = "is something rounded, to bfloat16 or float16, or is a formula only nearly the same?"
+        return f"is nearly right, but off by up to {largest:.2g} {_places(wrong)}: {hint}"
     if got.numel() > 1 and close(got.flatten().sort().values, expected.flatten().sort().values):
         for axis in range(got.ndim):
             for steps in _SHIFTS:
@@ -104,13 +112,12 @@ def _how(got: Tensor, expected: Tensor, wrong: Tensor, tolerance: float) -> str:
             if close(got, expected.flip(axis)):
                 return f"has the right numbers, in reverse along axis {axis} of {_shape(got)}"
         return "has the right numbers in the wrong places"
-    largest = float((got - expected).abs().max())
     text = f"is wrong {_places(wrong)}, by {largest:.3g} at the most: {_at(got, expected, wrong)}"
     for axis in range(got.ndim):
         rows = wrong.movedim(axis, 0).flatten(1).any(1) if got.ndim > 1 else wrong
         right = [i for i, bad in enumerate(rows.tolist()) if not bad]
         if right and len(rows) > 1:
-            return f"{text}. Right along axis {axis}: {_numbers(right)}, of 0 to {len(rows) - 1}"
+            return f"{text}. Along axis {axis}, {_numbers(right)} of 0 to {len(rows) - 1} would be right"
     return text
 
 
@@ -144,10 +151,10 @@ def _number(got: Any, expected: float, tolerance: float, where: str) -> str:
         got = got.item()
     if not isinstance(got, (int, float)) or isinstance(got, bool):
         return f"{where} is {_kind(got)}, not a number"
-    if isinstance(expected, int) and not isinstance(got, int):
-        return f"{where} is {got!r}, which is no whole number; it is to be {expected}"
-    if isinstance(expected, int):
-        return "" if got == expected else f"{where} is {got}, not {expected}"
+    if isinstance(expected, int) and got == expected:
+        return "" if isinstance(got, int) else f"{where} is {got!r}, a float: return the whole number {expected}"
+    if isinstance(expected, int) and isinstance(got, int):
+        return f"{where} is {got}, not {expected}"
     if math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance):
         return ""
     factor = ratio(got, expected)

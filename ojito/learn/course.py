@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from ojito.learn.lesson import FILES, Lesson, title_of
 
 ORDER = "course.txt"
 """File that names a course's lessons, one a line; # begins a comment."""
+
+_NUMBER = re.compile(r"(\d+)_")
 
 OWN = Path(__file__).parent / "course"
 """Ojito's own course."""
@@ -50,6 +53,13 @@ class Course:
     def title(self, name: str) -> str:
         """The first heading of a lesson's page."""
         return title_of(self.folder / name)
+
+    def heading(self, name: str) -> str:
+        """A lesson's title, with its number among those that have one: "10/15 Masks"."""
+        number = _NUMBER.match(name)
+        if number is None:
+            return self.title(name)
+        return f"{int(number[1])}/{sum(bool(_NUMBER.match(one)) for one in self.names)} {self.title(name)}"
 
     def lesson(self, name: str) -> Lesson:
         """Read a lesson.

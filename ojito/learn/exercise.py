@@ -58,6 +58,7 @@ class Exercise:
         reference: The library's own, which decides what is right; None where the library has none.
         use: How a solution is used with the inputs of a case: calls it, if left out.
         tolerance: Largest difference from the right result, relative and absolute.
+        returns: What the entries of a result are called, where it is a tuple: ("ids", "labels").
     """
 
     name: str
@@ -67,6 +68,7 @@ class Exercise:
     reference: Callable[..., Any] | None = None
     use: Callable[[Any, Mapping[str, Any]], Any] = call
     tolerance: float = 1e-5
+    returns: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

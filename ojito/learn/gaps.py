@@ -54,10 +54,10 @@ def prediction(source: str) -> str:
         source: Text of the file, which must be Python.
     """
     for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            if PREDICTION in names:
-                return str(node.value.value or "").strip().lower()
+        if isinstance(node, ast.Assign) and PREDICTION in {getattr(target, "id", "") for target in node.targets}:
+            # A letter without quotes is a name for Python, and plain enough to a reader.
+            value = getattr(node.value, "value", None) or getattr(node.value, "id", None) or ""
+            return str(value).strip().lower()
     return ""
 
 

@@ -22,8 +22,11 @@ from ojito.learn.comparing import difference, ratio
 from ojito.learn.exercise import Case, Exercise, Mistake
 from ojito.learn.gaps import ask, open_gaps, prediction
 from ojito.learn.lesson import SOLUTION, Lesson, LessonError, load_module
+from ojito.learn.limit import Endless, limited
 
-Status = Literal["right", "gap", "missing", "raised", "named", "wrong"]
+_CHANGED = "is not what it was before: work on a copy (a += b writes into what you were given, a = a + b does not)"
+
+Status = Literal["right", "gap", "missing", "parts", "raised", "named", "wrong"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Verdict:
 
     Attributes:
         exercise: Its name.
-        status: "right"; a "gap" is open; the function is "missing"; it "raised" an error; a mistake was "named"; or
-            the result is "wrong" in another way.
+        status: "right"; a "gap" is open; the function is "missing"; the "parts" of other lessons are wrong; it "raised"
+            an error; a mistake was "named"; or the result is "wrong" in another way.
         says: What to tell the learner.
         mistakes: Names of the mistakes that its results equal.
         case: The first case whose result is wrong.
@@ -99,10 +102,18 @@ def grade(lesson: Lesson, path: Path, parts: Mapping[str, Path] | None = None) -
     if question:
         return Grade(says=question)
     try:
-        learner = load_module(path)
-        others = {name: load_module(file) for name, file in (parts or {}).items()}
-    except Exception as error:  # noqa: BLE001 - the learner's own file may raise anything
+        with limited():
+            learner = load_module(path)
+    except (Exception, Endless) as error:  # noqa: BLE001 - the learner's own file may raise anything
         return Grade(says=_raised(error, path), prediction=given)
+    others = {}
+    for name, file in (parts or {}).items():
+        try:
+            with limited():
+                others[name] = load_module(file)
+        except (Exception, Endless) as error:  # noqa: BLE001 - as above
+            says = f"{name}, which this is made of, cannot be run any more\n  {_raised(error, file)}"
+            return Grade(says=says, prediction=given)
     verdicts = []
     for exercise in lesson.exercises:
         verdicts.append(_grade(lesson, exercise, learner, source, path, others))
@@ -123,14 +134,22 @@ def _grade(
         return Verdict(exercise.name, "missing", f"{path.name} defines no {exercise.name}")
     cases = exercise.cases()
     right = [_right(lesson, exercise, case, parts) for case in cases]
-    results = [_try(exercise, solution, case, parts) for case in cases]
+    results = []
+    for case in cases:
+        results.append(_try(exercise, solution, case, parts))
+        if isinstance(results[-1], _Raised) and isinstance(results[-1].error, Endless):  # once is enough to wait for
+            return Verdict(exercise.name, "raised", _raised(results[-1].error, path), case=case.name)
     wrong = [i for i, case in enumerate(cases) if _differs(results[i], right[i], exercise.tolerance)]
     if not wrong:
-        changed = [name for case in cases if (name := _changed_input(exercise, solution, case, parts))]
+        changed = next(filter(None, (_changed_input(exercise, solution, case, parts) for case in cases)), "")
         if changed:
-            says = f"the result is right, but {changed[0]} is not what it was before: work on a copy"
+            says = f"the result is right, but {changed} {_CHANGED}"
             return Verdict(exercise.name, "wrong", says)
         return Verdict(exercise.name, "right")
+    sound = _results(lesson, exercise, [], parts) if parts else None
+    if sound is not None and not alike(sound, right, exercise.tolerance):
+        says = "the lesson's own solution would be wrong here, too, with your functions of earlier lessons"
+        return Verdict(exercise.name, "parts", says)
     found = named(lesson, exercise, results, parts)
     first = wrong[0]
     result = results[first]
@@ -141,6 +160,11 @@ def _grade(
     if isinstance(result, _Raised):
         return Verdict(exercise.name, "raised", _raised(result.error, path), case=cases[first].name)
     says = _differs(result, right[first], exercise.tolerance)
+    for number, name in enumerate(exercise.returns):
+        says = says.replace(f"the result[{number}]", name)
+    changed = _changed_input(exercise, solution, cases[first], parts)
+    if changed:
+        says += f"\nand {changed} {_CHANGED}"
     return Verdict(exercise.name, "wrong", says, case=cases[first].name)
 
 
@@ -202,7 +226,7 @@ def _combinations(mistakes: Sequence[Mistake]) -> Iterator[tuple[Mistake, ...]]:
 class _Raised:
     """A solution's error, as its result."""
 
-    error: Exception
+    error: BaseException
 
 
 def _right(lesson: Lesson, exercise: Exercise, case: Case, parts: Mapping[str, ModuleType]) -> Any:
@@ -217,8 +241,9 @@ def _right(lesson: Lesson, exercise: Exercise, case: Case, parts: Mapping[str, M
 def _try(exercise: Exercise, solution: Any, case: Case, parts: Mapping[str, ModuleType]) -> Any:
     try:
         torch.manual_seed(0)
-        return exercise.use(solution, _inputs(case, parts))
-    except Exception as error:  # noqa: BLE001 - the learner's own code may raise anything
+        with limited():
+            return exercise.use(solution, _inputs(case, parts))
+    except (Exception, Endless) as error:  # noqa: BLE001 - the learner's own code may raise anything
         return _Raised(error)
 
 
@@ -257,8 +282,8 @@ def _format(text: str, facts: Mapping[str, Any]) -> str:
     return text
 
 
-def _raised(error: Exception, path: Path) -> str:
+def _raised(error: BaseException, path: Path) -> str:
     """An error with the line of the learner's file that it comes from."""
     own = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
     at = f"line {own[-1].lineno}: {own[-1].line}\n  " if own else ""
-    return f"{at}{type(error).__name__}: {error}"
+    return f"{at}{error}" if isinstance(error, Endless) else f"{at}{type(error).__name__}: {error}"

@@ -98,6 +98,11 @@ class Workspace:
             raise UsageError(found / STATE, f"names the lesson {current}, which is not there", "ojito learn start anew")
         return cls(found, course, current, lessons)
 
+    def here(self) -> str:
+        """The lesson whose folder this is; elsewhere, the one that is worked at."""
+        folders = (Path.cwd(), *Path.cwd().parents)
+        return next((name for name in self.course.names if self.folder / name in folders), self.current)
+
     def exercise(self, name: str) -> Path:
         """The learner's file of a lesson."""
         return self.folder / name / EXERCISE
@@ -130,8 +135,10 @@ class Workspace:
         return folder / EXERCISE
 
     def next(self) -> str:
-        """The first lesson that is not done; empty where all are."""
-        return next((name for name in self.course.names if not self.progress(name).done), "")
+        """The first lesson after the current one that is not done, then from the beginning; empty where all are."""
+        names = self.course.names
+        after = names.index(self.current) + 1
+        return next((name for name in (*names[after:], *names[:after]) if not self.progress(name).done), "")
 
     def checked(self, name: str, passed: bool) -> None:
         """Remember that a lesson was checked."""

@@ -40,7 +40,8 @@ def test_course_is_walked_from_the_first_gap_to_the_last_lesson(begun, run):
     ]
     assert run("learn", "next")[:2] == (
         5,
-        "01_means is not done yet: ojito learn check says what is missing, ojito learn hint helps\n",
+        "01_means is not done yet: ojito learn check says what is missing, ojito learn\n"
+        "hint helps, and ojito learn next 02_more goes on all the same\n",
     )
     write(begun, SOLUTION)
     code, said, _ = run("learn", "check")
@@ -59,7 +60,8 @@ def test_hints_come_in_steps_for_the_first_exercise_that_is_wrong(begun, run):
     write(begun, EXERCISE.replace('""', '"a"', 1))
     said = [run("learn", "hint")[1] for _ in range(3)]
     assert said[0] == "mean, hint 1 of 2: Add up first.\n"
-    assert said[1] == said[2] == "mean, hint 2 of 2: Then divide by the number of values.\n"
+    assert said[1] == "mean, hint 2 of 2: Then divide by the number of values.\n"
+    assert said[2] == f"that was the last one already; once more:\n{said[1]}"
     write(begun, WRONG)
     assert run("learn", "hint")[1] == "double, hint 1 of 1: Once more.\n"
     write(begun, SOLUTION)
@@ -76,7 +78,39 @@ def test_solution_opens_once_the_exercise_is_done(begun, run, refused):
 def test_a_lesson_further_on_can_be_gone_to(begun, run):
     assert run("learn", "next", "2")[1].splitlines()[0] == "2/2 More"
     assert run("learn")[1].splitlines()[1] == "here  02_more   More"
-    assert run("learn", "next")[1].splitlines()[0] == "1/2 Means"  # the first that is not done
+    assert run("learn", "next", "2")[1].splitlines()[0] == "2/2 More"  # there already
+    assert run("learn", "next")[0] == 5
+    write(begun, SOLUTION, "02_more")
+    assert run("learn", "check")[1].endswith("1 of 2 lessons done; ojito learn next\n")
+    assert run("learn", "next")[1].splitlines()[0] == "1/2 Means"  # after the last one, the first that is not done
+
+
+def test_a_lesson_is_checked_in_whose_folder_one_is(begun, run, monkeypatch):
+    run("learn", "next", "2")
+    monkeypatch.chdir(begun / "01_means")
+    assert run("learn", "check")[1].startswith("01_means: Predict first")
+    assert run("learn")[1].splitlines()[0] == "here  01_means  Means"
+
+
+def test_exercise_that_was_removed_is_put_back_and_that_is_said(begun, run):
+    (begun / "01_means" / "exercise.py").unlink()
+    assert "exercise.py was not there: a new one is\n" in run("learn", "check")[1]
+    assert (begun / "01_means" / "exercise.py").exists()
+
+
+MILESTONE = (
+    CHECK.replace("import Case,", "import Case, Milestone,")
+    + """
+MILESTONE = Milestone(["01_means"], lambda parts, say: say(f"with {sorted(parts)}"))
+"""
+)
+
+
+def test_milestone_names_the_lessons_that_are_missing_or_no_longer_right(begun, run, refused, course):  # noqa: F811
+    (course.folder / "02_more" / "check.py").write_text(MILESTONE.replace("def cases():", "def cases(parts=None):"))
+    said = run("learn", "next", "2")[1]
+    assert said.endswith("it is made of lessons of which these are not done yet: 01_means\n")
+    assert "not done yet: 01_means; begin with ojito learn next 01_means" in refused("learn", "check")
 
 
 def test_reset_puts_a_new_exercise_there(begun, run):

@@ -39,12 +39,21 @@ def test_tensor_is_told_apart(got, says):
     assert told(got) == says
 
 
+def test_rounding_is_told_apart_from_a_factor_of_one():
+    expected = torch.linspace(0.1, 3, 12).view(3, 4)
+    said = told(expected.to(torch.bfloat16).float(), expected)
+    assert said.startswith("the result is nearly right, but off by up to 0.0")
+    assert said.endswith("is something rounded, to bfloat16 or float16, or is a formula only nearly the same?")
+    assert "off by up to 0.0003" in told(1.0001 * expected, expected)
+    assert told(1.01 * expected, expected) == "the result is 1.01x too large everywhere"
+
+
 def test_places_are_told_with_the_rows_that_are_right():
     got = RIGHT.clone()
     got[2, 1] = 0
     assert told(got) == (
         "the result is wrong in 1 of 12 places, by 10 at the most: at [2, 1] it is 0, not 10. "
-        "Right along axis 0: 0 to 1, of 0 to 2"
+        "Along axis 0, 0 to 1 of 0 to 2 would be right"
     )
 
 
@@ -84,7 +93,9 @@ class Pair:
         ({"a": 3}, {"a": 1}, "the result['a'] is 3, not 1"),
         (Pair(1, "x"), Pair(1, "y"), "the result's right is 'x', not 'y'"),
         (4.0, 2.0, "the result is 4, not 2: 2x of it"),
-        (2.0, 2, "the result is 2.0, which is no whole number; it is to be 2"),
+        (2.0, 2, "the result is 2.0, a float: return the whole number 2"),
+        (1.5, 2, "the result is 1.5, not 2: 0.75x of it"),
+        (ValueError("x"), "y", "the result is a ValueError: an error is raised, not returned"),
         (5216257, 5216256, "the result is 5216257, not 5216256"),
         (torch.tensor(2.0), 2.0, ""),
         ("kite", "kites", "the result is 'kite', not 'kites'"),

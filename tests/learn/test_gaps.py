@@ -40,6 +40,7 @@ def test_prediction_is_read_without_running_the_file():
     assert prediction(SOURCE) == "b"
     assert prediction("PREDICTION = ''\nraise SystemExit") == ""
     assert prediction("x = 1") == ""
+    assert prediction("PREDICTION = b") == "b"
 
 
 def test_question_is_asked_until_it_is_answered_with_one_of_its_letters():

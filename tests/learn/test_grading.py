@@ -3,6 +3,7 @@
 import pytest
 
 from ojito.errors import OjitoError
+from ojito.learn import limit
 from ojito.learn.grading import Grade, edited, grade
 from ojito.learn.lesson import Lesson
 from tests.learn.conftest import CHECK, EXERCISE, SOLUTION, write_lesson
@@ -89,7 +90,8 @@ def test_input_that_is_written_to_is_told(graded):
     found = first(graded(SOLUTION.replace("total = values.sum(axis)", "total = values.sum(axis)\n    values += 1")))
     assert (found.status, found.says) == (
         "wrong",
-        "the result is right, but values is not what it was before: work on a copy",
+        "the result is right, but values is not what it was before: work on a copy "
+        "(a += b writes into what you were given, a = a + b does not)",
     )
 
 
@@ -100,7 +102,75 @@ def test_list_that_is_written_to_is_told(tmp_path):
         SOLUTION.replace("return 2 * value", "value, kept = 2 * value, value\n    kept *= 2\n    return value")
     )
     found = first(grade(Lesson.read(folder), path))
-    assert found.says == "the result is right, but value is not what it was before: work on a copy"
+    assert found.says.startswith("the result is right, but value is not what it was before: work on a copy")
+
+
+def test_input_that_is_written_to_is_told_beside_a_wrong_result(graded):
+    found = first(graded(SOLUTION.replace("total = values.sum(axis)", "total = values.zero_().sum(axis) + 7")))
+    assert found.says.splitlines()[1].startswith("and values is not what it was before")
+
+
+def test_entries_of_a_result_have_their_names(tmp_path):
+    check = CHECK.replace('["Once more."]', '["Once more."], returns=("twice", "as it was")')
+    solution = SOLUTION.replace("return 2 * value", "return 2 * value, value")
+    folder = write_lesson(tmp_path / "03_pairs", check_py=check, solution_py=solution)
+    path = tmp_path / "exercise.py"
+    path.write_text(solution.replace("value, value", "value, 5"))
+    assert first(grade(Lesson.read(folder), path)).says == "as it was is 5, not 3"
+
+
+def test_loop_that_never_ends_is_told_with_its_line(graded, monkeypatch):
+    monkeypatch.setattr(limit, "SECONDS", 0.2)
+    forever = "\n    while value:\n        try:\n            value += 1\n        except Exception:\n            pass\n"
+    found = first(graded(SOLUTION.replace("    return 2 * value", forever)))
+    assert (found.exercise, found.status) == ("double", "raised")
+    assert found.says.startswith("line 1")
+    assert found.says.endswith("was stopped after 0.2 s: does a loop never end?")
+    assert "was stopped after 0.2 s" in graded(SOLUTION + "\nwhile True: pass\n").says
+
+
+PARTS = """
+    Exercise(
+        "mean",
+        lambda: [Case("a half", {"values": 1.0})],
+        [Mistake("twice", "you take it twice", {"values / 2": "values"})],
+        ["Halve it."],
+        reference=lambda values, parts: values / 2,
+        use=lambda solution, inputs: solution(**inputs),
+    ),
+]
+"""
+
+
+@pytest.fixture
+def milestone(tmp_path):
+    solution = 'PREDICTION = "a"\n\n\ndef mean(values, parts):\n    return parts["01_means"].double(values / 2) / 2\n'
+    check = CHECK[: CHECK.index("EXERCISES = [")] + "EXERCISES = [" + PARTS
+    folder = write_lesson(tmp_path / "milestone", check_py=check, solution_py=solution)
+    own, part = tmp_path / "exercise.py", tmp_path / "part.py"
+    own.write_text(solution)
+
+    def graded(source, own_source=solution):
+        own.write_text(own_source)
+        part.write_text(source)
+        return grade(Lesson.read(folder), own, {"01_means": part})
+
+    return graded
+
+
+def test_milestone_does_not_blame_what_is_right_for_a_part_that_is_wrong(milestone):
+    assert milestone("def double(value): return 2 * value").passed
+    found = first(milestone("def double(value): return 4 * value"))
+    assert (found.status, found.mistakes) == ("parts", ())
+    assert found.says.startswith("the lesson's own solution would be wrong here, too")
+    assert first(milestone("def double(value): return ...")).status == "parts"
+
+
+def test_part_that_cannot_be_run_is_named(milestone):
+    assert milestone("x = 1\nnothing").says == (
+        "01_means, which this is made of, cannot be run any more\n"
+        "  line 2: nothing\n  NameError: name 'nothing' is not defined"
+    )
 
 
 def test_file_that_is_not_python_is_told_with_its_line(graded):
