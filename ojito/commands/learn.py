@@ -66,7 +66,11 @@ def _begun(space: Workspace, folder: Path | None = None) -> str:
     name = space.current
     base = space.folder if folder is None else folder
     first = [f"cd {shlex.quote(str(folder))}"] if folder is not None else []
-    steps = [*first, "ojito learn watch    # checks at every save; or: ojito learn check"]
+    steps = [
+        *first,
+        "ojito learn watch    # checks at every save; or: ojito learn check",
+        "ojito learn hint     # where you are stuck",
+    ]
     return "\n".join(
         [
             space.course.heading(name),

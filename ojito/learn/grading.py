@@ -283,7 +283,10 @@ def _format(text: str, facts: Mapping[str, Any]) -> str:
 
 
 def _raised(error: BaseException, path: Path) -> str:
-    """An error with the line of the learner's file that it comes from."""
+    """An error with the line of the learner's file that it comes from, and the one that called what failed there."""
     own = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
-    at = f"line {own[-1].lineno}: {own[-1].line}\n  " if own else ""
-    return f"{at}{error}" if isinstance(error, Endless) else f"{at}{type(error).__name__}: {error}"
+    at = "".join(f"line {one.lineno}: {one.line}\n  " for one in own[-2:])
+    if isinstance(error, Endless):
+        return f"{at}{error}"
+    kept = "" if own or not isinstance(error, TypeError) else " (the arguments are to stay as they were)"
+    return f"{at}{type(error).__name__}: {error}{kept}"

@@ -75,6 +75,20 @@ def test_error_is_shown_with_the_learners_line(graded):
     assert found.says == "line 10: return total / nothing\n  NameError: name 'nothing' is not defined"
 
 
+def test_error_below_is_shown_with_the_line_that_called_it(graded):
+    source = SOLUTION.replace("def mean", "def half(x):\n    return x / nothing\n\n\ndef mean").replace(
+        MEAN, "half(total)"
+    )
+    assert first(graded(source)).says == (
+        "line 14: return half(total)\n  line 8: return x / nothing\n  NameError: name 'nothing' is not defined"
+    )
+
+
+def test_arguments_that_were_renamed_are_told(graded):
+    found = first(graded(SOLUTION.replace("def double(value)", "def double(x)").replace("2 * value", "2 * x")))
+    assert found.says.endswith("unexpected keyword argument 'value' (the arguments are to stay as they were)")
+
+
 def test_first_wrong_exercise_ends_the_check(graded):
     found = graded(SOLUTION.replace(MEAN, "total").replace("2 * value", "value"))
     assert [one.exercise for one in found.verdicts] == ["mean"]
