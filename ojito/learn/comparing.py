@@ -172,7 +172,7 @@ def _size_hint(got: Tensor, expected: Tensor) -> str:
 def _nan_hint(got: Tensor) -> str:
     if got.isnan().all():
         return "does something divide zero by zero, or take the root of a negative number?"
-    return "does a softmax get a row of nothing but -inf?"
+    return "is something divided by a sum that is 0, or does a softmax get a row of nothing but -inf?"
 
 
 def _places(wrong: Tensor) -> str:

@@ -70,13 +70,14 @@ class Course:
         return Lesson.read(self.folder / self.find(name))
 
     def find(self, word: str) -> str:
-        """Return the name of a lesson, given whole, by its number, or by its first letters.
+        """Return the name of a lesson, given whole, by its number, by its first letters, or by others of it.
 
         Raises:
             OjitoError: There is none, or more than one.
         """
         number = f"{int(word):02d}_" if word.isdecimal() else word
-        found = [name for name in self.names if name == word] or [n for n in self.names if n.startswith(number)]
+        exact = [name for name in self.names if name == word]
+        found = exact or [n for n in self.names if n.startswith(number)] or [n for n in self.names if word in n]
         if len(found) != 1:
             problem = "is no lesson" if not found else f"may be {' or '.join(found)}"
             raise OjitoError(word, problem, nearest(word, self.names))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ojito.learn.comparing import difference, ratio
-from ojito.learn.exercise import Case, Exercise, Mistake
+from ojito.learn.exercise import Case, Exercise, Mistake, call
 from ojito.learn.gaps import ask, open_gaps, prediction
 from ojito.learn.lesson import SOLUTION, Lesson, LessonError, load_module
 from ojito.learn.limit import Endless, limited
@@ -162,6 +163,8 @@ def _grade(
     says = _differs(result, right[first], exercise.tolerance)
     for number, name in enumerate(exercise.returns):
         says = says.replace(f"the result[{number}]", name)
+    if exercise.use is not call:  # what was found out about it has a name, and is no dict of the learner's
+        says = re.sub(r"the result\['([^']+)'\]", r"\1", says)
     changed = _changed_input(exercise, solution, cases[first], parts)
     if changed:
         says += f"\nand {changed} {_CHANGED}"
@@ -288,5 +291,9 @@ def _raised(error: BaseException, path: Path) -> str:
     at = "".join(f"line {one.lineno}: {one.line}\n  " for one in own[-2:])
     if isinstance(error, Endless):
         return f"{at}{error}"
-    kept = "" if own or not isinstance(error, TypeError) else " (the arguments are to stay as they were)"
-    return f"{at}{type(error).__name__}: {error}{kept}"
+    said = f"{at}{type(error).__name__}: {error}"
+    if own:
+        return said
+    if isinstance(error, TypeError) and "argument" in str(error):
+        return f"{said} (the arguments are to stay as they were)"
+    return f"it ran, and what it returned cannot be used further: {said}"

@@ -61,7 +61,8 @@ def test_nan_is_told_first():
     got = RIGHT.clone()
     got[0] = float("nan")
     assert told(got) == (
-        "the result is not a number (NaN) in 4 of 12 places: does a softmax get a row of nothing but -inf?"
+        "the result is not a number (NaN) in 4 of 12 places: "
+        "is something divided by a sum that is 0, or does a softmax get a row of nothing but -inf?"
     )
 
 

@@ -89,6 +89,19 @@ def test_arguments_that_were_renamed_are_told(graded):
     assert found.says.endswith("unexpected keyword argument 'value' (the arguments are to stay as they were)")
 
 
+def test_what_a_use_found_out_is_called_by_its_name(tmp_path):
+    check = CHECK.replace('["Once more."]', '["Once more."], use=lambda f, inputs: {"twice of all": f(**inputs)[0]}')
+    solution = SOLUTION.replace("return 2 * value", "return (2 * value,)")
+    folder = write_lesson(tmp_path / "03_use", check_py=check, solution_py=solution)
+    path = tmp_path / "exercise.py"
+    path.write_text(solution.replace("2 * value,", "7 * value,"))
+    assert first(grade(Lesson.read(folder), path)).says == "twice of all is 21, not 6"
+    path.write_text(solution.replace("(2 * value,)", "None"))
+    assert first(grade(Lesson.read(folder), path)).says == (
+        "it ran, and what it returned cannot be used further: TypeError: 'NoneType' object is not subscriptable"
+    )
+
+
 def test_first_wrong_exercise_ends_the_check(graded):
     found = graded(SOLUTION.replace(MEAN, "total").replace("2 * value", "value"))
     assert [one.exercise for one in found.verdicts] == ["mean"]
