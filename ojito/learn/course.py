@@ -77,7 +77,7 @@ class Course:
         """
         number = f"{int(word):02d}_" if word.isdecimal() else word
         exact = [name for name in self.names if name == word]
-        found = exact or [n for n in self.names if n.startswith(number)] or [n for n in self.names if word in n]
+        found = exact or [n for n in self.names if n.startswith(number)] or [n for n in self.names if number in n]
         if len(found) != 1:
             problem = "is no lesson" if not found else f"may be {' or '.join(found)}"
             raise OjitoError(word, problem, nearest(word, self.names))
