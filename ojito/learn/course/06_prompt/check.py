@@ -48,7 +48,9 @@ def encode_cases():
 def prompt_cases():
     inputs = {"image_token": 99, "count": 4, "bos": 2, "question": [11, 12, 13], "separator": [10]}
     yield Case("four visual tokens", inputs)
-    yield Case("two visual tokens, and a separator of two ids", {**inputs, "count": 2, "question": [15], "separator": [10, 8]})
+    yield Case(
+        "two visual tokens, and a separator of two ids", {**inputs, "count": 2, "question": [15], "separator": [10, 8]}
+    )
     yield Case("no question, only a caption is wanted", {**inputs, "question": []})
 
 
