@@ -5,9 +5,9 @@ import torch
 from ojito.model.connectors import PixelShuffle
 
 GRID = 4
-patches = torch.arange(GRID * GRID).view(1, GRID * GRID, 1)  # a patch is its own number
+patches = torch.arange(GRID * GRID).float().view(1, GRID * GRID, 1)  # a patch is its own number
 for factor in (2, 4):
-    tokens = PixelShuffle(GRID, factor)(patches)
+    tokens = PixelShuffle(GRID, factor)(patches).long()
     print(f"factor {factor}: {tuple(patches.shape)} -> {tuple(tokens.shape)}")
     owners = torch.empty(GRID * GRID, dtype=torch.long)
     for number, inside in enumerate(tokens[0]):

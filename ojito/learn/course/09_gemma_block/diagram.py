@@ -10,6 +10,7 @@ with torch.device("meta"):  # shapes without numbers
     config = presets.preset("paligemma-3b-224").model.decoder
     block = Block(config, 0)
     hidden = torch.zeros(1, 264, config.width)
+    mask = torch.zeros(1, 1, 264, 264)
     rope = torch.zeros(2, 1, 1, 264, config.head_dim)
 
 
@@ -24,4 +25,4 @@ def tell(name):
 for name, module in block.named_modules():
     if not list(module.children()) and parameters(module):
         module.register_forward_hook(tell(name))
-block(hidden, None, (rope[0], rope[1]))
+block(hidden, mask, (rope[0], rope[1]))
