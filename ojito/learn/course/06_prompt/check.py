@@ -16,9 +16,9 @@ QUESTION = Question(
     },
     "b",
     "The mean over no labels is 0 divided by 0. PyTorch's backward pass writes 0 wherever a label is ignored, so the "
-    "weights live on; but the loss that is shown, and every mean that it enters, is NaN. Write the division out yourself, "
-    "as sum / count, and the gradients are NaN, too: one such row then ends a training of days. So a row without labels "
-    "belongs to be refused where it is written, with its line in the data.",
+    "weights live on; but the loss that is shown, and every mean that it enters, is NaN. With a mask of your own and no "
+    "ignored labels, as in (losses * mask).sum() / mask.sum(), the gradients are NaN, too, and one such row ends a "
+    "training of days. So refuse a row without labels where rows are written, and name its line in the data.",
 )
 
 PIECES = ["<unk>", "what", "where", "read", " is", " it", " this", " both", " lines", "?", "\n", "?\n", "\n\n", ":"]
@@ -40,6 +40,7 @@ def encode_cases():
         ('a question mark, and a piece "?\\n" in the vocabulary', "where is this?", "\n"),
         ('a question that ends in a line break, and a piece "\\n\\n"', "read both lines\n", "\n"),
         ("another separator", "what is this", ":"),
+        ("blanks at both ends, and a line break", " it is this \n", "\n"),
     ):
         yield Case(name, {"encode": encode, "question": question, "separator": separator})
 
@@ -47,13 +48,17 @@ def encode_cases():
 def prompt_cases():
     inputs = {"image_token": 99, "count": 4, "bos": 2, "question": [11, 12, 13], "separator": [10]}
     yield Case("four visual tokens", inputs)
-    yield Case("a separator of two ids", {**inputs, "count": 2, "question": [15], "separator": [10, 8]})
+    yield Case(
+        "two visual tokens, and a separator of two ids", {**inputs, "count": 2, "question": [15], "separator": [10, 8]}
+    )
     yield Case("no question, only a caption is wanted", {**inputs, "question": []})
 
 
 def row_cases():
     yield Case("an answer of three ids", {"prompt": [99, 99, 2, 11, 10], "answer": [21, 22, 23], "eos": 1})
     yield Case("an answer of one id", {"prompt": [99, 99, 99, 2, 11, 12, 10], "answer": [21], "eos": 1})
+    inputs = {"prompt": [99, 99, 2, 11, 12, 13, 10], "answer": [13, 12, 21, 10, 22], "eos": 1}
+    yield Case("an answer with words of the question, and a line break", inputs)
 
 
 def reference_row(prompt, answer, eos):
@@ -98,6 +103,22 @@ EXERCISES = [
                 "question stripped",
                 "you strip the question; what somebody typed is theirs, and a line break at its end is an id of its own",
                 {"encode(question)": "encode(question.strip())"},
+            ),
+            Mistake(
+                "question stripped at its end",
+                "you strip the end of the question; what somebody typed is theirs, and a line break there is an id of its "
+                "own",
+                {"encode(question)": "encode(question.rstrip())"},
+            ),
+            Mistake(
+                "separator only if it is not there yet",
+                "where a question ends in the separator already, your ids have one too few: the separator always follows, "
+                "whatever the question ends in",
+                {
+                    "encode(question) + encode(separator)": (
+                        "encode(question) + (encode(separator) if encode(question)[-1:] != encode(separator) else [])"
+                    )
+                },
             ),
             Mistake(
                 "always a line break",
@@ -183,6 +204,38 @@ EXERCISES = [
                         "labels = [IGNORE] * (len(prompt) - 1) + answer + [eos, IGNORE]"
                     )
                 },
+            ),
+            Mistake(
+                "shifted already, prompt included",
+                "your labels are the ids, shifted by one already, and with the prompt in them. `shift` will shift them; "
+                "here each id to be learned stands at its own place, and IGNORE everywhere else",
+                {"[IGNORE] * len(prompt) + answer + [eos]": "ids[1:] + [IGNORE]"},
+            ),
+            Mistake(
+                "ids of the prompt never learned",
+                "you ignore every id that is somewhere in the prompt: words of the answer that the question has, too, are "
+                "never learned. It is the place that counts, the first len(prompt) of them",
+                {
+                    "labels = [IGNORE] * len(prompt) + answer + [eos]": (
+                        "labels = [IGNORE if one in prompt else one for one in ids]"
+                    )
+                },
+            ),
+            Mistake(
+                "answer looked for by its first id",
+                "you look for the answer by its first id, which the question may have, too: the answer begins at place "
+                "len(prompt)",
+                {
+                    "labels = [IGNORE] * len(prompt) + answer + [eos]": (
+                        "labels = [IGNORE] * ids.index(answer[0]) + ids[ids.index(answer[0]) :]"
+                    )
+                },
+            ),
+            Mistake(
+                "as many ignored as before the answer's first id",
+                "you count what stands before the answer's first id, which the question may have, too, and your labels "
+                "are then fewer than the ids: the answer begins at place len(prompt)",
+                {"[IGNORE] * len(prompt)": "[IGNORE] * ids.index(answer[0])"},
             ),
             Mistake(
                 "eos not learned",
@@ -302,6 +355,16 @@ EXERCISES = [
                 "logits not chosen",
                 "you drop the ignored labels, and keep all logits: there are more logits than labels",
                 {"predicting[learned]": "predicting"},
+            ),
+            Mistake(
+                "labels first",
+                "you return the labels first; the logits come first, as cross_entropy takes them",
+                {"return predicting[learned], predicted[learned]": "return predicted[learned], predicting[learned]"},
+            ),
+            Mistake(
+                "probabilities",
+                "your rows sum to 1, so there was a softmax: cross_entropy takes logits, and has the softmax in it",
+                {"predicting[learned]": "predicting[learned].softmax(dim=-1)"},
             ),
         ],
         [

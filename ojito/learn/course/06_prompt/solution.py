@@ -54,7 +54,7 @@ def shift(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         logits: (T, V), of each position.
-        labels: (T,), as `row` returns them.
+        labels: (T,), those of `row` as a tensor.
 
     Returns:
         M logits (M, V), and M labels (M,), none of them IGNORE.

@@ -74,6 +74,9 @@ def merge_cases():
     yield Case("too few placeholders", inputs(["xxx....", "xxx...."], 4))
     yield Case("too many placeholders", inputs(["xxxx....."], 3))
     yield Case("three placeholders, then five, for four visual tokens each", inputs(["xxx....", "xxxxx.."], 4))
+    yield Case("one placeholder too many in the second row alone", inputs(["xxx....", "xxxx..."], 3))
+    yield Case("one placeholder too many in the first row alone", inputs(["xxxx...", "xxx...."], 3))
+    yield Case("one placeholder too few in the third row alone", inputs(["xxx....", ".xxx...", "xx....."], 3))
 
 
 def reference_merge(embeddings, visual, is_image):
@@ -85,19 +88,27 @@ def reference_merge(embeddings, visual, is_image):
 
 
 def use_merge(solution, inputs):
-    """Call it; of an error where one is due, the kind and whether it names the counts."""
+    """Call it; of an error where one is due, the kind and whether it names the counts.
+
+    Of a `ValueError` where none is due, only that: its text is the learner's own, and no mistake has the same.
+    """
     counts, each = inputs["is_image"].sum(1).tolist(), inputs["visual"].shape[1]
     due = any(count != each for count in counts)
     totals = {sum(counts), len(counts) * each}
     try:
-        return solution(**inputs)
+        result = solution(**inputs)
+        if isinstance(result, Exception):
+            return "an error, returned and not raised"
+        return "no error" if due else result
     except Exception as error:
-        if not due:
+        if not due and (type(error) is not ValueError or "unpack" in str(error)):
             raise
+        if not due:
+            return "a ValueError where the counts are right"
         named = {int(one) for one in re.findall(r"\d+", str(error))}
         row = each in named and any(count in named for count in counts if count != each)
-        both = "naming both counts" if row or (len(totals) == 2 and totals <= named) else "without both counts"
-        return f"{type(error).__name__} {both}"
+        both = "that names both counts" if row or (len(totals) == 2 and totals <= named) else "without both counts"
+        return f"a {type(error).__name__} {both}"
 
 
 EXERCISES = [
@@ -192,7 +203,7 @@ EXERCISES = [
             ),
             Mistake(
                 "divided by the root of the width",
-                "you divide by sqrt(D'), as transformers did to undo Gemma's multiplication; here nothing multiplies "
+                "you divide by sqrt(D'), as `transformers` does to undo Gemma's multiplication; here nothing multiplies "
                 "visual tokens",
                 {
                     'weights["connector_bias"])': 'weights["connector_bias"]) / len(weights["connector"]) ** 0.5',
@@ -255,6 +266,49 @@ EXERCISES = [
                     "is_image.sum(dim=1)": "is_image.sum()",
                     "counts != visual.shape[1]": "counts != visual.shape[0] * visual.shape[1]",
                     "{visual.shape[1]} visual": "{visual.shape[0] * visual.shape[1]} visual",
+                },
+            ),
+            Mistake(
+                "totals counted, and P named",
+                "you compare totals: three and five placeholders pass for four and four. Compare row by row, and name a "
+                "row's count and P in the error",
+                {
+                    "is_image.sum(dim=1)": "is_image.sum()",
+                    "counts != visual.shape[1]": "counts != visual.shape[0] * visual.shape[1]",
+                },
+            ),
+            Mistake(
+                "only the first row counted",
+                "you compare the first row's count alone, and a later row may have more placeholders, or fewer: one wrong "
+                "row is enough, `.any()`",
+                {"(counts != visual.shape[1]).any()": "counts[0] != visual.shape[1]"},
+            ),
+            Mistake(
+                "all rows must be wrong",
+                "you refuse only if all rows are wrong, `.all()`; one wrong row is enough, `.any()`",
+                {"(counts != visual.shape[1]).any()": "(counts != visual.shape[1]).all()"},
+            ),
+            Mistake(
+                "counted by column",
+                "you refuse rows that are right: your sum runs over the rows, and counts the placeholders of each column. "
+                "Sum along dim=1",
+                {"is_image.sum(dim=1)": "is_image.sum(dim=0)"},
+            ),
+            Mistake(
+                "error returned",
+                "you return the ValueError, and the caller takes it for embeddings: raise it",
+                {"raise ValueError(": "return ValueError("},
+            ),
+            Mistake(
+                "no axis for the numbers",
+                "is_image is (B, T), and embeddings are (B, T, D): masked_scatter needs an axis more, is_image[..., None]",
+                {"is_image[..., None]": "is_image"},
+            ),
+            Mistake(
+                "text multiplied once more",
+                "you multiply the embeddings by sqrt(D); they come multiplied already",
+                {
+                    "return embeddings.masked_scatter": "return (embeddings * embeddings.shape[-1] ** 0.5).masked_scatter"
                 },
             ),
             Mistake(

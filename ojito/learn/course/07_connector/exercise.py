@@ -40,7 +40,7 @@ def merge(embeddings: Tensor, visual: Tensor, is_image: Tensor) -> Tensor:
     """Embeddings of a text, with the visual tokens, in their order, in place of the placeholders.
 
     Args:
-        embeddings: Of all tokens (B, T, D); what stands at placeholders means nothing.
+        embeddings: Of all tokens (B, T, D), multiplied by sqrt(D) already; what stands at placeholders means nothing.
         visual: Visual tokens (B, P, D), those of one image for each row.
         is_image: (B, T), True at placeholders.
 

@@ -6,8 +6,9 @@ from ojito.learn import Case, Exercise, Mistake, Question
 from ojito.model.rope import apply_rope, rope_cos_sin
 
 QUESTION = Question(
-    "The image takes positions 0 to 255, and the question begins at 256. Somebody writes `model.to(torch.bfloat16)`, "
-    "and the positions go along. At which positions do the first eight tokens of the question stand then?",
+    "The image takes positions 0 to 255, and the question begins at 256. Somebody keeps the positions in a buffer of "
+    "float32, and `model.to(torch.bfloat16)` converts it with the weights. At which positions do the first eight tokens "
+    "of the question stand then?",
     {
         "a": "256 to 263 as before: whole numbers are exact",
         "b": "256, 256, 258, 260, 260, 260, 262, 264",
@@ -16,7 +17,8 @@ QUESTION = Question(
     "b",
     "bfloat16 has 8 significant bits: above 256 it knows even numbers only, above 512 every fourth. The image's 256 "
     "positions just fit, and the words after it fall together, three of them at 260. Nothing fails; the model has "
-    "merely lost the order of the words. Hence float32 for positions and angles, whatever the model's dtype.",
+    "merely lost the order of the words. Hence positions are whole numbers, which `to` leaves alone, and angles float32, "
+    "whatever the model's dtype.",
 )
 
 
@@ -24,6 +26,8 @@ def angles_cases():
     yield Case("positions 0 to 4", {"positions": torch.arange(5), "head_size": 8, "theta": 10000.0})
     yield Case("another theta", {"positions": torch.arange(3), "head_size": 12, "theta": 500.0})
     yield Case("a question after 256 image tokens", {"positions": torch.arange(256, 263), "head_size": 4, "theta": 1e4})
+    positions = torch.tensor([3, 0, 1, 2, 0, 1])
+    yield Case("positions that do not ascend", {"positions": positions, "head_size": 6, "theta": 1e4})
 
 
 def reference_angles(positions, head_size, theta):
@@ -33,9 +37,13 @@ def reference_angles(positions, head_size, theta):
 
 def rotate_cases():
     made = torch.Generator().manual_seed(0)
-    for name, positions in (("five positions", torch.arange(5)), ("one token, at position 9", torch.tensor([9]))):
-        x = torch.randn(2, 3, len(positions), 8, generator=made)
-        cos, sin = reference_angles(positions, 8, 10000.0)
+    for name, positions, head_size in (
+        ("five positions", torch.arange(5), 8),
+        ("one token, at position 9", torch.tensor([9]), 8),
+        ("heads of six numbers", torch.arange(4), 6),
+    ):
+        x = torch.randn(2, 3, len(positions), head_size, generator=made)
+        cos, sin = reference_angles(positions, head_size, 10000.0)
         yield Case(name, {"x": x, "cos": cos, "sin": sin})
 
 
@@ -83,6 +91,22 @@ EXERCISES = [
                 "your exponents go from 0 to 1 itself, in steps of 1 / (K/2 - 1); they go in steps of 2 / K, and end "
                 "one step before 1",
                 {"torch.arange(0, head_size, 2) / head_size": "torch.linspace(0, 1, head_size // 2)"},
+            ),
+            Mistake(
+                "divided before the power",
+                "`1 / theta * exponents` divides first and multiplies then, so that your first frequency is 0. It is to be "
+                "1 / theta ** exponents, the first one 1",
+                {"1 / theta**exponents": "1 / theta * exponents"},
+            ),
+            Mistake(
+                "odd exponents",
+                "your exponents are 1/K, 3/K, ...; they begin with 0, so that the first pair turns by 1 radian a position",
+                {"torch.arange(0, head_size, 2) / head_size": "torch.arange(1, head_size, 2) / head_size"},
+            ),
+            Mistake(
+                "positions not taken",
+                "you count 0, 1, 2, ... yourself: take `positions`. A question after an image does not begin at 0",
+                {"positions[:, None].float()": "torch.arange(len(positions))[:, None].float()"},
             ),
             Mistake(
                 "theta fixed",
@@ -133,8 +157,8 @@ EXERCISES = [
         [
             Mistake(
                 "turned backwards",
-                "you turn the other way round: the minus belongs to the second half, which comes first. What is left "
-                "of a token is now right of it",
+                "you turn the other way round: the minus belongs to the second half, which comes first. A key before the "
+                "query now looks as if it came after it",
                 {"(-second, first)": "(second, -first)"},
             ),
             Mistake(
@@ -180,6 +204,23 @@ EXERCISES = [
                 "x added unturned",
                 "you add x as it is: it must be multiplied by the cosine, or lengths grow",
                 {"x * cos +": "x +"},
+            ),
+            Mistake(
+                "second half from the turned first",
+                "you turn the first half, and make the second of what the first has become: both are made of the numbers as "
+                "they were",
+                {
+                    "return x * cos + partners * sin": (
+                        "cos, sin = cos[..., : cos.shape[-1] // 2], sin[..., : sin.shape[-1] // 2]\n"
+                        "    first = first * cos - second * sin\n"
+                        "    return torch.cat((first, second * cos + first * sin), dim=-1)"
+                    )
+                },
+            ),
+            Mistake(
+                "always halves of four",
+                "you cut at number 4, which is K/2 for K = 8 alone: `x.chunk(2, dim=-1)` halves heads of any size",
+                {"x.chunk(2, dim=-1)": "(x[..., :4], x[..., 4:])"},
             ),
             Mistake(
                 "an axis for the heads",

@@ -10,7 +10,7 @@ def angles(positions: Tensor, head_size: int, theta: float) -> tuple[Tensor, Ten
     """Cosines and sines of the angles by which a head's numbers are turned.
 
     Args:
-        positions: Of the tokens (T,), whole numbers from 0.
+        positions: Of the tokens (T,), whole numbers in any order.
         head_size: K, which is even.
         theta: Base of the frequencies: pair i turns by theta^(-2 i / K) radians a position.
 

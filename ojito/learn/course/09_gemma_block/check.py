@@ -33,6 +33,8 @@ def rms_norm_cases():
     yield Case("numbers so small that eps counts", {"hidden": hidden / 2000, "weight": weight, "eps": EPS})
     hidden, weight = torch.randn(2, 5, 32, generator=made).bfloat16(), (torch.randn(32, generator=made) / 40).bfloat16()
     yield Case("bfloat16", {"hidden": hidden, "weight": weight, "eps": EPS})
+    hidden, weight = torch.randn(2, 3, 6, generator=made), torch.randn(6, generator=made) / 4
+    yield Case("eps = 0.1", {"hidden": hidden, "weight": weight, "eps": 0.1})
 
 
 def reference_rms_norm(hidden, weight, eps):
@@ -93,14 +95,18 @@ def looks_back(hidden):
 
 def block_cases():
     made = torch.Generator().manual_seed(3)
-    for name, rows, length in (("two rows of three positions", 2, 3), ("one row of five positions", 1, 5)):
+    for name, rows, length, eps in (
+        ("two rows of three positions", 2, 3, EPS),
+        ("one row of five positions", 1, 5, EPS),
+        ("eps = 0.1", 2, 4, 0.1),
+    ):
         norms = {norm: torch.randn(6, generator=made) / 4 for norm in ("norm1", "norm2")}
         hidden = 2 * torch.randn(rows, length, 6, generator=made)
         inputs = {
             "hidden": hidden,
             "weights": {**mlp_weights(6, 10, made), **norms},
             "attention": looks_back,
-            "eps": EPS,
+            "eps": eps,
         }
         yield Case(name, inputs)
 
@@ -150,6 +156,22 @@ EXERCISES = [
                 {"x.square().mean(dim=-1, keepdim=True)": "x.var(dim=-1, keepdim=True, correction=0)"},
             ),
             Mistake(
+                "variance, divided by D - 1",
+                "you divide by the root of `var`, the squares around the mean, and divided by D - 1; it is the mean of the "
+                "squares themselves",
+                {"x.square().mean(dim=-1, keepdim=True)": "x.var(dim=-1, keepdim=True)"},
+            ),
+            Mistake(
+                "square of the mean",
+                "you square the mean; it is the mean of the squares: square first",
+                {"x.square().mean(dim=-1, keepdim=True)": "x.mean(dim=-1, keepdim=True).square()"},
+            ),
+            Mistake(
+                "eps always 1e-6",
+                "your eps is always 1e-6: take the argument",
+                {"torch.sqrt(mean_square + eps)": "torch.sqrt(mean_square + 1e-6)"},
+            ),
+            Mistake(
                 "no root",
                 "you divide by the mean square itself, and not by its root",
                 {"torch.sqrt(mean_square + eps)": "(mean_square + eps)"},
@@ -187,24 +209,29 @@ EXERCISES = [
             ),
             Mistake(
                 "squares in bfloat16",
-                "right in float32; but in bfloat16 you do not compute in float32: begin with hidden.float()",
+                "where hidden is bfloat16, you do not compute in float32: begin with hidden.float()",
                 {"x = hidden.float()": "x = hidden"},
             ),
             Mistake(
+                "mean square in bfloat16",
+                "where hidden is bfloat16, your mean square is, too: square x, which is float32, and not hidden",
+                {"x.square()": "hidden.square()"},
+            ),
+            Mistake(
                 "one plus weight in bfloat16",
-                "right in float32; but in bfloat16 you add 1 to the weight before it is float32: near 1, bfloat16 has "
-                "steps of 1/128, and small weights are gone. Write 1 + weight.float()",
+                "where the weight is bfloat16, you add 1 to it before it is float32: near 1, bfloat16 has steps of 1/128, "
+                "and small weights are gone. Write 1 + weight.float()",
                 {"(1 + weight.float())": "(1 + weight)"},
             ),
             Mistake(
                 "cast before the weight",
-                "right in float32; but in bfloat16 you cast before you multiply by 1 + weight, as LLaMA does. Gemma "
-                "multiplies in float32, and casts last",
+                "where hidden is bfloat16, you cast before you multiply by 1 + weight, as LLaMA does. Gemma multiplies in "
+                "float32, and casts last",
                 {"(x * (1 + weight.float())).to(hidden.dtype)": "x.to(hidden.dtype) * (1 + weight).to(hidden.dtype)"},
             ),
             Mistake(
                 "float32 returned",
-                "right in float32; but your result stays float32 when hidden is bfloat16: cast it to hidden.dtype",
+                "your result stays float32 where hidden is bfloat16: cast it to hidden.dtype",
                 {"(x * (1 + weight.float())).to(hidden.dtype)": "(x * (1 + weight.float()))"},
             ),
         ],
@@ -354,6 +381,22 @@ EXERCISES = [
                 },
             ),
             Mistake(
+                "mask without effect",
+                "your mask has no effect: positions attend to keys that it hides. Fill those scores with -inf",
+                {'scores.masked_fill(~mask, float("-inf"))': "scores"},
+            ),
+            Mistake(
+                "mask inverted",
+                "you hide what may be attended to, and a query that may attend to all is left with nothing, NaN. True "
+                "means: may attend. Fill where ~mask is True",
+                {"scores.masked_fill(~mask,": "scores.masked_fill(mask,"},
+            ),
+            Mistake(
+                "always causal",
+                "your attention is always causal, from the first key on: take the mask that you were given",
+                {"scores.masked_fill(~mask,": "scores.masked_fill(~torch.ones_like(mask).tril(),"},
+            ),
+            Mistake(
                 "scores not scaled",
                 "your scores are not divided by sqrt(K), 4: the softmax is too sharp",
                 {" / q.shape[-1] ** 0.5": ""},
@@ -379,6 +422,26 @@ EXERCISES = [
         "decoder_block",
         lambda: list(block_cases()),
         [
+            Mistake(
+                "MLP first",
+                "your MLP comes before attention; attention comes first, and the MLP reads what it added",
+                {
+                    'hidden = hidden + attention(rms_norm(hidden, weights["norm1"], eps))': (
+                        'hidden = hidden + geglu(rms_norm(hidden, weights["norm2"], eps), weights)'
+                    ),
+                    'return hidden + geglu(rms_norm(hidden, weights["norm2"], eps), weights)': (
+                        'return hidden + attention(rms_norm(hidden, weights["norm1"], eps))'
+                    ),
+                },
+            ),
+            Mistake(
+                "eps not handed on",
+                "your norms do not get the `eps` that you were given, but a number of yours: hand it on to both",
+                {
+                    'weights["norm1"], eps)': 'weights["norm1"], 1e-6)',
+                    'weights["norm2"], eps)': 'weights["norm2"], 1e-6)',
+                },
+            ),
             Mistake(
                 "stream lost at attention",
                 "attention's result replaces the stream; it is to be added to it",

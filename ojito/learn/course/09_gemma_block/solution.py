@@ -13,7 +13,7 @@ def rms_norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
 
     Args:
         hidden: The stream (B, T, D), in any dtype.
-        weight: (D,), in the same dtype; 0 changes nothing.
+        weight: (D,), in the same dtype, which may be bfloat16; 0 changes nothing.
         eps: Added to the mean square, under the root.
 
     Returns:

@@ -56,7 +56,7 @@ def prefix_cases():
 
 def padding_cases():
     left = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1]]).bool()
-    yield Case("causal, padding on the left", {"mask": library_causal(5).expand(3, 5, 5), "valid": left})
+    yield Case("causal, padding on the left", {"mask": library_causal(5).repeat(3, 1, 1), "valid": left})
     right = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]).bool()
     mask = library_prefix(6, torch.tensor([2, 3]))
     yield Case("a prefix, padding on the right", {"mask": mask, "valid": right})
@@ -64,10 +64,14 @@ def padding_cases():
 
 def packed_cases():
     documents = torch.tensor([[0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 1]])
-    yield Case("causal, three documents and two", {"mask": library_causal(6).expand(2, 6, 6), "documents": documents})
+    yield Case("causal, three documents and two", {"mask": library_causal(6).repeat(2, 1, 1), "documents": documents})
     mask = library_prefix(4, torch.tensor([2, 4, 1]))
     documents = torch.tensor([[0, 0, 0, 0], [5, 5, 7, 7], [1, 1, 0, 0]])
     yield Case("a prefix, documents with any numbers", {"mask": mask, "documents": documents})
+    documents = torch.tensor([[0, 0, 1, 1, 0], [2, 1, 2, 1, 1]])
+    yield Case(
+        "a document that goes on after another", {"mask": library_causal(5).repeat(2, 1, 1), "documents": documents}
+    )
 
 
 EXERCISES = [
@@ -106,6 +110,16 @@ EXERCISES = [
                 "whole numbers",
                 "your mask has whole numbers 0 and 1; it is to be True and False. Beware: ~1 is -2, and that is true",
                 {"positions[:, None] >= positions": "(positions[:, None] >= positions).long()"},
+            ),
+            Mistake(
+                "zero and minus infinity",
+                "your mask has 0 and -inf: that is what is added to scores. Here it is to be True where a query may attend, "
+                "and False elsewhere",
+                {
+                    "positions[:, None] >= positions": (
+                        'torch.where(positions[:, None] >= positions, 0.0, float("-inf"))'
+                    )
+                },
             ),
         ],
         [
@@ -170,6 +184,12 @@ EXERCISES = [
                 {"prefix_lengths[:, None]": "prefix_lengths"},
             ),
             Mistake(
+                "the first length for all",
+                "you have one mask for all rows, made with the first row's length: each row has a length of its own, "
+                "prefix_lengths[:, None]",
+                {"prefix_lengths[:, None]": "prefix_lengths[:1, None]"},
+            ),
+            Mistake(
                 "one length for all",
                 "you take the longest prefix for all rows: each row has a length of its own, prefix_lengths[:, None]",
                 {"prefix_lengths[:, None]": "prefix_lengths.max().expand(len(prefix_lengths), 1)"},
@@ -200,8 +220,8 @@ EXERCISES = [
             ),
             Mistake(
                 "queries hidden as well",
-                "padding at the end sees itself alone in your mask. That does no harm, but `valid` is to be asked of "
-                "the keys only: valid[:, None, :]",
+                "you clear the lines of padding, too: padding at the end is to see the real keys that the mask allows. It "
+                "would do no harm, but the rule asked for is simpler: hide keys only, valid[:, None, :]",
                 {"mask & valid[:, None, :]": "mask & valid[:, None, :] & valid[:, :, None]"},
             ),
             Mistake(
@@ -290,6 +310,15 @@ EXERCISES = [
                 "no effect",
                 "documents have no effect in your mask",
                 {"return mask & same": "return mask.clone()"},
+            ),
+            Mistake(
+                "the first row for all",
+                "you compare the documents of the first row, for all rows: each row has its own",
+                {
+                    "documents[:, :, None] == documents[:, None, :]": (
+                        "documents[:1, :, None] == documents[:1, None, :]"
+                    )
+                },
             ),
             Mistake(
                 "the first document alone",

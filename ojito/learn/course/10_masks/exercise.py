@@ -38,11 +38,11 @@ def with_padding(mask: Tensor, valid: Tensor) -> Tensor:
     """A mask that hides padding: it is seen by nobody but itself.
 
     Args:
-        mask: (B, T, T), as if there were no padding. Every position sees itself.
+        mask: (B, T, T), as if there were no padding; in it, every position sees itself already.
         valid: (B, T), False where there is padding, at either end.
 
     Returns:
-        (B, T, T). Every position sees itself, so that no line is all False.
+        (B, T, T): the mask with the keys of padding hidden from all but themselves, so that no line is all False.
     """
     hidden = ...  # (B, T, T): without the keys of padding
     itself = ...  # (T, T): whether query and key are the same position
@@ -54,7 +54,7 @@ def packed(mask: Tensor, documents: Tensor) -> Tensor:
 
     Args:
         mask: (B, T, T), as if each row were one document.
-        documents: (B, T), the number of the document that a position belongs to.
+        documents: (B, T), the number of the document that a position belongs to; a document may be in several pieces.
 
     Returns:
         (B, T, T), True where a query may attend to a key.

@@ -11,7 +11,7 @@ from ojito.model.initialize import initialize
 from ojito.model.masks import mask_to_bias
 
 QUESTION = Question(
-    'A Gemma with the library\'s random weights, not trained at all, reads "a small eye". Which letter does it give the '
+    'A Gemma with the library\'s random weights, not trained at all, reads "A small eye". Which letter does it give the '
     "most probability after each letter?",
     {
         "a": "none in particular: V letters, about 1/V each, and the largest by chance",
@@ -20,8 +20,9 @@ QUESTION = Question(
     },
     "b",
     "The stream still carries the embedding that came in, the blocks have only added to it, and the head compares it "
-    "with the same table: it looks most like itself. In a larger Gemma that is even surer. The first thing that "
-    "training does is to unlearn it.",
+    "with the same table: it looks most like itself. In a wider Gemma it is surer still: of random rows, the product with "
+    "itself grows with D, that with another only with sqrt(D). Training has to unlearn it, since the next letter is "
+    "rarely the same.",
 )
 EPS = 1e-6
 NAMES = {
@@ -68,10 +69,11 @@ def cases():
     made = torch.Generator().manual_seed(0)
     prefix = causal(5).repeat(2, 1, 1, 1)
     prefix[0, :, :, :3] = prefix[1, :, :, :2] = True  # an image and a question, read in both directions
-    for name, layers, heads, kv_heads, mask in (
-        ("one layer", 1, 4, 2, causal(5)),
-        ("three layers, one head of keys and values", 3, 3, 1, causal(5)),
-        ("two layers, prefixes of three and two positions", 2, 4, 2, prefix),
+    for name, layers, heads, kv_heads, mask, eps in (
+        ("one layer", 1, 4, 2, causal(5), EPS),
+        ("three layers, one head of keys and values", 3, 3, 1, causal(5), EPS),
+        ("two layers, prefixes of three and two positions", 2, 4, 2, prefix, EPS),
+        ("two layers, eps = 0.1", 2, 4, 2, causal(5), 0.1),
     ):
         decoder = library_decoder(17, 12, 10, layers, heads, kv_heads, 6)
         weights = {
@@ -80,7 +82,7 @@ def cases():
         }
         inputs = {
             "embeddings": torch.randn(2, 5, 12, generator=made), "weights": weights, "layers": layers, "heads": heads,
-            "kv_heads": kv_heads, "head_size": 6, "theta": 100.0, "eps": EPS, "mask": mask,
+            "kv_heads": kv_heads, "head_size": 6, "theta": 100.0, "eps": eps, "mask": mask,
         }  # fmt: skip
         yield Case(name, inputs)
 
@@ -126,7 +128,7 @@ def show(parts, say):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    say(f"{steps} steps of training by the library on one text: {time.perf_counter() - began:.1f} s")
+    say(f"{steps} steps of training by the library on one text, learned by heart: {time.perf_counter() - began:.1f} s")
     for name, logits in (("your decoder", yours), ("the library's", library)):
         say(f"{name:<13} goes on from {ASKED!r}: {text(write(logits, asked, ids.shape[1])[0])}")
     likeliest = [text(logits(asked)[0, -1].topk(3).indices) for logits in (yours, library)]
@@ -168,6 +170,43 @@ EXERCISES = [
                 "your keys are turned to their positions, your queries are not: a score then depends on where the key "
                 "stands, and not on how far away it is",
                 {"rope.rotate(q, cos, sin)": "q"},
+            ),
+            Mistake(
+                "keys and values exchanged",
+                "you give grouped_attention the values before the keys: it takes q, k, v",
+                {"grouped_attention(q, k, v, mask)": "grouped_attention(q, v, k, mask)"},
+            ),
+            Mistake(
+                "mask without effect",
+                "your attention does not use the mask: positions read what comes after them",
+                {"q, k, v, mask)": "q, k, v, torch.ones_like(mask))"},
+            ),
+            Mistake(
+                "always causal",
+                "your attention is always causal; take the mask that you were given, which lets an image and a question be "
+                "read in both directions",
+                {"q, k, v, mask)": "q, k, v, torch.ones_like(mask).tril())"},
+            ),
+            Mistake(
+                "no out",
+                'own["out"] is missing: the joined heads have H K numbers, the stream has D, and `out` (D, H K) brings them '
+                "back",
+                {'linear(gathered.transpose(1, 2).flatten(2), own["out"])': "gathered.transpose(1, 2).flatten(2)"},
+            ),
+            Mistake(
+                "no block",
+                "you add attention to the stream and nothing else, without norms and MLP: gemma.decoder_block does all three",
+                {"gemma.decoder_block(hidden, own, attention, eps)": "hidden + attention(hidden)"},
+            ),
+            Mistake(
+                "eps of the blocks",
+                "your blocks do not get the `eps` that you were given, but a number of yours",
+                {"own, attention, eps)": "own, attention, 1e-6)"},
+            ),
+            Mistake(
+                "eps of the last norm",
+                "your last norm does not get the `eps` that you were given, but a number of yours",
+                {'weights["norm"], eps)': 'weights["norm"], 1e-6)'},
             ),
             Mistake(
                 "values rotated",
@@ -239,8 +278,8 @@ EXERCISES = [
                 },
             ),
             Mistake(
-                "keys cut into H heads",
-                "you cut the keys into H heads; they have G of them, `kv_heads`",
+                "keys or values cut into H heads",
+                "you cut keys or values into H heads; both have G of them, `kv_heads`",
                 {'linear(x, own["k"]).unflatten(-1, (kv_heads': 'linear(x, own["k"]).unflatten(-1, (heads'},
             ),
             Mistake(
