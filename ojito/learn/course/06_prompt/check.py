@@ -296,6 +296,7 @@ EXERCISES = [
             "IGNORE as often as the prompt has ids, and from there on the labels are the ids, eos included.",
         ],
         reference=reference_row,
+        returns=("ids", "labels"),
     ),
     Exercise(
         "shift",
@@ -373,5 +374,6 @@ EXERCISES = [
             "`logits[:-1]` drops the last, `labels[1:]` the first. Compare the shifted labels with IGNORE, and index both "
             "with the result.",
         ],
+        returns=("logits", "labels"),
     ),
 ]

@@ -149,6 +149,7 @@ EXERCISES = [
             "share theirs.",
         ],
         reference=reference_angles,
+        returns=("cos", "sin"),
         tolerance=1e-4,  # at position 262, float32 itself is off by 1e-5 radians
     ),
     Exercise(
