@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +45,11 @@ class Lesson:
     def name(self) -> str:
         """Name of the folder."""
         return self.folder.name
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """Lessons that a milestone is made of."""
+        return () if self.milestone is None else self.milestone.needs
 
     @classmethod
     def read(cls, folder: Path) -> Lesson:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ojito.errors import OjitoError, UsageError
 from ojito.learn.course import OWN, Course
-from ojito.learn.lesson import DIAGRAM, EXERCISE, PAGE
+from ojito.learn.lesson import DIAGRAM, EXERCISE, PAGE, Lesson
 
 STATE = ".ojito-learn.json"
 
@@ -148,6 +148,22 @@ class Workspace:
             progress.done = True
             progress.seconds = round(time.time() - progress.began, 1) if progress.began else 0.0
         self.save()
+
+    def open_parts(self, lesson: Lesson) -> list[str]:
+        """Lessons that a milestone is made of, and that are not done."""
+        return [name for name in lesson.needs if not self.progress(name).done]
+
+    def parts(self, lesson: Lesson) -> dict[str, Path]:
+        """Files of the lessons that a milestone is made of.
+
+        Raises:
+            UsageError: Not all of them are done.
+        """
+        missing = self.open_parts(lesson)
+        if missing:
+            problem = f"is made of lessons of which these are not done yet: {', '.join(missing)}"
+            raise UsageError(lesson.name, problem, f"begin with ojito learn next {missing[0]}")
+        return {name: self.exercise(name) for name in lesson.needs}
 
     def reset(self, name: str) -> Path | None:
         """Put a new exercise in place of the learner's, which is kept beside it.

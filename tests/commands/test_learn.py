@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from ojito.commands import learn
-from ojito.learn.workspace import Workspace
 from tests.learn.conftest import CHECK, EXERCISE, PAGE, SOLUTION, course, write_lesson  # noqa: F401
 
 WRONG = SOLUTION.replace("2 * value", "value / 2")
@@ -98,21 +96,6 @@ def test_exercise_that_was_removed_is_put_back_and_that_is_said(begun, run):
     assert (begun / "01_means" / "exercise.py").exists()
 
 
-MILESTONE = (
-    CHECK.replace("import Case,", "import Case, Milestone,")
-    + """
-MILESTONE = Milestone(["01_means"], lambda parts, say: say(f"with {sorted(parts)}"))
-"""
-)
-
-
-def test_milestone_names_the_lessons_that_are_missing_or_no_longer_right(begun, run, refused, course):  # noqa: F811
-    (course.folder / "02_more" / "check.py").write_text(MILESTONE.replace("def cases():", "def cases(parts=None):"))
-    said = run("learn", "next", "2")[1]
-    assert said.endswith("it is made of lessons of which these are not done yet: 01_means\n")
-    assert "not done yet: 01_means; begin with ojito learn next 01_means" in refused("learn", "check")
-
-
 def test_reset_puts_a_new_exercise_there(begun, run):
     write(begun, "mine")
     assert "yours is in exercise.py.1" in run("learn", "reset", "01")[1]
@@ -186,14 +169,3 @@ def test_mistake_is_told(refused, tmp_path, monkeypatch, words, says):
 def test_mistake_in_a_course_is_told(begun, refused, words, says, monkeypatch):
     monkeypatch.delenv("TMUX", raising=False)
     assert says in refused("learn", *words)
-
-
-def test_editor_of_a_terminal_gets_a_pane_of_tmux(begun, monkeypatch):
-    begun_with = []
-    monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
-    monkeypatch.setattr(learn.subprocess, "Popen", lambda words, **_: begun_with.append(words))
-    space = Workspace.find()
-    learn._edit("vim -R", space)
-    learn._edit("code --wait", space)
-    file = str(space.exercise(space.current))
-    assert begun_with == [["tmux", "split-window", "-h", "vim", "-R", file], ["code", "--wait", file]]
