@@ -32,7 +32,9 @@ def weight_cases():
         {"bytes": 4},
     )
     yield Case(
-        "bfloat16, nothing shared, and a scalar of shape ()", {"shapes": shapes | {"scale": ()}, "bytes_each": 2, "tied": {}}, {"bytes": 2}
+        "bfloat16, nothing shared, and a scalar of shape ()",
+        {"shapes": shapes | {"scale": ()}, "bytes_each": 2, "tied": {}},
+        {"bytes": 2},
     )
     shapes = {"encoder": (30, 6), "decoder": (30, 6), "head": (30, 6), "positions": (5, 6)}
     tied = {"decoder": "encoder", "head": "encoder"}
