@@ -85,6 +85,12 @@ EXERCISES = [
                 {"k.transpose(-2, -1)": "k"},
             ),
             Mistake(
+                "other axes of the keys exchanged",
+                "you exchange heads and positions of the keys, axes 1 and 2: it is to be the last two, so that they are "
+                "(B, H, {size}, {keys})",
+                {"k.transpose(-2, -1)": "k.transpose(1, 2)"},
+            ),
+            Mistake(
                 "mask inverted",
                 "your mask is inverted: it hides what may be attended to, and shows the rest. True means: may attend",
                 {"masked_fill(~mask": "masked_fill(mask"},

@@ -8,7 +8,7 @@ T, K = 6, 64
 torch.manual_seed(0)
 q, k = torch.randn(2, 1, 1, T, K)
 v = torch.eye(T, K)[None, None]  # key s hands over a 1 at place s: what a query gets is its weights
-causal = torch.ones(T, T).tril().bool()
+causal = torch.ones(1, 1, T, T).tril().bool()
 shown = {
     "as they are": attend_eager(q, k, v, None, scale=1.0),
     "scores / sqrt(K)": attend_eager(q, k, v, None, scale=K**-0.5),
