@@ -1,12 +1,14 @@
 """Courses: lessons in their order. Ojito's own keeps its word."""
 
+import random
 import re
+import sys
 
 import pytest
 
 from ojito.errors import OjitoError
 from ojito.learn.course import OWN, Course
-from ojito.learn.lesson import SOLUTION
+from ojito.learn.lesson import SOLUTION, load_module
 from ojito.learn.proving import prove
 
 NAMES = Course.read().names
@@ -60,3 +62,14 @@ def test_own_lesson_names_files_and_functions_that_are_there(name):
     assert found, "says nowhere where it stands in the library"
     for path in found:
         assert (root / path).is_file(), path
+
+
+def test_program_on_the_page_about_pairs_learns_with_the_loss_of_the_exercise(tmp_path, monkeypatch, capsys):
+    folder = OWN / "05_contrastive"
+    (program,) = re.findall(r"```python\n(.*?)```", (folder / "lesson.md").read_text(), re.S)
+    (tmp_path / "pairs.py").write_text(program)
+    monkeypatch.setitem(sys.modules, "exercise", load_module(folder / SOLUTION))
+    state = random.getstate()
+    load_module(tmp_path / "pairs.py")
+    random.setstate(state)
+    assert int(capsys.readouterr().out.split()[0]) > 40  # of 96

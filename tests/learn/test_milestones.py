@@ -1,5 +1,7 @@
 """What Ojito's own milestones show once they are right, with the lessons' solutions as the learner's parts."""
 
+import re
+
 import pytest
 
 from ojito.learn.course import OWN
@@ -29,3 +31,14 @@ def test_show_trains_for_the_seconds_asked_and_not_again(name, last, tmp_path, m
         assert text.count("there is ") == 3
         assert "words are what is there" in text
         assert text.splitlines()[-1].startswith(last)
+
+
+def test_encode_shows_that_trained_patches_of_one_colour_are_alike(tmp_path):
+    text = shown("milestone_encode", tmp_path)
+    own, same, other = (
+        float(re.search(f"{name} (-?[0-9.]+[0-9])", text)[1])
+        for name in ("ball itself", "on the right", "the blue ball")
+    )
+    assert min(own, same) > 0.6 > other
+    assert "1 of 36 vectors differ before the blocks" in text
+    assert text.splitlines()[-1] == "36 of 36 after one"

@@ -32,7 +32,9 @@ def weight_cases():
         {"bytes": 4},
     )
     yield Case(
-        "bfloat16, nothing shared", {"shapes": shapes | {"scale": ()}, "bytes_each": 2, "tied": {}}, {"bytes": 2}
+        "bfloat16, nothing shared, and a scalar of shape ()",
+        {"shapes": shapes | {"scale": ()}, "bytes_each": 2, "tied": {}},
+        {"bytes": 2},
     )
     shapes = {"encoder": (30, 6), "decoder": (30, 6), "head": (30, 6), "positions": (5, 6)}
     tied = {"decoder": "encoder", "head": "encoder"}
@@ -88,7 +90,10 @@ def measure_cases():
             "rest": rest,
             "all": seconds[0] + rest,
         }
-        yield Case(name, {"pieces": pieces, "seconds": seconds}, facts)
+        yield Case(name, {"pieces": pieces, "seconds": seconds, "end": 0.0}, facts)
+    facts = {"count": 3, "others": 2, "first": 4.0, "rest": 1.0, "all": 5.0, "end": 0.5}
+    inputs = {"pieces": ["a", " star", "."], "seconds": [4.0, 0.5, 0.5], "end": 0.5}
+    yield Case("a stream that takes half a second more to find that it is over", inputs, facts)
 
 
 def use_measure(solution, inputs):
@@ -99,6 +104,7 @@ def use_measure(solution, inputs):
         for piece, seconds in zip(inputs["pieces"], inputs["seconds"], strict=True):
             now[0] += seconds
             yield piece
+        now[0] += inputs["end"]
 
     return solution(stream(), lambda: now[0])
 
@@ -141,6 +147,17 @@ EXERCISES = [
                 {"numbers * bytes_each": "numbers * bytes_each * 8"},
             ),
             Mistake(
+                "divided by the bytes",
+                "you divide by `bytes_each`; each number takes {bytes} bytes, so multiply",
+                {"numbers * bytes_each": "numbers / bytes_each"},
+            ),
+            Mistake(
+                "equal shapes once",
+                "you count equal shapes once. Two weights of one shape have numbers of their own, unless `tied` says that "
+                "they share them",
+                {"for name, shape in shapes.items() if name not in tied)": "for shape in set(shapes.values()))"},
+            ),
+            Mistake(
                 "matrices alone",
                 "you count matrices only: biases and norms, with one axis, and scalars, with none, are weights, too",
                 {"if name not in tied)": "if name not in tied and len(shape) > 1)"},
@@ -154,6 +171,11 @@ EXERCISES = [
                 "divided by a billion",
                 "you divide by 10^9: bytes are asked for, not GB",
                 {"numbers * bytes_each": "numbers * bytes_each / 10**9"},
+            ),
+            Mistake(
+                "divided by 2^30",
+                "you divide by 2^30: bytes are asked for, not GiB",
+                {"numbers * bytes_each": "numbers * bytes_each / 2**30"},
             ),
         ],
         [
@@ -213,10 +235,21 @@ EXERCISES = [
                 "kept",
                 {"2 * kv_heads * head_size": "3 * kv_heads * head_size"},
             ),
+            Mistake(
+                "heads and head size added",
+                "you add the heads and the size of one; each of the {heads} heads has a key of that many numbers, and a value",
+                {"2 * kv_heads * head_size": "2 * (kv_heads + head_size)"},
+            ),
+            Mistake(
+                "the last position left out",
+                "you leave out one position: keys and values of all {positions} are kept, the last one's too",
+                {"layers * positions * token": "layers * (positions - 1) * token"},
+            ),
         ],
         [
             "What does one layer keep of one token? A key and a value for each kv head.",
-            "2 * kv_heads * head_size numbers.",
+            "That is 2 * kv_heads * head_size numbers. Each layer keeps as many for each position.",
+            "layers * positions * token numbers in all, and each takes `bytes_each` bytes.",
         ],
         reference=reference_cache_bytes,
     ),
@@ -247,12 +280,12 @@ EXERCISES = [
             ),
             Mistake(
                 "the whole time as the first",
-                "your first_seconds is the time of the whole answer, {all} s; the first token was there after {first} s",
+                "your seconds to the first token are those of the whole answer, {all} s; the first token was there after {first} s",
                 {"times[0] - started": "times[-1] - started"},
             ),
             Mistake(
                 "when, not how long",
-                "your first_seconds is what the clock showed; subtract what it showed at the start",
+                "your seconds to the first token are what the clock showed then; subtract what it showed at the start",
                 {"times[0] - started": "times[0]"},
             ),
             Mistake(
@@ -279,6 +312,12 @@ EXERCISES = [
                     "        pieces.append(piece)\n": "        started = clock() if started is None else started\n"
                     "        pieces.append(piece)\n",
                 },
+            ),
+            Mistake(
+                "the end in the rate",
+                "you look at the clock once more after the loop: by then the stream has taken {end} s to find that nothing "
+                "follows, in which no token came. The last one came at times[-1]",
+                {"times[-1] - times[0]": "clock() - times[0]"},
             ),
             Mistake(
                 "characters a second",

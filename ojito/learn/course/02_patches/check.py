@@ -133,6 +133,22 @@ EXERCISES = [
                 {"image / 255": "image / 255 * 2 - 1"},
             ),
             Mistake(
+                "from -1 to 1 for every model",
+                "you bring the pixels to -1 to 1, which is right where mean and std are 0.5. They are arguments, and "
+                "another encoder has others: (x / 255 - mean) / std",
+                {"(scaled - mean) / std": "scaled * 2 - 1"},
+            ),
+            Mistake(
+                "mean and std exchanged",
+                "you subtract std and divide by the mean: it is the other way round",
+                {"(scaled - mean) / std": "(scaled - std) / mean"},
+            ),
+            Mistake(
+                "a bracket missing",
+                "you compute x - mean / std: `/` comes before `-`. Subtract the mean first, in a bracket",
+                {"(scaled - mean) / std": "scaled - mean / std"},
+            ),
+            Mistake(
                 "the image's own mean",
                 "you take mean and std of this very image, so that a dark one looks like a bright one to the model. They "
                 "are arguments: the same for every image, those of its training",
@@ -140,7 +156,7 @@ EXERCISES = [
             ),
             Mistake(
                 "multiplied by std",
-                "you multiply by std; it is to be divided by, so that numbers that lie close together move apart",
+                "you multiply by std; divide by it, so that numbers that lie close together move apart",
                 {"(scaled - mean) / std": "(scaled - mean) * std"},
             ),
             Mistake(
@@ -255,6 +271,27 @@ EXERCISES = [
                 {"ordered.reshape(N, -1, c * size * size)": "ordered.flatten(3).flatten(1, 2).transpose(1, 2)"},
             ),
             Mistake(
+                "unfolded at every pixel",
+                "your squares begin at every pixel and overlap: `unfold` moves by 1 unless it is told `stride=size`. There "
+                "are to be {patches} patches of this image",
+                {
+                    "ordered.reshape(N, -1, c * size * size)": (
+                        "torch.nn.functional.unfold(images, size).transpose(1, 2)"
+                    )
+                },
+            ),
+            Mistake(
+                "squares one pixel apart",
+                "your squares are one pixel apart, and overlap: the patch in row i and column j begins at pixel (i * {size}, "
+                "j * {size})",
+                {
+                    "ordered.reshape(N, -1, c * size * size)": (
+                        "torch.stack([images[:, :, i : i + size, j : j + size].flatten(1) for i in range(h // size) "
+                        "for j in range(w // size)], 1)"
+                    )
+                },
+            ),
+            Mistake(
                 "the grid kept",
                 "your patches still stand in a grid, (N, {rows}, {columns}, {numbers}): make one axis of its rows and columns",
                 {"ordered.reshape(N, -1, c * size * size)": "ordered.flatten(3)"},
@@ -322,6 +359,11 @@ EXERCISES = [
                 "you choose positions by the image's number in the batch; each of the {patches} patches of every image "
                 "has one, whichever image it is",
                 {'hidden + weights["positions"]': 'hidden + weights["positions"][: len(hidden), None]'},
+            ),
+            Mistake(
+                "multiplied by the positions",
+                "you multiply by the positions; they are added",
+                {'hidden + weights["positions"]': 'hidden * weights["positions"]'},
             ),
             Mistake(
                 "positions twice",

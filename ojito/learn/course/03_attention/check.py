@@ -24,12 +24,13 @@ def causal(length):
 def attend_cases():
     made = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 3, 5, 16, generator=made) for _ in range(3))
-    yield Case("every query sees every key", {"q": q, "k": k, "v": v, "mask": torch.ones(5, 5).bool()}, {"root": 4.0})
-    yield Case("a causal mask", {"q": q, "k": k, "v": v, "mask": causal(5)}, {"root": 4.0})
+    facts = {"root": 4.0, "size": 16, "queries": 5, "keys": 5}
+    yield Case("every query sees every key", {"q": q, "k": k, "v": v, "mask": torch.ones(5, 5).bool()}, facts)
+    yield Case("a causal mask", {"q": q, "k": k, "v": v, "mask": causal(5)}, facts)
     k, v = (torch.randn(2, 3, 7, 16, generator=made) for _ in range(2))
     seen = torch.rand(5, 7, generator=made) < 0.7
     seen[:, 0] = True
-    yield Case("seven keys for five queries", {"q": q, "k": k, "v": v, "mask": seen}, {"root": 4.0})
+    yield Case("seven keys for five queries", {"q": q, "k": k, "v": v, "mask": seen}, {**facts, "keys": 7})
 
 
 def split_cases():
@@ -46,7 +47,8 @@ def self_attention_cases():
     made = torch.Generator().manual_seed(1)
     for name, mask in (("every position sees all", torch.ones(6, 6).bool()), ("a causal mask", causal(6))):
         hidden = torch.randn(2, 6, 12, generator=made)
-        yield Case(name, {"hidden": hidden, "weights": weights(12, made), "heads": 3, "mask": mask})
+        inputs = {"hidden": hidden, "weights": weights(12, made), "heads": 3, "mask": mask}
+        yield Case(name, inputs, {"D": 12, "heads": 3})
 
 
 def reference_self_attention(hidden, weights, heads, mask):
@@ -68,13 +70,41 @@ EXERCISES = [
             ),
             Mistake(
                 "divided by the head size",
-                "your scores are divided by the head size itself, 16, and not by its root: they are {root}x too small",
+                "your scores are divided by the head size itself, {size}, and not by its root: they are {root}x too small",
                 {" / q.shape[-1] ** 0.5": " / q.shape[-1]"},
+            ),
+            Mistake(
+                "divided by the root of the number of keys",
+                "you divide by the root of {keys}, the number of keys; divide by that of K, the size of a head, {size}",
+                {" / q.shape[-1] ** 0.5": " / k.shape[-2] ** 0.5"},
+            ),
+            Mistake(
+                "keys not turned",
+                "you multiply (B, H, {queries}, {size}) by (B, H, {keys}, {size}), which do not fit: the keys must be turned "
+                "to (B, H, {size}, {keys}), with `k.transpose(-2, -1)`",
+                {"k.transpose(-2, -1)": "k"},
+            ),
+            Mistake(
+                "other axes of the keys exchanged",
+                "you exchange heads and positions of the keys, axes 1 and 2: it is to be the last two, so that they are "
+                "(B, H, {size}, {keys})",
+                {"k.transpose(-2, -1)": "k.transpose(1, 2)"},
             ),
             Mistake(
                 "mask inverted",
                 "your mask is inverted: it hides what may be attended to, and shows the rest. True means: may attend",
                 {"masked_fill(~mask": "masked_fill(mask"},
+            ),
+            Mistake(
+                "mask added",
+                "you add the mask to the scores: True counts as 1 there, and False as 0, so that nothing is hidden. What is "
+                "hidden needs a score of -inf",
+                {'scores.masked_fill(~mask, float("-inf"))': "scores + mask"},
+            ),
+            Mistake(
+                "mask transposed",
+                "your mask is transposed: its rows are queries and its columns are keys, (T, S), as those of the scores",
+                {"masked_fill(~mask": "masked_fill(~mask.T"},
             ),
             Mistake(
                 "mask ignored",
@@ -105,7 +135,8 @@ EXERCISES = [
         ],
         [
             "Two matrix products with a softmax between them. `@` multiplies the last two axes, and leaves B and H alone.",
-            "The keys must be turned first: `k.transpose(-2, -1)` is (B, H, K, S), so q @ that is (B, H, T, S).",
+            "The keys must be turned first: `k.transpose(-2, -1)` is (B, H, K, S), so q @ that is (B, H, T, S). Divide it "
+            "by the root of K, `q.shape[-1] ** 0.5`.",
             'Hide with `scores.masked_fill(~mask, float("-inf"))`, before the softmax over the last axis.',
         ],
         reference=lambda q, k, v, mask: library_attend(q, k, v, mask[None, None], q.shape[-1] ** -0.5),
@@ -164,6 +195,39 @@ EXERCISES = [
                 {'linear(hidden, weights["v"], weights["v_bias"])': 'linear(hidden, weights["k"], weights["k_bias"])'},
             ),
             Mistake(
+                "values with the keys' matrix",
+                'your values are made with weights["k"] and the bias of the values: the matrix is to be weights["v"]',
+                {'weights["v"], weights["v_bias"]': 'weights["k"], weights["v_bias"]'},
+            ),
+            Mistake(
+                "values with the keys' bias",
+                'your values have the bias of the keys: it is to be weights["v_bias"]',
+                {'weights["v"], weights["v_bias"]': 'weights["v"], weights["k_bias"]'},
+            ),
+            Mistake(
+                "values without bias",
+                'your values have no bias: add weights["v_bias"]',
+                {'weights["v"], weights["v_bias"]': 'weights["v"]'},
+            ),
+            Mistake(
+                "values are the queries",
+                'your values are made with weights["q"]: they have a matrix and a bias of their own, "v" and "v_bias"',
+                {'linear(hidden, weights["v"], weights["v_bias"])': 'linear(hidden, weights["q"], weights["q_bias"])'},
+            ),
+            Mistake(
+                "keys and values not cut into heads",
+                "only your queries are cut into heads; keys and values are still (B, T, {D}). Send them through `split_heads`, "
+                "too",
+                {
+                    'split_heads(linear(hidden, weights["k"], weights["k_bias"]), heads)': (
+                        'linear(hidden, weights["k"], weights["k_bias"])'
+                    ),
+                    'split_heads(linear(hidden, weights["v"], weights["v_bias"]), heads)': (
+                        'linear(hidden, weights["v"], weights["v_bias"])'
+                    ),
+                },
+            ),
+            Mistake(
                 "no output projection",
                 "the heads stand side by side and never meet: the output projection is missing",
                 {'return linear(joined, weights["out"], weights["out_bias"])': "return joined"},
@@ -177,6 +241,22 @@ EXERCISES = [
                 "heads not transposed back",
                 "you flatten (B, H, T, K) as it is: that mixes positions. Exchange H and T first, then join H and K",
                 {"gathered.transpose(1, 2).flatten(2)": "gathered.reshape(*hidden.shape)"},
+            ),
+            Mistake(
+                "heads interleaved",
+                "the numbers of your heads alternate: the first {heads} are the first of each head. The first D / H are to "
+                "be all those of head 0",
+                {"gathered.transpose(1, 2).flatten(2)": "gathered.permute(0, 2, 3, 1).flatten(2)"},
+            ),
+            Mistake(
+                "added to the input",
+                "you add the input to the result; the block around the attention does that, in lesson 4, and it would be "
+                "added twice",
+                {
+                    'return linear(joined, weights["out"], weights["out_bias"])': (
+                        'return hidden + linear(joined, weights["out"], weights["out_bias"])'
+                    )
+                },
             ),
             Mistake(
                 "output matrix turned",

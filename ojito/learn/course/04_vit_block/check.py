@@ -27,12 +27,12 @@ def layer_norm_cases():
         hidden = torch.randn(shape, generator=made) * spread + middle
         weight, bias = torch.randn(2, shape[-1], generator=made)
         inputs = {"hidden": hidden, "weight": weight, "bias": bias, "eps": eps}
-        yield Case(name, inputs, {"D": shape[-1], "less": shape[-1] - 1})
+        yield Case(name, inputs, {"D": shape[-1], "less": shape[-1] - 1, "eps": eps})
     hidden = torch.randn(1, 3, 8, generator=made)
     hidden[0, 1] = 2.0
     weight, bias = torch.randn(2, 8, generator=made)
     inputs = {"hidden": hidden, "weight": weight, "bias": bias, "eps": 1e-6}
-    yield Case("a position whose numbers are all 2", inputs, {"D": 8, "less": 7})
+    yield Case("a position whose numbers are all 2", inputs, {"D": 8, "less": 7, "eps": 1e-6})
 
 
 def reference_layer_norm(hidden, weight, bias, eps):
@@ -69,9 +69,10 @@ def reference_mlp(hidden, weights):
 
 def block_cases():
     made = torch.Generator().manual_seed(2)
-    for name, (B, T, D, F, H) in (
-        ("two rows of five positions", (2, 5, 12, 20, 3)),
-        ("one row, large numbers", (1, 7, 8, 24, 2)),
+    for name, (B, T, D, F, H), spread, eps in (
+        ("two rows of five positions", (2, 5, 12, 20, 3), 1, 1e-6),
+        ("one row, large numbers", (1, 7, 8, 24, 2), 5, 1e-6),
+        ("an eps so large that it counts", (2, 4, 8, 16, 2), 1, 0.5),
     ):
         attention = Attention(D, H).requires_grad_(False)
         for parameter in attention.parameters():
@@ -80,9 +81,9 @@ def block_cases():
             one: torch.randn(D, generator=made) * 0.3 + ("bias" not in one)
             for one in ("norm1", "norm1_bias", "norm2", "norm2_bias")
         }
-        hidden = torch.randn(B, T, D, generator=made) * (1 if B > 1 else 5)
+        hidden = torch.randn(B, T, D, generator=made) * spread
         weights = {**norms, **mlp_weights(D, F, made)}
-        yield Case(name, {"hidden": hidden, "weights": weights, "attention": attention, "eps": 1e-6})
+        yield Case(name, {"hidden": hidden, "weights": weights, "attention": attention, "eps": eps}, {"eps": eps})
 
 
 def reference_block(hidden, weights, attention, eps):
@@ -154,6 +155,31 @@ EXERCISES = [
                 "you subtract the mean, but your variance is the mean square of the numbers before that: too large where "
                 "their mean is not 0",
                 {"centred.square().mean": "hidden.square().mean"},
+            ),
+            Mistake(
+                "divided by D twice",
+                "you divide the squares by {D} twice: their mean is their sum divided by {D} already",
+                {
+                    "centred.square().mean(dim=-1, keepdim=True)": (
+                        "centred.square().mean(dim=-1, keepdim=True) / hidden.shape[-1]"
+                    )
+                },
+            ),
+            Mistake(
+                "the mean left in",
+                "your variance is right, but what you divide by its root are the numbers as they came: subtract their mean "
+                "first",
+                {"normed = centred /": "normed = hidden /"},
+            ),
+            Mistake(
+                "an eps of its own",
+                "you add 1e-6 to the variance whatever `eps` is: it is an argument, {eps} here",
+                {"(variance + eps).sqrt()": "(variance + 1e-6).sqrt()"},
+            ),
+            Mistake(
+                "PyTorch's eps",
+                "you add 1e-5 to the variance, PyTorch's default, whatever `eps` is: it is an argument, {eps} here",
+                {"(variance + eps).sqrt()": "(variance + 1e-5).sqrt()"},
             ),
             Mistake(
                 "the axis lost",
@@ -344,6 +370,26 @@ EXERCISES = [
                 "one norm for both",
                 'the MLP reads through the attention\'s norm: it has its own, weights["norm2"] and weights["norm2_bias"]',
                 {_SECOND_NORM: 'layer_norm(hidden, weights["norm1"], weights["norm1_bias"], eps)'},
+            ),
+            Mistake(
+                "the first norm's eps",
+                "your first norm takes an eps of its own: it is an argument of the block, {eps} here",
+                {_FIRST_NORM: _FIRST_NORM.replace("eps", "1e-6")},
+            ),
+            Mistake(
+                "the second norm's eps",
+                "your second norm takes an eps of its own: it is an argument of the block, {eps} here",
+                {_SECOND_NORM: _SECOND_NORM.replace("eps", "1e-6")},
+            ),
+            Mistake(
+                "PyTorch's eps",
+                "your norms take 1e-5, PyTorch's default, for eps: it is an argument of the block, {eps} here",
+                {_FIRST_NORM: _FIRST_NORM.replace("eps", "1e-5"), _SECOND_NORM: _SECOND_NORM.replace("eps", "1e-5")},
+            ),
+            Mistake(
+                "attention twice",
+                "attention stands in both halves of your block; in the second it is `mlp(normed, weights)`",
+                {"return hidden + mlp(normed, weights)": "return hidden + attention(normed)"},
             ),
             Mistake(
                 "no second norm",

@@ -40,6 +40,25 @@ def loss_cases():
             name, inputs, {"B": B, "pairs": B * B, "scale": scale, "log": inputs["log_scale"].item(), "bias": bias}
         )
 
+    made = torch.Generator().manual_seed(3)
+    images, texts = torch.randn(2, 4, 6, generator=made)
+    inputs = {"images": images, "texts": texts, "log_scale": torch.tensor(5.0).log(), "bias": torch.tensor(-2.0)}
+    facts = {"B": 4, "pairs": 16, "scale": 5.0, "log": inputs["log_scale"].item(), "bias": -2.0}
+    yield Case("its gradients", {**inputs, "gradients": True}, facts)
+
+
+def use_loss(solution, inputs):
+    """The loss; or its gradients, which are zeros where none arrives."""
+    inputs = dict(inputs)
+    if not inputs.pop("gradients", False):
+        return solution(**inputs)
+    leaves = {name: one.clone().requires_grad_() for name, one in inputs.items()}
+    loss = solution(**leaves)
+    if isinstance(loss, torch.Tensor) and loss.requires_grad:
+        loss.backward()
+    found = {name: torch.zeros_like(one) if one.grad is None else one.grad for name, one in leaves.items()}
+    return {f"gradient of {name}": one for name, one in found.items()}
+
 
 def reference_loss(images, texts, log_scale, bias):
     """As PyTorch says it: the cross-entropy of B x B answers of yes or no."""
@@ -114,6 +133,12 @@ EXERCISES = [
                 {_LENGTH: "x.abs().amax(dim=-1, keepdim=True)"},
             ),
             Mistake(
+                "something added to the length",
+                "you add 1e-6 to the length, so that short vectors come out shorter than 1. No row is all zeros, so there is "
+                "nothing to guard against",
+                {"return x / lengths": "return x / (lengths + 1e-6)"},
+            ),
+            Mistake(
                 "the axis lost",
                 "your lengths are ({B},), which does not divide ({B}, {D}): keep the axis as one of size 1, with `keepdim=True`",
                 {_LENGTH: "x.square().sum(dim=-1).sqrt()"},
@@ -128,11 +153,11 @@ EXERCISES = [
         [
             Mistake(
                 "mean over all pairs",
-                "you divide by all {pairs} pairs; SigLIP divides their sum by the {B} images. Yours is {ratio} of it, and gets "
-                "smaller as the batch grows",
+                "you divide by all {pairs} pairs; SigLIP divides their sum by the {B} images. Yours is {B}x too small, and "
+                "the larger the batch, the smaller",
                 {"each.sum() / B": "each.mean()"},
             ),
-            Mistake("not divided", "you do not divide by B: {ratio}x too large", {"each.sum() / B": "each.sum()"}),
+            Mistake("not divided", "you do not divide by B: {B}x too large", {"each.sum() / B": "each.sum()"}),
             Mistake(
                 "the logarithm as the scale",
                 "you multiply by log_scale, {log}: the scale is its exponential, {scale}",
@@ -174,6 +199,42 @@ EXERCISES = [
                 "your signs are 1 and 0: a pair that does not belong together then costs log 2 = 0.69 whatever it looks like. "
                 "It takes -1",
                 {"2 * torch.eye(B) - 1": "torch.eye(B)"},
+            ),
+            Mistake(
+                "no signs",
+                "every pair is taken for one that belongs together: the signs are missing. Multiply the logits by them, so "
+                "that a no costs -log sigmoid(-logit)",
+                {"signs * logits": "logits"},
+            ),
+            Mistake(
+                "the first scale and bias for ever",
+                "you write 10 and -10 into the loss, with which SigLIP starts: scale and bias are arguments, and learned",
+                {_LOGITS: "normalize(images) @ normalize(texts).T * 10 - 10"},
+            ),
+            Mistake(
+                "no gradient",
+                "the number is right, and no gradient comes back from it: `.detach()`, `float()`, `.item()`, a new "
+                "`torch.tensor(...)` or `no_grad` cuts it off, and nothing would be learned. Compute with tensors from the "
+                "first line to the last",
+                {"return each.sum() / B": "return (each.sum() / B).detach()"},
+            ),
+            Mistake(
+                "a plain number",
+                "you return a plain number, as `.item()` and `float()` give it: no gradient comes back from that, and nothing "
+                "would be learned. Return the tensor",
+                {"return each.sum() / B": "return (each.sum() / B).item()"},
+            ),
+            Mistake(
+                "no gradient to the encoders",
+                "the number is right, and no gradient reaches images and texts: the cosines are detached, so that the "
+                "encoders would learn nothing",
+                {_LOGITS: "(normalize(images) @ normalize(texts).T).detach() * log_scale.exp() + bias"},
+            ),
+            Mistake(
+                "no gradient to the scale",
+                "the number is right, and no gradient reaches log_scale: `math.exp`, `float()` or `.item()` makes a plain "
+                "number of it. `log_scale.exp()` stays a tensor",
+                {"log_scale.exp()": "log_scale.detach().exp()"},
             ),
             Mistake(
                 "signs exchanged",
@@ -228,6 +289,7 @@ EXERCISES = [
             "Each pair costs `-logsigmoid(signs * logits)`. The sum of all, divided by B.",
         ],
         reference=reference_loss,
+        use=use_loss,
     ),
     Exercise(
         "nearest_text",

@@ -29,7 +29,7 @@ def siglip_loss(images: Tensor, texts: Tensor, log_scale: Tensor, bias: Tensor) 
         bias: (), added to the scaled cosines, learned.
 
     Returns:
-        (): the sum over all pairs, divided by B.
+        (): the sum over all pairs, divided by B. Gradients of it reach all four arguments.
     """
     B = len(images)
     logits = normalize(images) @ normalize(texts).T * log_scale.exp() + bias  # (B, B): row image, column text

@@ -21,9 +21,9 @@ def encode(
 
     Args:
         images: Pixels (N, 3, h, w).
-        weights: All of them under one roof. "patch", "patch_bias" and "positions" are the stem's; "layers.0.q",
-            "layers.0.norm1" and so on those of the first block, under the names that your functions know; "norm" and
-            "norm_bias" those of the last norm.
+        weights: All of them in one dictionary. "patch", "patch_bias" and "positions" are the stem's, which
+            `embed_patches` takes; "layers.0.q", "layers.0.norm1" and so on are the first block's, whose names without
+            "layers.0." your functions know; "norm" and "norm_bias" are the last norm's.
         layers: Number of blocks.
         heads: Number of heads in each.
         size: Side of a patch, pixels.
