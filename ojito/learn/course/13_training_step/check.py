@@ -101,7 +101,7 @@ def use_accumulate(solution, inputs):
 
     value = solution(inputs["batches"], loss)
     gradient = torch.zeros_like(weights) if weights.grad is None else weights.grad
-    return {"loss": value, "gradient": gradient, "micro-batches held in memory at once": held["most"]}
+    return {"loss": value, "gradient": gradient, "micro-batches held in memory at once": max(1, held["most"])}
 
 
 def whole_batch(batches, loss):
