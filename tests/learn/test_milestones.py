@@ -1,5 +1,6 @@
 """What Ojito's own milestones show once they are right, with the lessons' solutions as the learner's parts."""
 
+import json
 import re
 
 import pytest
@@ -30,7 +31,21 @@ def test_show_trains_for_the_seconds_asked_and_not_again(name, last, tmp_path, m
     for text in (first, again):
         assert text.count("there is ") == 3
         assert "words are what is there" in text
-        assert text.splitlines()[-1].startswith(last)
+        assert any(line.startswith(last) for line in text.splitlines())
+    assert (tmp_path / "scenes.png").is_file()
+
+
+def test_paligemma_is_trained_anew_by_other_functions_and_for_longer(tmp_path, monkeypatch):
+    monkeypatch.setenv("OJITO_LEARN_SECONDS", "0.5")
+    shown("milestone_paligemma", tmp_path)
+    monkeypatch.setenv("OJITO_LEARN_SECONDS", "1")
+    assert "for 1 s" in shown("milestone_paligemma", tmp_path)
+    path = tmp_path / "paligemma" / "trained" / "how.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "code": "of before"}))
+    text = shown("milestone_paligemma", tmp_path)
+    assert "your functions have changed" in text
+    assert "for 1 s" in text
+    assert "-0.00" not in text
 
 
 def test_encode_shows_that_trained_patches_of_one_colour_are_alike(tmp_path):

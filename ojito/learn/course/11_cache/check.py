@@ -12,7 +12,7 @@ QUESTION = Question(
     "image, which stands before the question in the row. Can the keys and values of the image's positions be used again?",
     {
         "a": "yes: they come first, and what comes first does not change",
-        "b": "no: they have seen the first question",
+        "b": "not from the second layer on: they have seen the first question",
         "c": "yes, if the new question is as long as the old one",
     },
     "b",
@@ -161,6 +161,26 @@ EXERCISES = [
                 {"torch.cat([self.keys[layer], k], dim=2)": "k", "torch.cat([self.values[layer], v], dim=2)": "v"},
             ),
             Mistake(
+                "values forgotten",
+                "your cache forgets the old values, and has more keys than values: join both, `k` and `v`",
+                {"torch.cat([self.values[layer], v], dim=2)": "v"},
+            ),
+            Mistake(
+                "added",
+                "you add the new numbers to the old ones, and the positions do not become more: torch.cat puts them side by "
+                "side",
+                {
+                    "torch.cat([self.keys[layer], k], dim=2)": "self.keys[layer] + k",
+                    "torch.cat([self.values[layer], v], dim=2)": "self.values[layer] + v",
+                },
+            ),
+            Mistake(
+                "the first layer's",
+                "you join what is new of every layer to keys and values of layer 0: they are self.keys[layer] and "
+                "self.values[layer]",
+                {"[self.keys[layer], k]": "[self.keys[0], k]", "[self.values[layer], v]": "[self.values[0], v]"},
+            ),
+            Mistake(
                 "the prompt only",
                 "your cache keeps the prompt and loses every token after it: what is joined must be stored as well as "
                 "returned",
@@ -199,9 +219,10 @@ EXERCISES = [
             ),
         ],
         [
-            "torch.cat joins tensors along an axis that you choose: the one that grows.",
+            "The length is an axis of what any layer holds; `self.keys` is empty before the first pass. And torch.cat joins "
+            "tensors along an axis that you choose: the one that grows.",
             "Positions are axis 2 of (B, G, T, K): `torch.cat([old, new], dim=2)`.",
-            "`self.keys` is empty before the first pass; afterwards `self.keys[0].shape[2]` is the length.",
+            "`self.keys[0].shape[2] if self.keys else 0` is the length; the old keys are `self.keys[layer]`.",
         ],
         reference=LibraryCache,
         use=use_cache,
@@ -218,8 +239,8 @@ EXERCISES = [
             ),
             Mistake(
                 "prompt counted as one",
-                "after a prompt of T tokens your next one is at position 1, not T: `start` grows by ids.shape[1], which is 1 "
-                "only later",
+                "after a prompt of T tokens your next one is at position 1, not T. `start` grows by ids.shape[1] of what was "
+                "read, T at first and 1 later: add it before `ids` becomes the next token",
                 {"start = start + ids.shape[1]": "start = start + 1"},
             ),
             Mistake(
@@ -292,6 +313,34 @@ EXERCISES = [
                 "one position behind",
                 "your `start` is one too small: T tokens at positions 0 to T - 1 were read, so the next one is at T",
                 {"start = start + ids.shape[1]": "start = start + ids.shape[1] - (start == 0)"},
+            ),
+            Mistake(
+                "position ahead",
+                "your prompt is said to begin at position T, not 0: `start` is where the first of `ids` stands. It grows "
+                "after the pass, not before",
+                {"logits = step(ids, start)": "logits = step(ids, start + ids.shape[1])"},
+            ),
+            Mistake(
+                "logits for tokens",
+                "your `ids` are no whole numbers: a model reads the numbers of tokens. argmax says which token has the "
+                "largest logit; max(...).values is that logit itself",
+                {"logits[:, -1].argmax(dim=-1, keepdim=True)": "logits[:, -1].max(dim=-1, keepdim=True).values"},
+            ),
+            Mistake(
+                "rows and positions exchanged",
+                "your `ids` is (1, B), one row of B positions: it is to be B rows of one, (B, 1)",
+                {"argmax(dim=-1, keepdim=True)": "argmax(dim=-1)[None]"},
+            ),
+            Mistake(
+                "ended where it goes on",
+                "a row of yours ends with the first token that is not eos: it ends where its token equals eos",
+                {"(ids[:, 0] == eos)": "(ids[:, 0] != eos)"},
+            ),
+            Mistake(
+                "all in the same step",
+                "you stop once all rows say eos in the same step. They end one after the other, and what a row says after "
+                "its end may be anything: ask `ended`, which remembers",
+                {"done = ended.all()": "done = (ids == eos).all()"},
             ),
             Mistake(
                 "the first row that ends",

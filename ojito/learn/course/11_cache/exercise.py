@@ -22,7 +22,7 @@ class Cache:
 
     @property
     def length(self) -> int:
-        """Number of positions S that each layer holds after a pass; 0 before the first."""
+        """Number of positions S that each layer holds between two passes; 0 before the first."""
         return ...
 
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

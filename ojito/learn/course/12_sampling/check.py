@@ -34,26 +34,48 @@ def temperature_cases():
     for name, temperature in (("sharper, 0.5", 0.5), ("flatter, 2", 2.0), ("as it is, 1", 1.0)):
         logits = 2 * torch.randn(3, 7, generator=made)
         yield Case(name, {"logits": logits, "temperature": temperature})
+    yield Case("logits of 10 at temperature 0.1", {"logits": 10 * logits.sign(), "temperature": 0.1})
+
+
+def top_p_cases():
+    for p in (0.6, 0.9, 1.0):
+        yield Case(f"p = {p}", {"probabilities": CHANCES, "p": p})
+    exact = torch.tensor([[0.125, 0.5, 0.0625, 0.25, 0.0625], [0.25, 0.0625, 0.0625, 0.125, 0.5]])
+    yield Case("two tokens have exactly 0.75, and p = 0.75", {"probabilities": exact, "p": 0.75})
 
 
 def draws(solution, inputs):
-    """Shares of the tokens in many draws, and whether a seed repeats them."""
+    """Shares of the tokens in many draws, and what the generator has to do with them."""
 
-    def drawn(seed):
+    def drawn(generator):
         many = inputs["logits"].repeat(DRAWS, 1)
-        return solution(many, inputs["temperature"], inputs["p"], torch.Generator().manual_seed(seed))
+        return solution(many, inputs["temperature"], inputs["p"], generator)
 
-    first, vocabulary = drawn(0), inputs["logits"].shape[1]
+    used = torch.Generator().manual_seed(0)
+    first, vocabulary = drawn(used), inputs["logits"].shape[1]
     shape = tuple(first.shape) if isinstance(first, torch.Tensor) else type(first).__name__
-    told = {"shape of the tokens for 18,000 rows": str(shape), "shares of the tokens in 6,000 draws": None}
-    if shape != (len(inputs["logits"]) * DRAWS,):
-        return {**told, "the same tokens from a generator with the same seed": None}
-    hits = torch.nn.functional.one_hot(first.view(DRAWS, -1), vocabulary)
-    return {
-        **told,
-        "shares of the tokens in 6,000 draws": hits.float().mean(0),
-        "the same tokens from a generator with the same seed": bool(torch.equal(drawn(0), first)),
+    found = {
+        "shape of the tokens for 18,000 rows": str(shape),
+        "every token is one of the vocabulary": None,
+        "shares of the tokens in 6,000 draws": None,
+        "a generator with the same seed gives the same tokens again": None,
+        "a second draw from the generator gives other tokens": None,
+        "a generator with another seed gives other tokens": None,
     }
+    if shape != (len(inputs["logits"]) * DRAWS,):
+        return found
+    known = bool(((first >= 0) & (first < vocabulary)).all())
+    found["every token is one of the vocabulary"] = known
+    if not known:
+        return found
+    hits = torch.nn.functional.one_hot(first.long().view(DRAWS, -1), vocabulary)
+    found["shares of the tokens in 6,000 draws"] = hits.float().mean(0)
+    others = (torch.Generator().manual_seed(0), used, torch.Generator().manual_seed(1))
+    same, second, other = (torch.equal(drawn(one), first) for one in others)
+    found["a generator with the same seed gives the same tokens again"] = same
+    found["a second draw from the generator gives other tokens"] = not second
+    found["a generator with another seed gives other tokens"] = not other
+    return found
 
 
 def library_sample(logits, temperature, p, generator):
@@ -118,6 +140,16 @@ EXERCISES = [
                 "the temperature has no effect: divide the logits by it before the softmax",
                 {"logits / temperature": "logits"},
             ),
+            Mistake(
+                "infinite numbers",
+                "right for small logits, but e^(logits / temperature) is infinite from 89 on, and infinite / infinite is "
+                "NaN. softmax subtracts the largest of a row first",
+                {
+                    "(logits / temperature).softmax(dim=-1)": (
+                        "(logits / temperature).exp() / (logits / temperature).exp().sum(dim=-1, keepdim=True)"
+                    )
+                },
+            ),
         ],
         [
             "What is divided: logits or chances? Only logits can become any number.",
@@ -133,6 +165,38 @@ EXERCISES = [
                 "one too few",
                 "you keep k - 1 tokens: the one whose chance equals the least is kept as well, >=",
                 {"probabilities >= least": "probabilities > least"},
+            ),
+            Mistake(
+                "one too many",
+                "you compare with the token after the k-th, and keep k + 1: of k values that begin with 0, the last is "
+                "number k - 1, or -1",
+                {
+                    "probabilities.topk(k).values[:, -1:]": (
+                        "probabilities.sort(dim=-1, descending=True).values[:, k : k + 1]"
+                    )
+                },
+            ),
+            Mistake(
+                "one too many, by topk",
+                "you ask for the k + 1 likeliest, and keep them all: topk(k) has the k-th as its last",
+                {"topk(k).values": "topk(k + 1).values"},
+            ),
+            Mistake(
+                "minus infinity",
+                "you put -inf where a token is dropped: that is for logits, before a softmax. These are chances, and a chance "
+                "of none is 0",
+                {"(probabilities >= least, 0.0)": '(probabilities >= least, float("-inf"))'},
+            ),
+            Mistake(
+                "all alike",
+                "you keep 1 for each token that stays, so that all of them become equally likely: keep their chances",
+                {"probabilities.where(probabilities >= least, 0.0)": "(probabilities >= least).float()"},
+            ),
+            Mistake(
+                "the k-th of all rows",
+                "you take the k-th chance of all rows together; in a row that has none as large, nothing is left, and 0 / 0 "
+                "is NaN. Each row has a k-th token of its own, (B, 1)",
+                {"probabilities.topk(k).values[:, -1:]": "probabilities.flatten().topk(k).values[-1]"},
             ),
             Mistake(
                 "least likely",
@@ -199,13 +263,39 @@ EXERCISES = [
     ),
     Exercise(
         "top_p",
-        lambda: [Case(f"p = {p}", {"probabilities": CHANCES, "p": p}) for p in (0.6, 0.9, 1.0)],
+        lambda: list(top_p_cases()),
         [
             Mistake(
                 "one too few",
                 "the token with which the sum reaches p is missing in your result. Where one token has more than p, nothing "
                 "is left, and 0 / 0 is NaN. Ask what the likelier ones have together, without the token itself",
                 {"ordered.cumsum(dim=-1) - ordered": "ordered.cumsum(dim=-1)"},
+            ),
+            Mistake(
+                "one too many",
+                "where the likelier tokens have exactly p already, you keep one more: the fewest that reach p are kept, "
+                "those before which the sum is LESS than p",
+                {"likelier < p": "likelier <= p"},
+            ),
+            Mistake(
+                "no running sum",
+                "you take the sum of all other tokens, also of those that are less likely: cumsum adds up from the first of "
+                "`ordered` to each",
+                {"ordered.cumsum(dim=-1) - ordered": "ordered.sum(dim=-1, keepdim=True) - ordered"},
+            ),
+            Mistake(
+                "sum of the unsorted",
+                "your running sum goes through the tokens by their numbers: it is to begin with the likeliest. Take that of "
+                "`ordered`",
+                {"ordered.cumsum(dim=-1) - ordered": "probabilities.cumsum(dim=-1) - probabilities"},
+            ),
+            Mistake(
+                "renormalized down the batch",
+                "you divide by each token's sum over the rows of the batch, 0 where no row keeps it: each row is to sum to 1, "
+                "dim=-1",
+                {
+                    "(-1, order, ordered)  # (B, V): each chance at the place of its token\n    return kept / kept.sum(dim=-1, keepdim=True)": "(-1, order, ordered)\n    return kept / kept.sum(dim=0, keepdim=True)"
+                },
             ),
             Mistake(
                 "not put back",
@@ -280,6 +370,28 @@ EXERCISES = [
                 {"(probabilities, 1, generator=generator)": "(probabilities, 1)"},
             ),
             Mistake(
+                "seeded again",
+                "you set the generator's seed at every call, or make a generator with a fixed one: all tokens of a text are "
+                "then drawn with one and the same random number. Use the generator as it is, each draw moves it on",
+                {"(probabilities, 1, generator=generator)": "(probabilities, 1, generator=generator.manual_seed(0))"},
+            ),
+            Mistake(
+                "begun again",
+                "you go back to the generator's first seed at every call: all tokens of a text are then drawn with one and the "
+                "same random number. Use the generator as it is, each draw moves it on",
+                {
+                    "(probabilities, 1, generator=generator)": (
+                        "(probabilities, 1, generator=generator.manual_seed(generator.initial_seed()))"
+                    )
+                },
+            ),
+            Mistake(
+                "values and tokens",
+                "at temperature 0 you return the two things that max returns, values and their places: argmax returns the "
+                "places alone",
+                {"logits.argmax(dim=-1)": "logits.max(dim=-1)"},
+            ),
+            Mistake(
                 "an axis too many",
                 "multinomial returns (B, 1), a column of draws; one token a row is (B,): [:, 0]",
                 {"generator=generator)[:, 0]": "generator=generator)"},
@@ -313,7 +425,8 @@ EXERCISES = [
             ),
             Mistake(
                 "logits as chances",
-                "you give logits to top_p, which takes chances: use with_temperature, which has the softmax",
+                "you use logits where chances are wanted: top_p takes chances, and multinomial draws with them. "
+                "with_temperature makes chances of logits",
                 {"top_p(with_temperature(logits, temperature), p)": "top_p(logits / temperature, p)"},
             ),
             Mistake(

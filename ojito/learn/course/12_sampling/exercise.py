@@ -20,7 +20,7 @@ def with_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 
 def top_k(probabilities: Tensor, k: int) -> Tensor:
-    """Chances of the k likeliest tokens of each row; 0 for all others.
+    """Chances of the k likeliest tokens of each row, and of any that are as likely as the k-th; 0 for all others.
 
     Args:
         probabilities: (B, V), each row sums to 1.
@@ -45,7 +45,7 @@ def top_p(probabilities: Tensor, p: float) -> Tensor:
         (B, V), each row sums to 1 again.
     """
     ordered, order = probabilities.sort(dim=-1, descending=True)  # (B, V) each: chances, and the tokens they belong to
-    likelier = ...  # (B, V): what all likelier tokens have together
+    likelier = ...  # (B, V): the sum of the chances before each token in `ordered`
     ordered = ...  # (B, V): with 0 for what is dropped
     kept = ...  # (B, V): each chance at the place of its token
     return ...

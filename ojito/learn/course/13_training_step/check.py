@@ -1,5 +1,6 @@
 """How lesson 13 is checked."""
 
+import copy
 from types import SimpleNamespace
 
 import torch
@@ -44,6 +45,25 @@ def loss_cases():
     for name, counts in (("answers of 1, 4 and 3 tokens", (1, 4, 3)), ("no token is labelled", (0, 0, 0))):
         logits = 2 * torch.randn(3, 5, 7, generator=made)
         yield Case(name, {"logits": logits, "labels": labels_like(3, 5, counts, made, 7)})
+    logits, labels = 100 * torch.randn(3, 5, 7, generator=made), labels_like(3, 5, (2, 3, 1), made, 7)
+    logits[0, -1, labels[0, -1]] = 300.0  # sure, and right
+    yield Case("logits of 100 and more", {"logits": logits, "labels": labels})
+    logits = torch.randn(2, 4, 7, generator=made)
+    yield Case("its gradient", {"logits": logits, "labels": labels_like(2, 4, (3, 1), made, 7), "gradient": True})
+
+
+def use_loss(solution, inputs):
+    """The loss, or what it tells the logits."""
+    logits, labels = inputs["logits"], inputs["labels"]
+    if "gradient" not in inputs:
+        return solution(logits=logits, labels=labels)
+    logits.requires_grad_()
+    loss = solution(logits=logits, labels=labels)
+    if loss.requires_grad:
+        loss.backward()
+    logits.requires_grad_(False)
+    gradient = torch.zeros_like(logits) if logits.grad is None else logits.grad
+    return {"loss": loss.detach(), "gradient of the logits": gradient}
 
 
 def micro_batches(sizes, made, width=4, vocabulary=6):
@@ -63,6 +83,8 @@ def accumulate_cases():
     yield Case("6, 2 and 6 labelled tokens in 2, 3 and 1 rows", {"weights": weights, "batches": uneven})
     empty = micro_batches([(4, (3, 4)), (4, (0, 0))], made)
     yield Case("a micro-batch without labels", {"weights": weights, "batches": empty})
+    nothing = micro_batches([(4, (0, 0)), (3, (0,))], made)
+    yield Case("no label at all", {"weights": weights, "batches": nothing})
 
 
 def use_accumulate(solution, inputs):
@@ -79,7 +101,7 @@ def use_accumulate(solution, inputs):
 
     value = solution(inputs["batches"], loss)
     gradient = torch.zeros_like(weights) if weights.grad is None else weights.grad
-    return {"loss": value, "gradient": gradient, "micro-batches held in memory at once": held["most"]}
+    return {"loss": value, "gradient": gradient, "micro-batches held in memory at once": max(1, held["most"])}
 
 
 def whole_batch(batches, loss):
@@ -91,29 +113,52 @@ def whole_batch(batches, loss):
 
 def step_cases():
     made = torch.Generator().manual_seed(2)
-    steps = [micro_batches([(5, (2, 4)), (3, (1,))], made) for _ in range(3)]
+    steps = [
+        [(4 * hidden, labels) for hidden, labels in micro_batches([(5, (2, 4)), (3, (1,))], made)] for _ in range(4)
+    ]
     yield Case("gradients are clipped", {"seed": 3, "steps": steps, "clip": 0.25})
     yield Case("gradients are short enough", {"seed": 4, "steps": steps, "clip": 100.0})
 
 
 def use_step(solution, inputs):
-    """Two steps, and a third with an infinite input."""
+    """Two steps; then, each on a copy, one whose loss or gradient is not finite, and a good one."""
     torch.manual_seed(inputs["seed"])
     model = nn.Linear(4, 6)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    first, second, broken = inputs["steps"]
+    first, second, broken, good = inputs["steps"]
     found = {}
+    for parameter in model.parameters():  # gradients of before, which a step has to forget
+        parameter.grad = torch.ones_like(parameter)
     for number, batches in enumerate((first, second), 1):
         loss, norm = solution(model, optimizer, batches, inputs["clip"])
         found[f"loss of step {number}"] = loss
         found[f"norm of step {number}"] = norm
         found[f"weights after step {number}"] = model.weight.detach().clone()
     (hidden, labels), *others = broken
-    hidden = hidden.clone()
-    hidden[0, -1, 0] = float("inf")
-    solution(model, optimizer, [(hidden, labels), *others], inputs["clip"])
-    found["weights after a step whose gradient is not finite"] = model.weight.detach().clone()
+    spoilt = hidden.clone()
+    spoilt[0, -1, 0] = float("inf")
+    for name, batches, value in (
+        ("loss is NaN", [(spoilt, labels), *others], None),
+        ("loss is finite, and whose gradient is infinite", broken, float("inf")),
+        ("loss is finite, and whose gradient is NaN", broken, float("nan")),
+    ):
+        again = copy.deepcopy(model)
+        optimizer = torch.optim.SGD(again.parameters(), lr=0.5)
+        hook = again.weight.register_hook(lambda gradient, value=value: spoil(gradient, value))
+        solution(again, optimizer, batches, inputs["clip"])
+        hook.remove()
+        found[f"weights after a step whose {name}"] = again.weight.detach().clone()
+        solution(again, optimizer, good, inputs["clip"])
+        found[f"weights after a good step that follows one whose {name}"] = again.weight.detach().clone()
     return found
+
+
+def spoil(gradient, value):
+    """A gradient with one number replaced."""
+    gradient = gradient.clone()
+    if value is not None:
+        gradient[0, 0] = value
+    return gradient
 
 
 def library_step(model, optimizer, batches, clip):
@@ -208,6 +253,29 @@ EXERCISES = [
                 "positions first, logits[labelled] is (n, V)",
                 {"logits[labelled], labels[labelled]": "logits, labels"},
             ),
+            Mistake(
+                "infinite numbers",
+                "right for small logits, but e^logits is infinite from 89 on in float32, and infinite / infinite is NaN. "
+                "cross_entropy, or log_softmax, subtracts the largest of each position first",
+                {
+                    'nn.functional.cross_entropy(logits[labelled], labels[labelled], reduction="sum")': (
+                        "-(logits[labelled].exp() / logits[labelled].exp().sum(dim=-1, keepdim=True))"
+                        ".gather(-1, labels[labelled][:, None]).log().sum()"
+                    )
+                },
+            ),
+            Mistake(
+                "logarithm of a softmax",
+                "right for small logits, but a chance below 1e-45 is 0 in float32, and its logarithm infinite. "
+                "cross_entropy, or log_softmax, never makes the chance itself",
+                {"cross_entropy(logits[labelled], ": "nll_loss(logits[labelled].softmax(dim=-1).log(), "},
+            ),
+            Mistake(
+                "no way back",
+                "your loss is right, but no gradient comes from it: it is a number alone (detach, item, no_grad, or a new "
+                "tensor made of it), and nothing would learn",
+                {"return total / count": "return (total / count).detach()"},
+            ),
         ],
         [
             "`logits[labelled]` is (n, V), the logits at the n labelled positions; `labels[labelled]` is (n,).",
@@ -215,6 +283,7 @@ EXERCISES = [
             "The count is `labelled.sum()`, and at least 1: `.clamp(min=1)`.",
         ],
         reference=library_loss,
+        use=use_loss,
     ),
     Exercise(
         "accumulate",
@@ -269,6 +338,17 @@ EXERCISES = [
                 },
             ),
             Mistake(
+                "gradient of another loss",
+                "the loss that you return is right, but the gradient is not: you go backward from the mean of the "
+                "micro-batch, computed a second time. Go backward from `part`, which has its share",
+                {"part.backward()": "loss(inputs, labels).backward()"},
+            ),
+            Mistake(
+                "no label at all",
+                "right, but for a step without any label: its share is 0 / 0. Divide by at least 1",
+                {"count / max(sum(counts), 1)": "count / sum(counts)"},
+            ),
+            Mistake(
                 "sums and not shares",
                 "you multiply each mean by its count, which makes it a sum, and do not divide by the count of all",
                 {"share = count / max(sum(counts), 1)": "share = count"},
@@ -315,6 +395,34 @@ EXERCISES = [
                 },
             ),
             Mistake(
+                "forgotten before each micro-batch",
+                "you forget the gradients before each micro-batch, so that only those of the last are left: zero_grad "
+                "comes once, before the first",
+                {
+                    "lambda inputs, labels: token_loss(model(inputs), labels)": (
+                        "lambda inputs, labels: (optimizer.zero_grad(), token_loss(model(inputs), labels))[1]"
+                    )
+                },
+            ),
+            Mistake(
+                "forgotten at the end",
+                "you forget the gradients at the end of a step, and what lay there before the first is added to it: "
+                "zero_grad comes first, since this function cannot know who used the model before",
+                {
+                    "    optimizer.zero_grad()\n": "",
+                    "        optimizer.step()\n": "        optimizer.step()\n    optimizer.zero_grad()\n",
+                },
+            ),
+            Mistake(
+                "forgotten where a step was taken",
+                "you forget the gradients only where a step was taken: after one batch with NaN its NaN stays, each later "
+                "norm is NaN, and no step is ever taken again. zero_grad comes first, always",
+                {
+                    "    optimizer.zero_grad()\n": "",
+                    "        optimizer.step()\n": "        optimizer.step()\n        optimizer.zero_grad()\n",
+                },
+            ),
+            Mistake(
                 "no model",
                 "token_loss gets inputs where it wants logits: the model is between, token_loss(model(inputs), labels)",
                 {"lambda inputs, labels: token_loss(model(inputs), labels)": "token_loss"},
@@ -335,6 +443,17 @@ EXERCISES = [
                         "    nn.utils.clip_grad_value_(model.parameters(), clip)"
                     )
                 },
+            ),
+            Mistake(
+                "clip_grad_value_",
+                "clip_grad_value_ clips each number by itself, which turns the direction of the step, and returns nothing: "
+                "clip_grad_norm_ makes all of them shorter alike, and returns the norm",
+                {"clip_grad_norm_(model": "clip_grad_value_(model"},
+            ),
+            Mistake(
+                "clipped to 1",
+                "you clip to a norm of 1, whatever `clip` says",
+                {"clip_grad_norm_(model.parameters(), clip)": "clip_grad_norm_(model.parameters(), 1.0)"},
             ),
             Mistake(
                 "each parameter clipped",
@@ -361,6 +480,24 @@ EXERCISES = [
                 "always stepped",
                 "a batch with an infinite number makes all weights NaN, for ever: step only if the norm is finite",
                 {"finite = norm.isfinite()": "finite = True"},
+            ),
+            Mistake(
+                "NaN alone",
+                "you leave out a step whose norm is NaN, and take one whose norm is infinite: clipping then divides by it, "
+                "infinite * 0 is NaN, and so are the weights. isfinite() is False for both",
+                {"finite = norm.isfinite()": "finite = not norm.isnan()"},
+            ),
+            Mistake(
+                "infinity alone",
+                "you leave out a step whose norm is infinite, and take one whose norm is NaN: nothing equals NaN. "
+                "isfinite() is False for both",
+                {"finite = norm.isfinite()": "finite = not norm.isinf()"},
+            ),
+            Mistake(
+                "a finite loss",
+                "you ask whether the loss is finite: a gradient may be infinite or NaN where the loss is not, and then makes "
+                "weights NaN, for ever. Ask the norm",
+                {"finite = norm.isfinite()": "finite = torch.tensor(loss).isfinite()"},
             ),
             Mistake(
                 "never stepped",

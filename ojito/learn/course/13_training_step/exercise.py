@@ -30,8 +30,8 @@ def accumulate(batches: Sequence[tuple[Tensor, Tensor]], loss: Callable[[Tensor,
     """Compute the gradients of a step's micro-batches: the same as of one batch that holds them all.
 
     Args:
-        batches: Micro-batches: inputs (b, t, ...) and labels (b, t) each, of different sizes. One of them may have no
-            label at all.
+        batches: Micro-batches: inputs (b, t, ...) and labels (b, t) each, of different sizes. Some, or all of
+            them, may have no label at all.
         loss: Takes inputs and labels of a micro-batch, and returns the mean over its labelled tokens, as `token_loss`.
 
     Returns:
@@ -42,7 +42,7 @@ def accumulate(batches: Sequence[tuple[Tensor, Tensor]], loss: Callable[[Tensor,
     for (inputs, labels), count in zip(batches, counts, strict=True):
         share = ...  # of the step's labelled tokens
         part = ...  # (): what this micro-batch adds to the loss of the step
-        ...  # add its gradients to those that are there
+        ...  # a statement: add its gradients to those that are there
         total += part.item()
     return total
 
@@ -50,18 +50,18 @@ def accumulate(batches: Sequence[tuple[Tensor, Tensor]], loss: Callable[[Tensor,
 def train_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Sequence[tuple[Tensor, Tensor]], clip: float
 ) -> tuple[float, float]:
-    """Move the weights once. They stay where they are if a gradient is not finite.
+    """Move the weights once. They stay where they are if a gradient is infinite or NaN.
 
     Args:
         model: Takes inputs (b, t, ...) and returns logits (b, t, V).
-        optimizer: Of all its parameters.
+        optimizer: Of all its parameters; these may have gradients from before.
         batches: The micro-batches of the step, as for `accumulate`.
         clip: Greatest norm of all gradients together.
 
     Returns:
         The loss, and the norm of all gradients together before it was clipped.
     """
-    ...  # what the last step left must not be added to this one
+    ...  # a statement: what the last step left must not be added to this one
     loss = accumulate(batches, ...)  # a function of inputs and labels that returns their token_loss
     norm = ...  # (): before clipping, which happens here
     finite = ...  # whether the step may be taken

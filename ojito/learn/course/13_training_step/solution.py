@@ -30,8 +30,8 @@ def accumulate(batches: Sequence[tuple[Tensor, Tensor]], loss: Callable[[Tensor,
     """Compute the gradients of a step's micro-batches: the same as of one batch that holds them all.
 
     Args:
-        batches: Micro-batches: inputs (b, t, ...) and labels (b, t) each, of different sizes. One of them may have no
-            label at all.
+        batches: Micro-batches: inputs (b, t, ...) and labels (b, t) each, of different sizes. Some, or all of
+            them, may have no label at all.
         loss: Takes inputs and labels of a micro-batch, and returns the mean over its labelled tokens, as `token_loss`.
 
     Returns:
@@ -50,11 +50,11 @@ def accumulate(batches: Sequence[tuple[Tensor, Tensor]], loss: Callable[[Tensor,
 def train_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Sequence[tuple[Tensor, Tensor]], clip: float
 ) -> tuple[float, float]:
-    """Move the weights once. They stay where they are if a gradient is not finite.
+    """Move the weights once. They stay where they are if a gradient is infinite or NaN.
 
     Args:
         model: Takes inputs (b, t, ...) and returns logits (b, t, V).
-        optimizer: Of all its parameters.
+        optimizer: Of all its parameters; these may have gradients from before.
         batches: The micro-batches of the step, as for `accumulate`.
         clip: Greatest norm of all gradients together.
 

@@ -50,6 +50,9 @@ def reference_names(keys):
 
 
 def reference_config(config):
+    if config["text_config"].get("rms_norm_eps") == 0:  # a value like any other to read; the library refuses it later
+        found = reference_config(with_fields(config, {"rms_norm_eps": None}))
+        return {**found, "decoder": {**found["decoder"], "eps": 0.0}}
     model, _ = PALIGEMMA.read_model(Fields(config, "config.json"))
     v, d = model.vision, model.decoder
     return {
@@ -170,6 +173,9 @@ def config_cases():
     yield Case("a theta of its own, and five heads in a width of 2048", {"config": with_fields(HUB, text, vision)})
     text = {"rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}, "head_dim": 128}
     yield Case("as transformers 5 writes it", {"config": with_fields(HUB, text)})
+    text = {"rope_theta": 5000.0, "rope_parameters": {"rope_theta": 20000.0, "rope_type": "default"}}
+    yield Case("theta in both places", {"config": with_fields(HUB, text)})
+    yield Case("an eps of 0", {"config": with_fields(HUB, {"rms_norm_eps": 0.0})})
     text = {"head_dim": None, "rope_theta": None, "rope_parameters": None, "rms_norm_eps": None}
     yield Case("some fields are null", {"config": with_fields(HUB, text, {"image_size": None})})
 
@@ -234,9 +240,19 @@ def use_load(solution, inputs):
             return {"weights": weights, "config": config}
         except ValueError as error:
             if inputs["refused"] is None:
-                error.args = (str(error).replace(folder, "the folder"),)  # the same text every time
+                error.args = (told(str(error).replace(folder, "the folder")),)  # the same text every time
                 raise
             return f"refused, {'naming' if re.search(inputs['word'], str(error)) else 'not naming'} what is wrong"
+
+
+def told(text):
+    """An error's text with its lists of names in order: a set has them in another one each time."""
+    parts = []
+    for part in text.split("; "):
+        kind, _, names = part.rpartition(": ")
+        listed = kind.endswith(("missing", "unexpected"))
+        parts.append(f"{kind}: {', '.join(sorted(names.split(', ')))}" if listed else part)
+    return "; ".join(parts)
 
 
 EXERCISES = [
@@ -288,6 +304,12 @@ EXERCISES = [
                 "lm_head has a name of its own in your table; Gemma's head is tied: a copy of the embedding. The table "
                 'adds "decoder." itself',
                 {'"lm_head": "embedding"': '"lm_head": "head"'},
+            ),
+            Mistake(
+                "a head under its own name",
+                "lm_head stays lm_head in your table; Gemma's head is tied: a copy of the embedding. Give it the name that "
+                "embed_tokens has",
+                {'"lm_head": "embedding"': '"lm_head": "lm_head"'},
             ),
             Mistake(
                 "decoder twice",
@@ -395,6 +417,20 @@ EXERCISES = [
                 {"return default if value is None else value": "return group.get(name, default)"},
             ),
             Mistake(
+                "0 taken for missing",
+                "`value or default` takes 0 and an empty group for missing, too: only None is",
+                {"return default if value is None else value": "return value or default"},
+            ),
+            Mistake(
+                "text first",
+                "where both have a theta, yours is the one of text_config: the group rope_parameters counts",
+                {
+                    'read(rope, "rope_theta", read(text, "rope_theta", 10000.0))': (
+                        'read(text, "rope_theta", read(rope, "rope_theta", 10000.0))'
+                    )
+                },
+            ),
+            Mistake(
                 "defaults win",
                 "you return the default where there is a value, and None where there is none: it is the other way round",
                 {"return default if value is None else value": "return value if value is None else default"},
@@ -416,6 +452,7 @@ EXERCISES = [
             'Theta: read(rope, "rope_theta", X), where X is what `text` says, or else 10000.0: another call of read.',
         ],
         reference=reference_config,
+        tolerance=1e-8,
     ),
     Exercise(
         "load",
@@ -455,7 +492,8 @@ EXERCISES = [
             ),
             Mistake(
                 "compared with keys",
-                "you look for our names among the files' keys: all of them are missing. Look among `weights`",
+                "you look for our names among the files' keys, which `stored` and `names` have: all of them are missing. Look "
+                "among `weights`",
                 {"in expected if name not in weights]": "in expected if name not in stored]"},
             ),
             Mistake(
@@ -463,6 +501,11 @@ EXERCISES = [
                 "the patch matrix is still a convolution's, (D, 3, size, size); lesson 2 multiplies flattened patches, and "
                 "needs (D, 3 size size)",
                 {"tensor = tensor.flatten(1)": "tensor = tensor"},
+            ),
+            Mistake(
+                "all in one axis",
+                "flatten() makes one axis of all four: D is to stay, (D, 3 size size). Begin with axis 1",
+                {"tensor = tensor.flatten(1)": "tensor = tensor.flatten()"},
             ),
             Mistake(
                 "channels last",

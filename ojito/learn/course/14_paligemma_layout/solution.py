@@ -51,7 +51,7 @@ def plain_names(keys: Iterable[str]) -> dict[str, str]:
     }
     table = {f"vision_tower.{theirs}": f"vision.{ours}" for theirs, ours in vision.items()}
     table |= {f"language_model.{theirs}": f"decoder.{ours}" for theirs, ours in language.items()}
-    table |= {"multi_modal_projector.linear": "connector", "lm_head": "decoder.embedding"}
+    table |= {"multi_modal_projector.linear": "connector", "lm_head": f"decoder.{language['lm_head']}"}
     names = {}
     for key in keys:
         module, _, kind = key.rpartition(".")  # "language_model.model.layers.3.mlp.up_proj", "weight"
@@ -71,7 +71,7 @@ def fill_defaults(config: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         config: What is in config.json, with the groups "vision_config" and "text_config". A field that is missing, or
-            null, has its default.
+            null, has its default; one that is 0 has not.
 
     Returns:
         "vision" and "decoder", with our names for their sizes; "image_token", "bos" and "eos".

@@ -38,9 +38,21 @@ def use_exchange(solution, inputs):
     }
 
 
-def library_gap(right, exchanged):
+def library_gap(right, exchanged, seed=0):
     gaps = Score.mean((exchanged - right).numpy())
-    return (float(gaps), *gaps.interval(draws=20_000))
+    return (float(gaps), *gaps.interval(draws=20_000, seed=seed))
+
+
+def use_gap(solution, inputs):
+    """The gap and its interval, and what the seed has to do with it."""
+    (gap, low, high), again, other = (solution(**inputs, seed=seed) for seed in (0, 0, 1))
+    return {
+        "the gap": gap,
+        "the lower end of the interval": low,
+        "the upper end of the interval": high,
+        "the same seed gives the same interval again": bool((low, high) == tuple(again[1:])),
+        "another seed gives another interval": bool((low, high) != tuple(other[1:])),
+    }
 
 
 def gap_cases():
@@ -57,9 +69,12 @@ def looks_cases():
         "a model that does not look, 20 rows": torch.zeros(20),
         "six rows, a mean gap of 0.33": torch.tensor([3.0, -1.0, 2.0, -2.5, 1.5, -1.0]),
         "six rows, a mean gap of -0.33": torch.tensor([-3.0, 1.0, -2.0, 2.5, -1.5, 1.0]),
+        "a gap that is small and sure, 0.006": 0.006 + 0.002 * torch.randn(20, generator=made),
+        "a gap that is small and sure, 0.012": 0.012 + 0.01 * torch.randn(20, generator=made),
     }
     for name, cost in costs.items():
-        yield Case(name, {"cost": cost, "hard": 3 + 2 * torch.rand(len(cost), generator=made)})
+        seeds = (0, 1, 2) if len(cost) == 20 and cost.any() and cost.mean() > 0.1 else (0,)
+        yield Case(name, {"cost": cost, "hard": 3 + 2 * torch.rand(len(cost), generator=made), "seeds": seeds})
 
 
 def described(numbers):
@@ -74,17 +89,22 @@ def described(numbers):
 
 
 def use_looks(solution, inputs):
-    """The verdict on a model that a wrong image costs so much, and what the model was shown."""
+    """The verdict on a model that a wrong image costs so much, and what the model was shown, with one or more seeds."""
     cost, hard = inputs["cost"], inputs["hard"]
-    rows, shown = torch.arange(len(cost)), []
+    rows, shown, orders = torch.arange(len(cost)), [], []
 
     def losses(images, texts):
         shown.append(f"images {described(images[:, 0])}, texts {described(texts[:, 0])}")
+        orders.append(images[:, 0].tolist())
         text = texts[:, 0]
         return hard[text] + torch.where(images[:, 0] == text, 0.0, cost[text])
 
-    verdict = solution(losses, rows[:, None].expand(-1, 2), rows[:, None].expand(-1, 3))
-    return {"what the model was shown": shown, "verdict": verdict}
+    images, texts = rows[:, None].expand(-1, 2), rows[:, None].expand(-1, 3)
+    verdicts = [solution(losses, images, texts, seed=seed) for seed in inputs["seeds"]]
+    found = {"what the model was shown": shown[: len(shown) // len(verdicts)], "verdict": verdicts[0]}
+    if len(verdicts) > 1:
+        found["another seed exchanges otherwise"] = len({str(order) for order in orders}) > 2
+    return found
 
 
 EXERCISES = [
@@ -201,6 +221,11 @@ EXERCISES = [
                 {"[0.025, 0.975]": "[2.5, 97.5]"},
             ),
             Mistake(
+                "no generator",
+                "the same seed gives another interval each time: pass generator=generator on to randint",
+                {"(draws, len(gaps)), generator=generator": "(draws, len(gaps))"},
+            ),
+            Mistake(
                 "no width",
                 "your interval has no width. Either each of your sets has every row once: draw with replacement, randint. Or "
                 "you average over the draws: (draws, n) is to become (draws,), dim=1",
@@ -227,6 +252,7 @@ EXERCISES = [
             "The mean of each set is over dim=1. 95% lie between the quantiles `torch.tensor([0.025, 0.975])`.",
         ],
         reference=library_gap,
+        use=use_gap,
         tolerance=0.02,
     ),
     Exercise(
@@ -272,6 +298,17 @@ EXERCISES = [
                 "you take any gap above 0 for looking: with six rows that may be chance. The whole interval must be above 0, "
                 "its lower end first of all",
                 {"sees = low > 0": "sees = gap > 0"},
+            ),
+            Mistake(
+                "worth having",
+                "you ask whether the lower end is above `least`: that the model looks is shown once it is above 0, however "
+                "little it looks. `least` is for saying that it does not",
+                {"sees = low > 0": "sees = low > least"},
+            ),
+            Mistake(
+                "no seed",
+                "your exchange is the same whatever `seed` says: pass it on",
+                {"exchange(len(images), seed)": "exchange(len(images), 0)"},
             ),
             Mistake(
                 "the upper end",

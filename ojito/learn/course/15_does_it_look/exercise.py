@@ -32,7 +32,7 @@ def grounding_gap(right: Tensor, exchanged: Tensor, draws: int = 10_000, seed: i
         right: (n,), the loss of each row with its own image, nats a token.
         exchanged: (n,), the loss of the same rows, in the same order, with the image of another.
         draws: Sets of n rows that are drawn with replacement.
-        seed: Of the drawing.
+        seed: Of the drawing: the same one gives the same interval again.
 
     Returns:
         The mean gap, and the lower and the upper end of its interval. A gap above 0: the right image helps.
@@ -54,7 +54,7 @@ def looks(
         losses: The model: takes images (n, ...) and texts (n, ...), and returns the loss of each row, (n,).
         images: (n, ...), the i-th belongs to the i-th text.
         texts: (n, ...).
-        least: A gap that would be worth having, nats a token.
+        least: The smallest gap that would be worth having, nats a token.
         seed: Of the exchange.
 
     Returns:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from PIL import Image
 
 import ojito
 from ojito.config import DecoderConfig, ModelConfig, ViTConfig
@@ -18,17 +19,14 @@ from ojito.records import IGNORE, IMAGE, Batch
 from ojito.threads import keeping_threads
 
 QUESTION = Question(
-    "Two questions are asked about one image. Which keys and values at the image's positions could be computed once, and "
-    "kept for the second question?",
-    {
-        "a": "all of them: the image stands before the question",
-        "b": "none: the image sees the question",
-        "c": "those of the first layer, and of no other",
-    },
+    "A PaliGemma-3B with a cache writes an answer; its decoder reads one new token in each step. By mistake, the eye "
+    "encodes the image anew in each step. It has 400 million parameters and reads 256 patches; the decoder has 2.5 "
+    "billion. About how much of a step's work is the eye's?",
+    {"a": "a seventh: 0.4 of 2.9 billion parameters", "b": "a half", "c": "nearly all of it: 97%"},
     "c",
-    "In the first layer, keys and values are made of the visual tokens alone. Then the image's positions attend to the "
-    "question's, since the prefix is read in both directions, and from the second layer on they know what was asked. A "
-    "causal model could keep all of them: a chat about one image is cheaper for it.",
+    "Work is parameters times positions: each position goes through all of them. The eye has 0.4 billion times 256, about "
+    "100 billion products, the decoder 2.5 billion times 1. (On a GPU the decoder's step takes longer than that says, since "
+    "it waits for its weights to come from memory; the mistake stays expensive.)",
 )
 
 # ------------------------------------------------------------------------------------------------- the library's answer
@@ -206,12 +204,7 @@ QUESTION_TEXT = "caption en"
 def show(parts, say):
     """Train a small PaliGemma with the library, and caption new scenes with the learner's parts."""
     folder = Path(parts["own"].__file__).with_name("trained")
-    seconds = float(os.environ.get(SECONDS, 60))
-    if not (folder / "config.json").exists():
-        say(f"\nthe library trains a small PaliGemma on drawn scenes for {seconds:g} s ...")
-        recipe = ojito.preset("tiny", [*RECIPE, f"train.minutes={seconds / 60}"])
-        history = ojito.train(recipe, "scenes", out=folder, quiet=True, evaluate=False).history
-        say(f"{history.steps} steps, {history.samples:,} images; it is in {folder}, and remains there")
+    train(folder, float(os.environ.get(SECONDS, 60)), say)
     torch.set_num_threads(1)  # for matrices as small as these, threads wait for each other
     pipe = ojito.load(folder, device="cpu", dtype="float32")
     tokenizer, model = pipe.processor.tokenizer, pipe.model
@@ -219,10 +212,11 @@ def show(parts, say):
     image_token = model.config.decoder.vocab_size - 1  # the tokenizer has fewer entries
     config = plain_config(model.config, image_token, tokenizer.bos, tokenizer.ends[0])
     question, separator = list(tokenizer.encode(QUESTION_TEXT)), list(tokenizer.encode("\n"))
-    rng, right, agreeing, words, written = random.Random("three new scenes"), 0, 0, 0, 0
+    rng, right, agreeing, words, written, images = random.Random("three new scenes"), 0, 0, 0, 0, []
     for _ in range(3):
         things = draw_things(rng, 2)
         image = paint(things, rng)
+        images.append(image)
         pixels = torch.tensor(list(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3)
         began = time.perf_counter()
         ids = parts["own"].answer(pixels, question, separator, 24, weights, config, parts)
@@ -234,8 +228,41 @@ def show(parts, say):
         agreeing += agree(yours, library)
         words, written = words + len(there.split()), written + len(library.split())
     say(f"\n{right} of {words} words are what is there; {agreeing} of the library's {written} words are yours, too")
+    say("(a token of this vocabulary may be several words, or a word and a comma)")
+    picture = folder.with_name("scenes.png")
+    side_by_side(images).save(picture)
+    say(f"the three scenes, from left to right: {picture}")
     text = drawn(parts, pixels, question, separator, weights, config, tokenizer)
-    say(f"drawn at temperature 1: {' '.join(text.split())}")
+    say(f"drawn at temperature 1 with lesson 12, of the third scene: {' '.join(text.split())}")
+
+
+def train(folder, seconds, say):
+    """Train the library's model, unless it lies there already, trained for at least so long."""
+    if (folder / "config.json").exists():
+        before = 60 * ojito.load(folder, device="cpu").config.train.minutes
+        if before > seconds - 0.01:
+            say(f"\n{folder} has a small PaliGemma, trained before ({before:g} s); remove it to train anew")
+            return
+    say(f"\nthe library trains a small PaliGemma on drawn scenes for {seconds:g} s ...")
+    recipe, told = ojito.preset("tiny", [*RECIPE, f"train.minutes={seconds / 60}"]), [0.0]
+
+    def progress(line):
+        if line["seconds"] - told[0] > seconds / 7:
+            told[0] = line["seconds"]
+            say(f"{line['seconds']:5.0f} s   step {line['step']:>4}   loss {line['loss']:.2f} nats a token")
+
+    made = ojito.train(recipe, "scenes", out=folder, quiet=True, evaluate=False, on_log=progress, force=True)
+    say(f"{made.history.steps} steps, {made.history.samples:,} images; it is kept in {folder},")
+    say(f"and captions other images, too: ojito caption {folder} IMAGE")
+
+
+def side_by_side(images):
+    """Scenes in one image, four times as large."""
+    side = 4 * images[0].width
+    whole = Image.new("RGB", ((side + 8) * len(images) - 8, side), "white")
+    for number, image in enumerate(images):
+        whole.paste(image.resize((side, side), Image.Resampling.NEAREST), (number * (side + 8), 0))
+    return whole
 
 
 def agree(one, other):
@@ -434,6 +461,11 @@ EXERCISES = [
                 "your answer is right, and the image was encoded anew for each of its tokens. See once, before the loop: "
                 "in PaliGemma-3B the eye is 400 million of the parameters",
                 {"return read(visual, everything": "return read(see(pixels[None], weights, config, parts), everything"},
+            ),
+            Mistake(
+                "no batch of images",
+                "you give `see` one image, (3, h, w): it takes a batch, (N, 3, h, w). pixels[None] is a batch of one",
+                {"see(pixels[None], weights": "see(pixels, weights"},
             ),
             Mistake(
                 "the prefix grows",
