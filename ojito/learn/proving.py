@@ -16,8 +16,9 @@ from typing import Any
 from ojito.errors import one_line
 from ojito.learn.exercise import Exercise
 from ojito.learn.gaps import PREDICTION, open_gaps
-from ojito.learn.grading import alike, grade, results_of
+from ojito.learn.grading import grade
 from ojito.learn.lesson import DIAGRAM, EXERCISE, PAGE, SOLUTION, Lesson, load_module
+from ojito.learn.trying import alike, results_with
 
 FEWEST = 5
 """Mistakes of an exercise."""
@@ -59,14 +60,15 @@ def prove(lesson: Lesson, parts: Mapping[str, Path] | None = None) -> list[str]:
 def _mistakes(lesson: Lesson, exercise: Exercise, parts: Mapping[str, ModuleType]) -> list[str]:
     """Mistakes that are not wrong, or not told from each other."""
     faults = []
-    right = results_of(lesson, exercise, [], parts)
+    right = list(results_with(lesson, exercise, [], parts) or ())
     told: dict[str, list[Any]] = {}
     for mistake in exercise.mistakes:
-        results = results_of(lesson, exercise, [mistake], parts)
-        if results is None:
+        given = results_with(lesson, exercise, [mistake], parts)
+        if given is None:
             faults.append(f"{exercise.name}, {mistake.name}: an edit's text is not in {SOLUTION} exactly once")
             continue
-        if right is not None and alike(results, right, exercise.tolerance):
+        results = list(given)
+        if alike(results, right, exercise.tolerance):
             faults.append(f"{exercise.name}, {mistake.name}: gives the right results for all cases")
             continue
         first = next((name for name, others in told.items() if alike(results, others, exercise.tolerance)), None)

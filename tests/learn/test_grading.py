@@ -4,7 +4,7 @@ import pytest
 
 from ojito.errors import OjitoError
 from ojito.learn import limit
-from ojito.learn.grading import Grade, edited, grade
+from ojito.learn.grading import Grade, grade
 from ojito.learn.lesson import Lesson
 from tests.learn.conftest import CHECK, EXERCISE, SOLUTION, write_lesson
 
@@ -217,9 +217,3 @@ def test_missing_file_is_an_error(lesson, tmp_path):
 def test_grade_survives_json(graded):
     found = graded(SOLUTION.replace(MEAN, "total"))
     assert Grade.from_dict(found.to_dict()) == found
-
-
-def test_edits_that_exclude_each_other_make_no_text(lesson):
-    add, everything, *_, keeps = lesson.exercises[0].mistakes
-    assert edited(lesson, [add, everything]) == SOLUTION.replace(" / values.shape[axis]", "").replace("(axis)", "()")
-    assert edited(lesson, [everything, keeps]) is None
