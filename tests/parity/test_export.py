@@ -238,6 +238,27 @@ def test_model_that_was_never_imported_is_written_as_well(tmp_path, name):
     assert_same_state(back.model.state_dict(), pipe.model.state_dict())
 
 
+def test_paligemma_with_fewer_tokens_than_places_is_loaded_as_it_was(tmp_path):
+    recipe = tmp_path / "few.yaml"
+    recipe.write_text(
+        """
+        model:
+          vision: {image_size: 28, patch_size: 14, width: 32, layers: 1, heads: 2, mlp_dim: 32, activation: gelu_tanh}
+          connector: {project: linear}
+          decoder: {vocab_size: 300, width: 32, layers: 1, heads: 2, kv_heads: 1, head_dim: 16, mlp_dim: 32,
+                    norm: rms_plus_one, activation: gelu_tanh, scale_embeddings: true, mask: prefix}
+        processor:
+          tokenizer: {kind: characters}
+          prompt: {image: front, bos: true, separator: "\\n", caption: caption en}
+        """
+    )
+    pipe = ojito.load(recipe, device="cpu", dtype="float32")
+    assert pipe.export(tmp_path / "out").family == "paligemma"
+    back = ojito.load(tmp_path / "out", device="cpu", dtype="float32")
+    assert back.processor.row(ONE).tokens == pipe.processor.row(ONE).tokens
+    assert back.generate([ONE], max_new_tokens=5) == pipe.generate([ONE], max_new_tokens=5)
+
+
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("paligemma")])
 def test_public_presets_are_of_their_family(name):
     family, fields, _ = find_family(name, preset(name).model)

@@ -20,7 +20,7 @@ from ojito.checkpoint.huggingface.preprocessing import (
 from ojito.checkpoint.huggingface.tokenizer_json import TokenizerFile
 from ojito.settings import Settings
 
-_RANGE = re.compile(r"\{(\d+)\.\.\d+\}")
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,12 @@ def _own_tokens(folder: Path, config: Fields, family: Family) -> tuple[str, ...]
     if not family.added:
         return ()
     last, size = config.get(family.image_id_field), config.group("text_config").get("vocab_size")
-    first = _RANGE.sub(r"\1", family.added[0])
-    full = type(last) is int and type(size) is int and last + 1 >= size
-    return () if full and first not in TokenizerFile.read(folder / TOKENIZER).names else family.added
+    names, first = TokenizerFile.read(folder / TOKENIZER).names, _RANGE.sub(r"\1", family.added[0])
+    if first in names or type(size) is not int:
+        return family.added
+    count = sum(int(high) - int(low) + 1 for name in family.added for low, high in _RANGE.findall(name))
+    full = type(last) is int and last + 1 >= size
+    return () if full or len(names) + count > size else family.added
 
 
 def read_decoder_text(folder: Path, config: Fields, family: Family | None = None) -> Text:
