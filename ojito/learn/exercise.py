@@ -53,7 +53,7 @@ class Exercise:
     Attributes:
         name: Its name in `exercise.py` and in `solution.py`.
         cases: Returns the inputs to try it with; the same ones every time.
-        mistakes: Wrong solutions to tell the learner's from.
+        mistakes: Wrong solutions to tell the learner's from; those of `mistakes.py`, if left out.
         hints: From a nudge to nearly the answer.
         reference: The library's own, which decides what is right; None where the library has none.
         use: How a solution is used with the inputs of a case: calls it, if left out.
@@ -63,8 +63,8 @@ class Exercise:
 
     name: str
     cases: Callable[[], Sequence[Case]]
-    mistakes: Sequence[Mistake]
-    hints: Sequence[str]
+    mistakes: Sequence[Mistake] = ()
+    hints: Sequence[str] = ()
     reference: Callable[..., Any] | None = None
     use: Callable[[Any, Mapping[str, Any]], Any] = call
     tolerance: float = 1e-5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +14,9 @@ from ojito.learn.exercise import Exercise, Milestone, Question
 
 PAGE, EXERCISE, SOLUTION, CHECK = "lesson.md", "exercise.py", "solution.py", "check.py"
 FILES = (PAGE, EXERCISE, SOLUTION, CHECK)
+
+MISTAKES = "mistakes.py"
+"""The wrong solutions of a lesson's exercises, where they do not stand in its `check.py`."""
 
 DIAGRAM = "diagram.py"
 """A program, where a lesson has one: what it prints stands on the page."""
@@ -62,11 +65,27 @@ class Lesson:
             if not (folder / name).is_file():
                 raise LessonError(folder, f"has no {name}", f"a lesson has {', '.join(FILES)}")
         check = load_module(folder / CHECK)
-        exercises = tuple(getattr(check, "EXERCISES", ()))
+        exercises = _with_mistakes(folder, tuple(getattr(check, "EXERCISES", ())))
         question = getattr(check, "QUESTION", None)
         if not exercises or not isinstance(question, Question):
             raise LessonError(folder / CHECK, "has no EXERCISES or no QUESTION", "define both")
         return cls(folder, title_of(folder), question, exercises, getattr(check, "MILESTONE", None))
+
+
+def _with_mistakes(folder: Path, exercises: tuple[Exercise, ...]) -> tuple[Exercise, ...]:
+    """The exercises, with the mistakes of a file of their own where there is one.
+
+    Raises:
+        LessonError: It has none for an exercise, or some for one that is not there.
+    """
+    path = folder / MISTAKES
+    if not path.is_file():
+        return exercises
+    mistakes = getattr(load_module(path), "MISTAKES", {})
+    names = [exercise.name for exercise in exercises]
+    if set(names) != set(mistakes):
+        raise LessonError(path, f"has MISTAKES of {list(mistakes)}", f"name those of the exercises: {', '.join(names)}")
+    return tuple(replace(exercise, mistakes=mistakes[exercise.name]) for exercise in exercises)
 
 
 def title_of(folder: Path) -> str:

@@ -32,3 +32,25 @@ def test_module_is_run_from_its_file_or_from_another_text(tmp_path):
     assert load_module(path, "x = 2").x == 2
     with pytest.raises(LessonError, match="ojito learn reset"):
         load_module(tmp_path / "none.py")
+
+
+MISTAKES = """
+from ojito.learn import Mistake
+
+MISTAKES = {
+    "mean": [Mistake("sum", "you add up", {" / values.shape[axis]": ""})],
+    "double": [Mistake("same", "you do nothing", {"2 * value": "value"})],
+}
+"""
+
+
+def test_mistakes_may_stand_in_a_file_of_their_own(tmp_path):
+    lesson = Lesson.read(write_lesson(tmp_path / "01_one", mistakes_py=MISTAKES))
+    assert [[one.name for one in exercise.mistakes] for exercise in lesson.exercises] == [["sum"], ["same"]]
+
+
+@pytest.mark.parametrize("name", ["doubled", "mean"])
+def test_mistakes_of_other_exercises_are_refused(tmp_path, name):
+    folder = write_lesson(tmp_path / "01_one", mistakes_py=MISTAKES.replace('"double":', f'"{name}":'))
+    with pytest.raises(LessonError, match=r"has MISTAKES of .*; name those of the exercises: mean, double"):
+        Lesson.read(folder)
