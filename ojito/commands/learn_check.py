@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import textwrap
 from argparse import Namespace
@@ -19,6 +20,7 @@ RIGHT, NOT_YET = 0, 5
 
 _WIDEST = 100  # characters of a line that is read
 _MOST_PRINTED = 20  # lines
+_CODE = re.compile(r"line \d+: ")  # and what stands there
 
 
 def check(space: Workspace, name: str, worker: Worker, args: Namespace) -> int:
@@ -86,14 +88,13 @@ def _said(lesson: Lesson, found: Grade) -> str:
 
 
 def wrapped(text: str, indent: str = "") -> str:
-    """Text in lines of the terminal's width; a line that is indented already, such as one of code, stays as it is."""
-    width = max(40, min(shutil.get_terminal_size().columns, _WIDEST))
+    """Text in lines of the terminal's width; a line of code, or one that is indented already, stays as it is."""
+    width = max(40, min(shutil.get_terminal_size().columns, _WIDEST)) - len(indent)
     lines = []
     for line in text.splitlines():
-        inside = " " * (len(line) - len(line.lstrip()))
-        wrapped = textwrap.wrap(line, width - len(indent), subsequent_indent=inside) if not inside else [line]
-        lines += [f"{indent}{one}" for one in wrapped or [""]]
-    return "\n".join(lines)
+        stays = line.startswith(" ") or _CODE.match(line)
+        lines += [line] if stays else textwrap.wrap(line, width) or [""]
+    return "\n".join(f"{indent}{line}" for line in lines)
 
 
 def _shortened(text: str) -> str:

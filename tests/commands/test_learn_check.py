@@ -2,6 +2,7 @@
 
 import pytest
 
+from ojito.commands.learn_check import wrapped
 from tests.learn.conftest import CHECK, SOLUTION, course, write_lesson  # noqa: F401
 
 PARTS = """EXERCISES = [
@@ -37,6 +38,15 @@ def test_only_the_first_lines_that_a_file_prints_are_shown(begun, run):
     write(begun, "01_means", SOLUTION + "\nfor number in range(100): print(number)\n")
     said = run("learn", "check")[1].splitlines()
     assert said[20:23] == ["  19", "  ... and 80 lines more", ""]
+
+
+def test_sentences_are_wrapped_and_lines_of_code_are_not(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    code = "line 12: return " + " + ".join(["one"] * 20)
+    text = f"{'word ' * 20}\n{code}\n  {'indented ' * 10}"
+    said = wrapped(text, "    ").splitlines()
+    assert said[0] == "    " + ("word " * 11).strip()
+    assert said[2:] == [f"    {code}", f"      {'indented ' * 10}"]
 
 
 def test_milestone_names_the_lessons_that_are_not_done_and_shows_what_it_made(begun, run, refused):
