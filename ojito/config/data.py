@@ -99,12 +99,13 @@ class DataConfig:
             rows are read when they are needed; 0 reads all data in this way.
         flip: Mirrors the images of half of the rows, left to right, drawn anew every time: twice as many images, where
             left, right and writing do not matter.
+        vertical_flip: Exchanges top and bottom likewise, where up and down mean nothing, as in images from above.
         crop: The least share of an image's area that a row shows, drawn anew every time; 1 always shows all of it.
         colour: How far the colours of a row's images may be from their own, drawn anew every time.
         views: Where the vision tower does not learn (`train.freeze`), it encodes so many views of each image before
-            the first step, and the steps draw from them: the image, mirrored with `flip`, and others with `crop` and
-            `colour`; at least one of each that is asked for. They lie in `cache_mb` of memory, or in a file in the
-            model's folder. 0 encodes every image anew in every step.
+            the first step, and the steps draw from them: the image, mirrored with `flip`, and others with `crop`,
+            `vertical_flip` and `colour`; at least one of each that is asked for. They lie in `cache_mb` of memory, or in
+            a file in the model's folder. 0 encodes every image anew in every step.
     """
 
     path: str = "scenes"
@@ -120,6 +121,7 @@ class DataConfig:
     cache_mb: int = 1024
     rows_mb: int = 64
     flip: bool = False
+    vertical_flip: bool = False
     crop: float = 1.0
     views: int = 1
     colour: ColourConfig = field(default_factory=ColourConfig)
@@ -146,7 +148,7 @@ class DataConfig:
     @property
     def varies(self) -> bool:
         """Whether more than left and right is drawn of an image."""
-        return self.crop < 1 or self.colour.varies
+        return self.crop < 1 or self.vertical_flip or self.colour.varies
 
     @property
     def encoded_views(self) -> int:

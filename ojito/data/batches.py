@@ -99,8 +99,8 @@ class Batches(Iterator[Batch]):
             if not isinstance(samples, MixedRows):  # which keeps its numbers: rows too long are left out when met
                 samples, too_long = fitting_rows(source.name, samples, self._processor)
                 self.problems += too_long
-            if config.flip and not is_large(samples):
-                check_flip(self._name, samples)
+            if not is_large(samples):
+                check_flip(config, self._name, samples)
             rows = len(samples)
             random_order = samples.order(train.seed) if isinstance(samples, MixedRows) else Shuffled(rows, train.seed)
             order = random_order if config.pack else ByLength(samples, train.seed, train.batch_size)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _LOCATION = re.compile(r"<loc[0-9]{4}>")  # as `locate/boxes.py` writes it
 
+_EXCHANGED = {"flip": "left for right", "vertical_flip": "top for bottom"}
+
 Problems = dict[int, tuple[str, bool]]
 """What is wrong with rows, by their number, and whether it counts toward the budget."""
 
@@ -97,8 +99,7 @@ class BatchDataset(Dataset[tuple["Batch | None", Problems]]):
 
     def _row(self, sample: Sample, number: int, before: int) -> Row:
         """Read a sample, behind so many tokens of its packed row."""
-        if self._config.flip:
-            check_flip("sample", [sample])
+        check_flip(self._config, "sample", [sample])
         rng = self._rng(number)
         row = self._processor.row(sample, training=True, rng=rng, read=self._reader(rng))
         if self._config.pack and before + len(row.tokens) > self._config.pack:
@@ -116,8 +117,8 @@ class BatchDataset(Dataset[tuple["Batch | None", Problems]]):
             return functools.partial(self._features.read, view=rng.randrange(views) if views > 1 else 0)
         mirrored = self._config.flip and rng.random() < 0.5
         seed = rng.getrandbits(32) if self._config.varies else 0
-        crop, colour = self._config.crop, self._config.colour
-        return lambda image: vary(self._cached(image), mirrored, crop, random.Random(seed), colour)
+        crop, colour, vertical = self._config.crop, self._config.colour, self._config.vertical_flip
+        return lambda image: vary(self._cached(image), mirrored, crop, random.Random(seed), colour, vertical)
 
 
 class _Cache:
@@ -140,10 +141,11 @@ class _Cache:
         return tiles
 
 
-def check_flip(name: str, rows: Iterable[Sample]) -> None:
-    """Refuse rows that say where things are: a location could be mirrored, and the codes of a mask could not."""
-    for row in rows:
+def check_flip(config: DataConfig, name: str, rows: Iterable[Sample]) -> None:
+    """Refuse rows that say where things are, if images are flipped: a location could be, the codes of a mask not."""
+    setting = "flip" if config.flip else "vertical_flip"
+    for row in rows if config.flip or config.vertical_flip else ():
         found = _LOCATION.search(" ".join(text for turn in row.turns for text in (turn.prompt, *turn.answers)))
         if found:
-            problem = f"data.flip would make {found[0]} wrong, left for right"
-            raise DataError(row.origin or name, problem, "set data.flip=false")
+            problem = f"data.{setting} would make {found[0]} wrong, {_EXCHANGED[setting]}"
+            raise DataError(row.origin or name, problem, f"set data.{setting}=false")

@@ -1,4 +1,4 @@
-"""Variants of an image for training: mirrored, cropped, and in other colours."""
+"""Variants of an image for training: mirrored, upside down, cropped, and in other colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ UNCHANGED = ColourConfig()
 _GREY = (0.299, 0.587, 0.114)  # of red, green and blue, as the eye weighs them (ITU-R BT.601)
 
 
-def vary(image: Tiles, mirrored: bool, crop: float, rng: random.Random, colour: ColourConfig = UNCHANGED) -> Tiles:
+def vary(
+    image: Tiles,
+    mirrored: bool,
+    crop: float,
+    rng: random.Random,
+    colour: ColourConfig = UNCHANGED,
+    vertical: bool = False,
+) -> Tiles:
     """Return an image as another photograph of the same scene could be; unchanged without any of it.
 
     Args:
@@ -26,12 +33,15 @@ def vary(image: Tiles, mirrored: bool, crop: float, rng: random.Random, colour: 
         crop: The least share of the area that is kept.
         rng: Draws how much, and where.
         colour: How far the colours may be from those of the image.
+        vertical: Whether top and bottom may be exchanged, which is drawn.
     """
     if crop < 1 and not image.rows:
         image = replace(image, pixels=_cropped(image.pixels, crop, rng))
     if colour.varies:
         image = replace(image, pixels=_coloured(image.pixels, colour, rng))
-    return _mirrored(image) if mirrored else image
+    if vertical and rng.random() < 0.5:
+        image = _flipped(image, 0)
+    return _flipped(image, 1) if mirrored else image
 
 
 def _cropped(pixels: torch.Tensor, least: float, rng: random.Random) -> torch.Tensor:
@@ -65,8 +75,8 @@ def _grey(values: torch.Tensor) -> torch.Tensor:
     return (values * values.new_tensor(_GREY)[:, None, None]).sum(1, keepdim=True)
 
 
-def _mirrored(image: Tiles) -> Tiles:
-    """Left and right exchanged: in every square, and, if the image was split, in the order of its tiles, too."""
+def _flipped(image: Tiles, axis: int) -> Tiles:
+    """Top and bottom (axis 0) or left and right (1) exchanged: in every square, and in the order of tiles, too."""
     order, count = torch.arange(len(image.pixels)), image.rows * image.columns
-    order[:count] = order[:count].view(image.rows, image.columns).flip(1).flatten()
-    return replace(image, pixels=image.pixels[order].flip(-1))
+    order[:count] = order[:count].view(image.rows, image.columns).flip(axis).flatten()
+    return replace(image, pixels=image.pixels[order].flip(axis - 2))

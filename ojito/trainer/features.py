@@ -44,7 +44,7 @@ def encode_images(
         model: Its vision tower does the work.
         processor: Reads each image as one square.
         images: Each once.
-        config: The recipe's `data`: views, flip, crop, colour, and memory.
+        config: The recipe's `data`: views, flips, crop, colour, and memory.
         seed: Seed of the views.
         path: A file for what is more than `config.cache_mb`.
         progress: Called with the number of images done, and of all.
@@ -82,6 +82,8 @@ def views_of(image: Tiles, config: DataConfig, seed: str) -> Tensor:
     rng = random.Random(seed)
     made = [image]
     for number in range(1, config.encoded_views):
-        crop, colour = (config.crop, config.colour) if number > int(config.flip) else (1.0, ColourConfig())
-        made.append(vary(image, config.flip and number % 2 == 1, crop, rng, colour))
+        mirrored = config.flip and number % 2 == 1
+        varied = number > int(config.flip)
+        crop, colour = (config.crop, config.colour) if varied else (1.0, ColourConfig())
+        made.append(vary(image, mirrored, crop, rng, colour, varied and config.vertical_flip))
     return torch.cat([one.pixels for one in made])

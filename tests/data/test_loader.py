@@ -396,26 +396,28 @@ def test_flip_mirrors_an_image_and_not_only_its_tiles(tiling, size):
 LOCATED = "<loc0000><loc0100><loc0200><loc0300> cat"
 
 
+@pytest.mark.parametrize(("setting", "exchanged"), [("flip", "left for right"), ("vertical_flip", "top for bottom")])
 @pytest.mark.parametrize("turn", [Turn("detect cat", ("none", LOCATED)), Turn(f"what is at {LOCATED[:36]}?", ("a",))])
-def test_flip_refuses_rows_that_say_where_things_are(turn):
+def test_flip_refuses_rows_that_say_where_things_are(turn, setting, exchanged):
     rows = [Sample(turns=(Turn("q", ("a",)),)), Sample(turns=(Turn("q", ("a",)), turn), origin="rows.jsonl:2")]
-    with pytest.raises(DataError, match=r"^rows\.jsonl:2: data\.flip would make <loc0000> wrong, left for right"):
-        Batches(Source("rows", rows), PROCESSOR, DataConfig(flip=True), TRAIN)
+    with pytest.raises(DataError, match=rf"^rows\.jsonl:2: data\.{setting} would make <loc0000> wrong, {exchanged}"):
+        Batches(Source("rows", rows), PROCESSOR, DataConfig(**{setting: True}), TRAIN)
     assert Batches(Source("rows", rows), PROCESSOR, DataConfig(), TRAIN)
-    assert Batches(Source("rows", rows[:1]), PROCESSOR, DataConfig(flip=True), TRAIN)
+    assert Batches(Source("rows", rows[:1]), PROCESSOR, DataConfig(**{setting: True}), TRAIN)
 
 
-def test_flip_mirrors_half_of_the_images_and_nothing_else():
+@pytest.mark.parametrize(("setting", "window"), [("flip", (0, 0, 4, 8)), ("vertical_flip", (0, 0, 8, 4))])
+def test_flip_mirrors_half_of_the_images_and_nothing_else(setting, window):
     image = Image.new("RGB", (8, 8))
-    image.paste((255, 255, 255), (0, 0, 4, 8))
+    image.paste((255, 255, 255), window)
     rows = [Sample([image, image], turns=(Turn("", (f"number {n}",)),)) for n in range(8)]
-    plain, flipped = (take(Source("rows", rows), 20, DataConfig(flip=flip)) for flip in (False, True))
+    plain, flipped = (take(Source("rows", rows), 20, DataConfig(**{setting: flip})) for flip in (False, True))
     assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(plain, flipped, strict=True))
-    mirrored = [bool(image[0, 0, 0] < image[0, 0, -1]) for batch in flipped for image in batch.images]
-    assert not any(image[0, 0, 0] < image[0, 0, -1] for batch in plain for image in batch.images)
+    mirrored = [bool(image[0, 0, 0] < image[0, -1, -1]) for batch in flipped for image in batch.images]
+    assert not any(image[0, 0, 0] < image[0, -1, -1] for batch in plain for image in batch.images)
     assert mirrored[::2] == mirrored[1::2]  # the images of a row belong together
     assert 25 <= sum(mirrored[::2]) <= 55  # of 80
-    again = take(Source("rows", rows), 20, DataConfig(flip=True))
+    again = take(Source("rows", rows), 20, DataConfig(**{setting: True}))
     assert same(flipped, again)
 
 

@@ -19,6 +19,16 @@ def test_mirrored_exchanges_left_and_right():
     assert torch.equal(made.pixels, SQUARE.pixels.flip(-1))
 
 
+def test_vertical_exchanges_top_and_bottom_of_half_of_the_images():
+    made = [vary(SQUARE, False, 1.0, random.Random(seed), vertical=True).pixels for seed in range(40)]
+    turned = [torch.equal(one, SQUARE.pixels.flip(-2)) for one in made]
+    assert 10 < sum(turned) < 30
+    assert all(torch.equal(one, SQUARE.pixels) for one, was in zip(made, turned, strict=True) if not was)
+    tiles = Tiles(torch.arange(5 * 3 * 4, dtype=torch.uint8).view(5, 3, 2, 2), rows=2, columns=2)
+    made = [vary(tiles, False, 1.0, random.Random(seed), vertical=True).pixels for seed in range(9)]
+    assert any(torch.equal(one, tiles.pixels[[2, 3, 0, 1, 4]].flip(-2)) for one in made)
+
+
 def test_crop_shows_a_window_at_the_images_size():
     gradient = Tiles(torch.arange(0, 256, 4, dtype=torch.uint8).expand(1, 3, 64, 64))
     for seed in range(20):

@@ -77,6 +77,7 @@ def test_encoding_leaves_the_tower_as_it_was(model, processor, rows):
         ({"views": 2, "flip": True}, [False, True], False),
         ({"views": 3, "flip": True, "crop": 0.4}, [False, True, None], True),
         ({"views": 2, "crop": 0.4}, [False, None], True),
+        ({"flip": True, "vertical_flip": True, "crop": 0.4}, [False, True, None], True),
         ({"colour": ColourConfig(saturation=0.9, brightness=0.5)}, [False, None], True),
         ({"flip": True, "colour": ColourConfig(brightness=0.5)}, [False, True, None], True),
     ],
