@@ -104,8 +104,8 @@ class DataConfig:
         colour: How far the colours of a row's images may be from their own, drawn anew every time.
         views: Where the vision tower does not learn (`train.freeze`), it encodes so many views of each image before
             the first step, and the steps draw from them: the image, mirrored with `flip`, and others with `crop`,
-            `vertical_flip` and `colour`; at least one of each that is asked for. They lie in `cache_mb` of memory, or in
-            a file in the model's folder. 0 encodes every image anew in every step.
+            `vertical_flip` and `colour`; at least one of each that is asked for. They lie in `cache_mb` of memory, or
+            in a file in the model's folder. 0 encodes every image anew in every step.
     """
 
     path: str = "scenes"
