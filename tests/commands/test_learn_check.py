@@ -3,26 +3,12 @@
 import pytest
 
 from ojito.commands.learn_check import wrapped
-from tests.learn.conftest import CHECK, SOLUTION, course, write_lesson  # noqa: F401
-
-PARTS = """EXERCISES = [
-    Exercise(
-        "mean",
-        lambda: [Case("one", {"values": 1.0})],
-        [Mistake("twice", "you take it twice", {"values / 2": "values"})],
-        ["Halve it."],
-        reference=lambda values, parts: values / 2,
-    ),
-]
-MILESTONE = Milestone(["01_means"], lambda parts, say: say(f"shown with {sorted(parts)}"))
-"""
-PUT_TOGETHER = 'PREDICTION = "a"\n\n\ndef mean(values, parts):\n    return parts["01_means"].double(values / 2) / 2\n'
+from tests.learn.conftest import MILESTONE_CHECK, PUT_TOGETHER, SOLUTION, course, write_lesson  # noqa: F401
 
 
 @pytest.fixture
 def begun(run, course, tmp_path, monkeypatch):  # noqa: F811
-    check = CHECK[: CHECK.index("EXERCISES = [")].replace("import Case,", "import Case, Milestone,") + PARTS
-    write_lesson(course.folder / "milestone", check_py=check, solution_py=PUT_TOGETHER)
+    write_lesson(course.folder / "milestone", check_py=MILESTONE_CHECK, solution_py=PUT_TOGETHER)
     (course.folder / "course.txt").write_text("01_means\nmilestone\n")
     monkeypatch.chdir(tmp_path)
     run("learn", "start", "mine", "--course", course.folder)

@@ -67,6 +67,22 @@ EXERCISES = [
 """
 PAGE = "# Means\n\nWhich is larger?\n\n- a) two\n- b) one\n"
 
+PUT_TOGETHER = 'PREDICTION = "a"\n\n\ndef mean(values, parts):\n    return parts["01_means"].double(values / 2) / 2\n'
+MILESTONE_CHECK = (
+    CHECK[: CHECK.index("EXERCISES = [")].replace("import Case,", "import Case, Milestone,")
+    + """EXERCISES = [
+    Exercise(
+        "mean",
+        lambda: [Case("one", {"values": 1.0})],
+        [Mistake("twice", "you take it twice", {"values / 2": "values"})],
+        ["Halve it."],
+        reference=lambda values, parts: values / 2,
+    ),
+]
+MILESTONE = Milestone(["01_means"], lambda parts, say: say(f"shown with {sorted(parts)}"))
+"""
+)
+
 
 def write_lesson(folder, **files):
     folder.mkdir(parents=True)

@@ -6,7 +6,7 @@ from ojito.errors import OjitoError
 from ojito.learn import limit
 from ojito.learn.grading import Grade, grade
 from ojito.learn.lesson import Lesson
-from tests.learn.conftest import CHECK, EXERCISE, SOLUTION, write_lesson
+from tests.learn.conftest import CHECK, EXERCISE, MILESTONE_CHECK, PUT_TOGETHER, SOLUTION, write_lesson
 
 MEAN = "total / values.shape[axis]"
 
@@ -156,29 +156,13 @@ def test_loop_that_never_ends_is_told_with_its_line(graded, monkeypatch):
     assert "was stopped after 0.2 s" in graded(SOLUTION + "\nwhile True: pass\n").says
 
 
-PARTS = """
-    Exercise(
-        "mean",
-        lambda: [Case("a half", {"values": 1.0})],
-        [Mistake("twice", "you take it twice", {"values / 2": "values"})],
-        ["Halve it."],
-        reference=lambda values, parts: values / 2,
-        use=lambda solution, inputs: solution(**inputs),
-    ),
-]
-"""
-
-
 @pytest.fixture
 def milestone(tmp_path):
-    solution = 'PREDICTION = "a"\n\n\ndef mean(values, parts):\n    return parts["01_means"].double(values / 2) / 2\n'
-    check = CHECK[: CHECK.index("EXERCISES = [")] + "EXERCISES = [" + PARTS
-    folder = write_lesson(tmp_path / "milestone", check_py=check, solution_py=solution)
+    folder = write_lesson(tmp_path / "milestone", check_py=MILESTONE_CHECK, solution_py=PUT_TOGETHER)
     own, part = tmp_path / "exercise.py", tmp_path / "part.py"
-    own.write_text(solution)
+    own.write_text(PUT_TOGETHER)
 
-    def graded(source, own_source=solution):
-        own.write_text(own_source)
+    def graded(source):
         part.write_text(source)
         return grade(Lesson.read(folder), own, {"01_means": part})
 

@@ -238,18 +238,19 @@ def test_model_that_was_never_imported_is_written_as_well(tmp_path, name):
     assert_same_state(back.model.state_dict(), pipe.model.state_dict())
 
 
-def test_paligemma_with_fewer_tokens_than_places_is_loaded_as_it_was(tmp_path):
+@pytest.mark.parametrize("vocab_size", [300, 1200])  # less than the places alone, and than all its characters and these
+def test_paligemma_with_fewer_tokens_than_places_is_loaded_as_it_was(tmp_path, vocab_size):
     recipe = tmp_path / "few.yaml"
     recipe.write_text(
-        """
+        f"""
         model:
-          vision: {image_size: 28, patch_size: 14, width: 32, layers: 1, heads: 2, mlp_dim: 32, activation: gelu_tanh}
-          connector: {project: linear}
-          decoder: {vocab_size: 300, width: 32, layers: 1, heads: 2, kv_heads: 1, head_dim: 16, mlp_dim: 32,
-                    norm: rms_plus_one, activation: gelu_tanh, scale_embeddings: true, mask: prefix}
+          vision: {{image_size: 28, patch_size: 14, width: 32, layers: 1, heads: 2, mlp_dim: 32, activation: gelu_tanh}}
+          connector: {{project: linear}}
+          decoder: {{vocab_size: {vocab_size}, width: 32, layers: 1, heads: 2, kv_heads: 1, head_dim: 16, mlp_dim: 32,
+                    norm: rms_plus_one, activation: gelu_tanh, scale_embeddings: true, mask: prefix}}
         processor:
-          tokenizer: {kind: characters}
-          prompt: {image: front, bos: true, separator: "\\n", caption: caption en}
+          tokenizer: {{kind: characters}}
+          prompt: {{image: front, bos: true, separator: "\\n", caption: caption en}}
         """
     )
     pipe = ojito.load(recipe, device="cpu", dtype="float32")

@@ -60,12 +60,10 @@ def _own_tokens(folder: Path, config: Fields, family: Family) -> tuple[str, ...]
     if not family.added:
         return ()
     last, size = config.get(family.image_id_field), config.group("text_config").get("vocab_size")
-    names, first = TokenizerFile.read(folder / TOKENIZER).names, _RANGE.sub(r"\1", family.added[0])
-    if first in names or type(size) is not int:
-        return family.added
+    first = _RANGE.sub(r"\1", family.added[0])
     count = sum(int(high) - int(low) + 1 for name in family.added for low, high in _RANGE.findall(name))
-    full = type(last) is int and last + 1 >= size
-    return () if full or len(names) + count > size else family.added
+    full = type(last) is int and type(size) is int and last + 1 + count > size
+    return () if full and first not in TokenizerFile.read(folder / TOKENIZER).names else family.added
 
 
 def read_decoder_text(folder: Path, config: Fields, family: Family | None = None) -> Text:
