@@ -62,7 +62,8 @@ def _own_tokens(folder: Path, config: Fields, family: Family) -> tuple[str, ...]
     last, size = config.get(family.image_id_field), config.group("text_config").get("vocab_size")
     first = _RANGE.sub(r"\1", family.added[0])
     count = sum(int(high) - int(low) + 1 for name in family.added for low, high in _RANGE.findall(name))
-    full = type(last) is int and type(size) is int and last + 1 + count > size
+    # The image token comes last: a vocabulary that ends before so many tokens cannot hold them, and may lack the room.
+    full = type(last) is int and type(size) is int and (last + 1 >= size or last < count > size - last - 1)
     return () if full and first not in TokenizerFile.read(folder / TOKENIZER).names else family.added
 
 
