@@ -13,7 +13,8 @@ from ojito.commands.console import progress
 from ojito.commands.train import DEFAULT
 from ojito.config import Config
 from ojito.data import Source, open_data, training_texts
-from ojito.data.overview import examples_of, overview, table
+from ojito.data.aspect import distortion
+from ojito.data.overview import Overview, examples_of, overview, table
 from ojito.data.page import page
 from ojito.errors import UsageError
 from ojito.loading import check_vocabulary, find_folder, find_preset, recipe_of
@@ -38,7 +39,7 @@ def run(args: Namespace) -> int:
     if not isinstance(source, Source):
         raise UsageError(args.data, "are drawn, and have no rows to show", "give a file, a folder or photos16")
     seed = args.seed or 0
-    found = overview(source, seed)
+    found = _with_distortion(overview(source, seed), config, new=args.model is None)
     if args.json:
         examples = [_values(sample) for sample in examples_of(source, args.examples, seed)]
         print(json.dumps({**found.to_dict(), "examples": examples}, ensure_ascii=False, indent=1))
@@ -62,6 +63,13 @@ def _config(args: Namespace) -> Config:
         find_preset(args.model)
         raise UsageError(f"--model {args.model}", "is a preset", f"write --preset {args.model}")
     return recipe_of(folder)
+
+
+def _with_distortion(found: Overview, config: Config, new: bool) -> Overview:
+    """The overview with a note where the model's squares take much from these images; a `new` model may have tiles."""
+    lost, remedy = distortion(found.aspect, config.processor.image, config.model.vision.image_size)
+    said = [f"{lost}; {remedy}" if new else lost] if lost else []
+    return dataclasses.replace(found, notes=[*found.notes, *said])
 
 
 def _processor(args: Namespace, config: Config, source: Source) -> Processor:

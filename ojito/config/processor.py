@@ -28,6 +28,8 @@ class ImageConfig:
             pixel, of a WEBP 17; of a JPEG above 20 megapixels far less, unless it is progressive.
     """
 
+    MOST_LONGEST_SIDE: ClassVar = 4096
+
     fit: Literal["squash", "crop", "pad", "tiles"] = "squash"
     longest_side: int = 0
     split: bool = True
@@ -40,8 +42,8 @@ class ImageConfig:
 
     def __post_init__(self) -> None:
         positive(self, "max_pixels")
-        if self.fit == "tiles" and not 0 < self.longest_side <= 4096:
-            problem = f"{self.longest_side} must lie between 1 and 4096 with fit=tiles"
+        if self.fit == "tiles" and not 0 < self.longest_side <= self.MOST_LONGEST_SIDE:
+            problem = f"{self.longest_side} must lie between 1 and {self.MOST_LONGEST_SIDE} with fit=tiles"
             raise ConfigError("longest_side", problem, "use for example 2048")
         if self.fit != "tiles" and self.longest_side:
             raise ConfigError("longest_side", f"{self.longest_side} is for fit=tiles, not {self.fit}", "leave it at 0")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ojito.data.aspect import aspect_ratio
 from ojito.data.indexed.lazy_rows import drawn_rows
 from ojito.data.source import Source
 from ojito.processor.images import ImageError, image_size
@@ -73,6 +74,7 @@ class Overview:
         sampled: How many of them were looked at.
         widths: Of those, pixels.
         heights: Of those, pixels.
+        aspect: Of those, the longer side over the shorter one: the median.
         broken: Those that cannot be read, each with what is wrong.
         problems: Bad rows by what is wrong with them: how many, and the first.
         notes: What was passed over.
@@ -91,6 +93,7 @@ class Overview:
     sampled: int
     widths: Spread | None
     heights: Spread | None
+    aspect: float
     broken: list[str]
     problems: dict[str, tuple[int, str]]
     notes: list[str]
@@ -148,6 +151,7 @@ def overview(source: Source, seed: int = 0) -> Overview:
         len(looked),
         Spread.of(width for width, _ in sizes),
         Spread.of(height for _, height in sizes),
+        aspect_ratio(sizes),
         broken,
         _by_problem([*source.problems, *bad]),
         source.notes,

@@ -34,7 +34,7 @@ from ojito.training.folder import RunFolder, check_place
 from ojito.training.looks import watches_of
 from ojito.training.report import conclude, run_report
 from ojito.training.resume import Resume, check_resume, fingerprint
-from ojito.training.said import announcement, said_of_products, tell_missing, watching_threads
+from ojito.training.said import announcement, said_of_products, tell_distortion, tell_missing, watching_threads
 from ojito.training.scoring import Scoring, learned_of, scores_at, write_scores
 
 
@@ -279,6 +279,8 @@ def _prepare(
     if held.said:
         display.say(held.said)
     tell_missing(pipe.processor.tokenizer, config, held.source)
+    if new:
+        tell_distortion(config, held.source)
     return _Run(pipe, config, held, rows, folder, ranks, display)
 
 

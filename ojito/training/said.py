@@ -8,6 +8,7 @@ from collections import Counter
 
 from ojito.config import Config
 from ojito.data import Rows, Stream, training_texts
+from ojito.data.aspect import aspect_ratio_of, distortion
 from ojito.device import fast_bfloat16
 from ojito.errors import one_line
 from ojito.meter.products import find_products
@@ -78,6 +79,16 @@ def tell_missing(tokenizer: Tokenizer, config: Config, source: Rows | Stream) ->
         "(the most frequent: %s); %s",
         len(missing), f"{sum(missing.values()):,}", one_line(" ".join([*missing][:8])), remedy,
     )  # fmt: skip
+
+
+def tell_distortion(config: Config, source: Rows | Stream) -> None:
+    """Say what a new model will not see of images that are far from square."""
+    if isinstance(source, Stream):
+        return
+    aspect = aspect_ratio_of(source.samples(config.data.split))
+    lost, remedy = distortion(aspect, config.processor.image, config.model.vision.image_size)
+    if lost:
+        log.warning("%s; %s", lost, remedy)
 
 
 def watching_threads(config: Config, on_step: OnStep | None, display: Display, before: int = 0) -> OnStep | None:

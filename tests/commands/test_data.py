@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 
 def test_table_says_form_splits_and_reading(run, images):
@@ -33,6 +34,23 @@ def test_bad_rows_are_counted_and_not_refused(run, images, tmp_path):
     code, said, _ = run("data", tmp_path / "rows.jsonl")
     assert code == 0
     assert "bad rows            2 of 4" in said
+
+
+def test_images_far_from_square_are_noted_with_a_remedy_for_a_new_model(run, images, trained, tmp_path):
+    Image.new("RGB", (90, 30)).save(tmp_path / "wide.png")
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"image": "wide.png", "caption": "x"}))
+    noted = "note: the aspect ratio of the images is 3.0 (median): squashed"
+    for words, side in ([], 48), (["--preset", "char"], 96):
+        _, said, _ = run("data", tmp_path / "rows.jsonl", *words)
+        assert noted in said
+        assert f"processor.image.longest_side={3 * side} " in said
+    _, said, _ = run("data", tmp_path / "rows.jsonl", "--model", trained)
+    assert noted in said
+    assert "longest_side" not in said
+    assert "aspect" not in run("data", images)[1]
+    values = json.loads(run("data", tmp_path / "rows.jsonl", "--json")[1])
+    assert values["aspect"] == 3
+    assert len(values["notes"]) == 1
 
 
 @pytest.mark.parametrize("words", [["--preset", "tiny"], ["--model"]])

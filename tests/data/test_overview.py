@@ -36,6 +36,7 @@ def test_overview_counts_what_is_there(source):
         "dev": {"samples": 1, "turns": 1, "images": 1},
     }
     assert (found.widths, found.heights) == (Spread(10, 25, 40), Spread(20, 25, 30))
+    assert found.aspect == pytest.approx((40 / 30 + 20 / 10) / 2)
     assert found.kinds["caption"] == Kind(1, 2, 2, None, Spread(2, 3, 5), Spread(5, 12, 20))
     assert found.kinds["question"] == Kind(2, 2, 1, Spread(2, 3, 4), Spread(1, 1, 1), Spread(3, 3, 3))
     assert [*found.kinds] == ["question", "caption", "object"]

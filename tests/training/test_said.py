@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 from ojito.threads import Threads
 
@@ -71,3 +72,27 @@ def test_new_letters_of_a_model_to_go_on_with_are_counted(train, recipe, tmp_pat
     train(tmp_path / "mine", tmp_path / "new.jsonl")
     assert "have no entry in the tokenizer" in caplog.text
     assert "ü" in caplog.text
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A file of two rows, with an image that is four times as wide as high."""
+    Image.new("RGB", (64, 16), "red").save(tmp_path / "wide.png")
+    rows = [{"image": "wide.png", "caption": text} for text in ("zebra", "quokka")]
+    (tmp_path / "wide.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "wide.jsonl"
+
+
+def test_images_far_from_square_are_told_of_a_new_model_with_settings_that_help(train, wide, caplog, tmp_path):
+    result = train(data=wide, out=tmp_path / "run")
+    side = result.pipeline.model.config.vision.image_size
+    (message,) = caplog.messages
+    assert message.startswith("the aspect ratio of the images is 4.0 (median): squashed into a square")
+    settings = [word for word in message.split() if word.startswith("processor.")]
+    assert settings[1] == f"processor.image.longest_side={4 * side}"
+    caplog.clear()
+    tiled = train(data=wide, settings=settings)
+    train(tmp_path / "run", data=wide)  # it reads images as it learned to
+    train()
+    assert caplog.messages == []
+    assert tiled.history.steps == 3
