@@ -60,5 +60,5 @@ def distortion(aspect: float, image: ImageConfig, size: int) -> tuple[str, str]:
     settings = f"processor.image.fit=tiles processor.image.longest_side={tiles * size} processor.prompt.whole=none"
     return (
         f"the aspect ratio of the images is {aspect:.1f} (median): {lost}",
-        f"{settings} cuts each into {tiles} squares",
+        f"{settings} cuts each into {tiles} squares, which are {tiles} times the visual tokens",
     )

@@ -45,7 +45,8 @@ def test_images_that_cannot_be_read_count_not(tmp_path):
 def test_what_a_square_takes_is_told(fit, lost):
     said, remedy = distortion(4.0, ImageConfig(fit=fit), 96)
     assert said == f"the aspect ratio of the images is 4.0 (median): {lost}"
-    assert remedy.endswith("longest_side=384 processor.prompt.whole=none cuts each into 4 squares")
+    assert " processor.image.longest_side=384 processor.prompt.whole=none cuts each into 4 squares" in remedy
+    assert remedy.endswith("4 times the visual tokens")
 
 
 @pytest.mark.parametrize(("size", "longest"), [(96, 384), (448, 1792), (1500, 3000)])
