@@ -1,4 +1,4 @@
-"""What the processor makes of images: pixel statistics, channels, and which way up they are."""
+"""What the processor makes of images: pixel statistics, channels, which way up they are, and their proportions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ojito.checkpoint.huggingface.towers import TOWERS
 from ojito.config import ImageConfig, PixelShuffleConfig, ViTConfig
+from ojito.data.aspect import aspect_ratio_of, distortion
 from ojito.doctor.finding import Finding, Shown, alarm, healthy, note
 from ojito.doctor.patient import Patient, plain
 from ojito.settings import Settings
@@ -98,6 +99,17 @@ def upright(patient: Patient) -> Finding:
         Shown((_picture(patient.whole(jpeg)),), "a JPEG whose EXIF turns it", "as the model gets it"),
     )
     return dataclasses.replace(_turned(patient, image, png, jpeg), shown=shown)
+
+
+def proportions(patient: Patient) -> Finding:
+    """Do the squares that the model reads show images as they are?"""
+    aspect = aspect_ratio_of(patient.samples)
+    image = patient.processor.config.image
+    lost, remedy = distortion(aspect, image, patient.model.config.vision.image_size)
+    if lost:
+        return note(lost, f"in a new model, {remedy}", aspect=aspect, fit=image.fit)
+    tiled = ", in tiles" if image.fit == "tiles" else ""
+    return healthy(f"the aspect ratio of the images is {aspect:.1f} (median){tiled}", aspect=aspect, fit=image.fit)
 
 
 def _turned(patient: Patient, image: Image.Image, png: bytes, jpeg: bytes) -> Finding:

@@ -47,6 +47,7 @@ EXAMINATIONS = (
     Examination("pixel statistics", needs_images(pixels.statistics)),
     Examination("channels", needs_images(pixels.channels)),
     Examination("upright", needs_images(pixels.upright)),
+    Examination("proportions", needs_images(pixels.proportions)),
     Examination("hidden norms", weights.hidden_norms, ("weights", "vocabulary", "placeholders")),
     Examination("head", weights.head, ("weights",)),
     Examination("connector", needs_images(looking.connector), _RUNS),

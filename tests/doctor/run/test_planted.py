@@ -19,7 +19,7 @@ from ojito.model.masks import may_attend
 from ojito.pipeline import Pipeline
 from ojito.processor import Processor, Tokenizer
 from ojito.processor.images import OpenedImage
-from ojito.records import IGNORE, IMAGE, PADDING
+from ojito.records import IGNORE, IMAGE, PADDING, Sample, Turn
 from tests.doctor.conftest import make_pipe, train
 from tests.model.conftest import STYLES
 
@@ -383,6 +383,21 @@ def test_channels_are_told_from_statistics_that_differ_by_channel():
     pipe = make_pipe(image=OPENAI, recipe=True)
     wrap(pipe.processor, "_images", lambda images, rows: {"images": images(rows)["images"].flip(1)})
     assert examine(pipe, limit=4).alarms == ("channels",)
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad", "tiles"])
+def test_squares_of_images_far_from_square_are_a_note(fit):
+    wide = [
+        Sample([Image.new("RGB", (64, 16), (60 * n, 0, 0))], turns=(Turn("what colour?", ("red",)),)) for n in range(4)
+    ]
+    pipe = make_pipe(image=ImageConfig(fit=fit, longest_side=32 * (fit == "tiles")))
+    report = examine(pipe, wide, own=False)
+    found = report.of("proportions")
+    assert report.alarms == ()
+    assert found.evidence == {"aspect": 4.0, "fit": fit}
+    assert found.severity == ("healthy" if fit == "tiles" else "note")
+    assert ("processor.image.fit=tiles" in found.remedy) == (fit != "tiles")
+    assert examine(pipe, limit=4).of("proportions").severity == "healthy"  # of scenes, which are square
 
 
 def test_what_needs_a_broken_part_is_not_examined(pipe):
