@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from ojito.config import ImageConfig
+from ojito.data.source import draw
 from ojito.processor.images import ImageError, image_size
 from ojito.records import Sample
 
@@ -25,15 +26,14 @@ def aspect_ratio(sizes: Sequence[tuple[int, int]]) -> float:
 
 
 def aspect_ratio_of(rows: Sequence[Sample]) -> float:
-    """Return the aspect ratio of the images of a hundred rows, spread over all. No more than headers are read.
+    """Return the aspect ratio of the images of a hundred rows, drawn from all. No more than headers are read.
 
     Args:
         rows: The rows.
     """
-    count = min(_LOOKED_AT, len(rows))
     sizes = []
-    for number in range(count):
-        for image in rows[number * len(rows) // count].images:
+    for number in draw(len(rows), min(_LOOKED_AT, len(rows)), "aspect ratio"):
+        for image in rows[number].images:
             try:
                 sizes.append(image_size(image))
             except ImageError:  # the loader says so, when it comes to this row
@@ -56,7 +56,8 @@ def distortion(aspect: float, image: ImageConfig, size: int) -> tuple[str, str]:
         "crop": f"of each, the middle {1 / aspect:.0%} alone is seen",
         "pad": f"{1 - 1 / aspect:.0%} of each square is padding",
     }[image.fit]
-    tiles = min(round(aspect), ImageConfig.MOST_LONGEST_SIDE // size)
+    # Rounded down: an image that is a little higher than one row of squares would be cut into two rows.
+    tiles = min(int(aspect), ImageConfig.MOST_LONGEST_SIDE // size)
     settings = f"processor.image.fit=tiles processor.image.longest_side={tiles * size} processor.prompt.whole=none"
     return (
         f"the aspect ratio of the images is {aspect:.1f} (median): {lost}",

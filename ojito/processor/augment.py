@@ -1,4 +1,4 @@
-"""Variants of an image for training: mirrored, upside down, cropped, and in other colours."""
+"""Variants of an image for training: mirrored, flipped top to bottom, cropped, and in other colours."""
 
 from __future__ import annotations
 

@@ -49,13 +49,20 @@ def test_what_a_square_takes_is_told(fit, lost):
     assert remedy.endswith("4 times the visual tokens")
 
 
-@pytest.mark.parametrize(("size", "longest"), [(96, 384), (448, 1792), (1500, 3000)])
-def test_the_remedy_makes_so_many_squares(size, longest):
-    remedy = distortion(4.1, ImageConfig(), size)[1]
-    assert f"longest_side={longest} " in remedy
-    tiles = read_image(Image.new("RGB", (410, 100)), size, ImageConfig(fit="tiles", longest_side=longest))
-    assert (tiles.rows, tiles.columns) == (1, longest // size)
-    assert f"into {longest // size} squares" in remedy
+@pytest.mark.parametrize(("width", "size", "squares"), [
+    (200, 96, 2), (260, 96, 2), (390, 96, 3), (400, 96, 4), (410, 448, 4), (999, 112, 9), (410, 1500, 2),
+])  # fmt: skip
+def test_the_remedy_makes_one_row_of_so_many_squares(width, size, squares):
+    _, remedy = distortion(width / 100, ImageConfig(), size)
+    longest = int(remedy.partition("longest_side=")[2].split()[0])
+    tiles = read_image(Image.new("RGB", (width, 100)), size, ImageConfig(fit="tiles", longest_side=longest))
+    assert (tiles.rows, tiles.columns) == (1, squares)
+    assert f"cuts each into {squares} squares, which are {squares} times the visual tokens" in remedy
+
+
+def test_every_nth_row_may_be_of_one_kind():
+    square, wide = (Sample([Image.new("RGB", size)]) for size in ((10, 10), (30, 10)))
+    assert aspect_ratio_of([square, wide, wide, wide] * 100) == 3
 
 
 @pytest.mark.parametrize(
