@@ -226,7 +226,14 @@ def _missing(ranks: Ranks) -> list[int]:
         store = dist.distributed_c10d._get_default_store()
         store.set(f"ojito/alive/{ranks.step}/{ranks.rank}", "1")
         time.sleep(_GRACE)
-        return [rank for rank in range(ranks.count) if not store.check([f"ojito/alive/{ranks.step}/{rank}"])]
+        missing = [rank for rank in range(ranks.count) if not store.check([f"ojito/alive/{ranks.step}/{rank}"])]
+        store.set(f"ojito/known/{ranks.step}/{ranks.rank}", "1")
+        if ranks.first:  # it may keep the store, which would be lost with it before the others have looked
+            known = [f"ojito/known/{ranks.step}/{rank}" for rank in range(ranks.count) if rank not in missing]
+            end = time.monotonic() + _GRACE
+            while not store.check(known) and time.monotonic() < end:
+                time.sleep(0.02)
+        return missing
     except (RuntimeError, ValueError):  # the process that keeps the store is among the lost
         return [0]
 

@@ -58,8 +58,11 @@ def test_group_that_is_left_is_kept_for_the_model_that_outlives_it():
     assert together(2, call) == [True, True]
 
 
-def test_rank_that_is_killed_is_named_with_the_step():
+@pytest.mark.parametrize("late", [0.0, 0.7])
+def test_rank_that_is_killed_is_named_with_the_step(late):
     def call(rank):
+        if rank == 2:  # slower than rank 0, which keeps the store that both look into
+            ranks_module._GRACE += late
         with join("cpu", 30) as ranks:
             ranks.step = 41
             ranks.sums(1)
